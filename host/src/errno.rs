@@ -1,0 +1,94 @@
+//! Error numbers, one type for what the host tells us and what the guest is told.
+//!
+//! The numbers are those of Linux on x86-64 (errno(3)), so a host error can be handed to a guest as it is.
+
+use std::fmt;
+
+pub type Result<T> = std::result::Result<T, Errno>;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Errno(u16);
+
+macro_rules! errnos {
+    ($($name:ident)*) => {
+        impl Errno {
+            $(pub const $name: Errno = Errno(libc::$name as u16);)*
+
+            /// The symbolic name, as errno(3) spells it.
+            pub fn name(self) -> Option<&'static str> {
+                match self {
+                    $(Errno::$name => Some(stringify!($name)),)*
+                    Errno::ERESTARTSYS => Some("ERESTARTSYS"),
+                    Errno::ERESTARTNOINTR => Some("ERESTARTNOINTR"),
+                    Errno::ERESTARTNOHAND => Some("ERESTARTNOHAND"),
+                    Errno::ERESTART_RESTARTBLOCK => Some("ERESTART_RESTARTBLOCK"),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+errnos! {
+    EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY EEXIST
+    EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM ERANGE
+    EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP ENOMSG EIDRM ENODATA ETIME EBADMSG EOVERFLOW EILSEQ EUSERS
+    ENOTSOCK EDESTADDRREQ EMSGSIZE EPROTOTYPE ENOPROTOOPT EPROTONOSUPPORT ESOCKTNOSUPPORT EOPNOTSUPP EPFNOSUPPORT
+    EAFNOSUPPORT EADDRINUSE EADDRNOTAVAIL ENETDOWN ENETUNREACH ENETRESET ECONNABORTED ECONNRESET ENOBUFS EISCONN
+    ENOTCONN ESHUTDOWN ETOOMANYREFS ETIMEDOUT ECONNREFUSED EHOSTDOWN EHOSTUNREACH EALREADY EINPROGRESS ESTALE EDQUOT
+    ENOMEDIUM EMEDIUMTYPE ECANCELED EOWNERDEAD ENOTRECOVERABLE
+}
+
+impl Errno {
+    // Never seen by a guest: how a system call that a signal interrupted asks to be restarted (see `signal`).
+    /// Restart if the handler has SA_RESTART, else EINTR.
+    pub const ERESTARTSYS: Errno = Errno(512);
+    /// Restart always.
+    pub const ERESTARTNOINTR: Errno = Errno(513);
+    /// Restart only when no handler runs.
+    pub const ERESTARTNOHAND: Errno = Errno(514);
+    /// Like `ERESTARTNOHAND`, through restart_syscall(2) with what the task keeps in its restart block.
+    pub const ERESTART_RESTARTBLOCK: Errno = Errno(516);
+
+    pub fn from_raw(number: i32) -> Errno {
+        Errno(number.unsigned_abs() as u16)
+    }
+
+    pub fn raw(self) -> i32 {
+        self.0 as i32
+    }
+
+    /// The calling thread's errno.
+    pub fn last() -> Errno {
+        Errno::from_raw(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+    }
+
+    /// A host call's result: -1 means errno.
+    pub fn check(result: i64) -> Result<i64> {
+        if result == -1 { Err(Errno::last()) } else { Ok(result) }
+    }
+}
+
+impl From<std::io::Error> for Errno {
+    fn from(e: std::io::Error) -> Self {
+        Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "errno {}", self.0),
+        }
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = std::io::Error::from_raw_os_error(self.raw()).to_string();
+        f.write_str(text.split(" (os error").next().unwrap_or(&text))
+    }
+}
+
+impl std::error::Error for Errno {}

@@ -1,0 +1,1 @@
+//! Host files, for the file systems that show the host's tree.

@@ -1,0 +1,269 @@
+//! Memory objects: a memfd mapped whole into this process, and windows into mapped memory.
+//!
+//! Guest code may write the memory behind a window at any moment, on another CPU. So no Rust reference is ever made to
+//! it: every access is a copy through raw pointers, and what was copied is an allegation that is judged afterwards.
+
+use crate::{Errno, Result};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+pub const PAGE: usize = 4096;
+
+/// A memfd and its mapping. The mapping is as long as the object and is never moved.
+pub struct SharedMemory {
+    fd: OwnedFd,
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: the mapping stays valid for the object's life and is only accessed by raw copies through windows.
+unsafe impl Send for SharedMemory {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMemory {}
+
+impl SharedMemory {
+    /// A sparse object of `len` bytes, all zero. Pages are allocated by the host as they are first touched.
+    pub fn new(name: &std::ffi::CStr, len: usize) -> Result<SharedMemory> {
+        // SAFETY: the name is a C string; the flags are documented in memfd_create(2).
+        let fd = Errno::check(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) } as i64)? as i32;
+        // SAFETY: the call above returned a new descriptor that nothing else owns.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: a descriptor of ours and a length.
+        Errno::check(unsafe { libc::ftruncate(fd.as_raw_fd(), len as i64) } as i64)?;
+        // SAFETY: a new mapping at an address the host chooses.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_NORESERVE,
+                fd.as_raw_fd(),
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        // SAFETY: the mapping was just made; keeping it out of forked children makes their creation cheap.
+        unsafe { libc::madvise(base, len, libc::MADV_DONTFORK) };
+        Ok(SharedMemory { fd, base: base.cast(), len })
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        self.fd.as_fd()
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes from `offset` on. Panics when they are not within the object: offsets are the core's own, not a guest's.
+    pub fn window(&self, offset: usize, len: usize) -> Window {
+        assert!(offset <= self.len && len <= self.len - offset);
+        // SAFETY: within the mapping, as just checked.
+        Window { ptr: unsafe { self.base.add(offset) }, len, writable: true }
+    }
+
+    /// Gives the memory of a range back to the host; it reads as zero afterwards.
+    pub fn punch(&self, offset: usize, len: usize) {
+        // SAFETY: a descriptor of ours; the range is a number to the host.
+        unsafe {
+            libc::fallocate(
+                self.fd.as_raw_fd(),
+                libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
+                offset as i64,
+                len as i64,
+            )
+        };
+    }
+
+    /// The first range at or after `offset`, before `end`, that the host has memory for.
+    pub fn next_data(&self, offset: usize, end: usize) -> Option<(usize, usize)> {
+        // SAFETY: seeking moves a file position that nothing else uses.
+        let start = unsafe { libc::lseek(self.fd.as_raw_fd(), offset as i64, libc::SEEK_DATA) };
+        if start < 0 || start as usize >= end {
+            return None;
+        }
+        // SAFETY: as above.
+        let stop = unsafe { libc::lseek(self.fd.as_raw_fd(), start, libc::SEEK_HOLE) };
+        Some((start as usize, (stop as usize).min(end)))
+    }
+
+    /// Bytes of host memory behind the object now.
+    pub fn resident(&self) -> u64 {
+        // SAFETY: all-zero is a valid stat; the call fills it.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: valid descriptor and place.
+        unsafe { libc::fstat(self.fd.as_raw_fd(), &mut stat) };
+        stat.st_blocks as u64 * 512
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made by `new`; windows do not outlive the object by the callers' contract.
+        unsafe { libc::munmap(self.base.cast(), self.len) };
+    }
+}
+
+/// A file of the host mapped read-only into this process.
+pub struct FileMapping {
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: read only by copies; the mapping stays for the object's life.
+unsafe impl Send for FileMapping {}
+// SAFETY: as above.
+unsafe impl Sync for FileMapping {}
+
+impl FileMapping {
+    pub fn new(fd: BorrowedFd<'_>, len: usize) -> Result<FileMapping> {
+        // SAFETY: a new mapping at an address the host chooses.
+        let base =
+            unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_PRIVATE, fd.as_raw_fd(), 0) };
+        if base == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        // SAFETY: the mapping was just made.
+        unsafe { libc::madvise(base, len, libc::MADV_DONTFORK) };
+        Ok(FileMapping { base: base.cast(), len })
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// A read-only window, cut to the mapping's length.
+    pub fn window(&self, offset: usize, len: usize) -> Window {
+        let offset = offset.min(self.len);
+        let len = len.min(self.len - offset);
+        // SAFETY: within the mapping, as just cut.
+        Window { ptr: unsafe { self.base.add(offset) }, len, writable: false }
+    }
+}
+
+impl Drop for FileMapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made by `new`.
+        unsafe { libc::munmap(self.base.cast(), self.len) };
+    }
+}
+
+/// A run of bytes in mapped memory that a guest may be changing: read and written by copies only.
+///
+/// Windows are used at once, under the lock that keeps their memory from being given away, and not stored.
+#[derive(Clone, Copy)]
+pub struct Window {
+    ptr: *mut u8,
+    len: usize,
+    writable: bool,
+}
+
+impl Window {
+    /// A window onto this process's own bytes.
+    pub fn of(bytes: &[u8]) -> Window {
+        Window { ptr: bytes.as_ptr().cast_mut(), len: bytes.len(), writable: false }
+    }
+
+    /// A writable window onto this process's own bytes.
+    pub fn of_mut(bytes: &mut [u8]) -> Window {
+        Window { ptr: bytes.as_mut_ptr(), len: bytes.len(), writable: true }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The part of the window from `offset`, at most `len` bytes.
+    pub fn slice(&self, offset: usize, len: usize) -> Window {
+        let offset = offset.min(self.len);
+        // SAFETY: offset is within the window.
+        Window { ptr: unsafe { self.ptr.add(offset) }, len: len.min(self.len - offset), writable: self.writable }
+    }
+
+    /// Copies from the window; as many bytes as both have.
+    pub fn read(&self, out: &mut [u8]) -> usize {
+        let n = out.len().min(self.len);
+        // SAFETY: both are valid for n bytes and do not overlap: `out` is a Rust reference, the window guest memory.
+        unsafe { std::ptr::copy_nonoverlapping(self.ptr, out.as_mut_ptr(), n) };
+        n
+    }
+
+    /// Copies into the window; as many bytes as both have.
+    pub fn write(&self, bytes: &[u8]) -> usize {
+        assert!(self.writable);
+        let n = bytes.len().min(self.len);
+        // SAFETY: as in `read`, and the window is writable.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.ptr, n) };
+        n
+    }
+
+    /// Copies between windows, which may overlap; as many bytes as both have.
+    pub fn copy_from(&self, from: &Window) -> usize {
+        assert!(self.writable);
+        let n = self.len.min(from.len);
+        // SAFETY: both windows are valid for n bytes; `copy` allows overlap.
+        unsafe { std::ptr::copy(from.ptr, self.ptr, n) };
+        n
+    }
+
+    pub fn zero(&self) {
+        assert!(self.writable);
+        // SAFETY: the window is valid and writable.
+        unsafe { std::ptr::write_bytes(self.ptr, 0, self.len) };
+    }
+
+    /// The position of the first `byte`, if there is one.
+    pub fn find(&self, byte: u8) -> Option<usize> {
+        // SAFETY: the window is valid for reading `len` bytes; memchr reads no further.
+        let hit = unsafe { libc::memchr(self.ptr.cast(), byte as i32, self.len) };
+        if hit.is_null() { None } else { Some(hit as usize - self.ptr as usize) }
+    }
+
+    /// The 32-bit word at the window's start as an atomic, for futexes. None when it is too short or misaligned.
+    pub fn atomic_u32(&self) -> Option<&std::sync::atomic::AtomicU32> {
+        if self.len < 4 || !(self.ptr as usize).is_multiple_of(4) || !self.writable {
+            return None;
+        }
+        // SAFETY: valid, aligned, and only ever accessed atomically or by raw copies.
+        Some(unsafe { std::sync::atomic::AtomicU32::from_ptr(self.ptr.cast()) })
+    }
+
+    /// pread(2) (or read(2) without an offset) from a host file into the window.
+    pub fn read_from(&self, fd: BorrowedFd<'_>, offset: Option<u64>) -> Result<usize> {
+        assert!(self.writable);
+        // SAFETY: the window is valid for writing `len` bytes.
+        let n = unsafe {
+            match offset {
+                Some(offset) => libc::pread(fd.as_raw_fd(), self.ptr.cast(), self.len, offset as i64),
+                None => libc::read(fd.as_raw_fd(), self.ptr.cast(), self.len),
+            }
+        };
+        Ok(Errno::check(n as i64)? as usize)
+    }
+
+    /// pwrite(2) (or write(2) without an offset) from the window into a host file.
+    pub fn write_to(&self, fd: BorrowedFd<'_>, offset: Option<u64>) -> Result<usize> {
+        // SAFETY: the window is valid for reading `len` bytes.
+        let n = unsafe {
+            match offset {
+                Some(offset) => libc::pwrite(fd.as_raw_fd(), self.ptr.cast(), self.len, offset as i64),
+                None => libc::write(fd.as_raw_fd(), self.ptr.cast(), self.len),
+            }
+        };
+        Ok(Errno::check(n as i64)? as usize)
+    }
+}

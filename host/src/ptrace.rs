@@ -1,0 +1,1 @@
+//! ptrace(2), as far as process models use it.

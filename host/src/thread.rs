@@ -1,0 +1,88 @@
+//! Host threads: identity, pinning, ticks.
+
+use crate::{Errno, Result};
+
+/// The calling thread's id.
+pub fn id() -> i32 {
+    // SAFETY: no arguments.
+    unsafe { libc::gettid() }
+}
+
+/// The host CPUs this process may run on, in order.
+pub fn allowed_cpus() -> Vec<usize> {
+    // SAFETY: an all-zero cpu_set_t is an empty set; the call fills it.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is valid and of the size given.
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) } != 0 {
+        return vec![0];
+    }
+    // SAFETY: indices are within the set's size.
+    (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
+}
+
+/// Pins the calling thread, and what it forks from now on, to one host CPU.
+pub fn pin(cpu: usize) -> Result<()> {
+    // SAFETY: an all-zero cpu_set_t is an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is valid; CPU_SET checks its index.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the set is valid and of the size given.
+    Errno::check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) } as i64)?;
+    Ok(())
+}
+
+/// A one-shot timer that interrupts the thread that made it with SIGALRM.
+pub struct ThreadTimer {
+    id: libc::timer_t,
+}
+
+// SAFETY: a timer id is a plain number to the host; any thread may set the timer.
+unsafe impl Send for ThreadTimer {}
+// SAFETY: as above.
+unsafe impl Sync for ThreadTimer {}
+
+extern "C" fn ignore(_signal: i32) {}
+
+impl ThreadTimer {
+    pub fn new() -> Result<ThreadTimer> {
+        // SAFETY: all-zero is a valid sigaction and sigevent; both are filled below as sigaction(2), timer_create(2) say.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = ignore as *const () as usize;
+            Errno::check(libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()) as i64)?;
+            let mut event: libc::sigevent = std::mem::zeroed();
+            event.sigev_notify = libc::SIGEV_THREAD_ID;
+            event.sigev_signo = libc::SIGALRM;
+            event.sigev_notify_thread_id = id();
+            let mut timer: libc::timer_t = std::ptr::null_mut();
+            Errno::check(libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) as i64)?;
+            Ok(ThreadTimer { id: timer })
+        }
+    }
+
+    /// Fires once at `deadline` (CLOCK_MONOTONIC, ns); zero disarms.
+    pub fn arm(&self, deadline: u64) {
+        let spec = libc::itimerspec {
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec {
+                tv_sec: (deadline / 1_000_000_000) as i64,
+                tv_nsec: (deadline % 1_000_000_000) as i64,
+            },
+        };
+        // SAFETY: the timer exists as long as self; the spec is valid.
+        unsafe { libc::timer_settime(self.id, libc::TIMER_ABSTIME, &spec, std::ptr::null_mut()) };
+    }
+}
+
+impl Drop for ThreadTimer {
+    fn drop(&mut self) {
+        // SAFETY: the timer was made by `new` and is deleted once.
+        unsafe { libc::timer_delete(self.id) };
+    }
+}
+
+/// Sends a signal to one host thread of any process of ours. A thread that is gone is no error.
+pub fn interrupt(process: i32, thread: i32, signal: i32) {
+    // SAFETY: plain numbers.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
+}

@@ -1,0 +1,154 @@
+//! Open files: what a descriptor refers to.
+
+use crate::lock::KCell;
+use crate::mm::IoBuf;
+use crate::model::Prot;
+use crate::sched::wait::WaitQueue;
+use crate::{Errno, Result};
+use smallvec::SmallVec;
+use std::any::Any;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+bitflags::bitflags! {
+    /// Poll events, in the numbers of poll(2) and epoll(7), which agree.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Events: u32 {
+        const IN = libc::EPOLLIN as u32;
+        const PRI = libc::EPOLLPRI as u32;
+        const OUT = libc::EPOLLOUT as u32;
+        const ERR = libc::EPOLLERR as u32;
+        const HUP = libc::EPOLLHUP as u32;
+        const RDNORM = libc::EPOLLRDNORM as u32;
+        const RDBAND = libc::EPOLLRDBAND as u32;
+        const WRNORM = libc::EPOLLWRNORM as u32;
+        const WRBAND = libc::EPOLLWRBAND as u32;
+        const RDHUP = libc::EPOLLRDHUP as u32;
+    }
+}
+
+/// What mmap(2) of a file maps.
+pub enum MapObject {
+    /// A host file: parts that are not written by the core are mapped from it directly.
+    Host(Arc<HostFile>),
+    /// Pages in physmem.
+    Pages(Arc<dyn PageSource>),
+}
+
+/// A host file that guest mappings, and the core's own reads of guest memory, can use.
+pub struct HostFile {
+    pub fd: OwnedFd,
+    /// The core's own mapping of it, made when guest memory that it is behind is first read by a system call.
+    pub mapping: KCell<Option<umlab_host::memory::FileMapping>>,
+}
+
+/// Something whose contents are frames of physmem: a memory file, shared memory.
+pub trait PageSource: Send + Sync {
+    /// The frames from page `index` on: at least one page, at most `max` (what lies together is given together), shared with
+    /// the source. With `write`, holes are filled; without, they may be too. Pages wholly past the end: None (SIGBUS).
+    fn frames(&self, index: u64, max: u32, write: bool) -> Result<Option<crate::mm::Frames>>;
+}
+
+/// What one kind of file does. Everything has a default that answers as Linux does for a file without the operation.
+///
+/// All of it is called with the big lock held and may sleep.
+#[allow(unused_variables)]
+pub trait FileOps: Send + Sync + Any {
+    /// Reads at `offset`. Files that cannot seek ignore it. Returns the bytes read, 0 at the end.
+    fn read(&self, file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Writes at `offset` (for O_APPEND the file finds its own end, and says in the result only how much it wrote).
+    fn write(&self, file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Whether it has a file position (else lseek and pread are ESPIPE).
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    /// The end, for SEEK_END, SEEK_DATA and SEEK_HOLE.
+    fn seek_special(&self, file: &OpenFile, offset: i64, whence: i32) -> Result<u64> {
+        Err(Errno::EINVAL)
+    }
+
+    /// The events that hold now.
+    fn poll(&self, file: &OpenFile) -> Events {
+        Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM
+    }
+
+    /// The queues that are woken when what `poll` says may have changed. None: it never changes (epoll refuses such files).
+    fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {
+        None
+    }
+
+    /// ioctl(2) beyond those every file has (FIOCLEX, FIONBIO, ...).
+    fn ioctl(&self, file: &OpenFile, task: &crate::task::Task, command: u32, arg: u64) -> Result<u64> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// What to map, for mmap(2). `prot` and `shared` as asked.
+    fn map(&self, file: &OpenFile, prot: Prot, shared: bool) -> Result<MapObject> {
+        Err(Errno::ENODEV)
+    }
+
+    fn fsync(&self, file: &OpenFile, data_only: bool) -> Result<()> {
+        Err(Errno::EINVAL)
+    }
+
+    /// The flags that fcntl(F_SETFL) changed, after the change.
+    fn flags_changed(&self, file: &OpenFile) {}
+
+    /// A descriptor of this open file was closed (flush; the last one is `Drop` of the ops).
+    fn descriptor_closed(&self, file: &OpenFile) {}
+
+    /// Directory entries from the file's position on; `emit` returns false when its buffer is full.
+    fn read_dir(&self, file: &OpenFile, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
+        Err(Errno::ENOTDIR)
+    }
+
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// One directory entry, as getdents64(2) gives it.
+pub struct DirEntry<'a> {
+    pub ino: u64,
+    /// The position after this entry, for lseek(2).
+    pub next: u64,
+    /// DT_* of readdir(3).
+    pub kind: u8,
+    pub name: &'a [u8],
+}
+
+/// An open file description (open(2)): shared by the descriptors that dup and fork made of one open.
+pub struct OpenFile {
+    pub ops: Arc<dyn FileOps>,
+    /// The inode it was opened on; anonymous files (pipes, epoll, ...) have one of their own file system.
+    pub inode: super::inode::InodeRef,
+    /// O_* flags, the access mode included, without those that only matter to open.
+    pub flags: KCell<i32>,
+    pub position: KCell<u64>,
+}
+
+impl OpenFile {
+    pub fn readable(&self) -> bool {
+        let flags = self.flags.get();
+        flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY
+    }
+
+    pub fn writable(&self) -> bool {
+        let flags = self.flags.get();
+        flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_RDONLY
+    }
+
+    pub fn nonblocking(&self) -> bool {
+        self.flags.get() & libc::O_NONBLOCK != 0
+    }
+
+    /// The operations as a type of the caller's, or None.
+    pub fn ops_as<T: FileOps>(&self) -> Option<&T> {
+        self.ops.as_any().downcast_ref::<T>()
+    }
+}

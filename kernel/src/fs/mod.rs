@@ -1,0 +1,18 @@
+//! Files: what an inode and an open file are, and everything built of them.
+
+pub mod file;
+pub mod inode;
+
+use crate::lock::KCell;
+
+/// A place in the tree of names: a dentry in a mount.
+#[derive(Clone)]
+pub struct Path {}
+
+/// A process's file descriptors.
+pub struct FdTable {}
+
+/// Where a task stands in the tree: root, working directory, umask (what CLONE_FS shares).
+pub struct FsContext {
+    pub umask: KCell<u32>,
+}

@@ -1,0 +1,12 @@
+//! The core: one guest kernel, the same under every process model.
+
+pub mod fs;
+pub mod lock;
+pub mod mm;
+pub mod model;
+pub mod sched;
+pub mod syscall;
+pub mod task;
+pub mod time;
+
+pub use umlab_host::{Errno, Result};

@@ -1,0 +1,310 @@
+//! Physmem: guest memory, in runs of page frames with reference counts.
+//!
+//! Physmem is one sparse host memory object, much longer than the memory a guest may use: a long run can be given out at
+//! once, and the host brings in its pages as they are touched. What counts against the guest's limit is what the host has
+//! really allocated. Short runs that were freed stay resident and are zeroed by the core when they are used again, which costs a
+//! tenth of a fresh page's fault; long ones are given back to the host.
+
+use crate::lock::KCell;
+use crate::{Errno, Result};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+use umlab_host::memory::{SharedMemory, Window};
+
+pub const PAGE_SIZE: u64 = 4096;
+pub const PAGE_SHIFT: u32 = 12;
+
+/// Runs up to this many pages are kept when freed, and zeroed at their next use.
+const RECYCLE_MAX: u32 = 256;
+/// How many frame numbers there are for each frame the guest may use: room for runs that are never filled.
+const SPARSENESS: u64 = 8;
+/// No more recycled pages than this are kept resident.
+const RECYCLED_PAGES_MAX: u64 = 64 * 1024;
+
+struct Physmem {
+    memory: SharedMemory,
+    limit: u64,
+}
+
+static PHYSMEM: OnceLock<Physmem> = OnceLock::new();
+static ALLOCATOR: KCell<Allocator> = KCell::new(Allocator::new());
+
+#[derive(Default)]
+struct Runs {
+    by_start: BTreeMap<u32, u32>,
+    by_len: BTreeSet<(u32, u32)>,
+    pages: u64,
+}
+
+impl Runs {
+    const fn new() -> Runs {
+        Runs { by_start: BTreeMap::new(), by_len: BTreeSet::new(), pages: 0 }
+    }
+
+    fn insert_plain(&mut self, start: u32, len: u32) {
+        self.by_start.insert(start, len);
+        self.by_len.insert((len, start));
+        self.pages += len as u64;
+    }
+
+    fn remove(&mut self, start: u32) -> u32 {
+        let len = self.by_start.remove(&start).expect("a run that is listed");
+        self.by_len.remove(&(len, start));
+        self.pages -= len as u64;
+        len
+    }
+
+    /// Adds a run, joined with its neighbours.
+    fn insert(&mut self, mut start: u32, mut len: u32) {
+        if let Some((&before, &before_len)) = self.by_start.range(..start).next_back()
+            && before + before_len == start
+        {
+            self.remove(before);
+            start = before;
+            len += before_len;
+        }
+        if self.by_start.contains_key(&(start + len)) {
+            len += self.remove(start + len);
+        }
+        self.insert_plain(start, len);
+    }
+
+    /// Takes the first `len` pages of the smallest run that has them.
+    fn take(&mut self, len: u32) -> Option<u32> {
+        let &(run_len, start) = self.by_len.range((len, 0)..).next()?;
+        self.remove(start);
+        if run_len > len {
+            self.insert_plain(start + len, run_len - len);
+        }
+        Some(start)
+    }
+}
+
+struct Allocator {
+    /// Frames without host memory: they read as zero.
+    fresh: Runs,
+    /// Frames with host memory and old contents.
+    recycled: Runs,
+    references: Vec<u16>,
+    /// Host memory behind physmem when it was last asked, in bytes, and how many pages were given out since.
+    resident: u64,
+    since: u64,
+}
+
+impl Allocator {
+    const fn new() -> Allocator {
+        Allocator { fresh: Runs::new(), recycled: Runs::new(), references: Vec::new(), resident: 0, since: 0 }
+    }
+}
+
+/// Makes physmem, once: `limit` bytes may be in use.
+pub fn init(limit: u64) -> Result<()> {
+    let frames = (limit / PAGE_SIZE * SPARSENESS).clamp(1 << 20, 1 << 30) as u32;
+    let memory = SharedMemory::new(c"umlab-physmem", frames as usize * PAGE_SIZE as usize)?;
+    assert!(PHYSMEM.set(Physmem { memory, limit }).is_ok(), "physmem is made once");
+    let mut allocator = ALLOCATOR.borrow_mut();
+    allocator.references = vec![0; frames as usize];
+    allocator.fresh.insert(0, frames);
+    Ok(())
+}
+
+fn physmem() -> &'static Physmem {
+    PHYSMEM.get().expect("physmem was made at boot")
+}
+
+/// The memory object, for models that map it.
+pub fn memory() -> &'static SharedMemory {
+    &physmem().memory
+}
+
+/// Bytes the guest may use.
+pub fn limit() -> u64 {
+    physmem().limit
+}
+
+/// Bytes of host memory in use by the guest now, those kept for quick reuse not counted.
+pub fn used() -> u64 {
+    let recycled = ALLOCATOR.borrow().recycled.pages * PAGE_SIZE;
+    physmem().memory.resident().saturating_sub(recycled)
+}
+
+/// What new frames hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fill {
+    Zero,
+    /// The caller overwrites all of it at once.
+    Garbage,
+}
+
+/// A run of consecutive frames, holding one reference on each.
+pub struct Frames {
+    first: u32,
+    count: u32,
+}
+
+impl Frames {
+    /// `count` new frames, ENOMEM when the guest has used up its memory.
+    pub fn alloc(count: u32, fill: Fill) -> Result<Frames> {
+        assert!(count > 0);
+        let mut allocator = ALLOCATOR.borrow_mut();
+        let recycled = if count <= RECYCLE_MAX { allocator.recycled.take(count) } else { None };
+        let first = match recycled {
+            Some(first) => {
+                if fill == Fill::Zero {
+                    window_of(first, count).zero();
+                }
+                first
+            }
+            None => {
+                allocator.since += count.min(RECYCLE_MAX) as u64;
+                if allocator.since > 1024 {
+                    allocator.since = 0;
+                    allocator.resident = physmem().memory.resident();
+                }
+                let in_use = allocator.resident.saturating_sub(allocator.recycled.pages * PAGE_SIZE);
+                if in_use + count.min(RECYCLE_MAX) as u64 * PAGE_SIZE > physmem().limit {
+                    return Err(Errno::ENOMEM);
+                }
+                allocator.fresh.take(count).ok_or(Errno::ENOMEM)?
+            }
+        };
+        allocator.references[first as usize..(first + count) as usize].fill(1);
+        Ok(Frames { first, count })
+    }
+
+    /// Number of frames.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Where the run lies in physmem, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.first as u64 * PAGE_SIZE
+    }
+
+    /// The bytes from `offset`, which is within the run, at most to its end.
+    pub fn window(&self, offset: usize, len: usize) -> Window {
+        window_of(self.first, self.count).slice(offset, len)
+    }
+
+    /// Whether anything else holds a reference on one of the frames.
+    pub fn is_shared(&self) -> bool {
+        ALLOCATOR.borrow().references[self.first as usize..(self.first + self.count) as usize].iter().any(|&r| r > 1)
+    }
+
+    /// Whether something else holds a reference on frame `index` of the run.
+    pub fn is_shared_at(&self, index: u32) -> bool {
+        assert!(index < self.count);
+        ALLOCATOR.borrow().references[(self.first + index) as usize] > 1
+    }
+
+    /// Another reference on `count` frames from `index` on.
+    pub fn share(&self, index: u32, count: u32) -> Frames {
+        assert!(count > 0 && index <= self.count && count <= self.count - index);
+        let first = self.first + index;
+        let mut allocator = ALLOCATOR.borrow_mut();
+        for references in &mut allocator.references[first as usize..(first + count) as usize] {
+            *references = references.checked_add(1).expect("fewer than 65536 references on a frame");
+        }
+        Frames { first, count }
+    }
+
+    /// Cuts the run in two; this one keeps the first `at` frames.
+    pub fn split_off(&mut self, at: u32) -> Frames {
+        assert!(at > 0 && at < self.count);
+        let rest = Frames { first: self.first + at, count: self.count - at };
+        self.count = at;
+        rest
+    }
+
+    /// Appends a run that follows this one directly; gives it back when it does not.
+    pub fn join(&mut self, next: Frames) -> std::result::Result<(), Frames> {
+        if next.first != self.first + self.count {
+            return Err(next);
+        }
+        self.count += next.count;
+        std::mem::forget(next);
+        Ok(())
+    }
+
+    /// Makes all frames zero again; long runs give their memory back to the host.
+    pub fn clear(&self) {
+        if self.count <= 16 {
+            window_of(self.first, self.count).zero();
+        } else {
+            physmem().memory.punch(self.offset() as usize, self.count as usize * PAGE_SIZE as usize);
+        }
+    }
+
+    /// The runs of frames, as (index, count), that the host has memory for; the others are zero.
+    pub fn resident(&self) -> Vec<(u32, u32)> {
+        let (start, end) = (self.offset() as usize, (self.offset() + self.count as u64 * PAGE_SIZE) as usize);
+        let mut runs = Vec::new();
+        let mut at = start;
+        while let Some((from, to)) = physmem().memory.next_data(at, end) {
+            let first = (from - start) as u64 / PAGE_SIZE;
+            let last = ((to - start) as u64).div_ceil(PAGE_SIZE);
+            runs.push((first as u32, (last - first) as u32));
+            at = to;
+            if at >= end {
+                break;
+            }
+        }
+        runs
+    }
+}
+
+fn window_of(first: u32, count: u32) -> Window {
+    physmem().memory.window(first as usize * PAGE_SIZE as usize, count as usize * PAGE_SIZE as usize)
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        let mut allocator = ALLOCATOR.borrow_mut();
+        let (mut at, end) = (self.first, self.first + self.count);
+        while at < end {
+            // A stretch of frames whose last reference this was, then one of those that others hold.
+            let start = at;
+            while at < end && allocator.references[at as usize] == 1 {
+                allocator.references[at as usize] = 0;
+                at += 1;
+            }
+            if at > start {
+                release(&mut allocator, start, at - start);
+            }
+            while at < end && allocator.references[at as usize] > 1 {
+                allocator.references[at as usize] -= 1;
+                at += 1;
+            }
+        }
+    }
+}
+
+fn release(allocator: &mut Allocator, first: u32, count: u32) {
+    if count <= RECYCLE_MAX && allocator.recycled.pages < RECYCLED_PAGES_MAX {
+        allocator.recycled.insert(first, count);
+    } else {
+        physmem().memory.punch(first as usize * PAGE_SIZE as usize, count as usize * PAGE_SIZE as usize);
+        allocator.fresh.insert(first, count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_join_and_split() {
+        let mut runs = Runs::new();
+        runs.insert(0, 100);
+        assert_eq!(runs.take(10), Some(0));
+        assert_eq!(runs.take(20), Some(10));
+        runs.insert(0, 10);
+        assert_eq!(runs.take(10), Some(0), "the smallest run that fits");
+        runs.insert(0, 10);
+        runs.insert(10, 20);
+        assert_eq!(runs.by_start.len(), 1);
+        assert_eq!(runs.pages, 100);
+        assert_eq!(runs.take(101), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! Memory: physmem and its frames, guest address spaces, and the guest memory that system calls name.
+//!
+//! The core's own list of mappings ([`space`]) is the truth; what the host has mapped is a cache of it that the process
+//! model keeps (see [`crate::model::ModelSpace`]).
+
+pub mod frames;
+pub mod space;
+pub mod user;
+
+pub use frames::{Frames, PAGE_SIZE};
+pub use space::AddressSpace;
+pub use user::IoBuf;

@@ -1,0 +1,321 @@
+//! Guest memory as system calls see it: addresses that are only allegations.
+
+use super::space::AddressSpace;
+use crate::{Errno, Result};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use umlab_host::memory::Window;
+
+/// Plain data that may be copied to and from guest memory byte by byte.
+///
+/// # Safety
+/// The type has no padding that matters, any bit pattern is a valid value, and it holds no references.
+pub unsafe trait Plain: Copy {}
+
+macro_rules! plain {
+    ($($t:ty),* $(,)?) => { $(
+        // SAFETY: integers, and C structs of integers from the kernel's ABI: any bit pattern is valid.
+        unsafe impl Plain for $t {}
+    )* };
+}
+
+plain! {
+    u8, i8, u16, i16, u32, i32, u64, i64, usize, isize,
+    libc::stat, libc::statx, libc::statfs, libc::timespec, libc::timeval, libc::itimerspec, libc::itimerval,
+    libc::iovec, libc::msghdr, libc::cmsghdr, libc::rlimit, libc::rlimit64, libc::rusage, libc::tms, libc::utsname,
+    libc::sysinfo, libc::epoll_event, libc::pollfd, libc::flock, libc::winsize, libc::termios, libc::termios2, libc::stack_t,
+    libc::siginfo_t, libc::sched_param, libc::ucred, libc::inotify_event, libc::signalfd_siginfo, libc::sigevent,
+    libc::open_how, libc::clone_args, libc::linger, libc::timezone, libc::utimbuf,
+}
+
+// SAFETY: arrays of plain data are plain.
+unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
+
+/// The bytes of a plain value.
+pub fn bytes_of<T: Plain>(value: &T) -> &[u8] {
+    // SAFETY: `Plain` types may be looked at byte by byte; the slice borrows the value.
+    unsafe { std::slice::from_raw_parts((value as *const T).cast(), size_of::<T>()) }
+}
+
+/// A plain value's bytes, to be filled in.
+pub fn bytes_of_mut<T: Plain>(value: &mut T) -> &mut [u8] {
+    // SAFETY: any bit pattern is a valid value of a `Plain` type.
+    unsafe { std::slice::from_raw_parts_mut((value as *mut T).cast(), size_of::<T>()) }
+}
+
+/// A plain value of all zero bytes.
+pub fn zeroed<T: Plain>() -> T {
+    // SAFETY: any bit pattern is valid, zero included.
+    unsafe { std::mem::zeroed() }
+}
+
+/// Longest transfer of one read or write, as Linux cuts it (MAX_RW_COUNT).
+pub const MAX_TRANSFER: usize = 0x7fff_f000;
+/// IOV_MAX.
+const MAX_SEGMENTS: u64 = 1024;
+
+impl AddressSpace {
+    /// Copies a value from guest memory; EFAULT when any of it cannot be read.
+    pub fn read<T: Plain>(&self, addr: u64) -> Result<T> {
+        let mut value = zeroed();
+        self.read_bytes(addr, bytes_of_mut(&mut value))?;
+        Ok(value)
+    }
+
+    /// Copies a value to guest memory; EFAULT when any of it cannot be written.
+    pub fn write<T: Plain>(&self, addr: u64, value: &T) -> Result<()> {
+        self.write_bytes(addr, bytes_of(value))
+    }
+
+    /// Fills `out`, or EFAULT.
+    pub fn read_bytes(&self, addr: u64, out: &mut [u8]) -> Result<()> {
+        let mut done = 0;
+        while done < out.len() {
+            let window = self.window(addr.wrapping_add(done as u64), out.len() - done, false)?;
+            done += window.read(&mut out[done..]);
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes`, or EFAULT (a part may have been written).
+    pub fn write_bytes(&self, addr: u64, bytes: &[u8]) -> Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let window = self.window(addr.wrapping_add(done as u64), bytes.len() - done, true)?;
+            done += window.write(&bytes[done..]);
+        }
+        Ok(())
+    }
+
+    /// A slice of `count` values.
+    pub fn read_array<T: Plain>(&self, addr: u64, count: usize) -> Result<Vec<T>> {
+        let mut values = vec![zeroed(); count];
+        for (i, value) in values.iter_mut().enumerate() {
+            self.read_bytes(addr.wrapping_add((i * size_of::<T>()) as u64), bytes_of_mut(value))?;
+        }
+        Ok(values)
+    }
+
+    /// A NUL-terminated string without its NUL. `too_long` when there is none within `max` bytes.
+    pub fn read_string(&self, addr: u64, max: usize, too_long: Errno) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        while out.len() < max {
+            let at = addr.wrapping_add(out.len() as u64);
+            let want = (max - out.len()).min(4096 - (at % 4096) as usize);
+            let window = self.window(at, want, false)?;
+            let mut chunk = [0u8; 4096];
+            let n = match window.find(0) {
+                Some(n) => n,
+                None => window.len(),
+            };
+            let n = window.slice(0, n).read(&mut chunk[..n]);
+            // What was copied decides, not what was seen before: the guest may change it in between.
+            if let Some(end) = chunk[..n].iter().position(|&b| b == 0) {
+                out.extend_from_slice(&chunk[..end]);
+                return Ok(out);
+            }
+            out.extend_from_slice(&chunk[..n]);
+            if n < window.len() {
+                return Ok(out);
+            }
+        }
+        Err(too_long)
+    }
+
+    /// A path: at most PATH_MAX with its NUL, else ENAMETOOLONG.
+    pub fn read_path(&self, addr: u64) -> Result<Vec<u8>> {
+        self.read_string(addr, libc::PATH_MAX as usize, Errno::ENAMETOOLONG)
+    }
+}
+
+enum Memory<'a> {
+    Kernel(&'a mut [u8]),
+    KernelConst(&'a [u8]),
+    User { addr: u64, len: usize },
+}
+
+/// Where a read puts its bytes or a write takes them from: guest memory in one or more segments, or the core's own.
+pub struct IoBuf<'a> {
+    space: Option<Arc<AddressSpace>>,
+    segments: SmallVec<[Memory<'a>; 1]>,
+    /// The segment we are in, and how much of it is done.
+    at: (usize, usize),
+    remaining: usize,
+    done: usize,
+}
+
+impl<'a> IoBuf<'a> {
+    fn new(space: Option<Arc<AddressSpace>>, segments: SmallVec<[Memory<'a>; 1]>) -> IoBuf<'a> {
+        let remaining = segments.iter().map(Memory::len).sum::<usize>().min(MAX_TRANSFER);
+        let mut buf = IoBuf { space, segments, at: (0, 0), remaining, done: 0 };
+        // Past empty segments.
+        buf.advance(0);
+        buf
+    }
+
+    /// Guest memory. The range is judged when it is used.
+    pub fn user(space: &Arc<AddressSpace>, addr: u64, len: usize) -> IoBuf<'static> {
+        IoBuf::new(Some(space.clone()), SmallVec::from_buf([Memory::User { addr, len: len.min(MAX_TRANSFER) }]))
+    }
+
+    /// The segments of a guest iovec array; EINVAL for too many, or lengths that make no sense.
+    pub fn user_vector(space: &Arc<AddressSpace>, iov: u64, count: u64) -> Result<IoBuf<'static>> {
+        if count > MAX_SEGMENTS {
+            return Err(Errno::EINVAL);
+        }
+        let mut segments = SmallVec::new();
+        let mut total = 0usize;
+        for [addr, len] in space.read_array::<[u64; 2]>(iov, count as usize)? {
+            if len > i64::MAX as u64 {
+                return Err(Errno::EINVAL);
+            }
+            let len = (len as usize).min(MAX_TRANSFER - total);
+            total += len;
+            segments.push(Memory::User { addr, len });
+        }
+        Ok(IoBuf::new(Some(space.clone()), segments))
+    }
+
+    /// The core's own memory, to be filled by a read.
+    pub fn kernel_mut(bytes: &'a mut [u8]) -> IoBuf<'a> {
+        IoBuf::new(None, SmallVec::from_buf([Memory::Kernel(bytes)]))
+    }
+
+    /// The core's own memory, to be taken by a write.
+    pub fn kernel(bytes: &'a [u8]) -> IoBuf<'a> {
+        IoBuf::new(None, SmallVec::from_buf([Memory::KernelConst(bytes)]))
+    }
+
+    /// Bytes still to go.
+    pub fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    /// Bytes done so far.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.remaining == 0
+    }
+
+    /// No more than `max` further bytes.
+    pub fn limit(&mut self, max: usize) {
+        self.remaining = self.remaining.min(max);
+    }
+
+    /// Puts bytes in, as a read does: as many as fit. EFAULT when not even the first can be.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<usize> {
+        let mut copied = 0;
+        while copied < bytes.len() && self.remaining > 0 {
+            let n = match self.piece(bytes.len() - copied, true) {
+                Ok(Piece::Window(w)) => w.write(&bytes[copied..]),
+                Ok(Piece::Kernel(k)) => {
+                    k.copy_from_slice(&bytes[copied..copied + k.len()]);
+                    k.len()
+                }
+                Ok(Piece::KernelConst(_)) => return Err(Errno::EFAULT),
+                Err(_) if copied > 0 => return Ok(copied),
+                Err(e) => return Err(e),
+            };
+            self.advance(n);
+            copied += n;
+        }
+        Ok(copied)
+    }
+
+    /// Takes bytes out, as a write does: as many as there are. EFAULT when not even the first can be.
+    pub fn take(&mut self, out: &mut [u8]) -> Result<usize> {
+        let mut copied = 0;
+        while copied < out.len() && self.remaining > 0 {
+            let want = out.len() - copied;
+            let n = match self.piece(want, false) {
+                Ok(Piece::Window(w)) => w.read(&mut out[copied..]),
+                Ok(Piece::Kernel(k)) => {
+                    out[copied..copied + k.len()].copy_from_slice(k);
+                    k.len()
+                }
+                Ok(Piece::KernelConst(k)) => {
+                    out[copied..copied + k.len()].copy_from_slice(k);
+                    k.len()
+                }
+                Err(_) if copied > 0 => return Ok(copied),
+                Err(e) => return Err(e),
+            };
+            self.advance(n);
+            copied += n;
+        }
+        Ok(copied)
+    }
+
+    /// Everything that is left, as the core's own bytes; at most `max`.
+    pub fn take_vec(&mut self, max: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.remaining.min(max)];
+        let n = self.take(&mut bytes)?;
+        bytes.truncate(n);
+        Ok(bytes)
+    }
+
+    /// Lets `f` read into, or write from, the next bytes directly; `f` says how many it used. Bytes of the core's own go through
+    /// `f` as a window too. `write` says that the memory is written to (a read(2)).
+    pub fn with_window(&mut self, max: usize, write: bool, f: impl FnOnce(Window) -> Result<usize>) -> Result<usize> {
+        let window = match self.piece(max, write)? {
+            Piece::Window(w) => w,
+            Piece::Kernel(k) => Window::of_mut(k),
+            Piece::KernelConst(k) if !write => Window::of(k),
+            Piece::KernelConst(_) => return Err(Errno::EFAULT),
+        };
+        let n = f(window)?;
+        self.advance(n);
+        Ok(n)
+    }
+
+    fn piece(&mut self, max: usize, write: bool) -> Result<Piece<'_>> {
+        let (index, offset) = self.at;
+        let max = max.min(self.remaining);
+        let Some(segment) = self.segments.get_mut(index) else { return Ok(Piece::KernelConst(&[])) };
+        Ok(match segment {
+            Memory::Kernel(bytes) => {
+                let end = bytes.len().min(offset + max);
+                Piece::Kernel(&mut bytes[offset..end])
+            }
+            Memory::KernelConst(bytes) => Piece::KernelConst(&bytes[offset..bytes.len().min(offset + max)]),
+            Memory::User { addr, len } => {
+                let space = self.space.as_ref().ok_or(Errno::EFAULT)?;
+                Piece::Window(space.window(addr.wrapping_add(offset as u64), max.min(*len - offset), write)?)
+            }
+        })
+    }
+
+    /// Counts bytes as done.
+    fn advance(&mut self, mut n: usize) {
+        self.remaining -= n;
+        self.done += n;
+        while let Some(segment) = self.segments.get(self.at.0) {
+            let left = segment.len() - self.at.1;
+            if n < left {
+                self.at.1 += n;
+                return;
+            }
+            n -= left;
+            self.at = (self.at.0 + 1, 0);
+        }
+    }
+}
+
+enum Piece<'b> {
+    Window(Window),
+    Kernel(&'b mut [u8]),
+    KernelConst(&'b [u8]),
+}
+
+impl Memory<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Memory::Kernel(bytes) => bytes.len(),
+            Memory::KernelConst(bytes) => bytes.len(),
+            Memory::User { len, .. } => *len,
+        }
+    }
+}

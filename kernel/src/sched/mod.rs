@@ -1,0 +1,352 @@
+//! The scheduler: a run queue for each guest CPU.
+//!
+//! A task that becomes runnable goes back to the CPU it last ran on, because its host objects live there and moving
+//! them costs more than a short wait; a task that has none yet (just forked, just exec'd) goes to whoever is free. An idle
+//! CPU takes over a task that has waited for long.
+
+pub mod wait;
+
+use crate::lock::{self, KCell};
+use crate::model::{Context, ProcessModel};
+use crate::task::Task;
+use crate::time;
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+/// How long a task runs while others wait.
+const SLICE_NS: u64 = 10_000_000;
+/// How long a task waits before an idle CPU takes it from its home.
+const STEAL_AFTER_NS: u64 = 4_000_000;
+
+struct Cpu {
+    current: Option<Arc<Task>>,
+    queue: VecDeque<Arc<Task>>,
+    idle: Option<Arc<dyn Context>>,
+    sleeping: bool,
+    /// The task that ended on this CPU; its context is dropped by the next one.
+    ended: Option<Arc<Task>>,
+    /// When the current task's time slice ends.
+    slice_end: u64,
+    /// The alarm the model was last asked for.
+    alarm: Option<u64>,
+}
+
+static CPUS: KCell<Vec<Cpu>> = KCell::new(Vec::new());
+static MODEL: OnceLock<Box<dyn ProcessModel>> = OnceLock::new();
+static STOP: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// What the scheduler keeps of a task.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct SchedState {
+    pub state: RunState,
+    /// The CPU it runs on, or last ran on.
+    pub cpu: usize,
+    /// It has host objects on `cpu` that make moving it costly.
+    pub settled: bool,
+    /// Since when it waits in a run queue.
+    pub queued_at: u64,
+    /// A wake-up came while it was not asleep yet.
+    pub woken: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum RunState {
+    /// Runs, or waits in a run queue.
+    #[default]
+    Runnable,
+    /// Sleeps until woken.
+    Blocked,
+    Ended,
+}
+
+/// The guest's process model.
+pub fn model() -> &'static dyn ProcessModel {
+    MODEL.get().expect("the guest was booted").as_ref()
+}
+
+/// Sets the model, once, before anything else of the core is used.
+pub fn set_model(model: Box<dyn ProcessModel>) {
+    if MODEL.set(model).is_err() {
+        panic!("a guest was booted twice in one process");
+    }
+}
+
+pub fn cpu_count() -> usize {
+    CPUS.borrow().len()
+}
+
+/// The task whose kernel context runs. Panics on an idle context, which never calls anything that asks.
+pub fn current() -> Arc<Task> {
+    let cpu = model().current_cpu();
+    CPUS.borrow()[cpu].current.clone().expect("core code that needs a task ran without one")
+}
+
+/// Makes a new task runnable for the first time.
+pub fn start(task: &Arc<Task>) {
+    enqueue(task.clone(), true);
+}
+
+/// Makes a sleeping task runnable; one that is about to sleep will not.
+pub fn wake(task: &Arc<Task>) {
+    let blocked = {
+        let mut sched = task.sched.borrow_mut();
+        match sched.state {
+            RunState::Blocked => {
+                sched.state = RunState::Runnable;
+                true
+            }
+            RunState::Runnable => {
+                sched.woken = true;
+                false
+            }
+            RunState::Ended => false,
+        }
+    };
+    if blocked {
+        enqueue(task.clone(), false);
+    }
+}
+
+/// Brings a task that may be in user mode back into the core, to look at its signals.
+pub fn interrupt(task: &Task) {
+    let cpu = task.sched.borrow().cpu;
+    let running = {
+        let cpus = CPUS.borrow();
+        cpus.get(cpu).and_then(|c| c.current.as_ref()).is_some_and(|t| std::ptr::eq(&**t, task))
+    };
+    if running && cpu != model().current_cpu() {
+        model().kick(cpu);
+    }
+}
+
+fn enqueue(task: Arc<Task>, fresh: bool) {
+    let now = time::now();
+    let target = {
+        let mut cpus = CPUS.borrow_mut();
+        let mut sched = task.sched.borrow_mut();
+        sched.queued_at = now;
+        if fresh {
+            sched.settled = false;
+        }
+        let free = |c: &Cpu| c.current.is_none() && c.queue.is_empty();
+        let mut target = sched.cpu.min(cpus.len() - 1);
+        if !sched.settled
+            && !free(&cpus[target])
+            && let Some(other) = cpus.iter().position(free)
+        {
+            target = other;
+        }
+        sched.cpu = target;
+        drop(sched);
+        cpus[target].queue.push_back(task);
+        target
+    };
+    if target != model().current_cpu() {
+        let sleeping = CPUS.borrow()[target].sleeping;
+        if sleeping {
+            model().kick(target);
+        }
+    }
+    update_alarm();
+}
+
+/// Sleeps until `wake`. A wake-up since the caller last looked at its condition returns at once.
+pub fn block_current() {
+    {
+        let task = current();
+        let mut sched = task.sched.borrow_mut();
+        if std::mem::take(&mut sched.woken) {
+            return;
+        }
+        sched.state = RunState::Blocked;
+    }
+    switch_away();
+    current().sched.borrow_mut().woken = false;
+}
+
+/// Lets others run first.
+pub fn yield_now() {
+    let cpu = model().current_cpu();
+    {
+        let mut cpus = CPUS.borrow_mut();
+        if cpus[cpu].queue.is_empty() {
+            return;
+        }
+        let task = cpus[cpu].current.clone().expect("a task yields");
+        task.sched.borrow_mut().queued_at = time::now();
+        cpus[cpu].queue.push_back(task);
+    }
+    switch_away();
+}
+
+/// Called by the trap loop on every way back to user mode: timers, and the end of the time slice.
+pub fn on_trap_exit(interrupted: bool) {
+    if !interrupted {
+        return;
+    }
+    time::expire();
+    let cpu = model().current_cpu();
+    let expired = {
+        let mut cpus = CPUS.borrow_mut();
+        cpus[cpu].alarm = None;
+        !cpus[cpu].queue.is_empty() && time::now() >= cpus[cpu].slice_end
+    };
+    if expired {
+        hand_to_idle_cpu(cpu);
+        yield_now();
+    }
+    update_alarm();
+}
+
+/// Gives a task that has waited for long on this CPU to one that has nothing to do.
+fn hand_to_idle_cpu(cpu: usize) {
+    let kick = {
+        let mut cpus = CPUS.borrow_mut();
+        let Some(idle) = cpus.iter().position(|c| c.sleeping && c.queue.is_empty()) else { return };
+        let now = time::now();
+        let Some(at) = cpus[cpu].queue.iter().position(|t| now - t.sched.borrow().queued_at > STEAL_AFTER_NS) else {
+            return;
+        };
+        let task = cpus[cpu].queue.remove(at).expect("position is within the queue");
+        task.sched.borrow_mut().cpu = idle;
+        cpus[idle].queue.push_back(task);
+        idle
+    };
+    model().kick(kick);
+}
+
+/// Asks the model for an alarm at the next timer or the end of the slice, whichever is first.
+pub fn update_alarm() {
+    let cpu = model().current_cpu();
+    let wanted = {
+        let cpus = CPUS.borrow();
+        let slice = (!cpus[cpu].queue.is_empty()).then_some(cpus[cpu].slice_end);
+        let timer = time::next_deadline();
+        let wanted = match (slice, timer) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        // An alarm that comes too early is only a spurious interrupt, cheaper than setting it anew every time.
+        match (wanted, cpus[cpu].alarm) {
+            (None, _) => return,
+            (Some(w), Some(a)) if a <= w => return,
+            _ => wanted,
+        }
+    };
+    CPUS.borrow_mut()[cpu].alarm = wanted;
+    model().set_alarm(wanted);
+}
+
+/// The context to go on in when the current task has ended. Its own context is dropped by that one.
+pub fn end_current() -> Arc<dyn Context> {
+    let cpu = model().current_cpu();
+    let next = pick(cpu);
+    let mut cpus = CPUS.borrow_mut();
+    let ended = cpus[cpu].current.take();
+    if let Some(task) = &ended {
+        task.sched.borrow_mut().state = RunState::Ended;
+    }
+    cpus[cpu].ended = ended;
+    set_current(&mut cpus[cpu], next)
+}
+
+fn pick(cpu: usize) -> Option<Arc<Task>> {
+    CPUS.borrow_mut()[cpu].queue.pop_front()
+}
+
+fn set_current(cpu: &mut Cpu, next: Option<Arc<Task>>) -> Arc<dyn Context> {
+    let context = match &next {
+        Some(task) => task.context(),
+        None => cpu.idle.clone().expect("every CPU has its idle context"),
+    };
+    cpu.slice_end = time::now() + SLICE_NS;
+    cpu.current = next;
+    context
+}
+
+fn switch_away() {
+    let cpu = model().current_cpu();
+    let next = pick(cpu);
+    let (from, to) = {
+        let mut cpus = CPUS.borrow_mut();
+        let from = match &cpus[cpu].current {
+            Some(task) => task.context(),
+            None => cpus[cpu].idle.clone().expect("every CPU has its idle context"),
+        };
+        if let (Some(a), Some(b)) = (&next, &cpus[cpu].current)
+            && Arc::ptr_eq(a, b)
+        {
+            cpus[cpu].slice_end = time::now() + SLICE_NS;
+            return;
+        }
+        (from, set_current(&mut cpus[cpu], next))
+    };
+    model().switch(&*from, &*to);
+    finish_switch();
+}
+
+/// Must be the first thing a new context does, and is done after every switch: drops what ended on this CPU.
+pub fn finish_switch() {
+    let cpu = model().current_cpu();
+    let ended = {
+        let mut cpus = CPUS.borrow_mut();
+        if let Some(task) = &cpus[cpu].current {
+            let mut sched = task.sched.borrow_mut();
+            sched.cpu = cpu;
+            sched.settled = true;
+        }
+        cpus[cpu].ended.take()
+    };
+    drop(ended);
+    update_alarm();
+}
+
+/// Ends the guest: all CPUs leave `run`.
+pub fn stop() {
+    STOP.store(true, std::sync::atomic::Ordering::Relaxed);
+    for cpu in 0..cpu_count() {
+        model().kick(cpu);
+    }
+}
+
+pub fn stopping() -> bool {
+    STOP.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// Runs the guest on `count` CPUs until `stop`. `boot` is called first, on CPU 0, and makes the first task.
+pub fn run(count: usize, boot: &(dyn Fn() + Sync)) {
+    lock::with(|| {
+        *CPUS.borrow_mut() = (0..count)
+            .map(|_| Cpu {
+                current: None,
+                queue: VecDeque::new(),
+                idle: None,
+                sleeping: false,
+                ended: None,
+                slice_end: 0,
+                alarm: None,
+            })
+            .collect();
+    });
+    model().run_cpus(count, &|cpu, context| {
+        CPUS.borrow_mut()[cpu].idle = Some(context);
+        if cpu == 0 {
+            boot();
+        }
+        idle_loop(cpu);
+    });
+}
+
+fn idle_loop(cpu: usize) {
+    while !stopping() {
+        time::expire();
+        let ready = !CPUS.borrow()[cpu].queue.is_empty();
+        if ready {
+            switch_away();
+            continue;
+        }
+        CPUS.borrow_mut()[cpu].sleeping = true;
+        model().idle(time::next_deadline());
+        CPUS.borrow_mut()[cpu].sleeping = false;
+    }
+}

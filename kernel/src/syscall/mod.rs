@@ -1,0 +1,63 @@
+//! System calls: the table, and what a handler is given.
+//!
+//! One file an area. A handler decodes its arguments and calls the subsystem, which knows nothing of registers.
+
+use crate::model::UserThread;
+use crate::task::Task;
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+/// One system call being handled.
+pub struct Call<'a> {
+    pub task: &'a Arc<Task>,
+    pub user: &'a mut dyn UserThread,
+    pub number: u64,
+    pub args: [u64; 6],
+}
+
+impl Call<'_> {
+    /// An argument as a C int.
+    pub fn int(&self, n: usize) -> i32 {
+        self.args[n] as i32
+    }
+}
+
+pub type Handler = fn(&mut Call<'_>) -> Result<u64>;
+
+/// A row of the table.
+pub struct Entry {
+    pub number: i64,
+    pub name: &'static str,
+    /// How `--trace` shows the arguments, a letter each: d int, u unsigned, x hex, o octal, f descriptor, p path, s string,
+    /// b buffer with its length in the next argument, v iovec with its count in the next, P pointer, - not shown.
+    pub args: &'static str,
+    pub handler: Handler,
+}
+
+pub const fn entry(number: i64, name: &'static str, args: &'static str, handler: Handler) -> Entry {
+    Entry { number, name, args, handler }
+}
+
+/// Every area's rows. An area adds itself here.
+const AREAS: &[&[Entry]] = &[];
+
+/// The handler of a number, None for what does not exist.
+pub fn lookup(number: u64) -> Option<&'static Entry> {
+    static TABLE: std::sync::OnceLock<Vec<Option<&'static Entry>>> = std::sync::OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        let mut table = vec![None; 512];
+        for entry in AREAS.iter().copied().flatten() {
+            table[entry.number as usize] = Some(entry);
+        }
+        table
+    });
+    table.get(number as usize).copied().flatten()
+}
+
+/// ENOSYS for what the core does not have.
+pub fn dispatch(call: &mut Call<'_>) -> Result<u64> {
+    match lookup(call.number) {
+        Some(entry) => (entry.handler)(call),
+        None => Err(Errno::ENOSYS),
+    }
+}

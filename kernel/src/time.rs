@@ -1,0 +1,72 @@
+//! Time: the clocks as the core reads them, and timers that wake things.
+
+use crate::lock::KCell;
+use crate::sched::wait::{Wake, WakeReason};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use umlab_host::clock;
+
+/// Nanoseconds of CLOCK_MONOTONIC. Deadlines are counted in these.
+pub fn now() -> u64 {
+    clock::monotonic()
+}
+
+/// Nanoseconds since 1970.
+pub fn realtime() -> u64 {
+    clock::realtime()
+}
+
+static TIMERS: KCell<Timers> = KCell::new(Timers { queue: BTreeMap::new(), next_id: 0 });
+
+struct Timers {
+    queue: BTreeMap<(u64, u64), Weak<dyn Wake>>,
+    next_id: u64,
+}
+
+/// A running timer; dropping it cancels it.
+#[must_use]
+pub struct Timer {
+    key: (u64, u64),
+}
+
+impl Timer {
+    /// Calls `target.wake(WakeReason::Timer)` once `deadline` (CLOCK_MONOTONIC, ns) has passed.
+    pub fn new(deadline: u64, target: &Arc<dyn Wake>) -> Timer {
+        let mut timers = TIMERS.borrow_mut();
+        let key = (deadline, timers.next_id);
+        timers.next_id += 1;
+        timers.queue.insert(key, Arc::downgrade(target));
+        Timer { key }
+    }
+
+    pub fn deadline(&self) -> u64 {
+        self.key.0
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        TIMERS.borrow_mut().queue.remove(&self.key);
+    }
+}
+
+/// The earliest deadline of all timers.
+pub fn next_deadline() -> Option<u64> {
+    TIMERS.borrow().queue.keys().next().map(|key| key.0)
+}
+
+/// Wakes the targets of all timers that are due.
+pub fn expire() {
+    loop {
+        let due = {
+            let mut timers = TIMERS.borrow_mut();
+            match timers.queue.first_entry() {
+                Some(entry) if entry.key().0 <= now() => entry.remove(),
+                _ => return,
+            }
+        };
+        if let Some(target) = due.upgrade() {
+            target.wake(WakeReason::Timer);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! skas: the core in its own address space.
