@@ -1,9 +1,22 @@
 //! Tasks and processes.
 //!
 //! A [`Task`] is a thread: what the scheduler runs, with a kernel stack of its own. A [`Process`] is a thread group: what has a PID,
-//! a parent, and ends with an exit status.
+//! a parent, and ends with an exit status. PID 1 is built in ([`init`]).
+
+#![allow(dead_code)] // until clone and exit land
 
 pub mod creds;
+pub mod exit;
+pub mod group;
+pub mod init;
+pub mod limits;
+pub mod pid;
+pub mod process;
+pub mod usage;
+
+pub use group::{ProcessGroup, Session};
+pub use pid::{find, find_group, find_process, find_session};
+pub use process::Process;
 
 use crate::fs::{FdTable, FsContext};
 use crate::lock::KCell;
@@ -11,13 +24,16 @@ use crate::mm::AddressSpace;
 use crate::model::Context;
 use crate::sched::{SchedState, wait};
 use creds::Creds;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use usage::Usage;
 
 pub type Pid = i32;
 
 /// A thread.
 pub struct Task {
-    pub tid: Pid,
+    tid: AtomicI32,
+    me: Weak<Task>,
     pub process: Arc<Process>,
     /// The name in /proc/PID/comm, at most 15 bytes.
     pub name: KCell<Vec<u8>>,
@@ -27,17 +43,116 @@ pub struct Task {
     pub fs: KCell<Arc<FsContext>>,
     pub creds: KCell<Arc<Creds>>,
     pub sched: KCell<SchedState>,
+    /// Some once the thread must end, with its wait status: it will not return to user mode, and its sleeps end.
+    ending: KCell<Option<i32>>,
+    /// What this thread alone used.
+    pub usage: KCell<Usage>,
+    /// When it was made (CLOCK_MONOTONIC, ns).
+    pub start_time: u64,
+    pub attributes: KCell<Attributes>,
     context: OnceLock<Arc<dyn Context>>,
 }
 
-/// A thread group.
-pub struct Process {
-    pub pid: Pid,
+/// What system calls set of a thread and read back: each thread has its own.
+#[derive(Clone, Debug)]
+pub struct Attributes {
+    /// Where to write 0 and wake a futex when the thread ends (set_tid_address(2)); 0 for nowhere.
+    pub clear_child_tid: u64,
+    /// Head of the list of robust futexes, 0 for none.
+    pub robust_list: u64,
+    /// The signal it gets when the parent's thread that made it ends (PR_SET_PDEATHSIG), 0 for none.
+    pub parent_death_signal: i32,
+    /// personality(2).
+    pub personality: u32,
+    /// -20 (first served) to 19.
+    pub nice: i32,
+    /// SCHED_*, without SCHED_RESET_ON_FORK.
+    pub policy: i32,
+    /// Real-time priority, 0 for the others.
+    pub priority: i32,
+    pub reset_on_fork: bool,
+    /// The guest CPUs it may run on, as a bit mask.
+    pub affinity: u64,
+    pub io_priority: u16,
+    /// PR_SET_TIMERSLACK, ns.
+    pub timer_slack: u64,
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Attributes {
+            clear_child_tid: 0,
+            robust_list: 0,
+            parent_death_signal: 0,
+            personality: 0,
+            nice: 0,
+            policy: libc::SCHED_OTHER,
+            priority: 0,
+            reset_on_fork: false,
+            affinity: u64::MAX,
+            io_priority: 0,
+            timer_slack: 50_000,
+        }
+    }
+}
+
+/// What a new task shares with others or starts with.
+pub struct Parts {
+    pub name: Vec<u8>,
+    pub space: Option<Arc<AddressSpace>>,
+    pub files: Option<Arc<FdTable>>,
+    pub fs: Arc<FsContext>,
+    pub creds: Arc<Creds>,
+    pub attributes: Attributes,
 }
 
 impl Task {
+    /// A task of `process`, in no table yet and without a context.
+    pub fn new(tid: Pid, process: &Arc<Process>, parts: Parts) -> Arc<Task> {
+        Arc::new_cyclic(|me| Task {
+            tid: AtomicI32::new(tid),
+            me: me.clone(),
+            process: process.clone(),
+            name: KCell::new(parts.name),
+            space: KCell::new(parts.space),
+            files: KCell::new(parts.files),
+            fs: KCell::new(parts.fs),
+            creds: KCell::new(parts.creds),
+            sched: KCell::default(),
+            ending: KCell::new(None),
+            usage: KCell::default(),
+            start_time: crate::time::now(),
+            attributes: KCell::new(parts.attributes),
+            context: OnceLock::new(),
+        })
+    }
+
+    /// The thread id. It changes only when another thread than the first one calls execve(2).
+    pub fn tid(&self) -> Pid {
+        self.tid.load(Ordering::Relaxed)
+    }
+
+    fn set_tid(&self, tid: Pid) {
+        self.tid.store(tid, Ordering::Relaxed);
+    }
+
+    /// The process's PID, which getpid(2) returns.
+    pub fn pid(&self) -> Pid {
+        self.process.pid
+    }
+
+    /// The counted reference behind `self`.
+    pub fn arc(&self) -> Arc<Task> {
+        self.me.upgrade().expect("a task that is being used has an owner")
+    }
+
     pub fn context(&self) -> Arc<dyn Context> {
         self.context.get().expect("a task has its context before it is started").clone()
+    }
+
+    /// Gives it its kernel context, once, before it is started.
+    pub fn set_context(&self, context: Arc<dyn Context>) {
+        assert!(self.context.set(context).is_ok(), "a task got its context twice");
     }
 
     /// Its address space; only for a task that has not begun to exit, as the current one in a system call.
@@ -54,26 +169,36 @@ impl Task {
         self.creds.borrow().clone()
     }
 
+    /// Whether the thread must end; the trap loop then calls [`exit::finish`].
+    pub fn ending(&self) -> Option<i32> {
+        self.ending.get()
+    }
+
     /// Whether an unblocked signal waits to be acted on.
     pub fn signal_pending(&self) -> bool {
-        false
+        self.ending().is_some()
     }
 
     /// Whether it is about to be killed.
     pub fn fatal_signal_pending(&self) -> bool {
-        false
+        self.ending().is_some()
+    }
+
+    /// User-mode time; called by the trap loop.
+    pub fn account_user(&self, ns: u64) {
+        self.usage.borrow_mut().user += ns;
+        self.process.usage.borrow_mut().user += ns;
+    }
+
+    /// Time in the core on its behalf; called by the trap loop.
+    pub fn account_system(&self, ns: u64) {
+        self.usage.borrow_mut().system += ns;
+        self.process.usage.borrow_mut().system += ns;
     }
 }
 
 impl wait::Wake for Task {
     fn wake(&self, _reason: wait::WakeReason) {
-        if let Some(task) = find(self.tid) {
-            crate::sched::wake(&task);
-        }
+        crate::sched::wake(&self.arc());
     }
-}
-
-/// The task with this thread id.
-pub fn find(_tid: Pid) -> Option<Arc<Task>> {
-    None
 }

@@ -1,0 +1,64 @@
+//! Resource limits (getrlimit(2)). A process has one set, which its threads share and its children copy.
+//!
+//! Who enforces which: descriptors NOFILE; files FSIZE; clone NPROC; memory AS, DATA, STACK, MEMLOCK; signals SIGPENDING; usage CPU;
+//! priorities NICE and RTPRIO. CORE, RSS, LOCKS, MSGQUEUE and RTTIME are kept and shown.
+
+pub const COUNT: usize = 16;
+pub const INFINITY: u64 = u64::MAX;
+
+pub const CPU: usize = 0;
+pub const FSIZE: usize = 1;
+pub const DATA: usize = 2;
+pub const STACK: usize = 3;
+pub const CORE: usize = 4;
+pub const RSS: usize = 5;
+pub const NPROC: usize = 6;
+pub const NOFILE: usize = 7;
+pub const MEMLOCK: usize = 8;
+pub const AS: usize = 9;
+pub const LOCKS: usize = 10;
+pub const SIGPENDING: usize = 11;
+pub const MSGQUEUE: usize = 12;
+pub const NICE: usize = 13;
+pub const RTPRIO: usize = 14;
+pub const RTTIME: usize = 15;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limit {
+    pub soft: u64,
+    pub hard: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits([Limit; COUNT]);
+
+impl Limits {
+    /// What the first process starts with: Linux's own defaults.
+    pub fn initial(max_tasks: u64) -> Limits {
+        let mut limits = [Limit { soft: INFINITY, hard: INFINITY }; COUNT];
+        let mut set = |which: usize, soft, hard| limits[which] = Limit { soft, hard };
+        set(STACK, 8 << 20, INFINITY);
+        set(CORE, 0, INFINITY);
+        set(NPROC, max_tasks / 2, max_tasks / 2);
+        set(NOFILE, 1024, 1 << 20);
+        set(MEMLOCK, 8 << 20, 8 << 20);
+        set(SIGPENDING, max_tasks / 2, max_tasks / 2);
+        set(MSGQUEUE, 819_200, 819_200);
+        set(NICE, 0, 0);
+        set(RTPRIO, 0, 0);
+        Limits(limits)
+    }
+
+    /// One of the limits, by the numbers above.
+    pub fn get(&self, which: usize) -> Limit {
+        self.0[which]
+    }
+
+    pub fn soft(&self, which: usize) -> u64 {
+        self.0[which].soft
+    }
+
+    pub fn set(&mut self, which: usize, limit: Limit) {
+        self.0[which] = limit;
+    }
+}

@@ -1,0 +1,173 @@
+//! The PID table: one number space for threads, processes, groups and sessions.
+//!
+//! A number is free for use again when nothing of the four kinds has it. Numbers rise and wrap, as on Linux, so that one is not
+//! reused soon. The table is an array, because a lookup is on the path of every kill, wait and futex owner check.
+
+use super::{Pid, Process, ProcessGroup, Session, Task};
+use crate::lock::KCell;
+use crate::{Errno, Result};
+use std::sync::{Arc, Weak};
+
+/// One more than the highest PID (/proc/sys/kernel/pid_max).
+pub const PID_MAX: Pid = 32768;
+/// Where numbering goes on after a wrap: low numbers are left to early processes.
+const WRAP_TO: Pid = 300;
+
+#[derive(Default)]
+struct Slot {
+    reserved: bool,
+    task: Option<Arc<Task>>,
+    process: Option<Arc<Process>>,
+    group: Weak<ProcessGroup>,
+    session: Weak<Session>,
+    in_group: bool,
+    in_session: bool,
+}
+
+impl Slot {
+    fn is_free(&self) -> bool {
+        !self.reserved && self.task.is_none() && self.process.is_none() && !self.in_group && !self.in_session
+    }
+}
+
+struct Table {
+    slots: Vec<Slot>,
+    last: Pid,
+    /// Live threads.
+    tasks: usize,
+    max_tasks: usize,
+}
+
+static TABLE: KCell<Table> = KCell::new(Table { slots: Vec::new(), last: 0, tasks: 0, max_tasks: 4096 });
+
+/// How many threads there may be at once (/proc/sys/kernel/threads-max).
+pub fn max_tasks() -> usize {
+    TABLE.borrow().max_tasks
+}
+
+pub fn set_max_tasks(count: usize) {
+    TABLE.borrow_mut().max_tasks = count.clamp(64, PID_MAX as usize / 2);
+}
+
+/// Threads alive now.
+pub fn task_count() -> usize {
+    TABLE.borrow().tasks
+}
+
+/// The last number given out (/proc/loadavg).
+pub fn last_pid() -> Pid {
+    TABLE.borrow().last
+}
+
+/// A number reserved for a task being made; given back when dropped.
+pub struct Reserved(Pid);
+
+impl Reserved {
+    pub fn get(&self) -> Pid {
+        self.0
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        with_slot(self.0, |slot| slot.reserved = false);
+    }
+}
+
+/// A new number, EAGAIN when there are too many tasks.
+pub fn reserve() -> Result<Reserved> {
+    let mut table = TABLE.borrow_mut();
+    if table.tasks >= table.max_tasks {
+        return Err(Errno::EAGAIN);
+    }
+    let mut candidate = table.last;
+    for _ in 0..PID_MAX {
+        candidate = if candidate + 1 >= PID_MAX { WRAP_TO } else { candidate + 1 };
+        let index = candidate as usize;
+        if index >= table.slots.len() {
+            table.slots.resize_with((index + 1).next_power_of_two(), Slot::default);
+        }
+        if table.slots[index].is_free() {
+            table.slots[index].reserved = true;
+            table.last = candidate;
+            return Ok(Reserved(candidate));
+        }
+    }
+    Err(Errno::EAGAIN)
+}
+
+fn with_slot<T>(number: Pid, f: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+    let mut table = TABLE.borrow_mut();
+    usize::try_from(number).ok().and_then(|index| table.slots.get_mut(index)).map(f)
+}
+
+/// The thread with this id.
+pub fn find(tid: Pid) -> Option<Arc<Task>> {
+    with_slot(tid, |slot| slot.task.clone()).flatten()
+}
+
+/// The process with this PID, which may be a zombie.
+pub fn find_process(pid: Pid) -> Option<Arc<Process>> {
+    with_slot(pid, |slot| slot.process.clone()).flatten()
+}
+
+/// The process group with this id.
+pub fn find_group(pgid: Pid) -> Option<Arc<ProcessGroup>> {
+    with_slot(pgid, |slot| slot.group.upgrade()).flatten()
+}
+
+/// The session with this id.
+pub fn find_session(sid: Pid) -> Option<Arc<Session>> {
+    with_slot(sid, |slot| slot.session.upgrade()).flatten()
+}
+
+/// All processes, zombies included, by rising PID.
+pub fn processes() -> Vec<Arc<Process>> {
+    TABLE.borrow().slots.iter().filter_map(|slot| slot.process.clone()).collect()
+}
+
+pub(super) fn insert_task(task: &Arc<Task>) {
+    let new = with_slot(task.tid(), |slot| slot.task.replace(task.clone()).is_none()).unwrap_or(false);
+    if new {
+        TABLE.borrow_mut().tasks += 1;
+    }
+}
+
+pub(super) fn remove_task(tid: Pid) {
+    // What the slot held is dropped outside the borrow: it may be the last reference.
+    let old = with_slot(tid, |slot| slot.task.take()).flatten();
+    if old.is_some() {
+        TABLE.borrow_mut().tasks -= 1;
+    }
+}
+
+pub(super) fn insert_process(process: &Arc<Process>) {
+    with_slot(process.pid, |slot| slot.process = Some(process.clone()));
+}
+
+pub(super) fn remove_process(pid: Pid) {
+    let old = with_slot(pid, |slot| slot.process.take()).flatten();
+    drop(old);
+}
+
+pub(super) fn set_group(pgid: Pid, group: &Arc<ProcessGroup>) {
+    with_slot(pgid, |slot| {
+        slot.group = Arc::downgrade(group);
+        slot.in_group = true;
+    });
+}
+
+pub(super) fn clear_group(pgid: Pid) {
+    with_slot(pgid, |slot| slot.in_group = false);
+}
+
+pub(super) fn set_session(sid: Pid, session: &Arc<Session>) {
+    with_slot(sid, |slot| {
+        slot.session = Arc::downgrade(session);
+        slot.in_session = true;
+    });
+}
+
+pub(super) fn clear_session(sid: Pid) {
+    with_slot(sid, |slot| slot.in_session = false);
+}

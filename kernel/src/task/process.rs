@@ -1,0 +1,170 @@
+//! Processes: thread groups, and the tree they form.
+
+use super::limits::Limits;
+use super::usage::Usage;
+use super::{Pid, ProcessGroup, Task, init};
+use crate::lock::KCell;
+use crate::sched::wait::WaitQueue;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+/// A thread group.
+pub struct Process {
+    pub pid: Pid,
+    me: Weak<Process>,
+    /// Rises with every process made; orders a parent's children.
+    pub(super) birth: u64,
+    /// When it was made (CLOCK_MONOTONIC, ns).
+    pub start_time: u64,
+    pub(super) parent: KCell<Option<Arc<Process>>>,
+    /// The thread of the parent that made it.
+    pub(super) parent_thread: KCell<Pid>,
+    pub(super) children: KCell<BTreeMap<u64, Arc<Process>>>,
+    pub(super) threads: KCell<BTreeMap<Pid, Arc<Task>>>,
+    pub(super) group: KCell<Arc<ProcessGroup>>,
+    /// What the parent is sent when the process ends; 0 for nothing.
+    pub(super) exit_signal: KCell<i32>,
+    pub(super) life: KCell<Life>,
+    /// Woken when a child ended, stopped or went on.
+    pub child_events: WaitQueue,
+    /// Woken when the process ended (for pidfds), or one of its threads did (for execve).
+    pub exit_events: WaitQueue,
+    pub limits: KCell<Limits>,
+    /// What its threads used, those that ended included.
+    pub usage: KCell<Usage>,
+    /// What the children used that it has waited for.
+    pub children_usage: KCell<Usage>,
+    /// Job control, as wait(2) tells it.
+    pub job: KCell<Job>,
+    pub settings: KCell<Settings>,
+}
+
+/// Where a process stands in its life.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Life {
+    /// The wait status that exit_group(2) or a fatal signal decided on.
+    pub status: Option<i32>,
+    /// No threads are left; the status waits to be fetched.
+    pub zombie: bool,
+    /// It was waited for, and is gone.
+    pub reaped: bool,
+    /// execve(2) was done since fork.
+    pub did_exec: bool,
+}
+
+/// Job control state. The signal code sets it, wait(2) reads it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Job {
+    /// The signal that stopped the process, while it is stopped.
+    pub stopped: Option<i32>,
+    /// The stop was not yet fetched by wait(2).
+    pub stop_news: bool,
+    /// It went on, and that was not yet fetched by wait(2).
+    pub continue_news: bool,
+}
+
+/// What system calls set of a process and read back.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// PR_SET_DUMPABLE: 0, 1 or 2.
+    pub dumpable: u8,
+    /// PR_SET_CHILD_SUBREAPER.
+    pub subreaper: bool,
+    /// /proc/PID/oom_score_adj.
+    pub oom_score_adj: i32,
+    /// PR_SET_THP_DISABLE.
+    pub thp_disabled: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { dumpable: 1, subreaper: false, oom_score_adj: 0, thp_disabled: false }
+    }
+}
+
+static BIRTHS: KCell<u64> = KCell::new(0);
+
+impl Process {
+    /// A process without threads, in no table, group list or family yet.
+    pub(super) fn new(pid: Pid, group: &Arc<ProcessGroup>, limits: Limits, settings: Settings) -> Arc<Process> {
+        let birth = BIRTHS.get() + 1;
+        BIRTHS.set(birth);
+        Arc::new_cyclic(|me| Process {
+            pid,
+            me: me.clone(),
+            birth,
+            start_time: crate::time::now(),
+            parent: KCell::new(None),
+            parent_thread: KCell::new(0),
+            children: KCell::default(),
+            threads: KCell::default(),
+            group: KCell::new(group.clone()),
+            exit_signal: KCell::new(libc::SIGCHLD),
+            life: KCell::default(),
+            child_events: WaitQueue::new(),
+            exit_events: WaitQueue::new(),
+            limits: KCell::new(limits),
+            usage: KCell::default(),
+            children_usage: KCell::default(),
+            job: KCell::default(),
+            settings: KCell::new(settings),
+        })
+    }
+
+    pub fn arc(&self) -> Arc<Process> {
+        self.me.upgrade().expect("a process that is being used has an owner")
+    }
+
+    /// The built-in PID 1.
+    pub fn is_init(&self) -> bool {
+        self.pid == init::PID
+    }
+
+    /// The parent; None only for init, and for what was waited for.
+    pub fn parent(&self) -> Option<Arc<Process>> {
+        self.parent.cloned()
+    }
+
+    /// What getppid(2) returns.
+    pub fn parent_pid(&self) -> Pid {
+        self.parent.borrow().as_ref().map_or(0, |p| p.pid)
+    }
+
+    pub fn children(&self) -> Vec<Arc<Process>> {
+        self.children.borrow().values().cloned().collect()
+    }
+
+    pub fn group(&self) -> Arc<ProcessGroup> {
+        self.group.cloned()
+    }
+
+    /// Its threads that have not ended, by rising tid.
+    pub fn threads(&self) -> Vec<Arc<Task>> {
+        self.threads.borrow().values().cloned().collect()
+    }
+
+    pub fn thread_count(&self) -> usize {
+        self.threads.borrow().len()
+    }
+
+    /// The thread that stands for the process: the first one, or another when that has ended. None for a zombie.
+    pub fn main_thread(&self) -> Option<Arc<Task>> {
+        let threads = self.threads.borrow();
+        threads.get(&self.pid).or_else(|| threads.values().next()).cloned()
+    }
+
+    /// Whether no thread of it is left: it is a zombie, or gone.
+    pub fn ended(&self) -> bool {
+        self.life.borrow().zombie
+    }
+
+    /// The wait status that it will end with, once that is decided.
+    pub fn exit_status(&self) -> Option<i32> {
+        self.life.borrow().status
+    }
+
+    /// One of its soft limits (see [`super::limits`]).
+    pub fn limit(&self, which: usize) -> u64 {
+        self.limits.borrow().soft(which)
+    }
+}
