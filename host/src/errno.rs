@@ -50,6 +50,11 @@ impl Errno {
     /// Like `ERESTARTNOHAND`, through restart_syscall(2) with what the task keeps in its restart block.
     pub const ERESTART_RESTARTBLOCK: Errno = Errno(516);
 
+    /// Whether it is one of ERESTART*.
+    pub fn is_restart(self) -> bool {
+        (512..=516).contains(&self.0)
+    }
+
     pub fn from_raw(number: i32) -> Errno {
         Errno(number.unsigned_abs() as u16)
     }

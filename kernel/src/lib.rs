@@ -5,6 +5,7 @@ pub mod lock;
 pub mod mm;
 pub mod model;
 pub mod sched;
+pub mod signal;
 pub mod syscall;
 pub mod task;
 pub mod time;

@@ -23,6 +23,7 @@ use crate::lock::KCell;
 use crate::mm::AddressSpace;
 use crate::model::Context;
 use crate::sched::{SchedState, wait};
+use crate::signal::{SigActions, TaskSignals};
 use creds::Creds;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -50,6 +51,9 @@ pub struct Task {
     /// When it was made (CLOCK_MONOTONIC, ns).
     pub start_time: u64,
     pub attributes: KCell<Attributes>,
+    pub signals: KCell<TaskSignals>,
+    /// What its process does about signals; CLONE_SIGHAND shares it.
+    pub actions: KCell<Arc<KCell<SigActions>>>,
     context: OnceLock<Arc<dyn Context>>,
 }
 
@@ -104,6 +108,8 @@ pub struct Parts {
     pub fs: Arc<FsContext>,
     pub creds: Arc<Creds>,
     pub attributes: Attributes,
+    pub signals: TaskSignals,
+    pub actions: Arc<KCell<SigActions>>,
 }
 
 impl Task {
@@ -123,6 +129,8 @@ impl Task {
             usage: KCell::default(),
             start_time: crate::time::now(),
             attributes: KCell::new(parts.attributes),
+            signals: KCell::new(parts.signals),
+            actions: KCell::new(parts.actions),
             context: OnceLock::new(),
         })
     }
@@ -176,7 +184,11 @@ impl Task {
 
     /// Whether an unblocked signal waits to be acted on.
     pub fn signal_pending(&self) -> bool {
-        self.ending().is_some()
+        self.ending().is_some() || {
+            let signals = self.signals.borrow();
+            let pending = signals.pending.set().union(self.process.signals.borrow().pending.set());
+            signals.stop_pending || !pending.without(signals.mask.without(signals.awaited)).is_empty()
+        }
     }
 
     /// Whether it is about to be killed.

@@ -5,6 +5,7 @@ use super::usage::Usage;
 use super::{Pid, ProcessGroup, Task, init};
 use crate::lock::KCell;
 use crate::sched::wait::WaitQueue;
+use crate::signal::ProcessSignals;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
@@ -36,6 +37,9 @@ pub struct Process {
     pub children_usage: KCell<Usage>,
     /// Job control, as wait(2) tells it.
     pub job: KCell<Job>,
+    pub signals: KCell<ProcessSignals>,
+    /// Woken when a signal becomes pending for the process or one of its threads (signalfd).
+    pub signal_queue: WaitQueue,
     pub settings: KCell<Settings>,
 }
 
@@ -107,6 +111,8 @@ impl Process {
             usage: KCell::default(),
             children_usage: KCell::default(),
             job: KCell::default(),
+            signals: KCell::default(),
+            signal_queue: WaitQueue::new(),
             settings: KCell::new(settings),
         })
     }

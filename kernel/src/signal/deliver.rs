@@ -1,0 +1,180 @@
+//! Delivery: what happens to pending signals on the way back to user mode, and to the system call they interrupted.
+
+use super::action::{Default as Action, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN, SigAction, default_action};
+use super::info::SigInfo;
+use super::send::retarget;
+use super::set::SigSet;
+use super::state::Pending;
+use super::{frame, stop};
+use crate::model::UserThread;
+use crate::task::Task;
+use crate::task::exit::{exit_group, killed_by};
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+/// The system call that the thread returns from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SyscallOutcome {
+    pub number: u64,
+    pub result: Result<u64>,
+}
+
+/// What the trap loop does next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AfterSignals {
+    /// Enter user mode.
+    Continue,
+    /// The thread must exit; the wait status is the process's.
+    Exit(i32),
+}
+
+/// Called before every return to user mode. `syscall` is the call that was trapped, its result already in the result register
+/// (ERESTART* included: they do not survive this function), None after other traps.
+pub fn on_user_return(task: &Arc<Task>, user: &mut dyn UserThread, syscall: Option<SyscallOutcome>) -> AfterSignals {
+    let syscall = syscall.filter(|outcome| outcome.result.is_err_and(Errno::is_restart));
+    if syscall.is_none() && !needs_attention(task) {
+        return AfterSignals::Continue;
+    }
+    deliver(task, user, syscall)
+}
+
+fn needs_attention(task: &Task) -> bool {
+    task.signal_pending() || task.signals.borrow().saved_mask.is_some()
+}
+
+#[cold]
+fn deliver(task: &Arc<Task>, user: &mut dyn UserThread, mut syscall: Option<SyscallOutcome>) -> AfterSignals {
+    loop {
+        if let Some(status) = task.ending() {
+            return AfterSignals::Exit(status);
+        }
+        if task.signals.borrow().stop_pending {
+            stop::take_part(task);
+            continue;
+        }
+        let Some(info) = take_next(task) else { break };
+        let signal = info.signal();
+        let action = take_action(task, signal);
+        match action.handler {
+            SIG_IGN => {}
+            SIG_DFL => act_by_default(task, &info),
+            _ => {
+                if let Some(outcome) = syscall.take() {
+                    interrupt_syscall(user, outcome, &action);
+                }
+                if frame::enter_handler(task, user, &info, &action).is_err() {
+                    super::trap::frame_failed(task, signal);
+                }
+            }
+        }
+    }
+    if let Some(outcome) = syscall {
+        restart_syscall(user, outcome);
+    }
+    // No handler has taken the saved mask into its frame: the call that set a temporary one is over.
+    let saved = task.signals.borrow_mut().saved_mask.take();
+    if let Some(mask) = saved {
+        set_mask(task, mask);
+        if needs_attention(task) {
+            return deliver(task, user, None);
+        }
+    }
+    AfterSignals::Continue
+}
+
+/// Takes the next signal that is not blocked: what the thread itself caused, then its own, then the process's.
+fn take_next(task: &Task) -> Option<SigInfo> {
+    let mut signals = task.signals.borrow_mut();
+    let mut process = task.process.signals.borrow_mut();
+    let blocked = signals.mask;
+    let take = |pending: &mut Pending| pending.set().without(blocked).first().and_then(|signal| pending.take(signal));
+    take(&mut signals.pending).or_else(|| take(&mut process.pending))
+}
+
+fn take_action(task: &Task, signal: i32) -> SigAction {
+    let actions = task.actions.borrow();
+    let mut actions = actions.borrow_mut();
+    let action = actions.get(signal);
+    if action.has(SA_RESETHAND) && action.handler != SIG_IGN && action.handler != SIG_DFL {
+        actions.set(signal, SigAction { handler: SIG_DFL, ..action });
+    }
+    action
+}
+
+fn act_by_default(task: &Arc<Task>, info: &SigInfo) {
+    let signal = info.signal();
+    let action = default_action(signal);
+    if matches!(action, Action::Ignore | Action::Continue) {
+        return;
+    }
+    match action {
+        // A stop that no shell could undo is not carried out.
+        Action::Stop if signal != libc::SIGSTOP && task.process.group().is_orphaned(None) => {}
+        Action::Stop => stop::begin(task, signal),
+        // No core is ever written, so no status says that one was.
+        _ => exit_group(task, killed_by(signal, false)),
+    }
+}
+
+/// The system call's result when a handler is about to run.
+fn interrupt_syscall(user: &mut dyn UserThread, outcome: SyscallOutcome, action: &SigAction) {
+    let Err(error) = outcome.result else { return };
+    let again = error == Errno::ERESTARTNOINTR || error == Errno::ERESTARTSYS && action.has(SA_RESTART);
+    if again {
+        restart_syscall(user, outcome);
+    } else {
+        user.regs_mut().rax = -(Errno::EINTR.raw() as i64) as u64;
+    }
+}
+
+/// Sets the registers back to before the system call instruction (two bytes, whichever of the three it was).
+fn restart_syscall(user: &mut dyn UserThread, outcome: SyscallOutcome) {
+    let number = match outcome.result {
+        Err(Errno::ERESTART_RESTARTBLOCK) => libc::SYS_restart_syscall as u64,
+        _ => outcome.number,
+    };
+    let regs = user.regs_mut();
+    regs.rax = number;
+    regs.rip = regs.rip.wrapping_sub(2);
+}
+
+/// Sets the current thread's mask. Signals of the process that it now blocks go to other threads.
+pub fn set_mask(task: &Arc<Task>, mask: SigSet) {
+    let added = {
+        let mut signals = task.signals.borrow_mut();
+        let mask = mask.as_mask();
+        let added = mask.without(signals.mask);
+        signals.mask = mask;
+        added
+    };
+    if !added.is_empty() {
+        retarget(task, added);
+    }
+}
+
+/// Runs the waiting part of a system call with another mask (ppoll, pselect, epoll_pwait, sigsuspend). When a signal ends it, the mask
+/// stays until that signal's handler runs, whose frame has the old one; else it is restored.
+pub fn with_temporary_mask<T>(task: &Arc<Task>, mask: Option<SigSet>, wait: impl FnOnce() -> Result<T>) -> Result<T> {
+    let Some(mask) = mask else { return wait() };
+    let old = task.signals.borrow().mask;
+    task.signals.borrow_mut().saved_mask = Some(old);
+    set_mask(task, mask);
+    let result = wait();
+    let interrupted = matches!(&result, Err(error) if error.is_restart() || *error == Errno::EINTR);
+    if !interrupted {
+        task.signals.borrow_mut().saved_mask = None;
+        set_mask(task, old);
+    }
+    result
+}
+
+/// The mask argument of such calls: none for a null pointer. EINVAL unless `size` is that of a kernel's sigset_t.
+pub fn read_mask(task: &Task, addr: u64, size: u64) -> Result<Option<SigSet>> {
+    if addr == 0 {
+        return Ok(None);
+    }
+    if size != 8 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(Some(SigSet(task.space().read::<u64>(addr)?).as_mask()))
+}

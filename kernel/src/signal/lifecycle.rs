@@ -1,0 +1,36 @@
+//! Signal state when tasks begin, execute another program, and end.
+
+use super::send::retarget;
+use super::set::SigSet;
+use super::state::AltStack;
+use super::stop;
+use crate::lock::KCell;
+use crate::task::Task;
+use std::sync::Arc;
+
+/// execve(2), once nothing can fail any more and the other threads are gone: handlers go back to the default, what is ignored
+/// stays ignored, mask and pending signals stay.
+pub fn on_exec(task: &Arc<Task>) {
+    let mut own = task.actions.borrow().borrow().clone();
+    own.reset_for_exec();
+    // A table shared with another process (CLONE_SIGHAND without CLONE_THREAD) is left to it.
+    task.actions.set(Arc::new(KCell::new(own)));
+    let mut signals = task.signals.borrow_mut();
+    signals.alt_stack = AltStack::default();
+    signals.restart = None;
+}
+
+/// A thread begins to exit: it takes no more signals, and those of the process it was woken for go to others.
+pub fn on_task_exit(task: &Arc<Task>) {
+    let mask = {
+        let mut signals = task.signals.borrow_mut();
+        signals.exiting = true;
+        signals.stop_pending = false;
+        signals.stopped = false;
+        signals.pending.flush(SigSet::FULL);
+        signals.restart = None;
+        signals.mask
+    };
+    retarget(task, SigSet::FULL.without(mask));
+    stop::complete_if_all_stopped(&task.process);
+}

@@ -1,0 +1,25 @@
+//! Signals: sending, and delivery on the way back to user mode.
+//!
+//! A signal waits in a queue of its thread ([`TaskSignals`]) or process ([`ProcessSignals`]) until a thread that does not
+//! block it is about to return to user mode; there [`on_user_return`] takes it and carries out its action. Nothing is
+//! kept that says "signals are pending": it is worked out from queues and masks each time it is asked, a few loads.
+
+mod action;
+mod deliver;
+mod frame;
+mod info;
+mod lifecycle;
+mod send;
+mod set;
+mod state;
+mod stop;
+mod trap;
+
+pub use action::*;
+pub use deliver::*;
+pub use info::*;
+pub use lifecycle::*;
+pub use send::*;
+pub use set::{NSIG, SIGRTMIN, SigSet, is_signal};
+pub use state::*;
+pub use trap::*;

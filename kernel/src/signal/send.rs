@@ -1,0 +1,238 @@
+//! Sending: which signals are dropped at once, where they queue, and who is woken.
+
+use super::action::{Default as Action, SIG_DFL, default_action};
+use super::info::{SI_USER, SigInfo};
+use super::set::{SIGRTMIN, SigSet, is_signal};
+use super::state::Queued;
+use super::stop;
+use crate::lock::KCell;
+use crate::task::creds::CAP_KILL;
+use crate::task::exit::{exit_group, killed_by};
+use crate::task::{Pid, Process, Task, limits};
+use crate::{Errno, Result, sched};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How many signals each user has queued.
+static CHARGES: KCell<BTreeMap<u32, u64>> = KCell::new(BTreeMap::new());
+
+/// A queued signal's count against its receiver's RLIMIT_SIGPENDING, as long as it exists.
+pub struct Charge {
+    uid: u32,
+}
+
+impl Charge {
+    /// None when the limit is reached.
+    pub fn new(uid: u32, limit: u64) -> Option<Charge> {
+        let mut charges = CHARGES.borrow_mut();
+        let count = charges.entry(uid).or_insert(0);
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Charge { uid })
+    }
+
+    /// What a user has queued now.
+    pub fn count(uid: u32) -> u64 {
+        CHARGES.borrow().get(&uid).copied().unwrap_or(0)
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if let Some(count) = CHARGES.borrow_mut().get_mut(&self.uid) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// Sends a signal to a process: any of its threads may take it. A process that has ended, or is about to, takes none.
+///
+/// # Errors
+/// EAGAIN when it should be queued with a value and the receiver's RLIMIT_SIGPENDING is reached.
+pub fn send_to_process(process: &Arc<Process>, info: SigInfo) -> Result<()> {
+    let Some(main) = process.main_thread() else { return Ok(()) };
+    send(process, &main, info, false)
+}
+
+/// Sends a signal to one thread.
+///
+/// # Errors
+/// As `send_to_process`.
+pub fn send_to_task(task: &Arc<Task>, info: SigInfo) -> Result<()> {
+    send(&task.process, task, info, true)
+}
+
+/// Sends a signal to every process of a group, from the kernel (a terminal's Ctrl-C, SIGHUP of an orphaned group).
+/// ESRCH when the group is empty.
+pub fn send_to_group(group: Pid, info: SigInfo) -> Result<()> {
+    let group = crate::task::find_group(group).ok_or(Errno::ESRCH)?;
+    for process in group.members() {
+        // The kernel's own signals need no queue entry, so there is no error to report.
+        let _ = send_to_process(&process, info);
+    }
+    Ok(())
+}
+
+/// Whether `sender` may send this signal to `target` (kill(2)).
+pub fn may_signal(sender: &Arc<Task>, target: &Arc<Task>, signal: i32) -> bool {
+    if Arc::ptr_eq(&sender.process, &target.process) {
+        return true;
+    }
+    let (from, to) = (sender.creds(), target.creds());
+    from.euid == to.suid
+        || from.euid == to.uid
+        || from.uid == to.suid
+        || from.uid == to.uid
+        || from.capable(CAP_KILL)
+        || signal == libc::SIGCONT && sender.process.group().session.sid == target.process.group().session.sid
+}
+
+fn send(process: &Arc<Process>, task: &Arc<Task>, info: SigInfo, private: bool) -> Result<()> {
+    let signal = info.signal();
+    debug_assert!(is_signal(signal));
+    if !prepare(process, signal) || is_ignored(task, signal) {
+        return Ok(());
+    }
+    // SIGKILL needs no telling, and must never fail.
+    if signal == libc::SIGKILL {
+        exit_group(task, killed_by(libc::SIGKILL, false));
+        return Ok(());
+    }
+    enqueue(process, task, info, private)?;
+    process.signal_queue.wake_all();
+    complete(process, task, signal, private);
+    Ok(())
+}
+
+/// What a signal does by being sent, whatever becomes of it: SIGCONT continues a stopped process, and signals that stop and
+/// that continue cancel each other. False when the process is ending and takes no more signals.
+fn prepare(process: &Arc<Process>, signal: i32) -> bool {
+    if process.exit_status().is_some() {
+        return false;
+    }
+    if signal == libc::SIGCONT {
+        flush(process, SigSet::STOP);
+        stop::resume(process);
+    } else if SigSet::STOP.contains(signal) {
+        flush(process, SigSet::of(&[libc::SIGCONT]));
+    }
+    true
+}
+
+/// Forgets pending signals of the process and all its threads.
+pub(super) fn flush(process: &Process, signals: SigSet) {
+    process.signals.borrow_mut().pending.flush(signals);
+    for thread in process.threads() {
+        thread.signals.borrow_mut().pending.flush(signals);
+    }
+}
+
+/// Whether the signal can be dropped where it is made. One that is blocked cannot: its action may change before it is unblocked.
+fn is_ignored(task: &Task, signal: i32) -> bool {
+    {
+        let signals = task.signals.borrow();
+        if signals.mask.contains(signal) || signals.awaited.contains(signal) {
+            return false;
+        }
+    }
+    let actions = task.actions.borrow();
+    let actions = actions.borrow();
+    actions.ignores(signal)
+}
+
+fn enqueue(process: &Process, task: &Arc<Task>, info: SigInfo, private: bool) -> Result<()> {
+    let signal = info.signal();
+    let has = |set: SigSet| signal < SIGRTMIN && set.contains(signal);
+    let charge = {
+        let pending =
+            if private { task.signals.borrow().pending.set() } else { process.signals.borrow().pending.set() };
+        if has(pending) {
+            return Ok(());
+        }
+        Charge::new(task.creds().uid, process.limit(limits::SIGPENDING))
+    };
+    // Standard signals from the kernel and from kill(2) always get through, if need be without their information.
+    let keep = charge.is_some() || signal < SIGRTMIN && !(info.code() < 0 && info.code() != super::SI_TKILL);
+    if !keep && signal >= SIGRTMIN && info.code() != SI_USER {
+        return Err(Errno::EAGAIN);
+    }
+    let mut own;
+    let mut shared;
+    let pending = if private {
+        own = task.signals.borrow_mut();
+        &mut own.pending
+    } else {
+        shared = process.signals.borrow_mut();
+        &mut shared.pending
+    };
+    if keep {
+        pending.push(Queued { info, charge })
+    } else {
+        pending.mark(signal)
+    }
+    Ok(())
+}
+
+/// Finds a thread to take the signal and wakes it; a signal that is sure to end the process does so now.
+fn complete(process: &Arc<Process>, task: &Arc<Task>, signal: i32, private: bool) {
+    let chosen = if wants(task, signal) {
+        task.clone()
+    } else if private {
+        return;
+    } else {
+        match process.threads().into_iter().find(|thread| wants(thread, signal)) {
+            Some(thread) => thread,
+            None => return,
+        }
+    };
+    let fatal = {
+        let handler = chosen.actions.borrow().borrow().get(signal).handler;
+        handler == SIG_DFL
+            && default_action(signal) == Action::Terminate
+            && !chosen.signals.borrow().awaited.contains(signal)
+    };
+    if fatal {
+        exit_group(&chosen, killed_by(signal, false));
+    } else {
+        wake(&chosen);
+    }
+}
+
+/// Whether a thread would take this signal if it were woken.
+fn wants(task: &Task, signal: i32) -> bool {
+    let signals = task.signals.borrow();
+    !signals.exiting
+        && (!signals.mask.contains(signal) || signals.awaited.contains(signal))
+        && (!signals.stopped || signal == libc::SIGKILL)
+}
+
+/// Makes a thread look at its signals.
+pub(super) fn wake(task: &Arc<Task>) {
+    sched::wake(task);
+    sched::interrupt(task);
+}
+
+/// Wakes other threads for those of `signals` that are pending for the process and that its waiter will not take any more, because
+/// it now blocks them or ends.
+pub fn retarget(task: &Arc<Task>, signals: SigSet) {
+    let process = &task.process;
+    let mut left = process.signals.borrow().pending.set().intersection(signals);
+    if left.is_empty() || process.thread_count() < 2 {
+        return;
+    }
+    for thread in process.threads() {
+        if Arc::ptr_eq(&thread, task) {
+            continue;
+        }
+        let takes = SigSet(left.iter().filter(|&s| wants(&thread, s)).fold(0, |set, s| set | 1 << (s - 1)));
+        if !takes.is_empty() {
+            left = left.without(takes);
+            wake(&thread);
+        }
+        if left.is_empty() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What tasks and processes remember of signals.
+
+use super::info::SigInfo;
+use super::set::{SIGRTMIN, SigSet};
+use super::trap::FaultRecord;
+use crate::syscall::Call;
+use crate::{Errno, Result};
+use std::collections::VecDeque;
+
+/// Signals that were sent and not yet taken: a queue of a thread, or one its whole process shares.
+#[derive(Default)]
+pub struct Pending {
+    /// The signals that are pending. One without an entry in the queue was sent when the queue was full.
+    set: SigSet,
+    queue: VecDeque<Queued>,
+}
+
+/// A signal in a queue.
+pub struct Queued {
+    pub info: SigInfo,
+    /// Counts it against RLIMIT_SIGPENDING while it waits.
+    pub charge: Option<super::send::Charge>,
+}
+
+impl Pending {
+    pub fn set(&self) -> SigSet {
+        self.set
+    }
+
+    /// Queues it, or for a standard signal that is pending already, drops it.
+    pub fn push(&mut self, queued: Queued) {
+        let signal = queued.info.signal();
+        if signal < SIGRTMIN && self.set.contains(signal) {
+            return;
+        }
+        self.set.insert(signal);
+        self.queue.push_back(queued);
+    }
+
+    /// Makes it pending without anything to tell about it.
+    pub fn mark(&mut self, signal: i32) {
+        self.set.insert(signal);
+    }
+
+    /// Takes the oldest instance of a signal.
+    pub fn take(&mut self, signal: i32) -> Option<SigInfo> {
+        if !self.set.contains(signal) {
+            return None;
+        }
+        let mut found = None;
+        let mut more = false;
+        let mut at = 0;
+        while at < self.queue.len() {
+            if self.queue[at].info.signal() == signal {
+                if found.is_some() {
+                    more = true;
+                    break;
+                }
+                found = self.queue.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        if !more {
+            self.set.remove(signal);
+        }
+        Some(match found {
+            Some(queued) => queued.info,
+            None => SigInfo::kill(signal, 0, 0),
+        })
+    }
+
+    /// Forgets all of `signals`.
+    pub fn flush(&mut self, signals: SigSet) {
+        if !self.set.intersection(signals).is_empty() {
+            self.set = self.set.without(signals);
+            self.queue.retain(|queued| !signals.contains(queued.info.signal()));
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+}
+
+/// The alternate signal stack (sigaltstack(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AltStack {
+    pub sp: u64,
+    pub size: u64,
+    /// SS_DISABLE, SS_AUTODISARM.
+    pub flags: i32,
+}
+
+pub const SS_DISABLE: i32 = libc::SS_DISABLE;
+pub const SS_ONSTACK: i32 = libc::SS_ONSTACK;
+pub const SS_AUTODISARM: i32 = i32::MIN;
+
+impl Default for AltStack {
+    fn default() -> Self {
+        AltStack { sp: 0, size: 0, flags: SS_DISABLE }
+    }
+}
+
+impl AltStack {
+    /// Whether a stack pointer is on it. One that disarms itself is never in use.
+    pub fn holds(&self, sp: u64) -> bool {
+        self.flags & SS_AUTODISARM == 0 && self.contains(sp)
+    }
+
+    /// Whether the address lies on it.
+    pub fn contains(&self, sp: u64) -> bool {
+        sp > self.sp && sp - self.sp <= self.size
+    }
+
+    /// SS_DISABLE, SS_ONSTACK or 0, for a thread whose stack pointer is `sp`.
+    pub fn state(&self, sp: u64) -> i32 {
+        if self.size == 0 {
+            SS_DISABLE
+        } else if self.holds(sp) {
+            SS_ONSTACK
+        } else {
+            0
+        }
+    }
+}
+
+/// How restart_syscall(2) goes on with an interrupted sleep.
+pub type Restart = Box<dyn FnOnce(&mut Call<'_>) -> Result<u64> + Send>;
+
+/// Signal state of a thread.
+#[derive(Default)]
+pub struct TaskSignals {
+    /// Blocked signals.
+    pub mask: SigSet,
+    /// The mask to go back to after a call that blocks others for its duration (sigsuspend, ppoll, ...).
+    pub saved_mask: Option<SigSet>,
+    /// The signals that rt_sigtimedwait(2) waits for: they wake the thread although they are blocked.
+    pub awaited: SigSet,
+    /// Signals sent to this thread alone.
+    pub pending: Pending,
+    pub alt_stack: AltStack,
+    pub restart: Option<Restart>,
+    /// It has to take part in a stop of its process.
+    pub stop_pending: bool,
+    /// It is stopped, by job control.
+    pub stopped: bool,
+    /// It has begun to exit and takes no more signals.
+    pub exiting: bool,
+    /// Its last exception.
+    pub fault: FaultRecord,
+}
+
+impl TaskSignals {
+    /// What a new thread or process starts with: its creator's mask, nothing pending. Threads that share memory (CLONE_VM
+    /// without CLONE_VFORK) do not share the alternate stack.
+    pub fn for_clone(&self, keep_alt_stack: bool) -> TaskSignals {
+        TaskSignals {
+            mask: self.mask,
+            alt_stack: if keep_alt_stack { self.alt_stack } else { AltStack::default() },
+            ..TaskSignals::default()
+        }
+    }
+
+    /// Keeps how to go on with the current system call, which returns the error given: `return Err(signals.restart_with(..))`.
+    pub fn restart_with(&mut self, restart: Restart) -> Errno {
+        self.restart = Some(restart);
+        Errno::ERESTART_RESTARTBLOCK
+    }
+}
+
+/// Signal state that the threads of a process share.
+#[derive(Default)]
+pub struct ProcessSignals {
+    /// Signals sent to the process as a whole.
+    pub pending: Pending,
+    /// The signal that is stopping it, until all threads have stopped; then [`crate::task::process::Job`] has it.
+    pub stopping: Option<i32>,
+}

@@ -1,0 +1,99 @@
+//! Signals that a thread causes itself: faults and other exceptions.
+
+use super::action::{SIG_DFL, SIG_IGN, SigAction};
+use super::info::SigInfo;
+use super::send::send_to_task;
+use crate::model::Trap;
+use crate::task::Task;
+use std::sync::Arc;
+
+/// What signal frames tell about the last exception, beside the siginfo.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct FaultRecord {
+    pub trapno: u64,
+    pub error: u64,
+    pub cr2: u64,
+}
+
+/// Page fault, the exception's number on x86.
+const PAGE_FAULT: u64 = 14;
+
+/// Sends the current thread a signal that it cannot escape: blocked or ignored, it kills.
+pub fn force(task: &Arc<Task>, info: SigInfo) {
+    let signal = info.signal();
+    {
+        let blocked = task.signals.borrow().mask.contains(signal);
+        let actions = task.actions.borrow();
+        let mut actions = actions.borrow_mut();
+        let action = actions.get(signal);
+        if blocked || action.handler == SIG_IGN {
+            actions.set(signal, SigAction { handler: SIG_DFL, ..action });
+        }
+    }
+    task.signals.borrow_mut().mask.remove(signal);
+    // A standard signal of the kernel's always gets through.
+    let _ = send_to_task(task, info);
+}
+
+/// A fault at `addr`, with what a frame says of the exception: its number, its error code.
+pub fn force_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, trapno: u64, error: u64) {
+    {
+        let mut signals = task.signals.borrow_mut();
+        signals.fault.trapno = trapno;
+        signals.fault.error = error;
+        if trapno == PAGE_FAULT {
+            signals.fault.cr2 = addr;
+        }
+    }
+    force(task, SigInfo::fault(signal, code, addr));
+}
+
+/// A memory access that the address space refuses: SIGSEGV with SEGV_MAPERR or SEGV_ACCERR, or SIGBUS with BUS_ADRERR.
+/// `write` and `exec` say what the access was.
+pub fn page_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, write: bool, exec: bool) {
+    let present = code == SEGV_ACCERR;
+    // P, W/R, U/S and I/D of the page-fault error code.
+    let error = present as u64 | (write as u64) << 1 | 1 << 2 | (exec as u64) << 4;
+    force_fault(task, signal, code, addr, PAGE_FAULT, error);
+}
+
+pub const SEGV_MAPERR: i32 = 1;
+pub const SEGV_ACCERR: i32 = 2;
+pub const BUS_ADRERR: i32 = 2;
+
+/// The signal for an exception that is no page fault; nothing for other traps.
+pub fn from_trap(task: &Arc<Task>, trap: &Trap) {
+    let Trap::Exception { signal, code, addr } = *trap else { return };
+    // The exception that Linux turns into this signal, as far as the signal tells.
+    let trapno = match (signal, code) {
+        (libc::SIGFPE, 1) => 0,
+        (libc::SIGFPE, _) => 19,
+        (libc::SIGTRAP, libc::SI_KERNEL) => 3,
+        (libc::SIGTRAP, _) => 1,
+        (libc::SIGILL, _) => 6,
+        (libc::SIGBUS, 1) => 17,
+        (libc::SIGBUS, _) => 12,
+        _ => 13,
+    };
+    match code {
+        // Traps that tell no address: int3, and general protection.
+        libc::SI_KERNEL => {
+            {
+                let mut signals = task.signals.borrow_mut();
+                signals.fault.trapno = trapno;
+                signals.fault.error = 0;
+            }
+            force(task, SigInfo::kernel(signal));
+        }
+        _ => force_fault(task, signal, code, addr, trapno, 0),
+    }
+}
+
+/// A handler's frame could not be made: SIGSEGV, and for SIGSEGV itself the end.
+pub(super) fn frame_failed(task: &Arc<Task>, signal: i32) {
+    if signal == libc::SIGSEGV {
+        let actions = task.actions.borrow();
+        actions.borrow_mut().set(signal, SigAction::default());
+    }
+    force(task, SigInfo::kernel(libc::SIGSEGV));
+}
