@@ -130,9 +130,23 @@ pub struct OpenFile {
     /// O_* flags, the access mode included, without those that only matter to open.
     pub flags: KCell<i32>,
     pub position: KCell<u64>,
+    /// The epoll files that watch it.
+    pub watchers: super::epoll::Watchers,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.watchers.file_closed(self);
+    }
 }
 
 impl OpenFile {
+    /// A new open file, at its start.
+    pub fn new(ops: Arc<dyn FileOps>, inode: super::inode::InodeRef, flags: i32) -> Arc<OpenFile> {
+        let position = KCell::new(0);
+        Arc::new(OpenFile { ops, inode, flags: KCell::new(flags), position, watchers: Default::default() })
+    }
+
     pub fn readable(&self) -> bool {
         let flags = self.flags.get();
         flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY

@@ -1,7 +1,9 @@
 //! Files: what an inode and an open file are, and everything built of them.
 
+pub mod epoll;
 pub mod file;
 pub mod inode;
+pub mod pipe;
 
 use crate::lock::KCell;
 
@@ -16,3 +18,6 @@ pub struct FdTable {}
 pub struct FsContext {
     pub umask: KCell<u32>,
 }
+
+/// A write to a pipe or socket without a reader: SIGPIPE for the current task.
+pub(crate) fn send_sigpipe() {}

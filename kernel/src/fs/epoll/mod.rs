@@ -1,0 +1,251 @@
+//! epoll (epoll(7)): waiting for many files at the cost of those that are ready.
+//!
+//! Each watched file has an [`Item`] that sits in the file's wait queues as a `Wake` callback. When the file wakes its
+//! queues, the item puts itself on the ready list; epoll_wait looks only at that list, asks each file on it what really
+//! holds, and puts level-triggered ones back.
+
+mod item;
+
+pub use item::Watchers;
+
+use super::file::{Events, FileOps, OpenFile};
+use crate::lock::KCell;
+use crate::sched::wait::{Sleep, WaitQueue, wait_until};
+use crate::{Errno, Result};
+use item::Item;
+use smallvec::SmallVec;
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// How deep epoll files may watch each other.
+const MAX_NESTING: usize = 4;
+
+pub const EPOLLET: u32 = libc::EPOLLET as u32;
+pub const EPOLLONESHOT: u32 = libc::EPOLLONESHOT as u32;
+pub const EPOLLEXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
+pub const EPOLLWAKEUP: u32 = libc::EPOLLWAKEUP as u32;
+/// The bits that say how, not what.
+const MODES: u32 = EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP;
+const ALWAYS: u32 = Events::ERR.union(Events::HUP).bits();
+const EXCLUSIVE_OK: u32 = Events::IN.union(Events::OUT).bits() | ALWAYS | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
+const READY: u32 = Events::IN.union(Events::RDNORM).bits();
+
+/// What an epoll file is: the watched files, and those that may be ready.
+pub struct Epoll {
+    /// By descriptor number and open file: a number may come to mean another file while the first is still open elsewhere.
+    items: KCell<BTreeMap<(i32, usize), Arc<Item>>>,
+    ready: KCell<VecDeque<Arc<Item>>>,
+    /// Who waits for an event, or polls the epoll file itself.
+    queue: WaitQueue,
+}
+
+/// The operations of an epoll file; the items refer to what is inside.
+pub struct EpollFile {
+    epoll: Arc<Epoll>,
+}
+
+/// One event, as epoll_wait(2) gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    pub events: u32,
+    pub data: u64,
+}
+
+impl EpollFile {
+    pub fn new() -> Arc<EpollFile> {
+        let epoll = Epoll { items: KCell::default(), ready: KCell::default(), queue: WaitQueue::new() };
+        Arc::new(EpollFile { epoll: Arc::new(epoll) })
+    }
+
+    pub fn epoll(&self) -> &Arc<Epoll> {
+        &self.epoll
+    }
+}
+
+fn key(fd: i32, file: &Arc<OpenFile>) -> (i32, usize) {
+    (fd, Arc::as_ptr(file) as usize)
+}
+
+impl Epoll {
+    /// EPOLL_CTL_ADD.
+    ///
+    /// # Errors
+    /// EPERM for files that are always ready, EEXIST, EINVAL for itself or wrong use of EPOLLEXCLUSIVE, ELOOP when epoll
+    /// files would watch each other in a circle or too deep.
+    pub fn add(self: &Arc<Self>, fd: i32, file: &Arc<OpenFile>, events: u32, data: u64) -> Result<()> {
+        let nested = file.ops_as::<EpollFile>();
+        if file.ops.poll_queues().is_none() {
+            return Err(Errno::EPERM);
+        }
+        if nested.is_some_and(|n| Arc::ptr_eq(&n.epoll, self)) {
+            return Err(Errno::EINVAL);
+        }
+        if events & EPOLLEXCLUSIVE != 0 && (nested.is_some() || events & !EXCLUSIVE_OK != 0) {
+            return Err(Errno::EINVAL);
+        }
+        let key = key(fd, file);
+        if let Some(nested) = nested
+            && nested.epoll.reaches(self, 1)
+        {
+            return Err(Errno::ELOOP);
+        }
+        if self.items.borrow().contains_key(&key) {
+            return Err(Errno::EEXIST);
+        }
+        let item = Item::new(self, file, key, events | ALWAYS, data);
+        self.items.borrow_mut().insert(key, item.clone());
+        item.register(file);
+        self.check(&item, file);
+        Ok(())
+    }
+
+    /// EPOLL_CTL_MOD.
+    pub fn modify(&self, fd: i32, file: &Arc<OpenFile>, events: u32, data: u64) -> Result<()> {
+        let item = self.items.borrow().get(&key(fd, file)).cloned().ok_or(Errno::ENOENT)?;
+        if (item.events() | events) & EPOLLEXCLUSIVE != 0 {
+            return Err(Errno::EINVAL);
+        }
+        item.change(events | ALWAYS, data);
+        self.check(&item, file);
+        Ok(())
+    }
+
+    /// EPOLL_CTL_DEL.
+    pub fn remove(&self, fd: i32, file: &Arc<OpenFile>) -> Result<()> {
+        let item = self.items.borrow_mut().remove(&key(fd, file)).ok_or(Errno::ENOENT)?;
+        item.unregister(file);
+        self.forget(&item);
+        Ok(())
+    }
+
+    /// Puts an item on the ready list if its file has something for it now.
+    fn check(&self, item: &Arc<Item>, file: &OpenFile) {
+        if item.pending(file) != 0 {
+            self.make_ready(item.clone());
+        }
+    }
+
+    /// An item's file has something, perhaps.
+    fn make_ready(&self, item: Arc<Item>) {
+        if item.set_listed(true) {
+            self.ready.borrow_mut().push_back(item);
+        }
+        self.queue.wake(READY);
+    }
+
+    fn forget(&self, item: &Arc<Item>) {
+        if item.set_listed(false) {
+            self.ready.borrow_mut().retain(|i| !Arc::ptr_eq(i, item));
+        }
+    }
+
+    /// The watched file is gone: `key` is the item's.
+    fn file_closed(&self, key: (i32, usize)) {
+        let item = self.items.borrow_mut().remove(&key);
+        if let Some(item) = item {
+            self.forget(&item);
+        }
+    }
+
+    /// Whether this one watches `target`, itself or through others, or is too deep to be watched at `depth`.
+    fn reaches(&self, target: &Arc<Epoll>, depth: usize) -> bool {
+        if depth > MAX_NESTING || std::ptr::eq(self, Arc::as_ptr(target)) {
+            return true;
+        }
+        let items: Vec<Arc<Item>> = self.items.borrow().values().cloned().collect();
+        items.iter().any(|item| {
+            item.file()
+                .is_some_and(|file| file.ops_as::<EpollFile>().is_some_and(|n| n.epoll.reaches(target, depth + 1)))
+        })
+    }
+
+    /// Waits for events and takes at most `max` of them; none when `deadline` (CLOCK_MONOTONIC, ns) passed.
+    ///
+    /// # Errors
+    /// EINTR when a signal came first.
+    pub fn wait(&self, max: usize, deadline: Option<u64>) -> Result<Vec<Event>> {
+        loop {
+            let events = self.collect(max);
+            if !events.is_empty() || deadline == Some(0) {
+                return Ok(events);
+            }
+            let ready = || (!self.ready.borrow().is_empty()).then_some(());
+            match wait_until(&[&self.queue], deadline, Sleep::Interruptible, ready) {
+                Ok(()) => {}
+                Err(Errno::ETIMEDOUT) => return Ok(self.collect(max)),
+                Err(_) => return Err(Errno::EINTR),
+            }
+        }
+    }
+
+    /// Takes what is ready now. Level-triggered items go to the end of the list again.
+    fn collect(&self, max: usize) -> Vec<Event> {
+        let mut out = Vec::new();
+        let mut scan = self.ready.take();
+        let mut again = VecDeque::new();
+        while out.len() < max
+            && let Some(item) = scan.pop_front()
+        {
+            item.set_listed(false);
+            let Some(file) = item.file() else { continue };
+            let events = item.pending(&file);
+            if events == 0 {
+                continue;
+            }
+            out.push(Event { events, data: item.data() });
+            let mode = item.events();
+            if mode & EPOLLONESHOT != 0 {
+                item.disable();
+            } else if mode & EPOLLET == 0 && item.set_listed(true) {
+                again.push_back(item);
+            }
+        }
+        // Those not looked at come first next time, then what was reported (polling may have woken more: last).
+        scan.append(&mut again);
+        let mut ready = self.ready.borrow_mut();
+        scan.append(&mut ready);
+        *ready = scan;
+        let more = !ready.is_empty();
+        drop(ready);
+        if more && out.len() == max && !self.queue.is_empty() {
+            self.queue.wake(READY);
+        }
+        out
+    }
+
+    /// Whether epoll_wait would give an event now.
+    fn has_event(&self) -> bool {
+        let ready: Vec<Arc<Item>> = self.ready.borrow().iter().cloned().collect();
+        ready.iter().any(|item| item.file().is_some_and(|file| item.pending(&file) != 0))
+    }
+
+    /// What /proc/PID/fdinfo lists: descriptor, events, data of each item.
+    pub fn describe(&self) -> Vec<(i32, u32, u64)> {
+        self.items.borrow().iter().map(|(&(fd, _), item)| (fd, item.events(), item.data())).collect()
+    }
+}
+
+impl Drop for Epoll {
+    fn drop(&mut self) {
+        for item in std::mem::take(&mut *self.items.borrow_mut()).into_values() {
+            if let Some(file) = item.file() {
+                item.unregister(&file);
+            }
+        }
+    }
+}
+
+impl FileOps for EpollFile {
+    fn poll(&self, _file: &OpenFile) -> Events {
+        if self.epoll.has_event() { Events::IN | Events::RDNORM } else { Events::empty() }
+    }
+
+    fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {
+        Some(SmallVec::from_slice(&[&self.epoll.queue]))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,224 @@
+//! The bytes in a pipe: a queue of page-size buffers.
+//!
+//! A byte ring would be simpler, but programs can see the buffers: a write starts a new one unless its last part fits
+//! into the one before, and a pipe is full when it has no free buffer left, however few bytes they hold. Doing the
+//! same gives the same answers from poll(2) and the same short writes as on Linux.
+
+use crate::Result;
+use crate::mm::IoBuf;
+use std::collections::VecDeque;
+
+const PAGE: usize = 4096;
+/// Emptied pages kept for the next write.
+const SPARES: usize = 4;
+
+type Page = Box<[u8; PAGE]>;
+
+struct Slot {
+    page: Page,
+    start: usize,
+    end: usize,
+    /// One write in packet mode: read whole, and nothing is added to it.
+    packet: bool,
+}
+
+pub struct Buffer {
+    slots: VecDeque<Slot>,
+    spares: Vec<Page>,
+    max_slots: usize,
+}
+
+impl Buffer {
+    pub fn new(max_slots: usize) -> Buffer {
+        Buffer { slots: VecDeque::new(), spares: Vec::new(), max_slots }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.slots.len() >= self.max_slots
+    }
+
+    /// Bytes in the pipe.
+    pub fn len(&self) -> usize {
+        self.slots.iter().map(|s| s.end - s.start).sum()
+    }
+
+    /// Bytes that whole free buffers can take.
+    pub fn room(&self) -> usize {
+        self.max_slots.saturating_sub(self.slots.len()) * PAGE
+    }
+
+    pub fn used_slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn max_slots(&self) -> usize {
+        self.max_slots
+    }
+
+    pub fn set_max_slots(&mut self, max_slots: usize) {
+        self.max_slots = max_slots;
+    }
+
+    /// Drops everything, as when nobody has the pipe open any more.
+    pub fn clear(&mut self) {
+        self.slots = VecDeque::new();
+        self.spares = Vec::new();
+    }
+
+    /// The first step of a write: what does not fill a page goes into the last buffer, if all of it fits there.
+    pub fn append_tail(&mut self, buf: &mut IoBuf<'_>) -> Result<usize> {
+        let tail = buf.remaining() % PAGE;
+        let Some(last) = self.slots.back_mut() else { return Ok(0) };
+        if tail == 0 || last.packet || last.end + tail > PAGE {
+            return Ok(0);
+        }
+        let n = buf.take(&mut last.page[last.end..last.end + tail])?;
+        last.end += n;
+        Ok(n)
+    }
+
+    /// Fills free buffers; all of them if `over` (what came from a file cannot be put back).
+    pub fn fill(&mut self, buf: &mut IoBuf<'_>, packet: bool, over: bool) -> Result<usize> {
+        let mut done = 0;
+        while !buf.is_empty() && (over || !self.is_full()) {
+            let mut page = self.spares.pop().unwrap_or_else(|| Box::new([0; PAGE]));
+            let want = buf.remaining().min(PAGE);
+            match buf.take(&mut page[..want]) {
+                Ok(0) => break,
+                Ok(n) => {
+                    self.slots.push_back(Slot { page, start: 0, end: n, packet });
+                    done += n;
+                }
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Takes bytes out, of one packet at most.
+    pub fn drain(&mut self, buf: &mut IoBuf<'_>) -> Result<usize> {
+        let mut done = 0;
+        while !buf.is_empty()
+            && let Some(slot) = self.slots.front_mut()
+        {
+            if slot.packet && done > 0 {
+                break;
+            }
+            let n = match buf.put(&slot.page[slot.start..slot.end]) {
+                Ok(n) => n,
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            };
+            done += n;
+            slot.start += n;
+            let packet = slot.packet;
+            if packet || slot.start == slot.end {
+                self.drop_front();
+            }
+            if packet {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Copies the first `max` bytes, without taking them.
+    pub fn peek(&self, max: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        for slot in &self.slots {
+            let n = (slot.end - slot.start).min(max - out.len());
+            out.extend_from_slice(&slot.page[slot.start..slot.start + n]);
+            if out.len() == max {
+                break;
+            }
+        }
+        out
+    }
+
+    /// Takes `n` bytes without looking at them.
+    pub fn discard(&mut self, mut n: usize) {
+        while n > 0
+            && let Some(slot) = self.slots.front_mut()
+        {
+            let step = n.min(slot.end - slot.start);
+            slot.start += step;
+            n -= step;
+            if slot.start == slot.end {
+                self.drop_front();
+            }
+        }
+    }
+
+    fn drop_front(&mut self) {
+        if let Some(slot) = self.slots.pop_front()
+            && self.spares.len() < SPARES
+        {
+            self.spares.push(slot.page);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(buffer: &mut Buffer, bytes: &[u8], packet: bool) -> usize {
+        let mut buf = IoBuf::kernel(bytes);
+        let head = if packet { 0 } else { buffer.append_tail(&mut buf).unwrap() };
+        head + buffer.fill(&mut buf, packet, false).unwrap()
+    }
+
+    fn read(buffer: &mut Buffer, max: usize) -> Vec<u8> {
+        let mut out = vec![0; max];
+        let n = buffer.drain(&mut IoBuf::kernel_mut(&mut out)).unwrap();
+        out.truncate(n);
+        out
+    }
+
+    #[test]
+    fn small_writes_share_a_buffer() {
+        let mut buffer = Buffer::new(2);
+        for _ in 0..4096 {
+            assert_eq!(write(&mut buffer, b"x", false), 1);
+        }
+        assert_eq!((buffer.used_slots(), buffer.len()), (1, 4096));
+        assert_eq!(write(&mut buffer, &[b'y'; 5000], false), 4096, "one free buffer is left");
+        assert!(buffer.is_full());
+        assert_eq!(read(&mut buffer, 10_000).len(), 8192);
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn the_tail_joins_only_when_all_of_it_fits() {
+        let mut buffer = Buffer::new(4);
+        write(&mut buffer, &[1; 4000], false);
+        write(&mut buffer, &[2; 4096 + 96], false);
+        assert_eq!(buffer.used_slots(), 2);
+        write(&mut buffer, &[3; 1], false);
+        assert_eq!(buffer.used_slots(), 3);
+    }
+
+    #[test]
+    fn packets_stay_apart_and_lose_what_is_not_read() {
+        let mut buffer = Buffer::new(4);
+        write(&mut buffer, b"hello", true);
+        write(&mut buffer, b"world", true);
+        assert_eq!(buffer.used_slots(), 2);
+        assert_eq!(read(&mut buffer, 2), b"he");
+        assert_eq!(read(&mut buffer, 100), b"world");
+    }
+
+    #[test]
+    fn peeking_takes_nothing() {
+        let mut buffer = Buffer::new(4);
+        write(&mut buffer, &[7; 5000], false);
+        assert_eq!(buffer.peek(4500).len(), 4500);
+        buffer.discard(4097);
+        assert_eq!(buffer.len(), 903);
+    }
+}

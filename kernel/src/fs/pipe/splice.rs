@@ -1,0 +1,119 @@
+//! Moving bytes between pipes and files without user memory (splice(2), tee(2)).
+//!
+//! Bytes are copied once through the core: there are no page references to hand over.
+
+use super::{Pipe, READABLE, WRITABLE};
+use crate::fs::file::OpenFile;
+use crate::mm::IoBuf;
+use crate::sched::wait::wait_on;
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+/// Most bytes moved at a time.
+const CHUNK: usize = 64 * 1024;
+
+impl Pipe {
+    /// From the pipe into a file, at `offset`: one chunk at most.
+    pub fn splice_to(&self, file: &OpenFile, offset: u64, len: usize, nonblock: bool) -> Result<usize> {
+        let bytes = loop {
+            let bytes = self.state.borrow().buffer.peek(len.min(CHUNK));
+            if !bytes.is_empty() {
+                break bytes;
+            }
+            if self.state.borrow().writers == 0 {
+                return Ok(0);
+            }
+            if nonblock {
+                return Err(Errno::EAGAIN);
+            }
+            self.wait_readable()?;
+        };
+        let n = file.ops.write(file, &mut IoBuf::kernel(&bytes), offset)?;
+        self.take(n);
+        Ok(n)
+    }
+
+    /// From a file, at `offset`, into the pipe: one chunk at most.
+    pub fn splice_from(&self, file: &OpenFile, offset: u64, len: usize, nonblock: bool) -> Result<usize> {
+        let room = self.wait_for_room(nonblock)?;
+        let mut bytes = vec![0; len.min(CHUNK).min(room)];
+        let n = file.ops.read(file, &mut IoBuf::kernel_mut(&mut bytes), offset)?;
+        bytes.truncate(n);
+        self.push(&bytes)?;
+        Ok(n)
+    }
+
+    /// From one pipe to another; `keep` leaves the bytes in the first as well (tee).
+    pub fn splice_pipe(self: &Arc<Self>, to: &Arc<Pipe>, len: usize, nonblock: bool, keep: bool) -> Result<usize> {
+        if Arc::ptr_eq(self, to) {
+            return Err(Errno::EINVAL);
+        }
+        loop {
+            let empty = self.state.borrow().buffer.is_empty();
+            if empty {
+                if self.state.borrow().writers == 0 {
+                    return Ok(0);
+                }
+                if nonblock {
+                    return Err(Errno::EAGAIN);
+                }
+                self.wait_readable()?;
+            }
+            let room = to.wait_for_room(nonblock)?;
+            let bytes = self.state.borrow().buffer.peek(len.min(room));
+            if bytes.is_empty() {
+                // Another reader was faster while this one waited for room.
+                continue;
+            }
+            to.push(&bytes)?;
+            if !keep {
+                self.take(bytes.len());
+            }
+            return Ok(bytes.len());
+        }
+    }
+
+    fn wait_for_room(&self, nonblock: bool) -> Result<usize> {
+        loop {
+            let (readers, room) = {
+                let state = self.state.borrow();
+                (state.readers, state.buffer.room())
+            };
+            if readers == 0 {
+                crate::fs::send_sigpipe();
+                return Err(Errno::EPIPE);
+            }
+            if room > 0 {
+                return Ok(room);
+            }
+            if nonblock {
+                return Err(Errno::EAGAIN);
+            }
+            wait_on(&self.writable, || {
+                let state = self.state.borrow();
+                (state.buffer.room() > 0 || state.readers == 0).then_some(())
+            })?;
+        }
+    }
+
+    fn push(&self, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.state.borrow_mut().buffer.fill(&mut IoBuf::kernel(bytes), false, true)?;
+        self.readable.wake(READABLE);
+        Ok(())
+    }
+
+    fn take(&self, n: usize) {
+        let freed = {
+            let mut state = self.state.borrow_mut();
+            let was_full = state.buffer.is_full();
+            state.buffer.discard(n);
+            was_full && !state.buffer.is_full()
+        };
+        if freed {
+            self.writable.wake(WRITABLE);
+        }
+    }
+}
