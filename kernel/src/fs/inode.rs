@@ -17,6 +17,8 @@ pub enum FileKind {
     BlockDevice,
     Fifo,
     Socket,
+    /// What epoll_create(2) and the like return: no type at all.
+    Anonymous,
 }
 
 impl FileKind {
@@ -30,6 +32,7 @@ impl FileKind {
             FileKind::BlockDevice => libc::S_IFBLK,
             FileKind::Fifo => libc::S_IFIFO,
             FileKind::Socket => libc::S_IFSOCK,
+            FileKind::Anonymous => 0,
         }
     }
 

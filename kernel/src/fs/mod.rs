@@ -1,9 +1,13 @@
 //! Files: what an inode and an open file are, and everything built of them.
 
+pub mod anon;
 pub mod epoll;
+pub mod eventfd;
 pub mod file;
 pub mod inode;
 pub mod pipe;
+pub mod signalfd;
+pub mod timerfd;
 
 use crate::lock::KCell;
 
@@ -20,4 +24,9 @@ pub struct FsContext {
 }
 
 /// A write to a pipe or socket without a reader: SIGPIPE for the current task.
-pub(crate) fn send_sigpipe() {}
+pub(crate) fn send_sigpipe() {
+    let task = crate::sched::current();
+    let info = crate::signal::SigInfo::kill(libc::SIGPIPE, task.pid(), task.creds().uid);
+    // A standard signal always gets through.
+    let _ = crate::signal::send_to_task(&task, info);
+}

@@ -1,0 +1,136 @@
+//! Files without a name: pipes, sockets, and what epoll_create(2), eventfd(2) and the like return.
+//!
+//! They have inodes all the same, for fstat(2) and /proc/PID/fd.
+
+use super::file::{FileOps, OpenFile};
+use super::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
+use crate::lock::KCell;
+use crate::{Errno, Result, time};
+use std::any::Any;
+use std::sync::Arc;
+
+/// What a nameless file is, as /proc/PID/fd shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AnonKind {
+    Pipe,
+    Socket,
+    /// Everything else: no type bits in its mode, and this name.
+    Other(&'static str),
+}
+
+impl AnonKind {
+    /// Device numbers of the three file systems they belong to.
+    fn dev(self) -> u64 {
+        match self {
+            AnonKind::Socket => 8,
+            AnonKind::Pipe => 13,
+            AnonKind::Other(_) => 14,
+        }
+    }
+}
+
+pub struct AnonInode {
+    kind: AnonKind,
+    ino: u64,
+    attr: KCell<(u32, u32, u32)>,
+    created: Timestamp,
+}
+
+static NEXT_INO: KCell<u64> = KCell::new(1000);
+
+impl AnonInode {
+    pub fn new(kind: AnonKind, uid: u32, gid: u32) -> Arc<AnonInode> {
+        let mode = match kind {
+            AnonKind::Pipe | AnonKind::Other(_) => 0o600,
+            AnonKind::Socket => 0o777,
+        };
+        let ino = match kind {
+            // All of these are one file on Linux.
+            AnonKind::Other(_) => 1,
+            _ => {
+                let mut next = NEXT_INO.borrow_mut();
+                *next += 1;
+                *next
+            }
+        };
+        Arc::new(AnonInode { kind, ino, attr: KCell::new((mode, uid, gid)), created: time::realtime() as Timestamp })
+    }
+
+    /// Where the link in /proc/PID/fd seems to lead.
+    pub fn link_text(&self) -> String {
+        match self.kind {
+            AnonKind::Pipe => format!("pipe:[{}]", self.ino),
+            AnonKind::Socket => format!("socket:[{}]", self.ino),
+            AnonKind::Other(name) => format!("anon_inode:{name}"),
+        }
+    }
+}
+
+impl Inode for AnonInode {
+    fn attr(&self) -> Result<Attr> {
+        let (mode, uid, gid) = self.attr.get();
+        Ok(Attr {
+            dev: self.kind.dev(),
+            ino: self.ino,
+            kind: self.kind(),
+            mode,
+            nlink: 1,
+            uid,
+            gid,
+            rdev: 0,
+            size: 0,
+            blocks: 0,
+            block_size: 4096,
+            atime: self.created,
+            mtime: self.created,
+            ctime: self.created,
+            btime: None,
+        })
+    }
+
+    fn kind(&self) -> FileKind {
+        match self.kind {
+            AnonKind::Pipe => FileKind::Fifo,
+            AnonKind::Socket => FileKind::Socket,
+            AnonKind::Other(_) => FileKind::Anonymous,
+        }
+    }
+
+    fn set_attr(&self, change: &SetAttr) -> Result<()> {
+        if matches!(self.kind, AnonKind::Other(_)) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let mut attr = self.attr.borrow_mut();
+        attr.0 = change.mode.unwrap_or(attr.0);
+        attr.1 = change.uid.unwrap_or(attr.1);
+        attr.2 = change.gid.unwrap_or(attr.2);
+        Ok(())
+    }
+
+    fn open(self: Arc<Self>, _flags: i32) -> Result<Arc<dyn FileOps>> {
+        Err(Errno::ENXIO)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl OpenFile {
+    /// An open file of the current task without a name. `flags` are O_RDONLY, ... and O_NONBLOCK and the like.
+    pub fn anonymous(kind: AnonKind, ops: Arc<dyn FileOps>, flags: i32) -> Arc<OpenFile> {
+        let creds = crate::sched::current().creds();
+        OpenFile::new(ops, AnonInode::new(kind, creds.fsuid, creds.fsgid), flags)
+    }
+
+    /// The two ends of a new pipe, for reading and for writing.
+    pub fn pipe(flags: i32) -> (Arc<OpenFile>, Arc<OpenFile>) {
+        let (reader, writer) = super::pipe::new_pair();
+        let creds = crate::sched::current().creds();
+        let inode: InodeRef = AnonInode::new(AnonKind::Pipe, creds.fsuid, creds.fsgid);
+        (
+            OpenFile::new(reader, inode.clone(), flags | libc::O_RDONLY),
+            OpenFile::new(writer, inode, flags | libc::O_WRONLY),
+        )
+    }
+}
