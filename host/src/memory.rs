@@ -242,6 +242,16 @@ impl Window {
         Some(unsafe { std::sync::atomic::AtomicU32::from_ptr(self.ptr.cast()) })
     }
 
+    /// The 32-bit word at the window's start, loaded atomically. None when the window is too short or misaligned.
+    pub fn load_u32(&self) -> Option<u32> {
+        if self.len < 4 || !(self.ptr as usize).is_multiple_of(4) {
+            return None;
+        }
+        // SAFETY: valid and aligned; only loaded from, which read-only memory allows, and others access it atomically too.
+        let word = unsafe { std::sync::atomic::AtomicU32::from_ptr(self.ptr.cast()) };
+        Some(word.load(std::sync::atomic::Ordering::Acquire))
+    }
+
     /// pread(2) (or read(2) without an offset) from a host file into the window.
     pub fn read_from(&self, fd: BorrowedFd<'_>, offset: Option<u64>) -> Result<usize> {
         assert!(self.writable);

@@ -18,9 +18,23 @@ pub struct Path {}
 /// A process's file descriptors.
 pub struct FdTable {}
 
+impl FdTable {
+    /// A table of its own with the same open files.
+    pub fn duplicate(&self) -> std::sync::Arc<FdTable> {
+        std::sync::Arc::new(FdTable {})
+    }
+}
+
 /// Where a task stands in the tree: root, working directory, umask (what CLONE_FS shares).
 pub struct FsContext {
     pub umask: KCell<u32>,
+}
+
+impl FsContext {
+    /// A context of its own that stands at the same place.
+    pub fn duplicate(&self) -> std::sync::Arc<FsContext> {
+        std::sync::Arc::new(FsContext { umask: KCell::new(self.umask.get()) })
+    }
 }
 
 /// A write to a pipe or socket without a reader: SIGPIPE for the current task.

@@ -53,7 +53,7 @@ pub(super) fn complete_if_all_stopped(process: &Arc<Process>) {
         return;
     }
     process.signals.borrow_mut().stopping = None;
-    process.job.set(Job { stopped: Some(signal), stop_news: true, continue_news: false });
+    process.set_job(Job { stopped: Some(signal), stop_news: true, continue_news: false });
     notify_parent(process, CLD_STOPPED, signal);
 }
 
@@ -64,7 +64,7 @@ pub(super) fn resume(process: &Arc<Process>) {
     if stopping.is_none() && !stopped {
         return;
     }
-    process.job.set(Job { stopped: None, stop_news: false, continue_news: true });
+    process.set_job(Job { stopped: None, stop_news: false, continue_news: true });
     for thread in process.threads() {
         let woken = {
             let mut signals = thread.signals.borrow_mut();

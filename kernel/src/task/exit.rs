@@ -1,6 +1,16 @@
 //! How threads and processes end.
+//!
+//! A thread ends in two steps. First its end is decided ([`end_thread`], [`exit_group`]): it is woken if it sleeps, and brought back
+//! from user mode. Then, on its own kernel stack, the trap loop sees that and calls [`finish`], which gives up all it holds. The last
+//! thread takes the process along, which stays as a zombie until its parent has waited for it.
 
-use super::Task;
+use super::process::{Identity, Job};
+use super::usage::{Usage, ticks};
+use super::{Process, ProcessGroup, Task, clone, futex, init, pid, process};
+use crate::signal::{
+    self, CLD_DUMPED, CLD_EXITED, CLD_KILLED, SA_NOCLDWAIT, SIG_IGN, SigInfo, is_signal, send_to_group,
+    send_to_process, send_to_task,
+};
 use std::sync::Arc;
 
 /// The wait status of a process that exited with `code`.
@@ -24,11 +34,267 @@ pub fn end_thread(task: &Arc<Task>, status: i32) {
 
 /// exit_group(2), or a fatal signal: ends all threads of the task's process with a wait status. The first call decides it.
 pub fn exit_group(task: &Arc<Task>, status: i32) {
+    exit_process(&task.process, status);
+}
+
+/// As [`exit_group`], from anywhere.
+pub fn exit_process(process: &Arc<Process>, status: i32) {
     let status = {
-        let mut life = task.process.life.borrow_mut();
+        let mut life = process.life.borrow_mut();
         *life.status.get_or_insert(status)
     };
-    for thread in task.process.threads() {
+    for thread in process.threads() {
         end_thread(&thread, status);
     }
+}
+
+/// Ends a task whose end was decided, on its own kernel stack. Afterwards the trap loop leaves the context for good.
+pub fn finish(task: &Arc<Task>) {
+    let status = task.ending.borrow().unwrap_or(0);
+    let process = task.process.clone();
+    signal::on_task_exit(task);
+    leave_user_memory(task);
+    let files = task.files.take();
+    drop(files);
+    send_death_signals(task);
+
+    let last = {
+        let mut threads = process.threads.borrow_mut();
+        threads.remove(&task.tid());
+        if task.tid() == process.pid {
+            process.life.borrow_mut().first_thread_status = Some(status);
+            process.identity.set(Identity::of(task));
+        }
+        threads.is_empty()
+    };
+    pid::remove_task(task.tid());
+    if last {
+        end_process(&process, status);
+    } else {
+        if task.tid() != process.pid {
+            pid::uncount(task.creds.borrow().uid);
+        }
+        process.exit_events.wake_all();
+    }
+}
+
+/// Takes back a task that `clone` had published, but that could not be started.
+pub(super) fn undo_clone(task: &Arc<Task>) {
+    let process = &task.process;
+    process.threads.borrow_mut().remove(&task.tid());
+    pid::remove_task(task.tid());
+    task.space.take();
+    task.files.take();
+    if process.pid == task.tid() {
+        forget(process);
+    }
+    clone::release_vfork_parent(task);
+    pid::uncount(task.creds.borrow().uid);
+}
+
+/// The last the task does with its address space, and letting go of it.
+fn leave_user_memory(task: &Arc<Task>) {
+    let (clear, robust) = {
+        let mut attributes = task.attributes.borrow_mut();
+        (std::mem::take(&mut attributes.clear_child_tid), std::mem::take(&mut attributes.robust_list))
+    };
+    if let Some(space) = task.space.cloned() {
+        futex::release_held(task, &space, robust);
+        // Nobody is left to look at memory that only this task had.
+        if clear != 0 && Arc::strong_count(&space) > 2 && space.write(clear, &0u32).is_ok() {
+            let _ = futex::wake_address(&space, clear, 1);
+        }
+    }
+    let space = task.space.take();
+    drop(space);
+    clone::release_vfork_parent(task);
+}
+
+/// PR_SET_PDEATHSIG: to the children this very thread made.
+fn send_death_signals(task: &Task) {
+    for child in task.process.children() {
+        if child.parent_thread.get() != task.tid() {
+            continue;
+        }
+        for thread in child.threads() {
+            let signal = thread.attributes.borrow().parent_death_signal;
+            if is_signal(signal) {
+                let info = SigInfo::kill(signal, task.pid(), task.creds.borrow().uid);
+                let _ = send_to_task(&thread, info);
+            }
+        }
+    }
+}
+
+/// The process has no threads any more.
+fn end_process(process: &Arc<Process>, status: i32) {
+    let group = process.group();
+    // Only a group with a stopped member has to be told that it became orphaned, and there seldom is one.
+    let was_orphaned = !process::any_stopped() || group.is_orphaned(None);
+    process.set_job(Job::default());
+    {
+        let mut life = process.life.borrow_mut();
+        let first = life.first_thread_status;
+        life.status.get_or_insert(first.unwrap_or(status));
+        life.zombie = true;
+    }
+    // The leader's end takes the terminal from the session.
+    if group.session.sid == process.pid {
+        let tty = group.session.tty.take();
+        if let Some(tty) = tty {
+            tty.release(&group.session, true);
+        }
+    }
+    give_children_away(process);
+    if !was_orphaned {
+        hang_up_if_orphaned(&group);
+    }
+    process.exit_events.wake_all();
+    tell_parent(process);
+}
+
+/// Children get a new parent, which is told of those that have ended already.
+fn give_children_away(process: &Arc<Process>) {
+    let children = std::mem::take(&mut *process.children.borrow_mut());
+    if children.is_empty() {
+        return;
+    }
+    let heir = heir_of(process);
+    for (birth, child) in children {
+        let group = child.group();
+        let was_orphaned = !process::any_stopped() || group.pgid == process.group().pgid || group.is_orphaned(None);
+        child.parent.set(Some(heir.clone()));
+        child.parent_thread.set(heir.main_thread().map_or(heir.pid, |t| t.tid()));
+        // Whatever it was made to send, its new parent expects SIGCHLD.
+        child.exit_signal.set(libc::SIGCHLD);
+        heir.children.borrow_mut().insert(birth, child.clone());
+        if child.ended() {
+            tell_parent(&child);
+        }
+        if !was_orphaned {
+            hang_up_if_orphaned(&group);
+        }
+    }
+}
+
+/// The nearest ancestor that asked for orphans (PR_SET_CHILD_SUBREAPER), or init.
+fn heir_of(process: &Arc<Process>) -> Arc<Process> {
+    let mut at = process.parent();
+    while let Some(ancestor) = at {
+        if ancestor.is_init() || ancestor.settings.borrow().subreaper && !ancestor.ended() {
+            return ancestor;
+        }
+        at = ancestor.parent();
+    }
+    init::process()
+}
+
+/// A group that just became orphaned, with stopped members that nobody could continue: they are told, and continued.
+pub(super) fn hang_up_if_orphaned(group: &Arc<ProcessGroup>) {
+    let stopped = group.members().iter().any(|member| !member.ended() && member.job.borrow().stopped.is_some());
+    if stopped && group.is_orphaned(None) {
+        let _ = send_to_group(group.pgid, SigInfo::kernel(libc::SIGHUP));
+        let _ = send_to_group(group.pgid, SigInfo::kernel(libc::SIGCONT));
+    }
+}
+
+/// Tells the parent of a zombie, or clears it away at once when the parent will not ask.
+fn tell_parent(process: &Arc<Process>) {
+    let Some(parent) = process.parent() else { return };
+    if parent.is_init() {
+        let status = process.exit_status().unwrap_or(0);
+        let ours = init::child_ended(process, status);
+        if !ours {
+            reap(process);
+        }
+        return;
+    }
+    let signal = process.exit_signal.get();
+    let action = parent.main_thread().map(|thread| thread.actions.borrow().borrow().get(libc::SIGCHLD));
+    let (ignored, no_wait) = match action {
+        Some(action) => (action.handler == SIG_IGN, action.has(SA_NOCLDWAIT)),
+        None => (false, false),
+    };
+    let clear = signal == libc::SIGCHLD && (ignored || no_wait);
+    if is_signal(signal) && !(signal == libc::SIGCHLD && ignored) {
+        // The kernel's own signals always get through.
+        let _ = send_to_process(&parent, ended_info(process, signal));
+    }
+    if clear {
+        reap(process);
+    }
+    parent.child_events.wake_all();
+}
+
+/// The siginfo of an ended child.
+pub(super) fn ended_info(process: &Process, signal: i32) -> SigInfo {
+    let (code, status) = code_of(process.exit_status().unwrap_or(0));
+    let usage = process.usage.get();
+    let uid = process.identity.borrow().creds.uid;
+    SigInfo::child(signal, code, process.pid, uid, status, ticks(usage.user), ticks(usage.system))
+}
+
+/// A wait status in the terms of siginfo: CLD_* and the exit code or signal.
+pub fn code_of(status: i32) -> (i32, i32) {
+    match status & 0x7f {
+        0 => (CLD_EXITED, status >> 8 & 0xff),
+        signal if status & 0x80 != 0 => (CLD_DUMPED, signal),
+        signal => (CLD_KILLED, signal),
+    }
+}
+
+/// Clears a zombie away. Its number is free again.
+pub(super) fn reap(process: &Arc<Process>) {
+    if std::mem::replace(&mut process.life.borrow_mut().reaped, true) {
+        return;
+    }
+    pid::uncount(process.identity.borrow().creds.uid);
+    forget(process);
+}
+
+/// Takes a process out of its family, its group and the table.
+fn forget(process: &Arc<Process>) {
+    let parent = process.parent.take();
+    if let Some(parent) = &parent {
+        parent.children.borrow_mut().remove(&process.birth);
+    }
+    process.group().leave(process.pid);
+    pid::remove_process(process.pid);
+}
+
+/// What a waited-for child used becomes its parent's children's.
+pub(super) fn add_usage(parent: &Process, child: &Process) {
+    let mut total: Usage = child.usage.get();
+    total.add(&child.children_usage.borrow());
+    parent.children_usage.borrow_mut().add(&total);
+}
+
+/// For execve(2): ends all other threads of the process and waits until they are gone. The caller then is the first thread, and has
+/// the process's PID as its tid. EAGAIN when the process is ending or another thread does the same.
+pub fn become_only_thread(task: &Arc<Task>) -> crate::Result<()> {
+    let process = &task.process;
+    if task.ending().is_some() {
+        return Err(crate::Errno::EAGAIN);
+    }
+    for thread in process.threads() {
+        if !Arc::ptr_eq(&thread, task) {
+            end_thread(&thread, killed_by(libc::SIGKILL, false));
+        }
+    }
+    crate::sched::wait::wait_until(&[&process.exit_events], None, crate::sched::wait::Sleep::Killable, || {
+        (process.thread_count() == 1).then_some(())
+    })
+    .map_err(|_| crate::Errno::EAGAIN)?;
+    process.life.borrow_mut().first_thread_status = None;
+    let old = task.tid();
+    if old != process.pid {
+        process.threads.borrow_mut().remove(&old);
+        pid::remove_task(old);
+        // The first thread was still counted for the process; this one no longer is.
+        pid::uncount(process.identity.borrow().creds.uid);
+        task.set_tid(process.pid);
+        pid::insert_task(task);
+        process.threads.borrow_mut().insert(process.pid, task.clone());
+    }
+    Ok(())
 }

@@ -5,13 +5,16 @@
 
 #![allow(dead_code)] // until clone and exit land
 
+pub mod clone;
 pub mod creds;
 pub mod exit;
+pub mod futex;
 pub mod group;
 pub mod init;
 pub mod limits;
 pub mod pid;
 pub mod process;
+pub mod run;
 pub mod usage;
 
 pub use group::{ProcessGroup, Session};
@@ -54,6 +57,8 @@ pub struct Task {
     pub signals: KCell<TaskSignals>,
     /// What its process does about signals; CLONE_SIGHAND shares it.
     pub actions: KCell<Arc<KCell<SigActions>>>,
+    /// The vfork parent that sleeps until the task leaves the address space.
+    vfork: KCell<Option<Arc<clone::VforkDone>>>,
     context: OnceLock<Arc<dyn Context>>,
 }
 
@@ -131,6 +136,7 @@ impl Task {
             attributes: KCell::new(parts.attributes),
             signals: KCell::new(parts.signals),
             actions: KCell::new(parts.actions),
+            vfork: KCell::new(None),
             context: OnceLock::new(),
         })
     }

@@ -6,6 +6,7 @@
 use super::{Pid, Process, ProcessGroup, Session, Task};
 use crate::lock::KCell;
 use crate::{Errno, Result};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 /// One more than the highest PID (/proc/sys/kernel/pid_max).
@@ -33,12 +34,15 @@ impl Slot {
 struct Table {
     slots: Vec<Slot>,
     last: Pid,
-    /// Live threads.
+    /// Threads, zombies included.
     tasks: usize,
+    /// The same for each user.
+    by_user: BTreeMap<u32, u64>,
     max_tasks: usize,
 }
 
-static TABLE: KCell<Table> = KCell::new(Table { slots: Vec::new(), last: 0, tasks: 0, max_tasks: 4096 });
+static TABLE: KCell<Table> =
+    KCell::new(Table { slots: Vec::new(), last: 0, tasks: 0, by_user: BTreeMap::new(), max_tasks: 4096 });
 
 /// How many threads there may be at once (/proc/sys/kernel/threads-max).
 pub fn max_tasks() -> usize {
@@ -49,7 +53,7 @@ pub fn set_max_tasks(count: usize) {
     TABLE.borrow_mut().max_tasks = count.clamp(64, PID_MAX as usize / 2);
 }
 
-/// Threads alive now.
+/// Threads now, zombies included.
 pub fn task_count() -> usize {
     TABLE.borrow().tasks
 }
@@ -96,6 +100,26 @@ pub fn reserve() -> Result<Reserved> {
     Err(Errno::EAGAIN)
 }
 
+/// A particular number: EEXIST when it is taken, EINVAL when it cannot be one.
+pub fn reserve_exact(number: Pid) -> Result<Reserved> {
+    if !(1..PID_MAX).contains(&number) {
+        return Err(Errno::EINVAL);
+    }
+    let mut table = TABLE.borrow_mut();
+    if table.tasks >= table.max_tasks {
+        return Err(Errno::EAGAIN);
+    }
+    let index = number as usize;
+    if index >= table.slots.len() {
+        table.slots.resize_with((index + 1).next_power_of_two(), Slot::default);
+    }
+    if !table.slots[index].is_free() {
+        return Err(Errno::EEXIST);
+    }
+    table.slots[index].reserved = true;
+    Ok(Reserved(number))
+}
+
 fn with_slot<T>(number: Pid, f: impl FnOnce(&mut Slot) -> T) -> Option<T> {
     let mut table = TABLE.borrow_mut();
     usize::try_from(number).ok().and_then(|index| table.slots.get_mut(index)).map(f)
@@ -126,19 +150,38 @@ pub fn processes() -> Vec<Arc<Process>> {
     TABLE.borrow().slots.iter().filter_map(|slot| slot.process.clone()).collect()
 }
 
-pub(super) fn insert_task(task: &Arc<Task>) {
-    let new = with_slot(task.tid(), |slot| slot.task.replace(task.clone()).is_none()).unwrap_or(false);
-    if new {
-        TABLE.borrow_mut().tasks += 1;
+/// A user's threads, zombies included: what RLIMIT_NPROC limits.
+pub fn user_tasks(uid: u32) -> u64 {
+    TABLE.borrow().by_user.get(&uid).copied().unwrap_or(0)
+}
+
+/// Counts a new task, of the user with this real uid.
+pub(super) fn count(uid: u32) {
+    let mut table = TABLE.borrow_mut();
+    table.tasks += 1;
+    *table.by_user.entry(uid).or_insert(0) += 1;
+}
+
+/// A task is no longer that user's: it ended (a process's first one only when it was waited for) or changed its real uid.
+pub(super) fn uncount(uid: u32) {
+    let mut table = TABLE.borrow_mut();
+    table.tasks = table.tasks.saturating_sub(1);
+    if let Some(count) = table.by_user.get_mut(&uid) {
+        *count -= 1;
+        if *count == 0 {
+            table.by_user.remove(&uid);
+        }
     }
+}
+
+pub(super) fn insert_task(task: &Arc<Task>) {
+    with_slot(task.tid(), |slot| slot.task = Some(task.clone()));
 }
 
 pub(super) fn remove_task(tid: Pid) {
     // What the slot held is dropped outside the borrow: it may be the last reference.
-    let old = with_slot(tid, |slot| slot.task.take()).flatten();
-    if old.is_some() {
-        TABLE.borrow_mut().tasks -= 1;
-    }
+    let old = with_slot(tid, |slot| slot.task.take());
+    drop(old);
 }
 
 pub(super) fn insert_process(process: &Arc<Process>) {

@@ -1,5 +1,6 @@
 //! Processes: thread groups, and the tree they form.
 
+use super::creds::Creds;
 use super::limits::Limits;
 use super::usage::Usage;
 use super::{Pid, ProcessGroup, Task, init};
@@ -41,6 +42,8 @@ pub struct Process {
     /// Woken when a signal becomes pending for the process or one of its threads (signalfd).
     pub signal_queue: WaitQueue,
     pub settings: KCell<Settings>,
+    /// What is left to know of the first thread when it ended.
+    pub(super) identity: KCell<Identity>,
 }
 
 /// Where a process stands in its life.
@@ -52,8 +55,23 @@ pub(super) struct Life {
     pub zombie: bool,
     /// It was waited for, and is gone.
     pub reaped: bool,
+    /// How the first thread ended, which is how the process ends unless something ended it whole.
+    pub first_thread_status: Option<i32>,
     /// execve(2) was done since fork.
     pub did_exec: bool,
+}
+
+/// Who the process was, for as long as it is a zombie.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub creds: Arc<Creds>,
+    pub name: Vec<u8>,
+}
+
+impl Identity {
+    pub(super) fn of(task: &Task) -> Identity {
+        Identity { creds: task.creds(), name: task.name.cloned() }
+    }
 }
 
 /// Job control state. The signal code sets it, wait(2) reads it.
@@ -86,11 +104,25 @@ impl Default for Settings {
     }
 }
 
+/// How many processes are stopped.
+static STOPPED: KCell<usize> = KCell::new(0);
+
+/// Whether any process is stopped.
+pub(super) fn any_stopped() -> bool {
+    STOPPED.get() > 0
+}
+
 static BIRTHS: KCell<u64> = KCell::new(0);
 
 impl Process {
     /// A process without threads, in no table, group list or family yet.
-    pub(super) fn new(pid: Pid, group: &Arc<ProcessGroup>, limits: Limits, settings: Settings) -> Arc<Process> {
+    pub(super) fn new(
+        pid: Pid,
+        group: &Arc<ProcessGroup>,
+        limits: Limits,
+        settings: Settings,
+        creds: Arc<Creds>,
+    ) -> Arc<Process> {
         let birth = BIRTHS.get() + 1;
         BIRTHS.set(birth);
         Arc::new_cyclic(|me| Process {
@@ -114,6 +146,7 @@ impl Process {
             signals: KCell::default(),
             signal_queue: WaitQueue::new(),
             settings: KCell::new(settings),
+            identity: KCell::new(Identity { creds, name: Vec::new() }),
         })
     }
 
@@ -167,6 +200,39 @@ impl Process {
     /// The wait status that it will end with, once that is decided.
     pub fn exit_status(&self) -> Option<i32> {
         self.life.borrow().status
+    }
+
+    /// Sets its job control state.
+    pub fn set_job(&self, job: Job) {
+        let was = self.job.replace(job);
+        let count = STOPPED.get() + usize::from(job.stopped.is_some()) - usize::from(was.stopped.is_some());
+        STOPPED.set(count);
+    }
+
+    /// Its credentials: those of its main thread.
+    pub fn creds(&self) -> Arc<Creds> {
+        match self.main_thread() {
+            Some(thread) => thread.creds(),
+            None => self.identity.borrow().creds.clone(),
+        }
+    }
+
+    /// Its name, a zombie's too.
+    pub fn name(&self) -> Vec<u8> {
+        match self.main_thread() {
+            Some(thread) => thread.name.cloned(),
+            None => self.identity.borrow().name.clone(),
+        }
+    }
+
+    /// Its session.
+    pub fn session(&self) -> Arc<super::Session> {
+        self.group.borrow().session.clone()
+    }
+
+    /// Records an execve(2): its parent may not move it to another group any more.
+    pub fn set_did_exec(&self) {
+        self.life.borrow_mut().did_exec = true;
     }
 
     /// One of its soft limits (see [`super::limits`]).

@@ -1,0 +1,258 @@
+//! Making tasks: what is behind fork(2), vfork(2), clone(2) and clone3(2).
+//!
+//! Everything that can fail is done before anything is visible to others; from `publish` on only the model's context can
+//! still be refused, and that undoes it.
+
+use super::creds::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
+use super::process::Settings;
+use super::{Parts, Pid, Process, Task, exit, limits, pid, run};
+use crate::lock::KCell;
+use crate::mm::AddressSpace;
+use crate::sched::wait::{Sleep, WaitQueue, wait_until};
+use crate::syscall::Call;
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+pub const CLONE_VM: u64 = libc::CLONE_VM as u64;
+pub const CLONE_FS: u64 = libc::CLONE_FS as u64;
+pub const CLONE_FILES: u64 = libc::CLONE_FILES as u64;
+pub const CLONE_SIGHAND: u64 = libc::CLONE_SIGHAND as u64;
+pub const CLONE_PIDFD: u64 = libc::CLONE_PIDFD as u64;
+pub const CLONE_VFORK: u64 = libc::CLONE_VFORK as u64;
+pub const CLONE_PARENT: u64 = libc::CLONE_PARENT as u64;
+pub const CLONE_THREAD: u64 = libc::CLONE_THREAD as u64;
+pub const CLONE_NEWNS: u64 = libc::CLONE_NEWNS as u64;
+pub const CLONE_SYSVSEM: u64 = libc::CLONE_SYSVSEM as u64;
+pub const CLONE_SETTLS: u64 = libc::CLONE_SETTLS as u64;
+pub const CLONE_PARENT_SETTID: u64 = libc::CLONE_PARENT_SETTID as u64;
+pub const CLONE_CHILD_CLEARTID: u64 = libc::CLONE_CHILD_CLEARTID as u64;
+pub const CLONE_DETACHED: u64 = libc::CLONE_DETACHED as u64;
+pub const CLONE_CHILD_SETTID: u64 = libc::CLONE_CHILD_SETTID as u64;
+pub const CLONE_NEWUSER: u64 = libc::CLONE_NEWUSER as u64;
+pub const CLONE_NEWPID: u64 = libc::CLONE_NEWPID as u64;
+pub const CLONE_NEWIPC: u64 = libc::CLONE_NEWIPC as u64;
+pub const CLONE_IO: u64 = libc::CLONE_IO as u32 as u64;
+pub const CLONE_NEWTIME: u64 = 0x80;
+pub const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
+pub const CLONE_INTO_CGROUP: u64 = 1 << 33;
+/// All kinds of new namespaces.
+pub const NAMESPACES: u64 = CLONE_NEWTIME
+    | CLONE_NEWNS
+    | CLONE_NEWUSER
+    | CLONE_NEWPID
+    | CLONE_NEWIPC
+    | libc::CLONE_NEWCGROUP as u64
+    | libc::CLONE_NEWUTS as u64
+    | libc::CLONE_NEWNET as u64;
+
+/// What to make, in the terms of clone3(2).
+#[derive(Clone, Copy, Default, Debug)]
+pub struct CloneArgs {
+    pub flags: u64,
+    /// Where the pidfd goes (CLONE_PIDFD).
+    pub pidfd: u64,
+    /// Where the child's tid goes in the child's memory.
+    pub child_tid: u64,
+    /// Where it goes in the parent's.
+    pub parent_tid: u64,
+    /// Sent to the parent when the child ends; 0 for nothing.
+    pub exit_signal: i32,
+    /// The child's first stack pointer, 0 for the parent's.
+    pub stack: u64,
+    pub tls: u64,
+    /// The number the child must get (clone3's set_tid).
+    pub set_tid: Option<Pid>,
+}
+
+impl CloneArgs {
+    fn has(&self, flag: u64) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// How a parent waits for its vfork child to give the address space back.
+#[derive(Default)]
+pub struct VforkDone {
+    done: KCell<bool>,
+    queue: WaitQueue,
+}
+
+impl VforkDone {
+    /// The child has executed another program, or ends.
+    pub fn complete(&self) {
+        self.done.set(true);
+        self.queue.wake_all();
+    }
+}
+
+/// Lets a vfork parent go on: called when the task has left the address space it shared, by execve and by exit.
+pub fn release_vfork_parent(task: &Task) {
+    if let Some(vfork) = task.vfork.take() {
+        vfork.complete();
+    }
+}
+
+/// Makes a thread or process as a copy of the calling one, and starts it. Returns its tid.
+pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
+    let parent = call.task.clone();
+    check_flags(&parent, &args)?;
+    // A signal sent to the group while it forks reaches all of it: it is handled before the fork, not lost in between.
+    if parent.signal_pending() {
+        return Err(Errno::ERESTARTNOINTR);
+    }
+    check_count(&parent)?;
+    let number = match args.set_tid {
+        Some(tid) => pid::reserve_exact(tid)?,
+        None => pid::reserve()?,
+    };
+    let tid = number.get();
+
+    let space = parent.space();
+    let shared = args.has(CLONE_VM);
+    let child_space = if shared { space.clone() } else { space.fork()? };
+    let task = Task::new(tid, &child_process(&parent, &args, tid), parts_for(&parent, &args, child_space.clone()));
+    let mut user = call.user.duplicate();
+    user.set_result(0);
+    if args.stack != 0 || args.has(CLONE_SETTLS) {
+        let regs = user.regs_mut();
+        if args.stack != 0 {
+            regs.rsp = args.stack;
+        }
+        if args.has(CLONE_SETTLS) {
+            if args.tls >= crate::sched::model().user_top() {
+                return Err(Errno::EPERM);
+            }
+            regs.fs_base = args.tls;
+        }
+    }
+    let vfork = args.has(CLONE_VFORK).then(Arc::<VforkDone>::default);
+    task.vfork.set(vfork.clone());
+
+    // Bad addresses are the caller's own affair here: the child is made all the same.
+    if args.has(CLONE_PARENT_SETTID) {
+        let _ = space.write(args.parent_tid, &tid);
+    }
+    if args.has(CLONE_CHILD_SETTID) {
+        let _ = child_space.write(args.child_tid, &tid);
+    }
+    publish(&parent, &task, &args);
+    drop(number);
+    if let Err(e) = run::spawn(&task, user) {
+        exit::undo_clone(&task);
+        return Err(e);
+    }
+    if let Some(vfork) = vfork {
+        // Only being killed ends this wait early.
+        let _ = wait_until(&[&vfork.queue], None, Sleep::Killable, || vfork.done.get().then_some(()));
+    }
+    Ok(tid)
+}
+
+/// The rules of clone(2), in the order Linux applies them.
+fn check_flags(parent: &Arc<Task>, args: &CloneArgs) -> Result<()> {
+    let bad = args.has(CLONE_FS) && args.has(CLONE_NEWNS | CLONE_NEWUSER)
+        || args.has(CLONE_THREAD) && !args.has(CLONE_SIGHAND)
+        || args.has(CLONE_SIGHAND) && !args.has(CLONE_VM)
+        || args.has(CLONE_PARENT) && parent.process.parent().is_none_or(|p| p.is_init() && parent.process.is_init())
+        || args.has(CLONE_THREAD) && args.has(CLONE_NEWUSER | CLONE_NEWPID)
+        || args.has(CLONE_PIDFD) && args.has(CLONE_THREAD | CLONE_DETACHED)
+        || args.has(CLONE_NEWIPC) && args.has(CLONE_SYSVSEM);
+    if bad {
+        return Err(Errno::EINVAL);
+    }
+    // There are no namespaces to be had, for anyone.
+    if args.has(NAMESPACES) {
+        return Err(Errno::EPERM);
+    }
+    Ok(())
+}
+
+/// RLIMIT_NPROC: not for root, nor for those who may exceed limits.
+fn check_count(parent: &Task) -> Result<()> {
+    let creds = parent.creds();
+    let limit = parent.process.limit(limits::NPROC);
+    if limit != limits::INFINITY
+        && pid::user_tasks(creds.uid) >= limit
+        && creds.uid != 0
+        && !creds.capable(CAP_SYS_RESOURCE)
+        && !creds.capable(CAP_SYS_ADMIN)
+    {
+        return Err(Errno::EAGAIN);
+    }
+    Ok(())
+}
+
+fn child_process(parent: &Arc<Task>, args: &CloneArgs, tid: Pid) -> Arc<Process> {
+    let from = &parent.process;
+    if args.has(CLONE_THREAD) {
+        return from.clone();
+    }
+    let settings = Settings { subreaper: false, ..from.settings.get() };
+    let process = Process::new(tid, &from.group(), from.limits.get(), settings, parent.creds());
+    let by_parent = args.has(CLONE_PARENT);
+    let (family, thread) = if by_parent {
+        (from.parent().expect("checked: only init has none"), from.parent_thread.get())
+    } else {
+        (from.clone(), parent.tid())
+    };
+    process.parent.set(Some(family));
+    process.parent_thread.set(thread);
+    process.exit_signal.set(if by_parent { from.exit_signal.get() } else { args.exit_signal });
+    process
+}
+
+fn parts_for(parent: &Task, args: &CloneArgs, space: Arc<AddressSpace>) -> Parts {
+    let mut attributes = parent.attributes.cloned();
+    attributes.clear_child_tid = if args.has(CLONE_CHILD_CLEARTID) { args.child_tid } else { 0 };
+    attributes.robust_list = 0;
+    if !args.has(CLONE_THREAD) {
+        attributes.parent_death_signal = 0;
+    }
+    if attributes.reset_on_fork {
+        attributes.reset_on_fork = false;
+        if attributes.policy == libc::SCHED_FIFO || attributes.policy == libc::SCHED_RR {
+            attributes.policy = libc::SCHED_OTHER;
+            attributes.priority = 0;
+        }
+        attributes.nice = attributes.nice.max(0);
+    }
+    let files = parent.files();
+    let fs = parent.fs.cloned();
+    let actions = parent.actions.cloned();
+    Parts {
+        name: parent.name.cloned(),
+        space: Some(space),
+        files: Some(if args.has(CLONE_FILES) { files } else { files.duplicate() }),
+        fs: if args.has(CLONE_FS) { fs } else { fs.duplicate() },
+        creds: parent.creds(),
+        attributes,
+        signals: parent.signals.borrow().for_clone(!args.has(CLONE_VM) || args.has(CLONE_VFORK)),
+        actions: if args.has(CLONE_SIGHAND) {
+            actions
+        } else {
+            let mut own = actions.borrow().clone();
+            if args.has(CLONE_CLEAR_SIGHAND) {
+                own.clear_handlers();
+            }
+            Arc::new(KCell::new(own))
+        },
+    }
+}
+
+/// Makes the new task known: to the tables, its process, its family and its group.
+fn publish(parent: &Arc<Task>, task: &Arc<Task>, args: &CloneArgs) {
+    let process = &task.process;
+    // A new thread starts near its creator; the scheduler moves what is not settled.
+    let cpu = parent.sched.borrow().cpu;
+    task.sched.borrow_mut().cpu = cpu;
+    pid::insert_task(task);
+    pid::count(task.creds.borrow().uid);
+    process.threads.borrow_mut().insert(task.tid(), task.clone());
+    if !args.has(CLONE_THREAD) {
+        pid::insert_process(process);
+        process.group().enter(process);
+        if let Some(family) = process.parent() {
+            family.children.borrow_mut().insert(process.birth, process.clone());
+        }
+    }
+}
