@@ -3,27 +3,21 @@
 pub mod anon;
 pub mod epoll;
 pub mod eventfd;
+pub mod fdtable;
 pub mod file;
 pub mod inode;
 pub mod pipe;
 pub mod signalfd;
+pub mod socket;
 pub mod timerfd;
+
+pub use fdtable::FdTable;
 
 use crate::lock::KCell;
 
 /// A place in the tree of names: a dentry in a mount.
 #[derive(Clone)]
 pub struct Path {}
-
-/// A process's file descriptors.
-pub struct FdTable {}
-
-impl FdTable {
-    /// A table of its own with the same open files.
-    pub fn duplicate(&self) -> std::sync::Arc<FdTable> {
-        std::sync::Arc::new(FdTable {})
-    }
-}
 
 /// Where a task stands in the tree: root, working directory, umask (what CLONE_FS shares).
 pub struct FsContext {

@@ -228,7 +228,8 @@ impl Epoll {
 
 impl Drop for Epoll {
     fn drop(&mut self) {
-        for item in std::mem::take(&mut *self.items.borrow_mut()).into_values() {
+        let items = self.items.take();
+        for item in items.into_values() {
             if let Some(file) = item.file() {
                 item.unregister(&file);
             }

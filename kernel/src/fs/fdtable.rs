@@ -1,0 +1,200 @@
+//! File descriptors: the numbers by which a process knows its open files.
+
+use super::file::OpenFile;
+use crate::lock::KCell;
+use crate::sched::current;
+use crate::task::limits;
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+/// A process's file descriptors (CLONE_FILES shares them).
+#[derive(Default)]
+pub struct FdTable {
+    slots: KCell<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    entries: Vec<Option<Entry>>,
+    /// No number below this is free.
+    first_free: usize,
+}
+
+#[derive(Clone)]
+struct Entry {
+    file: Arc<OpenFile>,
+    close_on_exec: bool,
+}
+
+impl Slots {
+    fn lowest_free(&self, from: usize) -> usize {
+        let from = from.max(self.first_free);
+        let free = self.entries.iter().skip(from).position(Option::is_none);
+        free.map_or(self.entries.len().max(from), |at| from + at)
+    }
+
+    fn put(&mut self, fd: usize, entry: Entry) -> Option<Entry> {
+        if fd >= self.entries.len() {
+            self.entries.resize_with(fd + 1, || None);
+        }
+        if fd == self.first_free {
+            self.first_free += 1;
+        }
+        self.entries[fd].replace(entry)
+    }
+
+    fn take(&mut self, fd: usize) -> Option<Entry> {
+        let entry = self.entries.get_mut(fd)?.take()?;
+        self.first_free = self.first_free.min(fd);
+        Some(entry)
+    }
+}
+
+/// RLIMIT_NOFILE of the current process: no descriptor may be that high.
+fn limit() -> usize {
+    current().process.limit(limits::NOFILE).min(1 << 20) as usize
+}
+
+impl FdTable {
+    pub fn new() -> Arc<FdTable> {
+        Arc::default()
+    }
+
+    /// The open file of a descriptor; EBADF when there is none.
+    pub fn get(&self, fd: i32) -> Result<Arc<OpenFile>> {
+        let slots = self.slots.borrow();
+        let entry = usize::try_from(fd).ok().and_then(|fd| slots.entries.get(fd)?.as_ref());
+        entry.map(|entry| entry.file.clone()).ok_or(Errno::EBADF)
+    }
+
+    /// As `get`, but not for descriptors that only name a file (O_PATH), which have no contents to work with.
+    pub fn get_io(&self, fd: i32) -> Result<Arc<OpenFile>> {
+        let file = self.get(fd)?;
+        if file.flags.get() & libc::O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
+    }
+
+    /// Gives an open file the lowest free number; EMFILE at the limit.
+    pub fn install(&self, file: Arc<OpenFile>, close_on_exec: bool) -> Result<i32> {
+        self.install_from(0, file, close_on_exec)
+    }
+
+    /// As `install`, from `min` on; EINVAL when that is beyond the limit.
+    pub fn install_from(&self, min: i32, file: Arc<OpenFile>, close_on_exec: bool) -> Result<i32> {
+        let limit = limit();
+        let min = usize::try_from(min).map_err(|_| Errno::EINVAL)?;
+        if min >= limit && min > 0 {
+            return Err(Errno::EINVAL);
+        }
+        let mut slots = self.slots.borrow_mut();
+        let fd = slots.lowest_free(min);
+        if fd >= limit {
+            return Err(Errno::EMFILE);
+        }
+        slots.put(fd, Entry { file, close_on_exec });
+        Ok(fd as i32)
+    }
+
+    /// Gives an open file this number, closing what had it (dup2(2)); EBADF beyond the limit.
+    pub fn install_at(&self, fd: i32, file: Arc<OpenFile>, close_on_exec: bool) -> Result<()> {
+        let at = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        if at >= limit() {
+            return Err(Errno::EBADF);
+        }
+        let old = self.slots.borrow_mut().put(at, Entry { file, close_on_exec });
+        if let Some(old) = old {
+            closed(old);
+        }
+        Ok(())
+    }
+
+    /// close(2).
+    pub fn close(&self, fd: i32) -> Result<()> {
+        let entry = usize::try_from(fd).ok().and_then(|fd| self.slots.borrow_mut().take(fd));
+        closed(entry.ok_or(Errno::EBADF)?);
+        Ok(())
+    }
+
+    /// Closes all descriptors from `first` to `last`.
+    pub fn close_range(&self, first: u32, last: u32) {
+        let end = self.slots.borrow().entries.len().min((last as usize).saturating_add(1));
+        for fd in first as usize..end {
+            let entry = self.slots.borrow_mut().take(fd);
+            if let Some(entry) = entry {
+                closed(entry);
+            }
+        }
+    }
+
+    pub fn close_on_exec(&self, fd: i32) -> Result<bool> {
+        let slots = self.slots.borrow();
+        let entry = usize::try_from(fd).ok().and_then(|fd| slots.entries.get(fd)?.as_ref());
+        entry.map(|entry| entry.close_on_exec).ok_or(Errno::EBADF)
+    }
+
+    pub fn set_close_on_exec(&self, fd: i32, close_on_exec: bool) -> Result<()> {
+        let mut slots = self.slots.borrow_mut();
+        let entry = usize::try_from(fd).ok().and_then(|fd| slots.entries.get_mut(fd)?.as_mut());
+        entry.ok_or(Errno::EBADF)?.close_on_exec = close_on_exec;
+        Ok(())
+    }
+
+    /// CLOSE_RANGE_CLOEXEC.
+    pub fn set_range_close_on_exec(&self, first: u32, last: u32) {
+        let mut slots = self.slots.borrow_mut();
+        let count = (last as usize).saturating_sub(first as usize).saturating_add(1);
+        for entry in slots.entries.iter_mut().skip(first as usize).take(count).flatten() {
+            entry.close_on_exec = true;
+        }
+    }
+
+    /// What execve(2) does: closes the descriptors that are marked for it.
+    pub fn exec(&self) {
+        let marked: Vec<usize> = {
+            let slots = self.slots.borrow();
+            let entries = slots.entries.iter().enumerate();
+            entries.filter(|(_, e)| e.as_ref().is_some_and(|e| e.close_on_exec)).map(|(fd, _)| fd).collect()
+        };
+        for fd in marked {
+            let entry = self.slots.borrow_mut().take(fd);
+            if let Some(entry) = entry {
+                closed(entry);
+            }
+        }
+    }
+
+    /// A table of its own with the same open files.
+    pub fn duplicate(&self) -> Arc<FdTable> {
+        let slots = self.slots.borrow();
+        let slots = Slots { entries: slots.entries.clone(), first_free: slots.first_free };
+        Arc::new(FdTable { slots: KCell::new(slots) })
+    }
+
+    /// The descriptors in use, in order.
+    pub fn numbers(&self) -> Vec<i32> {
+        let slots = self.slots.borrow();
+        slots.entries.iter().enumerate().filter(|(_, e)| e.is_some()).map(|(fd, _)| fd as i32).collect()
+    }
+
+    /// The most descriptors it had so far: all are below.
+    pub fn len(&self) -> usize {
+        self.slots.borrow().entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A descriptor is gone: tells the file, and perhaps drops it.
+fn closed(entry: Entry) {
+    entry.file.ops.descriptor_closed(&entry.file);
+}
+
+impl Drop for FdTable {
+    fn drop(&mut self) {
+        let slots = self.slots.take();
+        for entry in slots.entries.into_iter().flatten() {
+            closed(entry);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Options at the level SOL_SOCKET (socket(7)).
+
+use super::Socket;
+use crate::lock::KCell;
+use crate::mm::user::{bytes_of, zeroed};
+use crate::{Errno, Result};
+use smallvec::SmallVec;
+
+/// The bytes of an option, as getsockopt(2) copies them.
+pub type OptionValue = SmallVec<[u8; 16]>;
+
+/// net.core.wmem_default, rmem_default and their maxima.
+const DEFAULT_BUFFER: usize = 212_992;
+const MAX_BUFFER: usize = 212_992;
+const MIN_SEND_BUFFER: usize = 4608;
+const MIN_RECEIVE_BUFFER: usize = 2304;
+
+/// Options that are only remembered, because nothing here depends on them: they take and give an int that is 0 or 1.
+const REMEMBERED: &[i32] = &[
+    libc::SO_REUSEADDR,
+    libc::SO_KEEPALIVE,
+    libc::SO_BROADCAST,
+    libc::SO_DONTROUTE,
+    libc::SO_OOBINLINE,
+    libc::SO_REUSEPORT,
+    libc::SO_NO_CHECK,
+];
+
+/// What every socket keeps.
+#[derive(Default)]
+pub struct Common {
+    settings: KCell<Settings>,
+}
+
+#[derive(Clone, Copy)]
+struct Settings {
+    send_buffer: usize,
+    receive_buffer: usize,
+    /// Nanoseconds; None waits for ever.
+    send_timeout: Option<u64>,
+    receive_timeout: Option<u64>,
+    pass_credentials: bool,
+    low_water: i32,
+    priority: i32,
+    linger: libc::linger,
+    remembered: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            send_buffer: DEFAULT_BUFFER,
+            receive_buffer: DEFAULT_BUFFER,
+            send_timeout: None,
+            receive_timeout: None,
+            pass_credentials: false,
+            low_water: 1,
+            priority: 0,
+            linger: libc::linger { l_onoff: 0, l_linger: 0 },
+            remembered: 0,
+        }
+    }
+}
+
+impl Common {
+    pub fn send_buffer(&self) -> usize {
+        self.settings.borrow().send_buffer
+    }
+
+    pub fn receive_buffer(&self) -> usize {
+        self.settings.borrow().receive_buffer
+    }
+
+    pub fn send_timeout(&self) -> Option<u64> {
+        self.settings.borrow().send_timeout
+    }
+
+    pub fn receive_timeout(&self) -> Option<u64> {
+        self.settings.borrow().receive_timeout
+    }
+
+    pub fn pass_credentials(&self) -> bool {
+        self.settings.borrow().pass_credentials
+    }
+
+    /// SO_RCVLOWAT.
+    pub fn low_water(&self) -> usize {
+        self.settings.borrow().low_water.max(1) as usize
+    }
+
+    /// A copy of the options, for the socket that accept(2) makes.
+    pub fn inherit(&self) -> Common {
+        Common { settings: KCell::new(*self.settings.borrow()) }
+    }
+}
+
+/// The value as an int option.
+pub fn int(value: i32) -> OptionValue {
+    SmallVec::from_slice(&value.to_ne_bytes())
+}
+
+/// An option's bytes as an int; EINVAL when they are too few.
+pub fn parse_int(value: &[u8]) -> Result<i32> {
+    let bytes = value.get(..4).ok_or(Errno::EINVAL)?;
+    Ok(i32::from_ne_bytes(bytes.try_into().map_err(|_| Errno::EINVAL)?))
+}
+
+/// getsockopt(2).
+///
+/// # Errors
+/// ENOPROTOOPT for an option that does not exist, EOPNOTSUPP for a level the family does not have.
+pub fn get(socket: &dyn Socket, level: i32, name: i32) -> Result<OptionValue> {
+    if let Some(result) = socket.option(level, name) {
+        return result;
+    }
+    if level != libc::SOL_SOCKET {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let settings = *socket.common().settings.borrow();
+    Ok(match name {
+        libc::SO_TYPE => int(socket.kind()),
+        libc::SO_DOMAIN => int(socket.domain()),
+        libc::SO_PROTOCOL => int(socket.protocol()),
+        libc::SO_ERROR => int(socket.take_error().map_or(0, Errno::raw)),
+        libc::SO_ACCEPTCONN => int(socket.listening() as i32),
+        libc::SO_SNDBUF => int(settings.send_buffer as i32),
+        libc::SO_RCVBUF => int(settings.receive_buffer as i32),
+        libc::SO_RCVTIMEO => timeout_value(settings.receive_timeout),
+        libc::SO_SNDTIMEO => timeout_value(settings.send_timeout),
+        libc::SO_PASSCRED => int(settings.pass_credentials as i32),
+        libc::SO_RCVLOWAT => int(settings.low_water),
+        libc::SO_SNDLOWAT => int(1),
+        libc::SO_PRIORITY => int(settings.priority),
+        libc::SO_LINGER => SmallVec::from_slice(bytes_of(&settings.linger)),
+        _ => match REMEMBERED.iter().position(|&n| n == name) {
+            Some(bit) => int((settings.remembered >> bit & 1) as i32),
+            None => return Err(Errno::ENOPROTOOPT),
+        },
+    })
+}
+
+/// setsockopt(2).
+///
+/// # Errors
+/// As `get`; EINVAL for a value that is too short, EDOM for a time that makes no sense.
+pub fn set(socket: &dyn Socket, level: i32, name: i32, value: &[u8]) -> Result<()> {
+    if let Some(result) = socket.set_option(level, name, value) {
+        return result;
+    }
+    if level != libc::SOL_SOCKET {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let number = parse_int(value)?;
+    let mut settings = socket.common().settings.borrow_mut();
+    match name {
+        libc::SO_SNDBUF | libc::SO_SNDBUFFORCE => settings.send_buffer = buffer_size(number, MIN_SEND_BUFFER),
+        libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => settings.receive_buffer = buffer_size(number, MIN_RECEIVE_BUFFER),
+        libc::SO_RCVTIMEO => settings.receive_timeout = parse_timeout(value)?,
+        libc::SO_SNDTIMEO => settings.send_timeout = parse_timeout(value)?,
+        libc::SO_PASSCRED => settings.pass_credentials = number != 0,
+        libc::SO_RCVLOWAT => settings.low_water = if number < 0 { i32::MAX } else { number.max(1) },
+        libc::SO_PRIORITY => settings.priority = number,
+        libc::SO_LINGER => {
+            let bytes = value.get(..size_of::<libc::linger>()).ok_or(Errno::EINVAL)?;
+            let mut linger: libc::linger = zeroed();
+            crate::mm::user::bytes_of_mut(&mut linger).copy_from_slice(bytes);
+            linger.l_onoff = (linger.l_onoff != 0) as i32;
+            settings.linger = linger;
+        }
+        libc::SO_TYPE | libc::SO_DOMAIN | libc::SO_PROTOCOL | libc::SO_ERROR | libc::SO_ACCEPTCONN => {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        _ => {
+            let bit = REMEMBERED.iter().position(|&n| n == name).ok_or(Errno::ENOPROTOOPT)?;
+            settings.remembered = settings.remembered & !(1 << bit) | ((number != 0) as u32) << bit;
+        }
+    }
+    Ok(())
+}
+
+/// Twice what was asked, for what is stored beside the bytes, within the limits.
+fn buffer_size(asked: i32, min: usize) -> usize {
+    let asked = if asked < 0 { MAX_BUFFER } else { (asked as usize).min(MAX_BUFFER) };
+    (asked * 2).max(min)
+}
+
+fn timeout_value(timeout: Option<u64>) -> OptionValue {
+    let ns = timeout.unwrap_or(0);
+    let [sec, usec] = [(ns / 1_000_000_000) as i64, (ns % 1_000_000_000 / 1000) as i64];
+    SmallVec::from_slice(bytes_of(&[sec, usec]))
+}
+
+fn parse_timeout(value: &[u8]) -> Result<Option<u64>> {
+    let word = |at: usize| -> Result<i64> {
+        let bytes = value.get(at..at + 8).ok_or(Errno::EINVAL)?;
+        Ok(i64::from_ne_bytes(bytes.try_into().map_err(|_| Errno::EINVAL)?))
+    };
+    let (sec, usec) = (word(0)?, word(8)?);
+    if !(0..1_000_000).contains(&usec) {
+        return Err(Errno::EDOM);
+    }
+    if sec < 0 {
+        // Linux: no waiting at all.
+        return Ok(Some(0));
+    }
+    if sec == 0 && usec == 0 {
+        return Ok(None);
+    }
+    Ok((sec as u64).checked_mul(1_000_000_000).and_then(|ns| ns.checked_add(usec as u64 * 1000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts() {
+        let value = |sec: i64, usec: i64| parse_timeout(bytes_of(&[sec, usec]));
+        assert_eq!(value(0, 0), Ok(None));
+        assert_eq!(value(1, 5), Ok(Some(1_000_005_000)));
+        assert_eq!(value(-1, 0), Ok(Some(0)));
+        assert_eq!(value(0, 1_000_000), Err(Errno::EDOM));
+        assert_eq!(value(i64::MAX, 0), Ok(None), "longer than any clock runs");
+        assert_eq!(parse_timeout(&[0; 8]), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn buffers_are_doubled() {
+        assert_eq!(buffer_size(0, MIN_SEND_BUFFER), 4608);
+        assert_eq!(buffer_size(10_000, MIN_SEND_BUFFER), 20_000);
+        assert_eq!(buffer_size(i32::MAX, MIN_SEND_BUFFER), 425_984);
+    }
+}
