@@ -2,6 +2,9 @@
 //!
 //! One file an area. A handler decodes its arguments and calls the subsystem, which knows nothing of registers.
 
+mod futex;
+mod process;
+
 use crate::model::UserThread;
 use crate::task::Task;
 use crate::{Errno, Result};
@@ -39,7 +42,11 @@ pub const fn entry(number: i64, name: &'static str, args: &'static str, handler:
 }
 
 /// Every area's rows. An area adds itself here.
-const AREAS: &[&[Entry]] = &[];
+#[rustfmt::skip]
+const AREAS: &[&[Entry]] = &[
+    futex::CALLS,
+    process::CALLS,
+];
 
 /// The handler of a number, None for what does not exist.
 pub fn lookup(number: u64) -> Option<&'static Entry> {

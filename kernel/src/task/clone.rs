@@ -5,7 +5,7 @@
 
 use super::creds::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use super::process::Settings;
-use super::{Parts, Pid, Process, Task, exit, limits, pid, run};
+use super::{Parts, Pid, Process, Task, exit, limits, pid, pidfd, run};
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
@@ -125,6 +125,15 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
             regs.fs_base = args.tls;
         }
     }
+    let mut pidfd = None;
+    if args.has(CLONE_PIDFD) {
+        let fd = parent.files().install(pidfd::open(&task.process, 0), true)?;
+        if let Err(e) = space.write(args.pidfd, &fd) {
+            let _ = parent.files().close(fd);
+            return Err(e);
+        }
+        pidfd = Some(fd);
+    }
     let vfork = args.has(CLONE_VFORK).then(Arc::<VforkDone>::default);
     task.vfork.set(vfork.clone());
 
@@ -139,6 +148,9 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
     drop(number);
     if let Err(e) = run::spawn(&task, user) {
         exit::undo_clone(&task);
+        if let Some(fd) = pidfd {
+            let _ = parent.files().close(fd);
+        }
         return Err(e);
     }
     if let Some(vfork) = vfork {

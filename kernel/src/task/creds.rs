@@ -1,5 +1,8 @@
 //! Credentials (credentials(7)): who a task acts as.
 
+use super::Task;
+use std::sync::Arc;
+
 /// User and group ids, and capabilities as far as the core asks for them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Creds {
@@ -39,7 +42,13 @@ pub const CAP_SYS_PTRACE: u32 = 19;
 pub const CAP_SYS_ADMIN: u32 = 21;
 pub const CAP_SYS_NICE: u32 = 23;
 pub const CAP_SYS_RESOURCE: u32 = 24;
+pub const CAP_SYS_BOOT: u32 = 22;
+pub const CAP_SYS_TTY_CONFIG: u32 = 26;
 pub const CAP_MKNOD: u32 = 27;
+pub const CAP_SETFCAP: u32 = 31;
+pub const CAP_CHECKPOINT_RESTORE: u32 = 40;
+/// The highest capability there is.
+pub const CAP_LAST: u32 = 40;
 
 impl Creds {
     /// A user's credentials at login; uid 0 has all capabilities.
@@ -73,4 +82,20 @@ impl Creds {
     pub fn in_group(&self, gid: u32) -> bool {
         self.fsgid == gid || self.groups.contains(&gid)
     }
+}
+
+/// Whether `caller` may look into `target`, as ptrace(2) and /proc define it: the same user without any privileges of its own, or
+/// CAP_SYS_PTRACE.
+pub fn may_inspect(caller: &Task, target: &Task) -> bool {
+    if Arc::ptr_eq(&caller.process, &target.process) {
+        return true;
+    }
+    let (from, to) = (caller.creds(), target.creds());
+    if from.capable(CAP_SYS_PTRACE) {
+        return true;
+    }
+    let same_user = [to.uid, to.euid, to.suid].iter().all(|&id| id == from.uid);
+    let same_group = [to.gid, to.egid, to.sgid].iter().all(|&id| id == from.gid);
+    let dumpable = target.process.settings.borrow().dumpable == 1;
+    same_user && same_group && dumpable && to.permitted & !from.permitted == 0
 }

@@ -4,6 +4,7 @@
 
 use super::{Pid, Process, pid};
 use crate::lock::KCell;
+use crate::{Errno, Result};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -99,4 +100,60 @@ impl Drop for ProcessGroup {
         self.session.groups.borrow_mut().remove(&self.pgid);
         pid::clear_group(self.pgid);
     }
+}
+
+/// setpgid(2): moves the process `pid` (0: the caller's) to the group `pgid` (0: one with its own PID).
+pub fn set_group(caller: &Process, pid: Pid, pgid: Pid) -> Result<()> {
+    let pid = if pid == 0 { caller.pid } else { pid };
+    let pgid = if pgid == 0 { pid } else { pgid };
+    if pgid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let Some(process) = pid::find_process(pid) else {
+        // A thread that is not its process's first one.
+        return Err(if pid::find(pid).is_some() { Errno::EINVAL } else { Errno::ESRCH });
+    };
+    let session = caller.session();
+    if process.pid != caller.pid {
+        if process.parent().is_none_or(|parent| parent.pid != caller.pid) {
+            return Err(Errno::ESRCH);
+        }
+        if process.session().sid != session.sid {
+            return Err(Errno::EPERM);
+        }
+        if process.life.borrow().did_exec {
+            return Err(Errno::EACCES);
+        }
+    }
+    if process.session().sid == process.pid {
+        return Err(Errno::EPERM);
+    }
+    let old = process.group();
+    if old.pgid == pgid {
+        return Ok(());
+    }
+    let group = match session.group(pgid) {
+        Some(group) => group,
+        None if pgid == process.pid => ProcessGroup::new(pgid, &session),
+        None => return Err(Errno::EPERM),
+    };
+    move_to(&process, group);
+    Ok(())
+}
+
+/// setsid(2): makes the process leader of a new session without a terminal.
+pub fn new_session(process: &Arc<Process>) -> Result<Pid> {
+    // Whoever leads a group cannot leave it, nor may one with its number exist already.
+    if pid::find_group(process.pid).is_some() || pid::find_session(process.pid).is_some() {
+        return Err(Errno::EPERM);
+    }
+    let session = Session::new(process.pid);
+    move_to(process, ProcessGroup::new(process.pid, &session));
+    Ok(session.sid)
+}
+
+fn move_to(process: &Arc<Process>, group: Arc<ProcessGroup>) {
+    group.enter(process);
+    let old = process.group.replace(group);
+    old.leave(process.pid);
 }

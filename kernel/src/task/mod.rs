@@ -13,9 +13,12 @@ pub mod group;
 pub mod init;
 pub mod limits;
 pub mod pid;
+pub mod pidfd;
 pub mod process;
 pub mod run;
+pub mod setid;
 pub mod usage;
+pub mod wait;
 
 pub use group::{ProcessGroup, Session};
 pub use pid::{find, find_group, find_process, find_session};
@@ -25,7 +28,8 @@ use crate::fs::{FdTable, FsContext};
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
 use crate::model::Context;
-use crate::sched::{SchedState, wait};
+use crate::sched::SchedState;
+use crate::sched::wait::{Wake, WakeReason};
 use crate::signal::{SigActions, TaskSignals};
 use creds::Creds;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -215,8 +219,8 @@ impl Task {
     }
 }
 
-impl wait::Wake for Task {
-    fn wake(&self, _reason: wait::WakeReason) {
+impl Wake for Task {
+    fn wake(&self, _reason: WakeReason) {
         crate::sched::wake(&self.arc());
     }
 }

@@ -1,0 +1,144 @@
+//! futex(2) and its kin.
+
+use super::{Call, Entry, entry};
+use crate::task::futex::{self, MATCH_ANY, WaitvEntry, WakeOp};
+use crate::{Errno, Result, time};
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_futex, "futex", "PxuPPx", sys_futex),
+    entry(449, "futex_waitv", "PuxPd", sys_futex_waitv),
+    entry(libc::SYS_set_robust_list, "set_robust_list", "Pu", sys_set_robust_list),
+    entry(libc::SYS_get_robust_list, "get_robust_list", "dPP", sys_get_robust_list),
+];
+
+fn sys_futex(call: &mut Call<'_>) -> Result<u64> {
+    let [addr, op, value, fourth, second, third] = call.args;
+    let (op, value, third) = (op as i32, value as u32, third as u32);
+    let private = op & libc::FUTEX_PRIVATE_FLAG != 0;
+    let realtime = op & libc::FUTEX_CLOCK_REALTIME != 0;
+    let command = op & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
+    let takes_clock = [libc::FUTEX_WAIT_BITSET, libc::FUTEX_WAIT_REQUEUE_PI, libc::FUTEX_LOCK_PI2];
+    let task = call.task;
+    // The time comes before all else, as on Linux.
+    let takes_timeout = matches!(
+        command,
+        libc::FUTEX_WAIT
+            | libc::FUTEX_LOCK_PI
+            | libc::FUTEX_LOCK_PI2
+            | libc::FUTEX_WAIT_BITSET
+            | libc::FUTEX_WAIT_REQUEUE_PI
+    );
+    let deadline = match takes_timeout && fourth != 0 {
+        true => {
+            let ns = read_time(call, fourth)?;
+            Some(match command {
+                libc::FUTEX_WAIT => time::now().saturating_add(ns),
+                libc::FUTEX_LOCK_PI => from_realtime(ns),
+                _ if realtime => from_realtime(ns),
+                _ => ns,
+            })
+        }
+        false => None,
+    };
+    if realtime && !takes_clock.contains(&command) {
+        return Err(Errno::ENOSYS);
+    }
+    let pair = (addr, second);
+    let counts = (value as i32, fourth as i32);
+    match command {
+        libc::FUTEX_WAIT => wait(call, addr, private, value, MATCH_ANY, deadline),
+        libc::FUTEX_WAIT_BITSET => wait(call, addr, private, value, third, deadline),
+        libc::FUTEX_WAKE => futex::wake(&task.space(), addr, private, value as i32, MATCH_ANY),
+        libc::FUTEX_WAKE_BITSET => futex::wake(&task.space(), addr, private, value as i32, third),
+        libc::FUTEX_REQUEUE => futex::requeue(&task.space(), pair, private, counts, None),
+        libc::FUTEX_CMP_REQUEUE => futex::requeue(&task.space(), pair, private, counts, Some(third)),
+        libc::FUTEX_WAKE_OP => futex::wake_op(&task.space(), pair, private, counts, WakeOp::decode(third)),
+        libc::FUTEX_LOCK_PI | libc::FUTEX_LOCK_PI2 => futex::lock_pi(task, addr, private, deadline, false).map(|()| 0),
+        libc::FUTEX_TRYLOCK_PI => futex::lock_pi(task, addr, private, None, true).map(|()| 0),
+        libc::FUTEX_UNLOCK_PI => futex::unlock_pi(task, addr, private).map(|()| 0),
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+/// A wait that, when a signal without a handler interrupts it, goes on until the same moment.
+fn wait(call: &mut Call<'_>, addr: u64, private: bool, value: u32, bits: u32, deadline: Option<u64>) -> Result<u64> {
+    match futex::wait(call.task, addr, private, value, bits, deadline) {
+        Err(Errno::ERESTARTSYS) if deadline.is_some() => {
+            let again = move |call: &mut Call<'_>| wait(call, addr, private, value, bits, deadline);
+            Err(call.task.signals.borrow_mut().restart_with(Box::new(again)))
+        }
+        result => result.map(|()| 0),
+    }
+}
+
+/// A timespec in nanoseconds; EINVAL for one that is none.
+fn read_time(call: &Call<'_>, addr: u64) -> Result<u64> {
+    let [seconds, nanoseconds]: [i64; 2] = call.task.space().read(addr)?;
+    if seconds < 0 || !(0..1_000_000_000).contains(&nanoseconds) {
+        return Err(Errno::EINVAL);
+    }
+    Ok((seconds as u64).saturating_mul(1_000_000_000).saturating_add(nanoseconds as u64))
+}
+
+/// A moment of CLOCK_REALTIME on the clock of deadlines.
+fn from_realtime(ns: u64) -> u64 {
+    time::now().saturating_add(ns.saturating_sub(time::realtime()))
+}
+
+/// The most futexes that futex_waitv(2) takes.
+const WAITV_MAX: u32 = 128;
+/// struct futex_waitv's flags.
+const FUTEX_32: u32 = 2;
+
+fn sys_futex_waitv(call: &mut Call<'_>) -> Result<u64> {
+    let (addr, count, flags, timeout, clock) =
+        (call.args[0], call.args[1] as u32, call.args[2] as u32, call.args[3], call.int(4));
+    if flags != 0 || count == 0 || count > WAITV_MAX || addr == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut deadline = None;
+    if timeout != 0 {
+        deadline = Some(match clock {
+            libc::CLOCK_REALTIME => from_realtime(read_time(call, timeout)?),
+            libc::CLOCK_MONOTONIC => read_time(call, timeout)?,
+            _ => return Err(Errno::EINVAL),
+        });
+    }
+    let mut entries = Vec::with_capacity(count as usize);
+    for [expected, addr, flags] in call.task.space().read_array::<[u64; 3]>(addr, count as usize)? {
+        let reserved = flags >> 32;
+        let flags = flags as u32;
+        let private = flags & libc::FUTEX_PRIVATE_FLAG as u32 != 0;
+        if reserved != 0 || flags & !(FUTEX_32 | libc::FUTEX_PRIVATE_FLAG as u32) != 0 || flags & FUTEX_32 == 0 {
+            return Err(Errno::EINVAL);
+        }
+        entries.push(WaitvEntry { addr, expected: expected as u32, private });
+    }
+    Ok(futex::waitv(call.task, &entries, deadline)? as u64)
+}
+
+/// sizeof(struct robust_list_head)
+const ROBUST_HEAD: u64 = 24;
+
+fn sys_set_robust_list(call: &mut Call<'_>) -> Result<u64> {
+    if call.args[1] != ROBUST_HEAD {
+        return Err(Errno::EINVAL);
+    }
+    call.task.attributes.borrow_mut().robust_list = call.args[0];
+    Ok(0)
+}
+
+fn sys_get_robust_list(call: &mut Call<'_>) -> Result<u64> {
+    let task = match call.int(0) {
+        0 => call.task.clone(),
+        tid => crate::task::find(tid).ok_or(Errno::ESRCH)?,
+    };
+    if !crate::task::creds::may_inspect(call.task, &task) {
+        return Err(Errno::EPERM);
+    }
+    let head = task.attributes.borrow().robust_list;
+    let space = call.task.space();
+    space.write(call.args[2], &ROBUST_HEAD)?;
+    space.write(call.args[1], &head)?;
+    Ok(0)
+}

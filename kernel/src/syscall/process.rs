@@ -1,0 +1,304 @@
+//! Making, ending and waiting for threads and processes.
+
+use super::{Call, Entry, entry};
+use crate::task::clone::{self, CloneArgs};
+use crate::task::creds::may_inspect;
+use crate::task::wait::{self, News, Options, Which};
+use crate::task::{exit, find, find_process, pidfd};
+use crate::{Errno, Result};
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_clone, "clone", "xPPPx", sys_clone),
+    entry(libc::SYS_fork, "fork", "", sys_fork),
+    entry(libc::SYS_vfork, "vfork", "", sys_vfork),
+    entry(libc::SYS_clone3, "clone3", "Pu", sys_clone3),
+    entry(libc::SYS_exit, "exit", "d", sys_exit),
+    entry(libc::SYS_exit_group, "exit_group", "d", sys_exit_group),
+    entry(libc::SYS_wait4, "wait4", "dPxP", sys_wait4),
+    entry(libc::SYS_waitid, "waitid", "ddPxP", sys_waitid),
+    entry(libc::SYS_gettid, "gettid", "", sys_gettid),
+    entry(libc::SYS_getpid, "getpid", "", sys_getpid),
+    entry(libc::SYS_getppid, "getppid", "", sys_getppid),
+    entry(libc::SYS_set_tid_address, "set_tid_address", "P", sys_set_tid_address),
+    entry(libc::SYS_unshare, "unshare", "x", sys_unshare),
+    entry(libc::SYS_pidfd_open, "pidfd_open", "dx", sys_pidfd_open),
+    entry(libc::SYS_pidfd_getfd, "pidfd_getfd", "fdx", sys_pidfd_getfd),
+    entry(libc::SYS_setns, "setns", "fx", sys_setns),
+];
+
+/// The bits of clone's flags that hold the exit signal.
+const EXIT_SIGNAL_MASK: u64 = 0xff;
+
+fn sys_fork(call: &mut Call<'_>) -> Result<u64> {
+    Ok(clone::clone(call, CloneArgs { exit_signal: libc::SIGCHLD, ..CloneArgs::default() })? as u64)
+}
+
+fn sys_vfork(call: &mut Call<'_>) -> Result<u64> {
+    let flags = clone::CLONE_VFORK | clone::CLONE_VM;
+    Ok(clone::clone(call, CloneArgs { flags, exit_signal: libc::SIGCHLD, ..CloneArgs::default() })? as u64)
+}
+
+fn sys_clone(call: &mut Call<'_>) -> Result<u64> {
+    let [flags, stack, parent_tid, child_tid, tls, _] = call.args;
+    let flags = flags & 0xffff_ffff;
+    // The pidfd goes where the tid would.
+    if flags & clone::CLONE_PIDFD != 0 && flags & clone::CLONE_PARENT_SETTID != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let args = CloneArgs {
+        flags: flags & !EXIT_SIGNAL_MASK,
+        pidfd: parent_tid,
+        child_tid,
+        parent_tid,
+        exit_signal: (flags & EXIT_SIGNAL_MASK) as i32,
+        stack,
+        tls,
+        set_tid: None,
+    };
+    Ok(clone::clone(call, args)? as u64)
+}
+
+/// Sizes of clone3's structure: as it began, with set_tid, with cgroup.
+const CLONE_ARGS_MIN: usize = 64;
+const CLONE_ARGS_MAX: usize = 88;
+
+fn sys_clone3(call: &mut Call<'_>) -> Result<u64> {
+    let (addr, size) = (call.args[0], call.args[1] as usize);
+    if size > 4096 {
+        return Err(Errno::E2BIG);
+    }
+    if size < CLONE_ARGS_MIN {
+        return Err(Errno::EINVAL);
+    }
+    let space = call.task.space();
+    let mut words = [0u64; 11];
+    let known = size.min(CLONE_ARGS_MAX);
+    space.read_bytes(addr, &mut crate::mm::user::bytes_of_mut(&mut words)[..known])?;
+    if size > CLONE_ARGS_MAX {
+        let rest = space.read_array::<u8>(addr.wrapping_add(CLONE_ARGS_MAX as u64), size - CLONE_ARGS_MAX)?;
+        if rest.iter().any(|&b| b != 0) {
+            return Err(Errno::E2BIG);
+        }
+    }
+    let [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, _cgroup] =
+        words;
+    if set_tid_size > 32 || (set_tid == 0) != (set_tid_size == 0) {
+        return Err(Errno::EINVAL);
+    }
+    if exit_signal > 64 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & clone::CLONE_INTO_CGROUP != 0 && size < CLONE_ARGS_MAX {
+        return Err(Errno::EINVAL);
+    }
+    let set_tid = match set_tid_size {
+        0 => None,
+        _ => Some(space.read::<i32>(set_tid)?),
+    };
+    let known_flags = 0xffff_ffff | clone::CLONE_CLEAR_SIGHAND | clone::CLONE_INTO_CGROUP;
+    let not_here = clone::CLONE_DETACHED | EXIT_SIGNAL_MASK & !clone::CLONE_NEWTIME;
+    let both = |a: u64, b: u64| flags & a != 0 && flags & b != 0;
+    if flags & !known_flags != 0
+        || flags & not_here != 0
+        || both(clone::CLONE_SIGHAND, clone::CLONE_CLEAR_SIGHAND)
+        || flags & (clone::CLONE_THREAD | clone::CLONE_PARENT) != 0 && exit_signal != 0
+        || (stack == 0) != (stack_size == 0)
+    {
+        return Err(Errno::EINVAL);
+    }
+    let top = stack.checked_add(stack_size).filter(|&top| top <= crate::sched::model().user_top());
+    let stack = top.ok_or(Errno::EINVAL)?;
+    if flags & clone::CLONE_INTO_CGROUP != 0 {
+        // There are no control groups, so no descriptor is one.
+        return Err(Errno::EBADF);
+    }
+    if let Some(tid) = set_tid {
+        // One number a PID namespace, and there is only one.
+        if set_tid_size > 1 || tid < 1 || tid >= crate::task::pid::PID_MAX {
+            return Err(Errno::EINVAL);
+        }
+        if !call.task.creds().capable(crate::task::creds::CAP_CHECKPOINT_RESTORE)
+            && !call.task.creds().capable(crate::task::creds::CAP_SYS_ADMIN)
+        {
+            return Err(Errno::EPERM);
+        }
+    }
+    let exit_signal = exit_signal as i32;
+    let args = CloneArgs { flags, pidfd, child_tid, parent_tid, exit_signal, stack, tls, set_tid };
+    Ok(clone::clone(call, args)? as u64)
+}
+
+fn sys_exit(call: &mut Call<'_>) -> Result<u64> {
+    exit::end_thread(call.task, exit::exited(call.int(0)));
+    Ok(0)
+}
+
+fn sys_exit_group(call: &mut Call<'_>) -> Result<u64> {
+    exit::exit_group(call.task, exit::exited(call.int(0)));
+    Ok(0)
+}
+
+const WAIT_KINDS: i32 = libc::__WALL | libc::__WCLONE | libc::__WNOTHREAD;
+
+fn sys_wait4(call: &mut Call<'_>) -> Result<u64> {
+    let (pid, status, bits, rusage) = (call.int(0), call.args[1], call.int(2), call.args[3]);
+    if bits & !(libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED | WAIT_KINDS) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let which = match pid {
+        i32::MIN => return Err(Errno::ESRCH),
+        -1 => Which::Any,
+        0 => Which::Group(call.task.process.group().pgid),
+        ..0 => Which::Group(-pid),
+        _ => Which::Pid(pid),
+    };
+    let Some(news) = wait::wait(call.task, &which, Options::from_bits(bits | libc::WEXITED))? else { return Ok(0) };
+    let space = call.task.space();
+    if status != 0 {
+        space.write(status, &news.status)?;
+    }
+    if rusage != 0 {
+        space.write(rusage, &news.usage.to_rusage())?;
+    }
+    Ok(news.pid as u64)
+}
+
+fn sys_waitid(call: &mut Call<'_>) -> Result<u64> {
+    let (kind, id, info, bits, rusage) = (call.int(0), call.int(1), call.args[2], call.int(3), call.args[4]);
+    let news = waitid(call, kind, id, bits);
+    let space = call.task.space();
+    if let Ok(Some(news)) = &news
+        && rusage != 0
+    {
+        space.write(rusage, &news.usage.to_rusage())?;
+    }
+    if info != 0 {
+        // Only these fields are written, with nothing to tell and after errors too.
+        let (signal, code, pid, uid, value) = match &news {
+            Ok(Some(news)) => (libc::SIGCHLD, news.code, news.pid, news.uid, news.value),
+            _ => (0, 0, 0, 0, 0),
+        };
+        space.write(info, &[signal, 0, code])?;
+        space.write(info.wrapping_add(16), &[pid, uid as i32, value])?;
+    }
+    news.map(|_| 0)
+}
+
+fn waitid(call: &mut Call<'_>, kind: i32, id: i32, bits: i32) -> Result<Option<News>> {
+    let events = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
+    if bits & !(libc::WNOHANG | libc::WNOWAIT | events | WAIT_KINDS) != 0 || bits & events == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut options = Options::from_bits(bits);
+    let mut poll = false;
+    let which = match kind {
+        0 => Which::Any,
+        1 if id > 0 => Which::Pid(id),
+        2 if id > 0 => Which::Group(id),
+        2 if id == 0 => Which::Group(call.task.process.group().pgid),
+        3 if id >= 0 => {
+            let file = call.task.files().get(id)?;
+            poll = file.nonblocking();
+            Which::Pid(pidfd::process_of(&file)?.pid)
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    let no_wait = options.no_wait;
+    options.no_wait |= poll;
+    let news = wait::wait(call.task, &which, options)?;
+    if news.is_none() && poll && !no_wait {
+        return Err(Errno::EAGAIN);
+    }
+    Ok(news)
+}
+
+fn sys_gettid(call: &mut Call<'_>) -> Result<u64> {
+    Ok(call.task.tid() as u64)
+}
+
+fn sys_getpid(call: &mut Call<'_>) -> Result<u64> {
+    Ok(call.task.pid() as u64)
+}
+
+fn sys_getppid(call: &mut Call<'_>) -> Result<u64> {
+    Ok(call.task.process.parent_pid() as u64)
+}
+
+fn sys_set_tid_address(call: &mut Call<'_>) -> Result<u64> {
+    call.task.attributes.borrow_mut().clear_child_tid = call.args[0];
+    Ok(call.task.tid() as u64)
+}
+
+fn sys_unshare(call: &mut Call<'_>) -> Result<u64> {
+    let flags = call.args[0];
+    let known = clone::NAMESPACES
+        | clone::CLONE_FS
+        | clone::CLONE_FILES
+        | clone::CLONE_SYSVSEM
+        | clone::CLONE_THREAD
+        | clone::CLONE_SIGHAND
+        | clone::CLONE_VM;
+    if flags & !known != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut flags = flags;
+    if flags & clone::CLONE_NEWUSER != 0 {
+        flags |= clone::CLONE_THREAD | clone::CLONE_FS;
+    }
+    if flags & (clone::CLONE_THREAD | clone::CLONE_SIGHAND | clone::CLONE_VM) != 0
+        && call.task.process.thread_count() > 1
+    {
+        return Err(Errno::EINVAL);
+    }
+    // As with clone: there are no namespaces to be had.
+    if flags & clone::NAMESPACES != 0 {
+        return Err(Errno::EPERM);
+    }
+    if flags & clone::CLONE_FS != 0 {
+        let own = call.task.fs.cloned().duplicate();
+        call.task.fs.set(own);
+    }
+    if flags & clone::CLONE_FILES != 0 {
+        let own = call.task.files().duplicate();
+        call.task.files.set(Some(own));
+    }
+    Ok(0)
+}
+
+fn sys_setns(call: &mut Call<'_>) -> Result<u64> {
+    // No descriptor is one of a namespace; a pidfd names some, but nobody may join them.
+    let file = call.task.files().get(call.int(0))?;
+    match pidfd::process_of(&file) {
+        Ok(_) if call.args[1] & clone::NAMESPACES == 0 || call.args[1] & !clone::NAMESPACES != 0 => Err(Errno::EINVAL),
+        Ok(process) if find_process(process.pid).is_none() => Err(Errno::ESRCH),
+        Ok(_) => Err(Errno::EPERM),
+        Err(_) => Err(Errno::EINVAL),
+    }
+}
+
+fn sys_pidfd_open(call: &mut Call<'_>) -> Result<u64> {
+    let (pid, flags) = (call.int(0), call.int(1));
+    if flags & !libc::O_NONBLOCK != 0 || pid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    let Some(process) = find_process(pid) else {
+        // A thread that is not its process's first one.
+        return Err(if find(pid).is_some() { Errno::EINVAL } else { Errno::ESRCH });
+    };
+    Ok(call.task.files().install(pidfd::open(&process, flags), true)? as u64)
+}
+
+fn sys_pidfd_getfd(call: &mut Call<'_>) -> Result<u64> {
+    if call.args[2] as u32 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let files = call.task.files();
+    let process = pidfd::process_of(&*files.get(call.int(0))?)?;
+    let target = process.main_thread().ok_or(Errno::ESRCH)?;
+    if !may_inspect(call.task, &target) {
+        return Err(Errno::EPERM);
+    }
+    let theirs = target.files.cloned().ok_or(Errno::ESRCH)?;
+    let file = theirs.get(call.int(1))?;
+    Ok(files.install(file, true)? as u64)
+}

@@ -1,0 +1,45 @@
+//! pidfds (pidfd_open(2)): descriptors that stand for a process, and become readable when it ends.
+
+use super::Process;
+use crate::fs::anon::AnonKind;
+use crate::fs::file::{Events, FileOps, OpenFile};
+use crate::sched::wait::WaitQueue;
+use crate::{Errno, Result};
+use smallvec::SmallVec;
+use std::any::Any;
+use std::sync::Arc;
+
+pub struct PidFd {
+    process: Arc<Process>,
+}
+
+/// A pidfd as an open file; `flags` may be O_NONBLOCK.
+pub fn open(process: &Arc<Process>, flags: i32) -> Arc<OpenFile> {
+    OpenFile::anonymous(AnonKind::Other("[pidfd]"), Arc::new(PidFd { process: process.clone() }), flags | libc::O_RDWR)
+}
+
+/// The process that a pidfd stands for. EBADF when the file is something else.
+pub fn process_of(file: &OpenFile) -> Result<Arc<Process>> {
+    file.ops_as::<PidFd>().map(|fd| fd.process.clone()).ok_or(Errno::EBADF)
+}
+
+impl PidFd {
+    /// The PID for /proc/PID/fdinfo, -1 once it was waited for.
+    pub fn pid(&self) -> i32 {
+        if self.process.life.borrow().reaped { -1 } else { self.process.pid }
+    }
+}
+
+impl FileOps for PidFd {
+    fn poll(&self, _file: &OpenFile) -> Events {
+        if self.process.ended() { Events::IN | Events::RDNORM } else { Events::empty() }
+    }
+
+    fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {
+        Some(SmallVec::from_slice(&[&self.process.exit_events]))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
