@@ -2,8 +2,15 @@
 //!
 //! One file an area. A handler decodes its arguments and calls the subsystem, which knows nothing of registers.
 
+mod epoll;
+mod eventfd;
 mod futex;
+mod message;
+mod pipe;
+mod poll;
 mod process;
+mod socket;
+mod timeout;
 
 use crate::model::UserThread;
 use crate::task::Task;
@@ -44,6 +51,12 @@ pub const fn entry(number: i64, name: &'static str, args: &'static str, handler:
 /// Every area's rows. An area adds itself here.
 #[rustfmt::skip]
 const AREAS: &[&[Entry]] = &[
+    epoll::CALLS,
+    eventfd::CALLS,
+    message::CALLS,
+    pipe::CALLS,
+    poll::CALLS,
+    socket::CALLS,
     futex::CALLS,
     process::CALLS,
 ];

@@ -1,0 +1,104 @@
+//! Events as files: eventfd(2), timerfd_create(2), signalfd(2).
+
+use super::timeout::nanoseconds;
+use super::{Call, Entry, entry};
+use crate::fs::anon::AnonKind;
+use crate::fs::eventfd::EventFd;
+use crate::fs::file::{FileOps, OpenFile};
+use crate::fs::signalfd::SignalFd;
+use crate::fs::timerfd::{Clock, Setting, TimerFd};
+use crate::signal::SigSet;
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_eventfd, "eventfd", "u", |call| eventfd(call, 0)),
+    entry(libc::SYS_eventfd2, "eventfd2", "ux", |call| eventfd(call, call.int(1))),
+    entry(libc::SYS_timerfd_create, "timerfd_create", "dx", timerfd_create),
+    entry(libc::SYS_timerfd_settime, "timerfd_settime", "fxPP", timerfd_settime),
+    entry(libc::SYS_timerfd_gettime, "timerfd_gettime", "fP", timerfd_gettime),
+    entry(libc::SYS_signalfd, "signalfd", "fPu", |call| signalfd(call, 0)),
+    entry(libc::SYS_signalfd4, "signalfd4", "fPux", |call| signalfd(call, call.int(3))),
+];
+
+/// O_CLOEXEC and O_NONBLOCK, by whatever name.
+const COMMON_FLAGS: i32 = libc::O_CLOEXEC | libc::O_NONBLOCK;
+
+fn install(call: &Call<'_>, name: &'static str, ops: Arc<dyn FileOps>, flags: i32) -> Result<u64> {
+    let file = OpenFile::anonymous(AnonKind::Other(name), ops, libc::O_RDWR | flags & libc::O_NONBLOCK);
+    Ok(call.task.files().install(file, flags & libc::O_CLOEXEC != 0)? as u64)
+}
+
+fn eventfd(call: &Call<'_>, flags: i32) -> Result<u64> {
+    if flags & !(COMMON_FLAGS | libc::EFD_SEMAPHORE) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let event = EventFd::new(call.args[0] as u32 as u64, flags & libc::EFD_SEMAPHORE != 0);
+    install(call, "[eventfd]", event, flags)
+}
+
+fn timerfd_create(call: &mut Call<'_>) -> Result<u64> {
+    let flags = call.int(1);
+    let clock = match call.int(0) {
+        libc::CLOCK_REALTIME => Clock::Realtime,
+        libc::CLOCK_MONOTONIC => Clock::Monotonic,
+        libc::CLOCK_BOOTTIME => Clock::Boottime,
+        // Clocks that wake a sleeping machine: there is none to wake.
+        libc::CLOCK_REALTIME_ALARM => Clock::Realtime,
+        libc::CLOCK_BOOTTIME_ALARM => Clock::Boottime,
+        _ => return Err(Errno::EINVAL),
+    };
+    if flags & !COMMON_FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    install(call, "[timerfd]", TimerFd::new(clock), flags)
+}
+
+/// A setting as an itimerspec: the period, then the value.
+fn to_itimerspec(setting: Setting) -> [i64; 4] {
+    let split = |ns: u64| [(ns / 1_000_000_000) as i64, (ns % 1_000_000_000) as i64];
+    let ([a, b], [c, d]) = (split(setting.interval), split(setting.value));
+    [a, b, c, d]
+}
+
+fn timerfd_settime(call: &mut Call<'_>) -> Result<u64> {
+    let [_, flags, new, old, ..] = call.args;
+    let space = call.task.space();
+    let [interval_sec, interval_nsec, sec, nsec] = space.read::<[i64; 4]>(new)?;
+    let flags = flags as i32;
+    if flags & !(libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let setting = Setting { value: nanoseconds(sec, nsec)?, interval: nanoseconds(interval_sec, interval_nsec)? };
+    let file = call.task.files().get_io(call.int(0))?;
+    let timer = file.ops_as::<TimerFd>().ok_or(Errno::EINVAL)?;
+    let before = timer.set(setting, flags & libc::TFD_TIMER_ABSTIME != 0);
+    if old != 0 {
+        space.write(old, &to_itimerspec(before))?;
+    }
+    Ok(0)
+}
+
+fn timerfd_gettime(call: &mut Call<'_>) -> Result<u64> {
+    let file = call.task.files().get_io(call.int(0))?;
+    let timer = file.ops_as::<TimerFd>().ok_or(Errno::EINVAL)?;
+    call.task.space().write(call.args[1], &to_itimerspec(timer.get()))?;
+    Ok(0)
+}
+
+fn signalfd(call: &Call<'_>, flags: i32) -> Result<u64> {
+    let (fd, addr, size) = (call.int(0), call.args[1], call.args[2]);
+    if size != 8 {
+        return Err(Errno::EINVAL);
+    }
+    let mask = SigSet(call.task.space().read(addr)?);
+    if flags & !COMMON_FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if fd == -1 {
+        return install(call, "[signalfd]", SignalFd::new(mask, &call.task.process), flags);
+    }
+    let file = call.task.files().get_io(fd)?;
+    file.ops_as::<SignalFd>().ok_or(Errno::EINVAL)?.set_mask(mask);
+    Ok(fd as u64)
+}

@@ -1,0 +1,286 @@
+//! Sending and receiving over sockets, with control messages (cmsg(3)).
+
+use super::socket::{read_address, with_socket, write_address};
+use super::timeout::{deadline, left, read_timespec};
+use super::{Call, Entry, entry};
+use crate::fs::file::OpenFile;
+use crate::fs::socket::unix::MAX_RIGHTS;
+use crate::fs::socket::{Incoming, MAX_ADDRESS, Outgoing, Socket, wait_flag};
+use crate::mm::user::bytes_of;
+use crate::mm::{AddressSpace, IoBuf};
+use crate::task::creds::{CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN};
+use crate::task::{Task, find_process};
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_sendto, "sendto", "fb-xPd", sendto),
+    entry(libc::SYS_recvfrom, "recvfrom", "fPuxPP", recvfrom),
+    entry(libc::SYS_sendmsg, "sendmsg", "fPx", sendmsg),
+    entry(libc::SYS_recvmsg, "recvmsg", "fPx", recvmsg),
+    entry(libc::SYS_sendmmsg, "sendmmsg", "fPux", sendmmsg),
+    entry(libc::SYS_recvmmsg, "recvmmsg", "fPuxP", recvmmsg),
+];
+
+/// sizeof(struct cmsghdr), and what control messages are aligned to.
+const HEADER: usize = 16;
+/// net.core.optmem_max.
+const MAX_CONTROL: u64 = 131_072;
+/// UIO_MAXIOV: most segments of a message, and messages of one call.
+const MAX_SEGMENTS: u64 = 1024;
+/// sizeof(struct mmsghdr), and where its msg_len is.
+const MULTI_SIZE: u64 = 64;
+const MULTI_LEN: u64 = 56;
+
+/// A struct msghdr.
+struct Header {
+    addr: u64,
+    name: u64,
+    name_len: i32,
+    iov: u64,
+    iov_len: u64,
+    control: u64,
+    control_len: u64,
+}
+
+impl Header {
+    fn read(space: &AddressSpace, addr: u64) -> Result<Header> {
+        let [name, name_len, iov, iov_len, control, control_len, _flags] = space.read::<[u64; 7]>(addr)?;
+        let name_len = name_len as i32;
+        if name != 0 && name_len < 0 {
+            return Err(Errno::EINVAL);
+        }
+        if iov_len > MAX_SEGMENTS {
+            return Err(Errno::EMSGSIZE);
+        }
+        Ok(Header { addr, name, name_len, iov, iov_len, control, control_len })
+    }
+}
+
+fn sendto(call: &mut Call<'_>) -> Result<u64> {
+    let [_, addr, len, flags, to, to_len] = call.args;
+    let space = call.task.space();
+    let mut buf = IoBuf::user(&space, addr, len as usize);
+    with_socket(call, |file, socket| {
+        let to = if to != 0 { Some(read_address(&space, to, to_len as i32)?) } else { None };
+        let flags = flags as i32 | wait_flag(file);
+        let message = Outgoing { flags, to: to.as_deref(), ..Outgoing::default() };
+        Ok(socket.send(&mut buf, message)? as u64)
+    })
+}
+
+fn recvfrom(call: &mut Call<'_>) -> Result<u64> {
+    let [_, addr, len, flags, from, from_len] = call.args;
+    let space = call.task.space();
+    let mut buf = IoBuf::user(&space, addr, len as usize);
+    let incoming = with_socket(call, |file, socket| socket.receive(&mut buf, flags as i32 | wait_flag(file)))?;
+    if from != 0 {
+        write_address(&space, from, from_len, incoming.from.as_deref().unwrap_or_default())?;
+    }
+    Ok(incoming.len as u64)
+}
+
+fn sendmsg(call: &mut Call<'_>) -> Result<u64> {
+    let (addr, flags) = (call.args[1], call.int(2));
+    with_socket(call, |file, socket| send_one(call.task, socket, addr, flags | wait_flag(file)))
+}
+
+fn send_one(task: &Task, socket: &Arc<dyn Socket>, addr: u64, flags: i32) -> Result<u64> {
+    let space = task.space();
+    let header = Header::read(&space, addr)?;
+    let to = match header.name {
+        0 => None,
+        name => Some(read_address(&space, name, header.name_len.min(MAX_ADDRESS as i32))?),
+    };
+    let mut buf = IoBuf::user_vector(&space, header.iov, header.iov_len)?;
+    let to = to.as_deref().filter(|to| !to.is_empty());
+    let mut message = Outgoing { flags, to, ..Outgoing::default() };
+    if header.control_len > 0 && header.control != 0 {
+        if header.control_len > MAX_CONTROL {
+            return Err(Errno::ENOBUFS);
+        }
+        let mut control = vec![0; header.control_len as usize];
+        space.read_bytes(header.control, &mut control)?;
+        parse_control(task, socket.domain(), &control, &mut message)?;
+    }
+    Ok(socket.send(&mut buf, message)? as u64)
+}
+
+/// Takes what `message` carries from a buffer of control messages.
+fn parse_control(task: &Task, domain: i32, mut control: &[u8], message: &mut Outgoing<'_>) -> Result<()> {
+    while control.len() >= HEADER {
+        let word = |at: usize| i32::from_ne_bytes([control[at], control[at + 1], control[at + 2], control[at + 3]]);
+        let len = u64::from_ne_bytes(control[..8].try_into().map_err(|_| Errno::EINVAL)?);
+        let (level, kind) = (word(8), word(12));
+        if len < HEADER as u64 || len > control.len() as u64 {
+            return Err(Errno::EINVAL);
+        }
+        let data = &control[HEADER..len as usize];
+        if level == libc::SOL_SOCKET {
+            match kind {
+                libc::SCM_RIGHTS if domain == libc::AF_UNIX => {
+                    let files = task.files();
+                    for fd in data.chunks_exact(4) {
+                        let fd = i32::from_ne_bytes(fd.try_into().map_err(|_| Errno::EINVAL)?);
+                        message.rights.push(files.get(fd)?);
+                    }
+                    if message.rights.len() > MAX_RIGHTS {
+                        return Err(Errno::EINVAL);
+                    }
+                }
+                libc::SCM_CREDENTIALS => message.creds = Some(check_creds(task, data)?),
+                _ => return Err(Errno::EINVAL),
+            }
+        }
+        let next = (len as usize).next_multiple_of(8).min(control.len());
+        control = &control[next..];
+    }
+    Ok(())
+}
+
+/// The credentials a sender claims: its own ids, unless it may claim others'.
+fn check_creds(task: &Task, data: &[u8]) -> Result<libc::ucred> {
+    if data.len() != size_of::<libc::ucred>() {
+        return Err(Errno::EINVAL);
+    }
+    let word = |at: usize| u32::from_ne_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
+    let claim = libc::ucred { pid: word(0) as i32, uid: word(4), gid: word(8) };
+    let own = task.creds();
+    let pid_ok = claim.pid == task.pid() || own.capable(CAP_SYS_ADMIN);
+    let uid_ok = [own.uid, own.euid, own.suid].contains(&claim.uid) || own.capable(CAP_SETUID);
+    let gid_ok = [own.gid, own.egid, own.sgid].contains(&claim.gid) || own.capable(CAP_SETGID);
+    if !pid_ok || !uid_ok || !gid_ok {
+        return Err(Errno::EPERM);
+    }
+    if claim.pid != task.pid() && find_process(claim.pid).is_none() {
+        return Err(Errno::ESRCH);
+    }
+    Ok(claim)
+}
+
+fn recvmsg(call: &mut Call<'_>) -> Result<u64> {
+    let (addr, flags) = (call.args[1], call.int(2));
+    with_socket(call, |file, socket| receive_one(call.task, file, socket, addr, flags | wait_flag(file)))
+}
+
+fn receive_one(task: &Task, _file: &OpenFile, socket: &Arc<dyn Socket>, addr: u64, flags: i32) -> Result<u64> {
+    let space = task.space();
+    let header = Header::read(&space, addr)?;
+    let mut buf = IoBuf::user_vector(&space, header.iov, header.iov_len)?;
+    let incoming = socket.receive(&mut buf, flags)?;
+    let mut out_flags = flags & libc::MSG_CMSG_CLOEXEC | incoming.flags;
+    let len = incoming.len as u64;
+    let from = incoming.from.clone().unwrap_or_default();
+    let used = write_control(task, &header, flags, incoming, &mut out_flags)?;
+    if header.name != 0 {
+        let room = (header.name_len as usize).min(from.len());
+        space.write_bytes(header.name, &from[..room])?;
+        space.write(header.addr + 8, &(from.len() as i32))?;
+    }
+    space.write(header.addr + 48, &out_flags)?;
+    space.write(header.addr + 40, &used)?;
+    Ok(len)
+}
+
+/// Writes the control messages for what was received; returns how much of the buffer they take.
+fn write_control(task: &Task, header: &Header, flags: i32, incoming: Incoming, out_flags: &mut i32) -> Result<u64> {
+    let space = task.space();
+    let room = if header.control == 0 { 0 } else { header.control_len };
+    let mut used = 0u64;
+    if let Some(creds) = incoming.creds {
+        used += put_control(&space, header.control, room, libc::SCM_CREDENTIALS, bytes_of(&creds), out_flags)?;
+    }
+    if !incoming.rights.is_empty() {
+        let left = room - used;
+        let fits = (left.saturating_sub(HEADER as u64) / 4) as usize;
+        let close_on_exec = flags & libc::MSG_CMSG_CLOEXEC != 0;
+        let files = task.files();
+        let mut numbers = Vec::new();
+        let total = incoming.rights.len();
+        for file in incoming.rights.into_iter().take(fits) {
+            match files.install(file, close_on_exec) {
+                Ok(fd) => numbers.extend_from_slice(&fd.to_ne_bytes()),
+                Err(_) => break,
+            }
+        }
+        if !numbers.is_empty() {
+            let at = header.control.wrapping_add(used);
+            used += put_control(&space, at, left, libc::SCM_RIGHTS, &numbers, out_flags)?;
+        }
+        if numbers.len() / 4 < total {
+            *out_flags |= libc::MSG_CTRUNC;
+        }
+    }
+    Ok(used)
+}
+
+/// Writes one control message, cut to the room there is; returns what it takes with its padding.
+fn put_control(space: &AddressSpace, addr: u64, room: u64, kind: i32, data: &[u8], out_flags: &mut i32) -> Result<u64> {
+    if room < HEADER as u64 {
+        *out_flags |= libc::MSG_CTRUNC;
+        return Ok(0);
+    }
+    let mut len = (HEADER + data.len()) as u64;
+    if room < len {
+        *out_flags |= libc::MSG_CTRUNC;
+        len = room;
+    }
+    space.write(addr, &len)?;
+    space.write(addr.wrapping_add(8), &[libc::SOL_SOCKET, kind])?;
+    space.write_bytes(addr.wrapping_add(HEADER as u64), &data[..len as usize - HEADER])?;
+    Ok(len.next_multiple_of(8).min(room))
+}
+
+fn sendmmsg(call: &mut Call<'_>) -> Result<u64> {
+    let [_, vector, count, flags, ..] = call.args;
+    let count = (count as u32 as u64).min(MAX_SEGMENTS);
+    with_socket(call, |file, socket| {
+        let mut done = 0;
+        while done < count {
+            let at = vector.wrapping_add(done * MULTI_SIZE);
+            let result = send_one(call.task, socket, at, flags as i32 | wait_flag(file))
+                .and_then(|n| call.task.space().write(at.wrapping_add(MULTI_LEN), &(n as u32)));
+            match result {
+                Ok(()) => done += 1,
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    })
+}
+
+fn recvmmsg(call: &mut Call<'_>) -> Result<u64> {
+    let [_, vector, count, flags, timeout, _] = call.args;
+    let space = call.task.space();
+    let deadline = deadline(read_timespec(&space, timeout)?);
+    let count = (count as u32 as u64).min(MAX_SEGMENTS);
+    let mut flags = flags as i32;
+    let done = with_socket(call, |file, socket| {
+        flags |= wait_flag(file);
+        let mut done = 0;
+        while done < count {
+            let at = vector.wrapping_add(done * MULTI_SIZE);
+            let result = receive_one(call.task, file, socket, at, flags & !libc::MSG_WAITFORONE)
+                .and_then(|n| space.write(at.wrapping_add(MULTI_LEN), &(n as u32)));
+            match result {
+                Ok(()) => done += 1,
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            }
+            if flags & libc::MSG_WAITFORONE != 0 {
+                flags |= libc::MSG_DONTWAIT;
+            }
+            // The time is looked at after each message only: a wait for the next may be longer.
+            if deadline.is_some_and(|deadline| left(deadline) == 0) {
+                break;
+            }
+        }
+        Ok(done)
+    })?;
+    if let Some(deadline) = deadline {
+        let ns = left(deadline);
+        space.write(timeout, &[(ns / 1_000_000_000) as i64, (ns % 1_000_000_000) as i64])?;
+    }
+    Ok(done)
+}
