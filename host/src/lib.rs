@@ -6,10 +6,14 @@
 
 pub mod clock;
 pub mod errno;
+pub mod events;
 pub mod file;
 pub mod lock;
 pub mod memory;
 pub mod ptrace;
+pub mod random;
+pub mod stream;
+pub mod terminal;
 pub mod thread;
 
 pub use errno::{Errno, Result};

@@ -265,6 +265,22 @@ impl Window {
         Ok(Errno::check(n as i64)? as usize)
     }
 
+    /// recv(2) without waiting, from a host socket into the window.
+    pub fn receive_from(&self, fd: BorrowedFd<'_>) -> Result<usize> {
+        assert!(self.writable);
+        // SAFETY: the window is valid for writing `len` bytes.
+        let n = unsafe { libc::recv(fd.as_raw_fd(), self.ptr.cast(), self.len, libc::MSG_DONTWAIT) };
+        Ok(Errno::check(n as i64)? as usize)
+    }
+
+    /// send(2) without waiting and without SIGPIPE, from the window to a host socket.
+    pub fn send_to(&self, fd: BorrowedFd<'_>) -> Result<usize> {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the window is valid for reading `len` bytes.
+        let n = unsafe { libc::send(fd.as_raw_fd(), self.ptr.cast(), self.len, flags) };
+        Ok(Errno::check(n as i64)? as usize)
+    }
+
     /// pwrite(2) (or write(2) without an offset) from the window into a host file.
     pub fn write_to(&self, fd: BorrowedFd<'_>, offset: Option<u64>) -> Result<usize> {
         // SAFETY: the window is valid for reading `len` bytes.

@@ -1,5 +1,6 @@
 //! The core: one guest kernel, the same under every process model.
 
+pub mod events;
 pub mod fs;
 pub mod lock;
 pub mod mm;

@@ -1,15 +1,20 @@
 //! Files: what an inode and an open file are, and everything built of them.
 
 pub mod anon;
+pub mod devfs;
+pub mod device;
 pub mod epoll;
 pub mod eventfd;
 pub mod fdtable;
 pub mod file;
 pub mod inode;
+mod memory_devices;
 pub mod pipe;
 pub mod signalfd;
 pub mod socket;
+pub mod stdio;
 pub mod timerfd;
+pub mod tty;
 
 pub use fdtable::FdTable;
 

@@ -81,6 +81,12 @@ pub fn current() -> Arc<Task> {
     CPUS.borrow()[cpu].current.clone().expect("core code that needs a task ran without one")
 }
 
+/// Makes some CPU come into the core to look at what the host told: one that sleeps, or else the first.
+pub fn kick_for_event() {
+    let cpu = CPUS.borrow().iter().position(|c| c.sleeping).unwrap_or(0);
+    model().kick(cpu);
+}
+
 /// Makes a new task runnable for the first time.
 pub fn start(task: &Arc<Task>) {
     enqueue(task.clone(), true);
@@ -184,6 +190,7 @@ pub fn on_trap_exit(interrupted: bool) {
     if !interrupted {
         return;
     }
+    crate::events::deliver();
     time::expire();
     let cpu = model().current_cpu();
     let expired = {
@@ -339,6 +346,7 @@ pub fn run(count: usize, boot: &(dyn Fn() + Sync)) {
 
 fn idle_loop(cpu: usize) {
     while !stopping() {
+        crate::events::deliver();
         time::expire();
         let ready = !CPUS.borrow()[cpu].queue.is_empty();
         if ready {

@@ -143,6 +143,11 @@ fn end_process(process: &Arc<Process>, status: i32) {
         let tty = group.session.tty.take();
         if let Some(tty) = tty {
             tty.release(&group.session, true);
+        } else if group.session.old_foreground.get() != 0 {
+            // The terminal hung up before: what ran in its foreground is told now.
+            for signal in [libc::SIGHUP, libc::SIGCONT] {
+                let _ = signal::send_to_group(group.session.old_foreground.get(), SigInfo::kernel(signal));
+            }
         }
     }
     give_children_away(process);

@@ -25,6 +25,8 @@ pub trait ControllingTty: Send + Sync {
 pub struct Session {
     pub sid: Pid,
     pub tty: KCell<Option<Arc<dyn ControllingTty>>>,
+    /// The foreground group when the terminal hung up, 0 for none: it is told when the leader ends.
+    pub old_foreground: KCell<Pid>,
     groups: KCell<BTreeMap<Pid, Weak<ProcessGroup>>>,
 }
 
@@ -37,7 +39,8 @@ pub struct ProcessGroup {
 
 impl Session {
     pub fn new(sid: Pid) -> Arc<Session> {
-        let session = Arc::new(Session { sid, tty: KCell::new(None), groups: KCell::default() });
+        let session =
+            Arc::new(Session { sid, tty: KCell::new(None), old_foreground: KCell::new(0), groups: KCell::default() });
         pid::set_session(sid, &session);
         session
     }

@@ -30,6 +30,11 @@ pub fn status() -> Option<i32> {
     INIT.borrow().status
 }
 
+/// The process of the guest's command, once it was made.
+pub fn command() -> Option<Arc<Process>> {
+    pid::find_process(INIT.borrow().command)
+}
+
 /// The process of PID 1.
 pub fn process() -> Arc<Process> {
     INIT.borrow().process.clone().expect("init is the first process made")

@@ -1,0 +1,102 @@
+//! What the host tells the core: descriptors that became ready, and signals to this process.
+//!
+//! The host's I/O thread is no guest CPU and must not run core code, so it only notes what happened and makes a CPU come into the
+//! core; that CPU wakes who waits. A kick finds the CPU's next way out of user mode or out of sleep, where
+//! [`deliver`] is called.
+
+use crate::fs::tty::console;
+use crate::lock::{self, KCell};
+use crate::signal::{self, SigInfo};
+use crate::task::init;
+use crate::{Result, sched};
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::sync::{Arc, Weak};
+use umlab_host::events::{self as host, Event};
+
+/// Who waits for a host descriptor.
+pub trait HostReady: Send + Sync {
+    /// The descriptor has these events (EPOLL*), and is not watched any more.
+    fn ready(&self, events: u32);
+}
+
+static NOTED: AtomicBool = AtomicBool::new(false);
+static PENDING: KCell<Vec<Event>> = KCell::new(Vec::new());
+static WATCHERS: KCell<Watchers> = KCell::new(Watchers { next: 0, by_token: BTreeMap::new() });
+
+struct Watchers {
+    next: u64,
+    by_token: BTreeMap<u64, Weak<dyn HostReady>>,
+}
+
+/// Signals to `uml` that are the guest's to act on.
+const PASSED_ON: [i32; 6] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
+/// Signals that concern the host terminal.
+const TERMINAL: [i32; 3] = [libc::SIGWINCH, libc::SIGCONT, libc::SIGTSTP];
+
+/// Starts listening to the host. Called by boot once, before the CPUs' threads are made, so that they inherit the signal mask.
+pub fn start() -> Result<()> {
+    let signals: Vec<i32> = PASSED_ON.iter().chain(&TERMINAL).copied().collect();
+    host::start(&signals, |event| {
+        lock::with(|| {
+            PENDING.borrow_mut().push(event);
+            NOTED.store(true, Relaxed);
+            sched::kick_for_event();
+        });
+    })
+}
+
+/// A registration to watch one host descriptor; dropping it ends that.
+pub struct Watch {
+    token: u64,
+}
+
+impl Watch {
+    pub fn new(target: &Arc<dyn HostReady>) -> Watch {
+        let mut watchers = WATCHERS.borrow_mut();
+        watchers.next += 1;
+        let token = watchers.next;
+        watchers.by_token.insert(token, Arc::downgrade(target));
+        Watch { token }
+    }
+
+    /// Asks to be told once when `fd` has one of `events` (EPOLL*). Asking again replaces what was asked before.
+    /// EPERM for descriptors that cannot be waited for, which are always ready.
+    pub fn arm(&self, fd: BorrowedFd<'_>, events: u32) -> Result<()> {
+        host::watch(fd, events, self.token)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        WATCHERS.borrow_mut().by_token.remove(&self.token);
+    }
+}
+
+/// Passes on what the host told. Called on every guest CPU when it comes out of sleep or its user mode was interrupted.
+pub fn deliver() {
+    if !NOTED.swap(false, Relaxed) {
+        return;
+    }
+    for event in PENDING.take() {
+        match event {
+            Event::Ready { token, events } => {
+                let target = WATCHERS.borrow().by_token.get(&token).and_then(Weak::upgrade);
+                if let Some(target) = target {
+                    target.ready(events);
+                }
+            }
+            Event::Signal(number) if TERMINAL.contains(&number) => console::host_signal(number),
+            Event::Signal(number) => pass_on(number),
+        }
+    }
+}
+
+/// Sends a host signal to the guest's command.
+fn pass_on(number: i32) {
+    if let Some(process) = init::command() {
+        // A kernel's own signal needs no queue entry and cannot fail.
+        let _ = signal::send_to_process(&process, SigInfo::kernel(number));
+    }
+}

@@ -1,0 +1,151 @@
+//! The devices without hardware: null, zero, full, random, urandom and kmsg.
+
+use super::file::{Events, FileOps, MapObject, OpenFile, PageSource};
+use crate::lock::KCell;
+use crate::mm::frames::{Fill, Frames};
+use crate::mm::{IoBuf, PAGE_SIZE};
+use crate::model::Prot;
+use crate::task::Task;
+use crate::task::creds::CAP_SYS_ADMIN;
+use crate::{Errno, Result};
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Device {
+    Null,
+    Zero,
+    Full,
+    Random,
+    Log,
+}
+
+/// Opens one by its minor number (Linux's admin-guide/devices).
+pub fn open(minor: u32) -> Result<Arc<dyn FileOps>> {
+    let device = match minor {
+        3 => Device::Null,
+        5 => Device::Zero,
+        7 => Device::Full,
+        8 | 9 => Device::Random,
+        11 => Device::Log,
+        _ => return Err(Errno::ENXIO),
+    };
+    Ok(Arc::new(MemoryDevice(device)))
+}
+
+struct MemoryDevice(Device);
+
+const ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
+
+impl FileOps for MemoryDevice {
+    fn read(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
+        match self.0 {
+            Device::Null => return Ok(0),
+            // Nothing is kept of what is written there.
+            Device::Log => return Err(Errno::EAGAIN),
+            Device::Zero | Device::Full => fill(buf, |window| window.copy_from_slice(&ZEROS[..window.len()]))?,
+            Device::Random => fill(buf, umlab_host::random::fill)?,
+        }
+        Ok(buf.done())
+    }
+
+    fn write(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
+        match self.0 {
+            Device::Full => Err(Errno::ENOSPC),
+            // Null does not look at the memory, so a bad address is no error.
+            Device::Null | Device::Zero => Ok(buf.remaining()),
+            Device::Random | Device::Log => {
+                let mut sink = [0; 512];
+                while buf.take(&mut sink)? > 0 {}
+                Ok(buf.done())
+            }
+        }
+    }
+
+    fn seekable(&self) -> bool {
+        self.0 != Device::Log
+    }
+
+    fn seek_special(&self, _file: &OpenFile, _offset: i64, _whence: i32) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn poll(&self, _file: &OpenFile) -> Events {
+        match self.0 {
+            Device::Log => Events::OUT | Events::WRNORM,
+            _ => Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM,
+        }
+    }
+
+    fn ioctl(&self, _file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
+        /// _IOR('R', 0, int), and the ones that feed the pool.
+        const RNDGETENTCNT: u32 = 0x8004_5200;
+        const RNDADDTOENTCNT: u32 = 0x4004_5201;
+        const RNDRESEEDCRNG: u32 = 0x5207;
+        match (self.0, command) {
+            (Device::Random, RNDGETENTCNT) => {
+                task.space().write(arg, &256i32)?;
+                Ok(0)
+            }
+            (Device::Random, RNDADDTOENTCNT | RNDRESEEDCRNG) if !task.creds().capable(CAP_SYS_ADMIN) => {
+                Err(Errno::EPERM)
+            }
+            (Device::Random, RNDADDTOENTCNT | RNDRESEEDCRNG) => Ok(0),
+            (Device::Random, _) => Err(Errno::EINVAL),
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn map(&self, _file: &OpenFile, _prot: Prot, shared: bool) -> Result<MapObject> {
+        match self.0 {
+            Device::Zero => Ok(MapObject::Pages(Arc::new(ZeroPages { shared, pages: KCell::default() }))),
+            _ => Err(Errno::ENODEV),
+        }
+    }
+
+    fn fsync(&self, _file: &OpenFile, _data_only: bool) -> Result<()> {
+        Err(Errno::EINVAL)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Fills the whole buffer, a page at a time.
+fn fill(buf: &mut IoBuf<'_>, source: impl Fn(&mut [u8])) -> Result<()> {
+    let mut page = ZEROS;
+    while !buf.is_empty() {
+        let n = buf.remaining().min(page.len());
+        source(&mut page[..n]);
+        match buf.put(&page[..n]) {
+            Ok(_) => {}
+            Err(_) if buf.done() > 0 => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// What mmap(2) of /dev/zero maps: new zero pages, which a shared mapping keeps for all that share it.
+struct ZeroPages {
+    shared: bool,
+    pages: KCell<BTreeMap<u64, Frames>>,
+}
+
+impl PageSource for ZeroPages {
+    fn frames(&self, index: u64, max: u32, _write: bool) -> Result<Option<Frames>> {
+        if !self.shared {
+            return Frames::alloc(max.clamp(1, 16), Fill::Zero).map(Some);
+        }
+        let mut pages = self.pages.borrow_mut();
+        if let Some(frame) = pages.get(&index) {
+            return Ok(Some(frame.share(0, 1)));
+        }
+        let frame = Frames::alloc(1, Fill::Zero)?;
+        let out = frame.share(0, 1);
+        pages.insert(index, frame);
+        Ok(Some(out))
+    }
+}
