@@ -82,13 +82,17 @@ fn deliver(task: &Arc<Task>, user: &mut dyn UserThread, mut syscall: Option<Sysc
     AfterSignals::Continue
 }
 
+/// Takes a pending signal of `set`, the thread's own first, for those who take signals without a handler (sigwait, signalfd).
+pub fn dequeue(task: &Task, set: SigSet) -> Option<SigInfo> {
+    let take = |pending: &mut Pending| pending.set().intersection(set).first().and_then(|signal| pending.take(signal));
+    let own = take(&mut task.signals.borrow_mut().pending);
+    own.or_else(|| take(&mut task.process.signals.borrow_mut().pending))
+}
+
 /// Takes the next signal that is not blocked: what the thread itself caused, then its own, then the process's.
 fn take_next(task: &Task) -> Option<SigInfo> {
-    let mut signals = task.signals.borrow_mut();
-    let mut process = task.process.signals.borrow_mut();
-    let blocked = signals.mask;
-    let take = |pending: &mut Pending| pending.set().without(blocked).first().and_then(|signal| pending.take(signal));
-    take(&mut signals.pending).or_else(|| take(&mut process.pending))
+    let blocked = task.signals.borrow().mask;
+    dequeue(task, SigSet::FULL.without(blocked))
 }
 
 fn take_action(task: &Task, signal: i32) -> SigAction {

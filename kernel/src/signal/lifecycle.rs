@@ -16,7 +16,8 @@ pub fn on_exec(task: &Arc<Task>) {
     // A table shared with another process (CLONE_SIGHAND without CLONE_THREAD) is left to it.
     task.actions.set(Arc::new(KCell::new(own)));
     let mut signals = task.signals.borrow_mut();
-    signals.alt_stack = AltStack::default();
+    // The flags are kept, as on Linux, where they show in the frames of handlers.
+    signals.alt_stack = AltStack { sp: 0, size: 0, flags: signals.alt_stack.flags };
     signals.restart = None;
 }
 

@@ -14,9 +14,11 @@ mod set;
 mod state;
 mod stop;
 mod trap;
+mod xstate;
 
 pub use action::*;
 pub use deliver::*;
+pub use frame::{set_alt_stack, sigreturn};
 pub use info::*;
 pub use lifecycle::*;
 pub use send::*;

@@ -1,6 +1,6 @@
 //! Sending: which signals are dropped at once, where they queue, and who is woken.
 
-use super::action::{Default as Action, SIG_DFL, default_action};
+use super::action::{Default as Action, SA_KNOWN, SIG_DFL, SigAction, default_action};
 use super::info::{SI_USER, SigInfo};
 use super::set::{SIGRTMIN, SigSet, is_signal};
 use super::state::Queued;
@@ -73,6 +73,23 @@ pub fn send_to_group(group: Pid, info: SigInfo) -> Result<()> {
         let _ = send_to_process(&process, info);
     }
     Ok(())
+}
+
+/// Looks at a signal's action, and sets it. A signal that is ignored from now on is not pending any more.
+pub fn set_action(task: &Task, signal: i32, new: Option<SigAction>) -> SigAction {
+    let (before, ignored) = {
+        let actions = task.actions.borrow();
+        let mut actions = actions.borrow_mut();
+        let before = actions.get(signal);
+        if let Some(new) = new {
+            actions.set(signal, SigAction { flags: new.flags & SA_KNOWN, mask: new.mask.as_mask(), ..new });
+        }
+        (before, new.is_some() && actions.ignores(signal))
+    };
+    if ignored {
+        flush(&task.process, SigSet::of(&[signal]));
+    }
+    before
 }
 
 /// Whether `sender` may send this signal to `target` (kill(2)).

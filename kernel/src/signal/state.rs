@@ -88,7 +88,7 @@ impl Pending {
 }
 
 /// The alternate signal stack (sigaltstack(2)).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct AltStack {
     pub sp: u64,
     pub size: u64,
@@ -100,13 +100,9 @@ pub const SS_DISABLE: i32 = libc::SS_DISABLE;
 pub const SS_ONSTACK: i32 = libc::SS_ONSTACK;
 pub const SS_AUTODISARM: i32 = i32::MIN;
 
-impl Default for AltStack {
-    fn default() -> Self {
-        AltStack { sp: 0, size: 0, flags: SS_DISABLE }
-    }
-}
-
 impl AltStack {
+    pub const NONE: AltStack = AltStack { sp: 0, size: 0, flags: SS_DISABLE };
+
     /// Whether a stack pointer is on it. One that disarms itself is never in use.
     pub fn holds(&self, sp: u64) -> bool {
         self.flags & SS_AUTODISARM == 0 && self.contains(sp)
@@ -161,7 +157,7 @@ impl TaskSignals {
     pub fn for_clone(&self, keep_alt_stack: bool) -> TaskSignals {
         TaskSignals {
             mask: self.mask,
-            alt_stack: if keep_alt_stack { self.alt_stack } else { AltStack::default() },
+            alt_stack: if keep_alt_stack { self.alt_stack } else { AltStack::NONE },
             ..TaskSignals::default()
         }
     }

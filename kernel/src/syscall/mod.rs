@@ -9,6 +9,7 @@ mod message;
 mod pipe;
 mod poll;
 mod process;
+mod signal;
 mod socket;
 mod timeout;
 
@@ -59,6 +60,7 @@ const AREAS: &[&[Entry]] = &[
     socket::CALLS,
     futex::CALLS,
     process::CALLS,
+    signal::CALLS,
 ];
 
 /// The handler of a number, None for what does not exist.

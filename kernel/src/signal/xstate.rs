@@ -1,0 +1,143 @@
+//! Extended state (x87, SSE, AVX, ...) in handler frames.
+//!
+//! A frame holds it as XSAVE lays it out, with a few words in the part that the CPU leaves to software: they say how long it is
+//! and what is in it. Programs may hand back a shorter or an older form (FXSAVE alone), or nonsense.
+
+use crate::mm::AddressSpace;
+use crate::model::UserThread;
+use crate::{Errno, Result};
+
+const MAGIC1: u32 = 0x4650_5853;
+const MAGIC2: u32 = 0x4650_5845;
+/// The FXSAVE image: x87 and SSE.
+const LEGACY: usize = 512;
+/// With the XSAVE header.
+const MIN_XSAVE: usize = LEGACY + 64;
+/// Where software's words begin.
+const SOFTWARE: usize = 464;
+const X87_SSE: u64 = 3;
+/// The second magic number, after the state.
+pub(super) const TRAILER: usize = 4;
+
+fn word32(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).map_or(0, |b| u32::from_le_bytes(b.try_into().expect("four bytes")))
+}
+
+fn word64(bytes: &[u8], at: usize) -> u64 {
+    word32(bytes, at) as u64 | (word32(bytes, at + 4) as u64) << 32
+}
+
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+    if let Some(place) = bytes.get_mut(at..at + value.len()) {
+        place.copy_from_slice(value);
+    }
+}
+
+/// Completes a thread's state for a frame. The first of software's words is, in what the host gives, the mask of the features there are.
+pub(super) fn for_frame(mut state: Vec<u8>) -> Vec<u8> {
+    state.resize(state.len().max(MIN_XSAVE), 0);
+    let size = state.len();
+    let present = word64(&state, LEGACY);
+    let features = word64(&state, SOFTWARE) | present | X87_SSE;
+    put(&mut state, SOFTWARE, &[0; 48]);
+    put(&mut state, SOFTWARE, &MAGIC1.to_le_bytes());
+    put(&mut state, SOFTWARE + 4, &((size + TRAILER) as u32).to_le_bytes());
+    put(&mut state, SOFTWARE + 8, &features.to_le_bytes());
+    put(&mut state, SOFTWARE + 16, &(size as u32).to_le_bytes());
+    // Programs that only know FXSAVE change those parts without telling the header.
+    put(&mut state, LEGACY, &(present | X87_SSE).to_le_bytes());
+    state.extend_from_slice(&MAGIC2.to_le_bytes());
+    state
+}
+
+/// The state a program starts with, in `size` bytes.
+pub(super) fn initial(size: usize) -> Vec<u8> {
+    let mut state = vec![0; size.max(MIN_XSAVE)];
+    put(&mut state, 0, &0x37fu16.to_le_bytes());
+    put(&mut state, 24, &0x1f80u32.to_le_bytes());
+    put(&mut state, LEGACY, &X87_SSE.to_le_bytes());
+    state
+}
+
+/// Takes the state from a frame; null stands for the initial one. What the CPU would refuse is an error.
+pub(super) fn restore(space: &AddressSpace, user: &mut dyn UserThread, addr: u64) -> Result<()> {
+    let mut now = user.extended_state();
+    now.resize(now.len().max(MIN_XSAVE), 0);
+    let size = now.len();
+    if addr == 0 {
+        return user.set_extended_state(&initial(size));
+    }
+    if !addr.is_multiple_of(64) {
+        return Err(Errno::EFAULT);
+    }
+    let known = word64(&now, SOFTWARE) | word64(&now, LEGACY) | X87_SSE;
+    let mut legacy = [0u8; LEGACY];
+    space.read_bytes(addr, &mut legacy)?;
+    let state = match xsave_size(space, addr, &legacy, size) {
+        Some(len) => {
+            let mut state = vec![0; size];
+            space.read_bytes(addr, &mut state[..len])?;
+            let features = word64(&legacy, SOFTWARE + 8);
+            accept(state, features, known)?
+        }
+        None => {
+            let mut state = initial(size);
+            put(&mut state, 0, &legacy);
+            state
+        }
+    };
+    user.set_extended_state(&state)
+}
+
+/// The length of the XSAVE image in a frame, None when there is only an FXSAVE image.
+fn xsave_size(space: &AddressSpace, addr: u64, legacy: &[u8], max: usize) -> Option<usize> {
+    let extended = word32(legacy, SOFTWARE + 4) as usize;
+    let len = word32(legacy, SOFTWARE + 16) as usize;
+    if word32(legacy, SOFTWARE) != MAGIC1 || len < MIN_XSAVE || len > max || len > extended {
+        return None;
+    }
+    let magic2 = space.read::<u32>(addr.wrapping_add(len as u64)).ok()?;
+    (magic2 == MAGIC2).then_some(len)
+}
+
+/// Judges an image as XRSTOR does, and limits it to what its frame says that it holds.
+fn accept(mut state: Vec<u8>, features: u64, known: u64) -> Result<Vec<u8>> {
+    let present = word64(&state, LEGACY);
+    let reserved_zero = state[LEGACY + 8..MIN_XSAVE].iter().all(|&b| b == 0);
+    if present & !known != 0 || !reserved_zero {
+        return Err(Errno::EFAULT);
+    }
+    put(&mut state, LEGACY, &(present & features).to_le_bytes());
+    Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_image_says_what_it_holds() {
+        let mut state = vec![0u8; 2432];
+        put(&mut state, SOFTWARE, &0xe7u64.to_le_bytes());
+        put(&mut state, LEGACY, &4u64.to_le_bytes());
+        let image = for_frame(state);
+        assert_eq!(image.len(), 2436);
+        assert_eq!((word32(&image, SOFTWARE), word32(&image, SOFTWARE + 4)), (MAGIC1, 2436));
+        assert_eq!((word64(&image, SOFTWARE + 8), word32(&image, SOFTWARE + 16)), (0xe7, 2432));
+        assert_eq!(word64(&image, LEGACY), 7);
+        assert_eq!(word32(&image, 2432), MAGIC2);
+    }
+
+    #[test]
+    fn what_the_cpu_refuses_is_refused() {
+        let image = |at: usize, byte: u8| {
+            let mut state = initial(2432);
+            state[at] = byte;
+            state
+        };
+        assert!(accept(image(0, 0), 0xe7, 0xe7).is_ok());
+        assert!(accept(image(LEGACY, 0x18), 0xe7, 0xe7).is_err(), "a component the CPU does not have");
+        assert!(accept(image(LEGACY + 15, 0x80), 0xe7, 0xe7).is_err(), "the compacted form");
+        assert_eq!(word64(&accept(image(LEGACY, 7), 3, 0xe7).unwrap(), LEGACY), 3);
+    }
+}
