@@ -7,6 +7,7 @@ use super::{block_current, current};
 use crate::lock::KCell;
 use crate::time::Timer;
 use crate::{Errno, Result};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Why something was woken.
@@ -25,7 +26,16 @@ pub trait Wake: Send + Sync {
 
 #[derive(Default)]
 pub struct WaitQueue {
-    entries: KCell<Vec<(u64, Arc<dyn Wake>)>>,
+    entries: KCell<Vec<Entry>>,
+}
+
+struct Entry {
+    id: u64,
+    waker: Arc<dyn Wake>,
+    /// One of several that each could use up what they wait for: waking one is enough.
+    exclusive: bool,
+    /// An exclusive one that was chosen, and has not run yet.
+    chosen: bool,
 }
 
 static NEXT_ID: KCell<u64> = KCell::new(0);
@@ -37,12 +47,12 @@ impl WaitQueue {
 
     /// Wakes everyone registered. `events` are poll(2) events that may now hold, 0 when that says nothing.
     pub fn wake(&self, events: u32) {
-        if self.entries.borrow().is_empty() {
+        if self.is_empty() {
             return;
         }
         // A copy, because waking may change the queue (an epoll item's owner, say).
-        let entries: Vec<_> = self.entries.borrow().iter().map(|(_, w)| w.clone()).collect();
-        for waker in entries {
+        let wakers: SmallVec<[Arc<dyn Wake>; 4]> = self.entries.borrow().iter().map(|e| e.waker.clone()).collect();
+        for waker in wakers {
             waker.wake(WakeReason::Event(events));
         }
     }
@@ -51,16 +61,68 @@ impl WaitQueue {
         self.wake(0)
     }
 
+    /// Wakes everyone registered, but of the exclusive waiters only the first that is not awake already.
+    pub fn wake_one(&self, events: u32) {
+        if self.is_empty() {
+            return;
+        }
+        self.wake_chosen(events, true);
+    }
+
+    /// Wakes another exclusive waiter, because what the last one was woken for is not used up.
+    pub fn pass_on(&self) {
+        if self.entries.borrow().iter().any(|e| e.exclusive) {
+            self.wake_chosen(0, false);
+        }
+    }
+
+    fn wake_chosen(&self, events: u32, others: bool) {
+        let mut wakers: SmallVec<[Arc<dyn Wake>; 4]> = SmallVec::new();
+        let mut found = false;
+        for entry in self.entries.borrow_mut().iter_mut() {
+            if !entry.exclusive {
+                if others {
+                    wakers.push(entry.waker.clone());
+                }
+            } else if !found && !entry.chosen {
+                entry.chosen = true;
+                found = true;
+                wakers.push(entry.waker.clone());
+            }
+        }
+        for waker in wakers {
+            waker.wake(WakeReason::Event(events));
+        }
+    }
+
     /// Registers; the returned id is for `remove`.
     pub fn add(&self, waker: Arc<dyn Wake>) -> u64 {
+        self.add_entry(waker, false)
+    }
+
+    fn add_entry(&self, waker: Arc<dyn Wake>, exclusive: bool) -> u64 {
         let mut next = NEXT_ID.borrow_mut();
         *next += 1;
-        self.entries.borrow_mut().push((*next, waker));
-        *next
+        let id = *next;
+        self.entries.borrow_mut().push(Entry { id, waker, exclusive, chosen: false });
+        id
     }
 
     pub fn remove(&self, id: u64) {
-        self.entries.borrow_mut().retain(|(entry, _)| *entry != id);
+        self.remove_entry(id);
+    }
+
+    /// Tells whether it was an exclusive waiter that was chosen.
+    fn remove_entry(&self, id: u64) -> bool {
+        let mut entries = self.entries.borrow_mut();
+        let at = entries.iter().position(|e| e.id == id);
+        at.is_some_and(|at| entries.remove(at).chosen)
+    }
+
+    /// Makes an exclusive waiter one that may be chosen again.
+    fn rearm(&self, id: u64) -> bool {
+        let mut entries = self.entries.borrow_mut();
+        entries.iter_mut().find(|e| e.id == id).is_some_and(|e| std::mem::take(&mut e.chosen))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -88,6 +150,22 @@ pub fn wait_until<T>(
     queues: &[&WaitQueue],
     deadline: Option<u64>,
     sleep: Sleep,
+    condition: impl FnMut() -> Option<T>,
+) -> Result<T> {
+    wait(queues, false, deadline, sleep, condition)
+}
+
+/// As `wait_until`, interruptible, on one queue whose `wake_one` wakes only one of those that wait like this. Who takes only a part
+/// of what there is calls `pass_on`.
+pub fn wait_exclusive<T>(queue: &WaitQueue, deadline: Option<u64>, condition: impl FnMut() -> Option<T>) -> Result<T> {
+    wait(&[queue], true, deadline, Sleep::Interruptible, condition)
+}
+
+fn wait<T>(
+    queues: &[&WaitQueue],
+    exclusive: bool,
+    deadline: Option<u64>,
+    sleep: Sleep,
     mut condition: impl FnMut() -> Option<T>,
 ) -> Result<T> {
     if let Some(value) = condition() {
@@ -95,7 +173,9 @@ pub fn wait_until<T>(
     }
     let task = current();
     let waker: Arc<dyn Wake> = task.clone();
-    let ids: Vec<u64> = queues.iter().map(|q| q.add(waker.clone())).collect();
+    let ids: SmallVec<[u64; 8]> = queues.iter().map(|q| q.add_entry(waker.clone(), exclusive)).collect();
+    // An exclusive waiter was woken, and no one else was for the same reason.
+    let mut chosen = false;
     let timer = deadline.map(|deadline| Timer::new(deadline, &waker));
     let result = loop {
         if let Some(value) = condition() {
@@ -113,9 +193,17 @@ pub fn wait_until<T>(
             break Err(Errno::ERESTARTSYS);
         }
         block_current();
+        if exclusive {
+            chosen = queues.iter().zip(&ids).any(|(queue, &id)| queue.rearm(id));
+        }
     };
     for (queue, id) in queues.iter().zip(ids) {
-        queue.remove(id);
+        chosen |= queue.remove_entry(id);
+    }
+    if chosen && result.is_err() {
+        for queue in queues {
+            queue.pass_on();
+        }
     }
     result
 }

@@ -10,7 +10,7 @@ pub use item::Watchers;
 
 use super::file::{Events, FileOps, OpenFile};
 use crate::lock::KCell;
-use crate::sched::wait::{Sleep, WaitQueue, wait_until};
+use crate::sched::wait::{WaitQueue, wait_exclusive};
 use crate::{Errno, Result};
 use item::Item;
 use smallvec::SmallVec;
@@ -131,7 +131,7 @@ impl Epoll {
         if item.set_listed(true) {
             self.ready.borrow_mut().push_back(item);
         }
-        self.queue.wake(READY);
+        self.queue.wake_one(READY);
     }
 
     fn forget(&self, item: &Arc<Item>) {
@@ -171,7 +171,7 @@ impl Epoll {
                 return Ok(events);
             }
             let ready = || (!self.ready.borrow().is_empty()).then_some(());
-            match wait_until(&[&self.queue], deadline, Sleep::Interruptible, ready) {
+            match wait_exclusive(&self.queue, deadline, ready) {
                 Ok(()) => {}
                 Err(Errno::ETIMEDOUT) => return Ok(self.collect(max)),
                 Err(_) => return Err(Errno::EINTR),
@@ -208,8 +208,8 @@ impl Epoll {
         *ready = scan;
         let more = !ready.is_empty();
         drop(ready);
-        if more && out.len() == max && !self.queue.is_empty() {
-            self.queue.wake(READY);
+        if more {
+            self.queue.pass_on();
         }
         out
     }

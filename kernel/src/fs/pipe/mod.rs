@@ -12,7 +12,7 @@ pub use fifo::{Fifo, open_fifo};
 use super::file::{Events, FileOps, OpenFile};
 use crate::lock::KCell;
 use crate::mm::IoBuf;
-use crate::sched::wait::{WaitQueue, wait_on};
+use crate::sched::wait::{WaitQueue, wait_exclusive};
 use crate::task::Task;
 use crate::task::creds::CAP_SYS_RESOURCE;
 use crate::{Errno, Result};
@@ -88,8 +88,15 @@ impl Pipe {
                 }
             };
             if let Some(result) = result {
-                if was_full && !self.state.borrow().buffer.is_full() {
-                    self.writable.wake(WRITABLE);
+                let (full, empty) = {
+                    let state = self.state.borrow();
+                    (state.buffer.is_full(), state.buffer.is_empty())
+                };
+                if was_full && !full {
+                    self.writable.wake_one(WRITABLE);
+                }
+                if !empty {
+                    self.readable.pass_on();
                 }
                 return result;
             }
@@ -126,15 +133,20 @@ impl Pipe {
                 Err(e) => {
                     if e == Errno::EPIPE {
                         super::send_sigpipe();
+                    } else {
+                        self.writable.pass_on();
                     }
                     return if done > 0 { Ok(done) } else { Err(e) };
                 }
             };
             done += written;
             if written > 0 {
-                self.readable.wake(READABLE);
+                self.readable.wake_one(READABLE);
             }
             if buf.is_empty() {
+                if !self.state.borrow().buffer.is_full() {
+                    self.writable.pass_on();
+                }
                 return Ok(done);
             }
             let wait = if nonblock { Err(Errno::EAGAIN) } else { self.wait_writable() };
@@ -146,7 +158,7 @@ impl Pipe {
 
     /// Sleeps until there are bytes, or no writer.
     fn wait_readable(&self) -> Result<()> {
-        wait_on(&self.readable, || {
+        wait_exclusive(&self.readable, None, || {
             let state = self.state.borrow();
             (!state.buffer.is_empty() || state.writers == 0).then_some(())
         })
@@ -154,7 +166,7 @@ impl Pipe {
 
     /// Sleeps until there is a free buffer, or no reader.
     fn wait_writable(&self) -> Result<()> {
-        wait_on(&self.writable, || {
+        wait_exclusive(&self.writable, None, || {
             let state = self.state.borrow();
             (!state.buffer.is_full() || state.readers == 0).then_some(())
         })

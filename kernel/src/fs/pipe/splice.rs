@@ -101,7 +101,7 @@ impl Pipe {
             return Ok(());
         }
         self.state.borrow_mut().buffer.fill(&mut IoBuf::kernel(bytes), false, true)?;
-        self.readable.wake(READABLE);
+        self.readable.wake_one(READABLE);
         Ok(())
     }
 
@@ -113,7 +113,10 @@ impl Pipe {
             was_full && !state.buffer.is_full()
         };
         if freed {
-            self.writable.wake(WRITABLE);
+            self.writable.wake_one(WRITABLE);
+        }
+        if !self.state.borrow().buffer.is_empty() {
+            self.readable.pass_on();
         }
     }
 }
