@@ -10,5 +10,6 @@ pub mod signal;
 pub mod syscall;
 pub mod task;
 pub mod time;
+pub mod uts;
 
 pub use umlab_host::{Errno, Result};

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 /// How long a task runs while others wait.
-const SLICE_NS: u64 = 10_000_000;
+pub const SLICE_NS: u64 = 10_000_000;
 /// How long a task waits before an idle CPU takes it from its home.
 const STEAL_AFTER_NS: u64 = 4_000_000;
 

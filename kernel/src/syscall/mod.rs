@@ -5,12 +5,18 @@
 mod epoll;
 mod eventfd;
 mod futex;
+mod identity;
+mod inspect;
 mod message;
 mod pipe;
 mod poll;
+mod prctl;
 mod process;
+mod resource;
+mod sched;
 mod signal;
 mod socket;
+mod system;
 mod timeout;
 
 use crate::model::UserThread;
@@ -61,6 +67,12 @@ const AREAS: &[&[Entry]] = &[
     futex::CALLS,
     process::CALLS,
     signal::CALLS,
+    identity::CALLS,
+    inspect::CALLS,
+    prctl::CALLS,
+    resource::CALLS,
+    sched::CALLS,
+    system::CALLS,
 ];
 
 /// The handler of a number, None for what does not exist.

@@ -35,6 +35,11 @@ pub fn command() -> Option<Arc<Process>> {
     pid::find_process(INIT.borrow().command)
 }
 
+/// When the guest was booted (CLOCK_MONOTONIC, ns).
+pub fn boot_time() -> u64 {
+    INIT.borrow().process.as_ref().map_or(0, |process| process.start_time)
+}
+
 /// The process of PID 1.
 pub fn process() -> Arc<Process> {
     INIT.borrow().process.clone().expect("init is the first process made")

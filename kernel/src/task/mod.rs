@@ -3,8 +3,6 @@
 //! A [`Task`] is a thread: what the scheduler runs, with a kernel stack of its own. A [`Process`] is a thread group: what has a PID,
 //! a parent, and ends with an exit status. PID 1 is built in ([`init`]).
 
-#![allow(dead_code)] // until clone and exit land
-
 pub mod clone;
 pub mod creds;
 pub mod exit;

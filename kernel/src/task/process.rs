@@ -225,6 +225,11 @@ impl Process {
         }
     }
 
+    /// What its threads used so far.
+    pub fn usage_now(&self) -> Usage {
+        self.usage.get()
+    }
+
     /// Its session.
     pub fn session(&self) -> Arc<super::Session> {
         self.group.borrow().session.clone()

@@ -1,0 +1,112 @@
+//! Looking into other processes: kcmp(2), process_vm_readv(2) and process_vm_writev(2).
+
+use super::{Call, Entry, entry};
+use crate::mm::{AddressSpace, IoBuf};
+use crate::task::creds::may_inspect;
+use crate::task::{Task, find};
+use crate::{Errno, Result};
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_kcmp, "kcmp", "dddxx", sys_kcmp),
+    entry(libc::SYS_process_vm_readv, "process_vm_readv", "dPuPux", |call| transfer(call, false)),
+    entry(libc::SYS_process_vm_writev, "process_vm_writev", "dPuPux", |call| transfer(call, true)),
+];
+
+fn sys_kcmp(call: &mut Call<'_>) -> Result<u64> {
+    let (a, b, kind) = (call.int(0), call.int(1), call.int(2));
+    let (a, b) = (find(a).ok_or(Errno::ESRCH)?, find(b).ok_or(Errno::ESRCH)?);
+    if !may_inspect(call.task, &a) || !may_inspect(call.task, &b) {
+        return Err(Errno::EPERM);
+    }
+    let file = |task: &Task, fd: u64| -> Result<usize> {
+        let files = task.files.cloned().ok_or(Errno::EBADF)?;
+        let file = files.get(i32::try_from(fd).map_err(|_| Errno::EBADF)?)?;
+        Ok(Arc::as_ptr(&file) as usize)
+    };
+    // The objects' order must be one and the same for all questions; what it is does not matter.
+    let address = |task: &Task| -> usize {
+        match kind {
+            1 => task.space.borrow().as_ref().map_or(0, |space| Arc::as_ptr(space) as usize),
+            2 => task.files.borrow().as_ref().map_or(0, |files| Arc::as_ptr(files) as usize),
+            3 => Arc::as_ptr(&task.fs.borrow()) as usize,
+            4 => Arc::as_ptr(&task.actions.borrow()) as usize,
+            // I/O contexts and System V undo lists are nobody's: all have the same none.
+            _ => 0,
+        }
+    };
+    let order = match kind {
+        0 => file(&a, call.args[3])?.cmp(&file(&b, call.args[4])?),
+        1..=6 => address(&a).cmp(&address(&b)),
+        _ => return Err(Errno::EINVAL),
+    };
+    Ok(match order {
+        Ordering::Equal => 0,
+        Ordering::Less => 1,
+        Ordering::Greater => 2,
+    })
+}
+
+/// IOV_MAX.
+const MAX_SEGMENTS: u64 = 1024;
+
+fn transfer(call: &mut Call<'_>, write: bool) -> Result<u64> {
+    let [pid, local, local_count, remote, remote_count, flags] = call.args;
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let own = call.task.space();
+    let mut buf = IoBuf::user_vector(&own, local, local_count)?;
+    if buf.is_empty() {
+        return Ok(0);
+    }
+    if remote_count > MAX_SEGMENTS {
+        return Err(Errno::EINVAL);
+    }
+    let segments: Vec<[u64; 2]> = own.read_array(remote, remote_count as usize)?;
+    if segments.iter().any(|[_, len]| *len > i64::MAX as u64) {
+        return Err(Errno::EINVAL);
+    }
+    let target = find(pid as i32).ok_or(Errno::ESRCH)?;
+    if !may_inspect(call.task, &target) {
+        return Err(Errno::EPERM);
+    }
+    let theirs = target.space.cloned().ok_or(Errno::ESRCH)?;
+    for [addr, len] in segments {
+        let result = transfer_segment(&theirs, addr, len, &mut buf, write);
+        if let Err(e) = result {
+            return if buf.done() > 0 { Ok(buf.done() as u64) } else { Err(e) };
+        }
+        if buf.is_empty() {
+            break;
+        }
+    }
+    Ok(buf.done() as u64)
+}
+
+fn transfer_segment(theirs: &AddressSpace, addr: u64, len: u64, buf: &mut IoBuf<'_>, write: bool) -> Result<()> {
+    let mut chunk = [0u8; 4096];
+    let mut done = 0;
+    while done < len && !buf.is_empty() {
+        let at = addr.wrapping_add(done);
+        // Up to the end of the page, so that what lies before a hole is transferred.
+        let want = (len - done).min(4096 - at % 4096).min(buf.remaining() as u64) as usize;
+        let part = &mut chunk[..want];
+        let n = if write {
+            // Their page first: bytes taken could not be given back.
+            theirs.window(at, want, true)?;
+            let n = buf.take(part)?;
+            theirs.write_bytes(at, &part[..n])?;
+            n
+        } else {
+            theirs.read_bytes(at, part)?;
+            buf.put(part)?
+        };
+        if n == 0 {
+            return Err(Errno::EFAULT);
+        }
+        done += n as u64;
+    }
+    Ok(())
+}

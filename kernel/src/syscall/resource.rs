@@ -1,0 +1,222 @@
+//! Resource limits, usage, and priorities.
+
+use super::{Call, Entry, entry};
+use crate::task::creds::{CAP_SYS_ADMIN, CAP_SYS_NICE, CAP_SYS_RESOURCE};
+use crate::task::limits::{self, Limit};
+use crate::task::usage::ticks;
+use crate::task::{Process, Task, find, find_group, pid};
+use crate::{Errno, Result, time};
+use std::sync::Arc;
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_getrlimit, "getrlimit", "dP", sys_getrlimit),
+    entry(libc::SYS_setrlimit, "setrlimit", "dP", sys_setrlimit),
+    entry(libc::SYS_prlimit64, "prlimit64", "ddPP", sys_prlimit64),
+    entry(libc::SYS_getrusage, "getrusage", "dP", sys_getrusage),
+    entry(libc::SYS_times, "times", "P", sys_times),
+    entry(libc::SYS_getpriority, "getpriority", "dd", sys_getpriority),
+    entry(libc::SYS_setpriority, "setpriority", "ddd", sys_setpriority),
+    entry(libc::SYS_ioprio_get, "ioprio_get", "dd", sys_ioprio_get),
+    entry(libc::SYS_ioprio_set, "ioprio_set", "ddx", sys_ioprio_set),
+];
+
+fn which_limit(number: u64) -> Result<usize> {
+    let number = number as u32 as usize;
+    if number < limits::COUNT { Ok(number) } else { Err(Errno::EINVAL) }
+}
+
+fn sys_getrlimit(call: &mut Call<'_>) -> Result<u64> {
+    let limit = call.task.process.limits.borrow().get(which_limit(call.args[0])?);
+    call.task.space().write(call.args[1], &[limit.soft, limit.hard]).map(|()| 0)
+}
+
+fn sys_setrlimit(call: &mut Call<'_>) -> Result<u64> {
+    let [soft, hard] = call.task.space().read(call.args[1])?;
+    set_limit(call, &call.task.process.clone(), which_limit(call.args[0])?, Limit { soft, hard }).map(|()| 0)
+}
+
+fn sys_prlimit64(call: &mut Call<'_>) -> Result<u64> {
+    let (pid, new, old) = (call.int(0), call.args[2], call.args[3]);
+    let space = call.task.space();
+    let wanted = match new {
+        0 => None,
+        _ => Some(space.read::<[u64; 2]>(new)?),
+    };
+    let target = match pid {
+        0 => call.task.clone(),
+        _ => find(pid).ok_or(Errno::ESRCH)?,
+    };
+    if !may_limit(call.task, &target) {
+        return Err(Errno::EPERM);
+    }
+    let which = which_limit(call.args[1])?;
+    let before = target.process.limits.borrow().get(which);
+    if let Some([soft, hard]) = wanted {
+        set_limit(call, &target.process, which, Limit { soft, hard })?;
+    }
+    if old != 0 {
+        space.write(old, &[before.soft, before.hard])?;
+    }
+    Ok(0)
+}
+
+fn may_limit(caller: &Arc<Task>, target: &Arc<Task>) -> bool {
+    if Arc::ptr_eq(caller, target) {
+        return true;
+    }
+    let (from, to) = (caller.creds(), target.creds());
+    let same = [to.uid, to.euid, to.suid].iter().all(|&id| id == from.uid)
+        && [to.gid, to.egid, to.sgid].iter().all(|&id| id == from.gid);
+    same || from.capable(CAP_SYS_RESOURCE)
+}
+
+/// The most descriptors a process may be allowed (/proc/sys/fs/nr_open).
+const MAX_DESCRIPTORS: u64 = 1 << 20;
+
+fn set_limit(call: &Call<'_>, process: &Process, which: usize, new: Limit) -> Result<()> {
+    if new.soft > new.hard {
+        return Err(Errno::EINVAL);
+    }
+    if which == limits::NOFILE && new.hard > MAX_DESCRIPTORS {
+        return Err(Errno::EPERM);
+    }
+    let mut limits = process.limits.borrow_mut();
+    if new.hard > limits.get(which).hard && !call.task.creds().capable(CAP_SYS_RESOURCE) {
+        return Err(Errno::EPERM);
+    }
+    limits.set(which, new);
+    Ok(())
+}
+
+fn sys_getrusage(call: &mut Call<'_>) -> Result<u64> {
+    let process = &call.task.process;
+    let usage = match call.int(0) {
+        libc::RUSAGE_SELF => process.usage_now(),
+        libc::RUSAGE_CHILDREN => process.children_usage.get(),
+        libc::RUSAGE_THREAD => {
+            let mut usage = call.task.usage.get();
+            usage.max_resident = process.usage_now().max_resident;
+            usage
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    call.task.space().write(call.args[1], &usage.to_rusage()).map(|()| 0)
+}
+
+fn sys_times(call: &mut Call<'_>) -> Result<u64> {
+    if call.args[0] != 0 {
+        let (own, children) = (call.task.process.usage.get(), call.task.process.children_usage.get());
+        let times = [own.user, own.system, children.user, children.system].map(ticks);
+        call.task.space().write(call.args[0], &times)?;
+    }
+    Ok(ticks(time::now()) as u64)
+}
+
+const PRIO_PROCESS: i32 = 0;
+const PRIO_PGRP: i32 = 1;
+const PRIO_USER: i32 = 2;
+
+/// The threads that a (which, who) pair of getpriority(2) means.
+fn those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Arc<Task>>> {
+    let all = |processes: Vec<Arc<Process>>| processes.iter().flat_map(|p| p.threads()).collect();
+    Ok(match which {
+        PRIO_PROCESS if who == 0 => vec![call.task.clone()],
+        PRIO_PROCESS => find(who).into_iter().collect(),
+        PRIO_PGRP if who == 0 => all(call.task.process.group().members()),
+        PRIO_PGRP => find_group(who).map(|group| all(group.members())).unwrap_or_default(),
+        PRIO_USER => {
+            let uid = if who == 0 { call.task.creds().uid } else { who as u32 };
+            let mut tasks: Vec<Arc<Task>> = all(pid::processes());
+            tasks.retain(|task| task.creds.borrow().uid == uid);
+            tasks
+        }
+        _ => return Err(Errno::EINVAL),
+    })
+}
+
+fn sys_getpriority(call: &mut Call<'_>) -> Result<u64> {
+    let tasks = those(call, call.int(0), call.int(1))?;
+    // From 40 for the first served to 1, so that no result looks like an error.
+    let best = tasks.iter().map(|task| 20 - task.attributes.borrow().nice).max();
+    best.map(|priority| priority as u64).ok_or(Errno::ESRCH)
+}
+
+fn sys_setpriority(call: &mut Call<'_>) -> Result<u64> {
+    let nice = call.int(2).clamp(-20, 19);
+    let mut result = Err(Errno::ESRCH);
+    for task in those(call, call.int(0), call.int(1))? {
+        let outcome = set_nice(call, &task, nice);
+        // One that could be changed is enough, unless another was refused.
+        result = match (result, outcome) {
+            (Err(Errno::ESRCH), outcome) => outcome,
+            (Ok(()), outcome) => outcome,
+            (result, _) => result,
+        };
+    }
+    result.map(|()| 0)
+}
+
+fn set_nice(call: &Call<'_>, task: &Task, nice: i32) -> Result<()> {
+    let (from, to) = (call.task.creds(), task.creds());
+    if to.uid != from.euid && to.euid != from.euid && !from.capable(CAP_SYS_NICE) {
+        return Err(Errno::EPERM);
+    }
+    if nice < task.attributes.borrow().nice && !may_nice(call, task, nice) {
+        return Err(Errno::EACCES);
+    }
+    task.attributes.borrow_mut().nice = nice;
+    Ok(())
+}
+
+/// Whether the caller may give the task a nice value this low.
+pub(super) fn may_nice(call: &Call<'_>, task: &Task, nice: i32) -> bool {
+    (20 - nice) as u64 <= task.process.limit(limits::NICE) || call.task.creds().capable(CAP_SYS_NICE)
+}
+
+const IOPRIO_CLASS_NONE: u16 = 0;
+const IOPRIO_CLASS_RT: u16 = 1;
+const IOPRIO_CLASS_BE: u16 = 2;
+const IOPRIO_CLASS_IDLE: u16 = 3;
+
+fn ioprio_those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Arc<Task>>> {
+    // The kinds are numbered from 1 here.
+    if !(1..=3).contains(&which) {
+        return Err(Errno::EINVAL);
+    }
+    let tasks = those(call, which - 1, who)?;
+    if tasks.is_empty() { Err(Errno::ESRCH) } else { Ok(tasks) }
+}
+
+fn sys_ioprio_get(call: &mut Call<'_>) -> Result<u64> {
+    let tasks = ioprio_those(call, call.int(0), call.int(1))?;
+    // What was never set follows from the nice value.
+    let of = |task: &Arc<Task>| {
+        let attributes = task.attributes.borrow();
+        match attributes.io_priority >> 13 {
+            IOPRIO_CLASS_NONE => IOPRIO_CLASS_BE << 13 | ((attributes.nice + 20) / 5) as u16,
+            _ => attributes.io_priority,
+        }
+    };
+    Ok(tasks.iter().map(of).min().unwrap_or(0) as u64)
+}
+
+fn sys_ioprio_set(call: &mut Call<'_>) -> Result<u64> {
+    let value = call.args[2] as u32;
+    let (class, data) = ((value >> 13) as u16, value & 0x1fff);
+    let creds = call.task.creds();
+    match class {
+        IOPRIO_CLASS_RT if !creds.capable(CAP_SYS_ADMIN) && !creds.capable(CAP_SYS_NICE) => return Err(Errno::EPERM),
+        IOPRIO_CLASS_RT | IOPRIO_CLASS_BE if data < 8 => {}
+        IOPRIO_CLASS_IDLE => {}
+        IOPRIO_CLASS_NONE if data == 0 => {}
+        _ => return Err(Errno::EINVAL),
+    }
+    for task in ioprio_those(call, call.int(0), call.int(1))? {
+        let to = task.creds();
+        if to.uid != creds.euid && to.uid != creds.uid && !creds.capable(CAP_SYS_NICE) {
+            return Err(Errno::EPERM);
+        }
+        task.attributes.borrow_mut().io_priority = value as u16;
+    }
+    Ok(0)
+}

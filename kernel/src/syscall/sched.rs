@@ -1,0 +1,279 @@
+//! Scheduling: policies, CPU affinity, giving way.
+//!
+//! Policies are kept and answered by Linux's rules; the core's scheduler serves all tasks alike.
+
+use super::resource::may_nice;
+use super::{Call, Entry, entry};
+use crate::mm::user::{bytes_of, bytes_of_mut, zeroed};
+use crate::task::creds::CAP_SYS_NICE;
+use crate::task::{Task, find, limits};
+use crate::{Errno, Result, sched};
+use std::sync::Arc;
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_sched_yield, "sched_yield", "", sys_sched_yield),
+    entry(libc::SYS_sched_setaffinity, "sched_setaffinity", "duP", sys_sched_setaffinity),
+    entry(libc::SYS_sched_getaffinity, "sched_getaffinity", "duP", sys_sched_getaffinity),
+    entry(libc::SYS_sched_setscheduler, "sched_setscheduler", "ddP", sys_sched_setscheduler),
+    entry(libc::SYS_sched_getscheduler, "sched_getscheduler", "d", sys_sched_getscheduler),
+    entry(libc::SYS_sched_setparam, "sched_setparam", "dP", sys_sched_setparam),
+    entry(libc::SYS_sched_getparam, "sched_getparam", "dP", sys_sched_getparam),
+    entry(libc::SYS_sched_setattr, "sched_setattr", "dPx", sys_sched_setattr),
+    entry(libc::SYS_sched_getattr, "sched_getattr", "dPux", sys_sched_getattr),
+    entry(libc::SYS_sched_get_priority_max, "sched_get_priority_max", "d", |call| priority_bound(call, 99)),
+    entry(libc::SYS_sched_get_priority_min, "sched_get_priority_min", "d", |call| priority_bound(call, 1)),
+    entry(libc::SYS_sched_rr_get_interval, "sched_rr_get_interval", "dP", sys_sched_rr_get_interval),
+    entry(libc::SYS_getcpu, "getcpu", "PPP", sys_getcpu),
+];
+
+const RESET_ON_FORK: i32 = 0x4000_0000;
+const SCHED_DEADLINE: i32 = 6;
+
+fn sys_sched_yield(_call: &mut Call<'_>) -> Result<u64> {
+    sched::yield_now();
+    Ok(0)
+}
+
+/// The thread that a pid argument means, 0 being the caller.
+fn target(call: &Call<'_>, pid: i32) -> Result<Arc<Task>> {
+    match pid {
+        ..0 => Err(Errno::EINVAL),
+        0 => Ok(call.task.clone()),
+        _ => find(pid).ok_or(Errno::ESRCH),
+    }
+}
+
+fn cpu_mask() -> u64 {
+    match sched::cpu_count() {
+        count @ 0..=63 => (1 << count) - 1,
+        _ => u64::MAX,
+    }
+}
+
+fn sys_sched_getaffinity(call: &mut Call<'_>) -> Result<u64> {
+    let len = call.args[1] as u32 as usize;
+    if len * 8 < sched::cpu_count() || !len.is_multiple_of(8) {
+        return Err(Errno::EINVAL);
+    }
+    let task = match call.int(0) {
+        0 => call.task.clone(),
+        tid => find(tid).ok_or(Errno::ESRCH)?,
+    };
+    let mask = task.attributes.borrow().affinity & cpu_mask();
+    call.task.space().write(call.args[2], &mask)?;
+    Ok(8)
+}
+
+fn sys_sched_setaffinity(call: &mut Call<'_>) -> Result<u64> {
+    let len = (call.args[1] as u32 as usize).min(8);
+    let mut mask = 0u64;
+    call.task.space().read_bytes(call.args[2], &mut bytes_of_mut(&mut mask)[..len])?;
+    let task = match call.int(0) {
+        0 => call.task.clone(),
+        tid => find(tid).ok_or(Errno::ESRCH)?,
+    };
+    let (from, to) = (call.task.creds(), task.creds());
+    if from.euid != to.euid && from.euid != to.uid && !from.capable(CAP_SYS_NICE) {
+        return Err(Errno::EPERM);
+    }
+    if mask & cpu_mask() == 0 {
+        return Err(Errno::EINVAL);
+    }
+    task.attributes.borrow_mut().affinity = mask & cpu_mask();
+    Ok(0)
+}
+
+/// What sched_setscheduler(2) and its kin set.
+struct Wanted {
+    policy: i32,
+    priority: i32,
+    nice: Option<i32>,
+    reset_on_fork: bool,
+}
+
+fn is_realtime(policy: i32) -> bool {
+    policy == libc::SCHED_FIFO || policy == libc::SCHED_RR
+}
+
+fn set_scheduler(call: &Call<'_>, task: &Task, wanted: &Wanted) -> Result<()> {
+    let Wanted { policy, priority, .. } = *wanted;
+    let known = matches!(policy, libc::SCHED_OTHER | libc::SCHED_BATCH | libc::SCHED_IDLE) || is_realtime(policy);
+    if !known && policy != SCHED_DEADLINE || !(0..=99).contains(&priority) {
+        return Err(Errno::EINVAL);
+    }
+    if policy == SCHED_DEADLINE || is_realtime(policy) != (priority != 0) {
+        return Err(Errno::EINVAL);
+    }
+    let now = task.attributes.cloned();
+    let (from, to) = (call.task.creds(), task.creds());
+    if !from.capable(CAP_SYS_NICE) {
+        let allowed_priority = task.process.limit(limits::RTPRIO);
+        let too_much = is_realtime(policy)
+            && (policy != now.policy && allowed_priority == 0
+                || priority > now.priority && priority as u64 > allowed_priority);
+        let less_nice = wanted.nice.is_some_and(|nice| nice < now.nice && !may_nice(call, task, nice));
+        let out_of_idle =
+            now.policy == libc::SCHED_IDLE && policy != libc::SCHED_IDLE && !may_nice(call, task, now.nice);
+        let not_own = from.euid != to.euid && from.euid != to.uid;
+        if too_much || less_nice || out_of_idle || not_own || now.reset_on_fork && !wanted.reset_on_fork {
+            return Err(Errno::EPERM);
+        }
+    }
+    let mut attributes = task.attributes.borrow_mut();
+    attributes.policy = policy;
+    attributes.priority = priority;
+    attributes.reset_on_fork = wanted.reset_on_fork;
+    if let Some(nice) = wanted.nice {
+        attributes.nice = nice;
+    }
+    Ok(())
+}
+
+fn sys_sched_setscheduler(call: &mut Call<'_>) -> Result<u64> {
+    let policy = call.int(1);
+    if policy < 0 || call.args[2] == 0 || call.int(0) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let priority = call.task.space().read::<i32>(call.args[2])?;
+    let task = target(call, call.int(0))?;
+    let reset_on_fork = policy & RESET_ON_FORK != 0;
+    set_scheduler(call, &task, &Wanted { policy: policy & !RESET_ON_FORK, priority, nice: None, reset_on_fork })?;
+    Ok(0)
+}
+
+fn sys_sched_getscheduler(call: &mut Call<'_>) -> Result<u64> {
+    let task = target(call, call.int(0))?;
+    let attributes = task.attributes.borrow();
+    Ok((attributes.policy | if attributes.reset_on_fork { RESET_ON_FORK } else { 0 }) as u64)
+}
+
+fn sys_sched_setparam(call: &mut Call<'_>) -> Result<u64> {
+    if call.args[1] == 0 || call.int(0) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let priority = call.task.space().read::<i32>(call.args[1])?;
+    let task = target(call, call.int(0))?;
+    let now = task.attributes.cloned();
+    let wanted = Wanted { policy: now.policy, priority, nice: None, reset_on_fork: now.reset_on_fork };
+    set_scheduler(call, &task, &wanted)?;
+    Ok(0)
+}
+
+fn sys_sched_getparam(call: &mut Call<'_>) -> Result<u64> {
+    if call.args[1] == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let task = target(call, call.int(0))?;
+    let priority = task.attributes.borrow().priority;
+    call.task.space().write(call.args[1], &priority).map(|()| 0)
+}
+
+/// struct sched_attr: size and policy, flags, nice and priority, then runtime, deadline, period, and utilization.
+type SchedAttr = [u64; 7];
+const ATTR_MIN: usize = 48;
+const ATTR_MAX: usize = size_of::<SchedAttr>();
+const FLAG_RESET_ON_FORK: u64 = 1;
+const FLAG_KEEP_POLICY: u64 = 8;
+const FLAG_KEEP_PARAMS: u64 = 16;
+/// Flags with a meaning only for deadlines or utilization hints, neither of which there is.
+const FLAGS_OTHER: u64 = 2 | 4;
+const FLAGS_UTIL: u64 = 32 | 64;
+
+fn sys_sched_setattr(call: &mut Call<'_>) -> Result<u64> {
+    let (addr, flags) = (call.args[1], call.args[2] as u32);
+    if addr == 0 || call.int(0) < 0 || flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let space = call.task.space();
+    let size = match space.read::<u32>(addr)? as usize {
+        0 => ATTR_MIN,
+        size => size,
+    };
+    if !(ATTR_MIN..=4096).contains(&size) {
+        space.write(addr, &(ATTR_MAX as u32))?;
+        return Err(Errno::E2BIG);
+    }
+    let mut attr: SchedAttr = zeroed();
+    space.read_bytes(addr, &mut bytes_of_mut(&mut attr)[..size.min(ATTR_MAX)])?;
+    if size > ATTR_MAX {
+        let rest: Vec<u8> = space.read_array(addr.wrapping_add(ATTR_MAX as u64), size - ATTR_MAX)?;
+        if rest.iter().any(|&b| b != 0) {
+            space.write(addr, &(ATTR_MAX as u32))?;
+            return Err(Errno::E2BIG);
+        }
+    }
+    let task = target(call, call.int(0))?;
+    let now = task.attributes.cloned();
+    let (mut policy, flags) = ((attr[0] >> 32) as i32, attr[1]);
+    if policy < 0 || flags & FLAGS_UTIL != 0 && size < ATTR_MAX {
+        return Err(Errno::EINVAL);
+    }
+    if flags & !(FLAG_RESET_ON_FORK | FLAG_KEEP_POLICY | FLAG_KEEP_PARAMS | FLAGS_OTHER | FLAGS_UTIL) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & FLAGS_UTIL != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let (mut nice, mut priority) = ((attr[2] as i32).clamp(-20, 19), (attr[2] >> 32) as i32);
+    if flags & FLAG_KEEP_POLICY != 0 {
+        policy = now.policy;
+    }
+    if flags & FLAG_KEEP_PARAMS != 0 {
+        (nice, priority) = (now.nice, now.priority);
+    }
+    let reset_on_fork = flags & FLAG_RESET_ON_FORK != 0;
+    let nice = (!is_realtime(policy)).then_some(nice);
+    set_scheduler(call, &task, &Wanted { policy, priority, nice, reset_on_fork })?;
+    Ok(0)
+}
+
+fn sys_sched_getattr(call: &mut Call<'_>) -> Result<u64> {
+    let (addr, size, flags) = (call.args[1], call.args[2] as u32 as usize, call.args[3] as u32);
+    if addr == 0 || call.int(0) < 0 || !(ATTR_MIN..=4096).contains(&size) || flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let task = target(call, call.int(0))?;
+    let now = task.attributes.cloned();
+    let size = size.min(ATTR_MAX);
+    let mut attr: SchedAttr = zeroed();
+    attr[0] = size as u64 | (now.policy as u64) << 32;
+    attr[1] = if now.reset_on_fork { FLAG_RESET_ON_FORK } else { 0 };
+    attr[2] = match is_realtime(now.policy) {
+        true => (now.priority as u64) << 32,
+        false => now.nice as u32 as u64,
+    };
+    // No utilization is asked for: any, from none to all.
+    attr[6] = 1024 << 32;
+    call.task.space().write_bytes(addr, &bytes_of(&attr)[..size])?;
+    Ok(0)
+}
+
+fn priority_bound(call: &mut Call<'_>, realtime: u64) -> Result<u64> {
+    match call.int(0) {
+        policy if is_realtime(policy) => Ok(realtime),
+        libc::SCHED_OTHER | libc::SCHED_BATCH | libc::SCHED_IDLE | SCHED_DEADLINE => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn sys_sched_rr_get_interval(call: &mut Call<'_>) -> Result<u64> {
+    let task = target(call, call.int(0))?;
+    let policy = task.attributes.borrow().policy;
+    let nanoseconds: i64 = match policy {
+        libc::SCHED_RR => 100_000_000,
+        libc::SCHED_FIFO => 0,
+        _ => sched::SLICE_NS as i64,
+    };
+    call.task.space().write(call.args[1], &[0i64, nanoseconds]).map(|()| 0)
+}
+
+fn sys_getcpu(call: &mut Call<'_>) -> Result<u64> {
+    let space = call.task.space();
+    if call.args[0] != 0 {
+        space.write(call.args[0], &(sched::model().current_cpu() as u32))?;
+    }
+    if call.args[1] != 0 {
+        space.write(call.args[1], &0u32)?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,107 @@
+//! The system as a whole: its names, its resources, random bytes, and what only a machine's administrator may do.
+
+use super::{Call, Entry, entry};
+use crate::mm::frames;
+use crate::mm::user::zeroed;
+use crate::task::creds::CAP_SYS_ADMIN;
+use crate::task::pid;
+use crate::{Errno, Result, time, uts};
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_uname, "uname", "P", sys_uname),
+    entry(libc::SYS_sethostname, "sethostname", "su", |call| set_name(call, uts::set_hostname)),
+    entry(libc::SYS_setdomainname, "setdomainname", "su", |call| set_name(call, uts::set_domainname)),
+    entry(libc::SYS_sysinfo, "sysinfo", "P", sys_sysinfo),
+    entry(libc::SYS_getrandom, "getrandom", "Pux", sys_getrandom),
+    entry(libc::SYS_syslog, "syslog", "dPd", refused),
+    entry(libc::SYS_reboot, "reboot", "xxxP", refused),
+    entry(libc::SYS_acct, "acct", "p", refused),
+    entry(libc::SYS_swapon, "swapon", "px", refused),
+    entry(libc::SYS_swapoff, "swapoff", "p", refused),
+    entry(libc::SYS_vhangup, "vhangup", "", refused),
+    entry(libc::SYS_iopl, "iopl", "d", refused),
+    entry(libc::SYS_ioperm, "ioperm", "uud", refused),
+    entry(libc::SYS_init_module, "init_module", "Pus", refused),
+    entry(libc::SYS_finit_module, "finit_module", "fsx", refused),
+    entry(libc::SYS_delete_module, "delete_module", "sx", refused),
+    entry(libc::SYS_kexec_load, "kexec_load", "xuPx", refused),
+    entry(libc::SYS_kexec_file_load, "kexec_file_load", "ffusx", refused),
+    entry(libc::SYS_quotactl, "quotactl", "xpdP", refused),
+    entry(libc::SYS_ptrace, "ptrace", "ddPP", refused),
+];
+
+/// What would reach through to the machine, or is no business of a guest's.
+fn refused(_call: &mut Call<'_>) -> Result<u64> {
+    Err(Errno::EPERM)
+}
+
+/// The length of each field of struct new_utsname.
+const FIELD: usize = 65;
+
+fn sys_uname(call: &mut Call<'_>) -> Result<u64> {
+    let mut out = [0u8; 6 * FIELD];
+    let (host, domain) = (uts::hostname(), uts::domainname());
+    let fields: [&[u8]; 6] = [
+        uts::SYSNAME.as_bytes(),
+        &host,
+        uts::RELEASE.as_bytes(),
+        uts::VERSION.as_bytes(),
+        uts::MACHINE.as_bytes(),
+        &domain,
+    ];
+    for (place, field) in out.chunks_exact_mut(FIELD).zip(fields) {
+        place[..field.len()].copy_from_slice(field);
+    }
+    call.task.space().write_bytes(call.args[0], &out).map(|()| 0)
+}
+
+fn set_name(call: &mut Call<'_>, set: fn(&[u8])) -> Result<u64> {
+    let len = call.int(1);
+    if !call.task.creds().capable(CAP_SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    if !(0..=uts::NAME_MAX as i32).contains(&len) {
+        return Err(Errno::EINVAL);
+    }
+    let mut name = vec![0; len as usize];
+    call.task.space().read_bytes(call.args[0], &mut name)?;
+    // It ends where a C string would.
+    let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+    set(&name[..end]);
+    Ok(0)
+}
+
+fn sys_sysinfo(call: &mut Call<'_>) -> Result<u64> {
+    let mut info: libc::sysinfo = zeroed();
+    info.uptime = (time::now().saturating_sub(crate::task::init::boot_time()) / 1_000_000_000) as i64;
+    info.totalram = frames::limit();
+    info.freeram = frames::limit().saturating_sub(frames::used());
+    info.procs = pid::task_count().min(u16::MAX as usize) as u16;
+    info.mem_unit = 1;
+    call.task.space().write(call.args[0], &info).map(|()| 0)
+}
+
+fn sys_getrandom(call: &mut Call<'_>) -> Result<u64> {
+    let (addr, len, flags) = (call.args[0], call.args[1], call.args[2] as u32);
+    let both = libc::GRND_RANDOM | libc::GRND_INSECURE;
+    if flags & !(libc::GRND_NONBLOCK | both) != 0 || flags & both == both {
+        return Err(Errno::EINVAL);
+    }
+    let len = len.min(i32::MAX as u64) as usize;
+    let space = call.task.space();
+    let mut chunk = [0u8; 4096];
+    let mut done = 0;
+    while done < len {
+        let part = &mut chunk[..(len - done).min(4096)];
+        umlab_host::random::fill(part);
+        match space.write_bytes(addr.wrapping_add(done as u64), part) {
+            Ok(()) => done += part.len(),
+            Err(_) if done > 0 => break,
+            Err(e) => return Err(e),
+        }
+        if call.task.signal_pending() && done >= 256 {
+            break;
+        }
+    }
+    Ok(done as u64)
+}
