@@ -5,6 +5,7 @@
 //! these things themselves, so host headers and guest ABI stay apart. Nothing here knows what a guest is.
 
 pub mod clock;
+pub mod context;
 pub mod errno;
 pub mod events;
 pub mod file;

@@ -1,1 +1,181 @@
-//! ptrace(2), as far as process models use it.
+//! ptrace(2), as far as process models use it. A tracer is a thread: all of this must be called by the thread that the tracee
+//! stopped for.
+
+use crate::{Errno, Result};
+
+pub type Regs = libc::user_regs_struct;
+
+/// A host process that we trace, or one of its threads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tracee(pub i32);
+
+/// What wait(2) says of a tracee.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    Exited(i32),
+    Killed(i32),
+    /// At a system call (with PTRACE_O_TRACESYSGOOD).
+    Syscall,
+    /// Before the delivery of a signal.
+    Signal(i32),
+}
+
+/// How a tracee goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Resume {
+    /// Until its next system call, which is not carried out.
+    Sysemu,
+    /// Until a signal.
+    Cont,
+}
+
+/// A system call a tracee stopped at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SyscallEntry {
+    pub number: u64,
+    pub args: [u64; 6],
+    /// Made through the 32-bit interface.
+    pub compat: bool,
+}
+
+/// What siginfo says of a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SignalInfo {
+    pub signal: i32,
+    pub code: i32,
+    pub addr: u64,
+    /// For SIGSYS.
+    pub syscall: i32,
+}
+
+const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+const NT_X86_XSTATE: usize = 0x202;
+/// Byte offset of rax in `struct user`.
+const RAX: usize = std::mem::offset_of!(Regs, rax);
+const RBX: usize = std::mem::offset_of!(Regs, rbx);
+
+impl Tracee {
+    fn request(self, request: u32, addr: usize, data: usize) -> Result<i64> {
+        // SAFETY: the callers pass addresses of live objects of the size the request asks for, or plain numbers.
+        Errno::check(unsafe { libc::ptrace(request as _, self.0, addr, data) })
+    }
+
+    /// Options that make the tracee die with its tracer and mark system-call stops.
+    pub fn set_options(self) -> Result<()> {
+        let options = libc::PTRACE_O_EXITKILL | libc::PTRACE_O_TRACESYSGOOD;
+        self.request(libc::PTRACE_SETOPTIONS, 0, options as usize)?;
+        Ok(())
+    }
+
+    pub fn resume(self, how: Resume) -> Result<()> {
+        let request = match how {
+            Resume::Sysemu => libc::PTRACE_SYSEMU,
+            Resume::Cont => libc::PTRACE_CONT,
+        };
+        self.request(request, 0, 0)?;
+        Ok(())
+    }
+
+    /// Sleeps until the tracee stops or ends. EINTR when a signal came first.
+    pub fn wait(self) -> Result<Status> {
+        let mut status = 0;
+        // SAFETY: a valid place for the status.
+        Errno::check(unsafe { libc::wait4(self.0, &mut status, libc::__WALL, std::ptr::null_mut()) } as i64)?;
+        Ok(if libc::WIFEXITED(status) {
+            Status::Exited(libc::WEXITSTATUS(status))
+        } else if libc::WIFSIGNALED(status) {
+            Status::Killed(libc::WTERMSIG(status))
+        } else if libc::WSTOPSIG(status) == libc::SIGTRAP | 0x80 {
+            Status::Syscall
+        } else {
+            Status::Signal(libc::WSTOPSIG(status))
+        })
+    }
+
+    /// The system call it stopped at.
+    pub fn syscall_entry(self) -> Result<SyscallEntry> {
+        // struct ptrace_syscall_info of ptrace(2), for PTRACE_SYSCALL_INFO_ENTRY.
+        #[repr(C)]
+        #[derive(Default)]
+        struct Info {
+            op: u8,
+            pad: [u8; 3],
+            arch: u32,
+            ip: u64,
+            sp: u64,
+            number: u64,
+            args: [u64; 6],
+            rest: [u64; 2],
+        }
+        let mut info = Info::default();
+        self.request(libc::PTRACE_GET_SYSCALL_INFO, size_of::<Info>(), &raw mut info as usize)?;
+        if info.op != 1 {
+            return Err(Errno::EIO);
+        }
+        Ok(SyscallEntry { number: info.number, args: info.args, compat: info.arch != AUDIT_ARCH_X86_64 })
+    }
+
+    pub fn regs(self) -> Result<Regs> {
+        // SAFETY: all-zero is a valid register set.
+        let mut regs: Regs = unsafe { std::mem::zeroed() };
+        self.request(libc::PTRACE_GETREGS, 0, &raw mut regs as usize)?;
+        Ok(regs)
+    }
+
+    pub fn set_regs(self, regs: &Regs) -> Result<()> {
+        self.request(libc::PTRACE_SETREGS, 0, regs as *const Regs as usize)?;
+        Ok(())
+    }
+
+    pub fn set_rax(self, value: u64) -> Result<()> {
+        self.request(libc::PTRACE_POKEUSER, RAX, value as usize)?;
+        Ok(())
+    }
+
+    pub fn rbx(self) -> Result<u64> {
+        // The raw call returns the word through a pointer, unlike the libc wrapper's result; glibc's wrapper hides that, and errors
+        // only show in errno then.
+        // SAFETY: errno is the thread's own; PEEKUSER reads a word of the tracee's registers.
+        unsafe {
+            *libc::__errno_location() = 0;
+            let word = libc::ptrace(libc::PTRACE_PEEKUSER, self.0, RBX, 0usize);
+            match *libc::__errno_location() {
+                0 => Ok(word as u64),
+                e => Err(Errno::from_raw(e)),
+            }
+        }
+    }
+
+    pub fn signal_info(self) -> Result<SignalInfo> {
+        // SAFETY: all-zero is a valid siginfo.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        self.request(libc::PTRACE_GETSIGINFO, 0, &raw mut info as usize)?;
+        // SAFETY: the union's fault member is two words that are valid whatever was stored.
+        let addr = unsafe { info.si_addr() } as u64;
+        // The system call's number follows the call address in siginfo's SIGSYS member.
+        // SAFETY: siginfo_t is 128 bytes; byte 24 is within.
+        let syscall = unsafe { *(&raw const info).cast::<u8>().add(24).cast::<i32>() };
+        Ok(SignalInfo { signal: info.si_signo, code: info.si_code, addr, syscall })
+    }
+
+    /// The extended state in XSAVE layout.
+    pub fn extended_state(self) -> Result<Vec<u8>> {
+        let mut state = vec![0u8; 16384];
+        let mut iov = libc::iovec { iov_base: state.as_mut_ptr().cast(), iov_len: state.len() };
+        self.request(libc::PTRACE_GETREGSET, NT_X86_XSTATE, &raw mut iov as usize)?;
+        state.truncate(iov.iov_len);
+        Ok(state)
+    }
+
+    pub fn set_extended_state(self, state: &[u8]) -> Result<()> {
+        let mut iov = libc::iovec { iov_base: state.as_ptr().cast_mut().cast(), iov_len: state.len() };
+        self.request(libc::PTRACE_SETREGSET, NT_X86_XSTATE, &raw mut iov as usize)?;
+        Ok(())
+    }
+
+    /// Ends it. It must still be waited for.
+    pub fn kill(self) {
+        // SAFETY: plain numbers.
+        unsafe { libc::kill(self.0, libc::SIGKILL) };
+    }
+}

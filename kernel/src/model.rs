@@ -10,8 +10,8 @@
 //! Everything here is called with the big kernel lock held (see [`crate::lock`]) unless it says otherwise.
 //! `docs/process-models.md` says method by method how each model implements this.
 
+use crate::fs::file::HostFile;
 use std::any::Any;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use umlab_host::Result;
 
@@ -29,17 +29,17 @@ bitflags::bitflags! {
 }
 
 /// What is behind a mapping.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub enum Source {
     /// Guest memory, at a byte offset into physmem.
     Physmem { offset: u64 },
     /// A host file, for parts of files that the core need not own. `shared` is mmap(2)'s MAP_SHARED; a private mapping is
-    /// never given PROT_WRITE. The descriptor stays open until the mapping is gone or `clear` was called.
-    HostFile { fd: RawFd, offset: u64, shared: bool },
+    /// never given PROT_WRITE.
+    HostFile { file: Arc<HostFile>, offset: u64, shared: bool },
 }
 
 /// One mapping to make in an address space. All numbers are multiples of the page size.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub struct Mapping {
     pub start: u64,
     pub len: u64,
@@ -66,7 +66,8 @@ pub enum When {
 /// replacing [`ModelSpace::map`] was called and the calling task enters user mode (or [`ModelSpace::sync`] returned), no user
 /// code can use the old mapping, on any CPU.
 pub trait ModelSpace: Send + Sync {
-    fn map(&self, mapping: &Mapping, when: When);
+    /// Maps, over whatever was there.
+    fn map(&self, mapping: Mapping, when: When);
     fn unmap(&self, start: u64, len: u64);
     /// Changes rights of what is mapped in the range; parts where nothing is mapped are skipped.
     fn protect(&self, start: u64, len: u64, prot: Prot);
@@ -140,6 +141,15 @@ pub trait UserThread: Send {
 
     /// A new thread with the same user-mode state, for fork(2) and clone(2).
     fn duplicate(&mut self) -> Box<dyn UserThread>;
+
+    /// The handle by which the scheduler moves this thread between CPUs.
+    fn residence(&self) -> Arc<dyn Residence>;
+}
+
+/// Where a thread's user-mode state lives on the host.
+pub trait Residence: Send + Sync {
+    /// Called on the CPU that the thread last ran on, before it runs on another one: brings its state into the core.
+    fn leave_cpu(&self);
 }
 
 /// A kernel stack and the registers saved on it while it does not run.

@@ -1,1 +1,99 @@
-//! skas: the core in its own address space.
+//! skas: the core in its own process and address space, guests in address spaces of their own.
+//!
+//! On a stock host (`skas0`) an address space is a host process, a *stub* process: nothing is mapped in it but what the guest
+//! has mapped, the vDSO, and two pages of ours below the very top ([`stub`]). It is traced by the CPU thread that it runs guests
+//! for. A system call is one stop: resumed with PTRACE_SYSEMU, the guest stops at its next system call, which the host skips.
+//! Mappings are made by the stub process itself, obeying a batch of orders that only the core can write.
+//!
+//! Each guest CPU is one thread of the core, pinned to one host CPU together with its stub processes, because a hand-over within
+//! a CPU costs a seventh of one across CPUs. A guest address space whose threads run on several CPUs has a stub process for
+//! each of them. Both map the same memory, as two CPUs' TLBs would.
+
+mod cpu;
+mod space;
+mod stub;
+mod thread;
+
+use std::sync::Arc;
+use umlab_host::{Result, thread as host_thread};
+use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
+
+pub use stub::probe;
+
+/// The model; one for the process.
+pub struct Skas {
+    user_top: u64,
+}
+
+impl Skas {
+    /// Makes the model for a guest of `cpus` CPUs.
+    pub fn new(cpus: usize) -> Result<Skas> {
+        stub::init()?;
+        cpu::init(cpus);
+        Ok(Skas { user_top: stub::USER_TOP })
+    }
+}
+
+impl ProcessModel for Skas {
+    fn name(&self) -> &'static str {
+        "skas"
+    }
+
+    fn user_top(&self) -> u64 {
+        self.user_top
+    }
+
+    fn vdso(&self) -> Option<Vdso> {
+        stub::vdso()
+    }
+
+    fn new_space(&self) -> Result<Box<dyn ModelSpace>> {
+        Ok(Box::new(space::SkasSpace::new()))
+    }
+
+    fn new_thread(&self) -> Box<dyn UserThread> {
+        Box::new(thread::SkasThread::new())
+    }
+
+    fn new_context(&self, main: ContextMain) -> Result<Arc<dyn Context>> {
+        cpu::SkasContext::with_main(main)
+    }
+
+    fn switch(&self, from: &dyn Context, to: &dyn Context) {
+        cpu::switch(from, to)
+    }
+
+    fn run_cpus(&self, count: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
+        let host_cpus = host_thread::allowed_cpus();
+        std::thread::scope(|scope| {
+            for number in 1..count {
+                let host_cpu = host_cpus[number % host_cpus.len()];
+                std::thread::Builder::new()
+                    .name(format!("cpu{number}"))
+                    .spawn_scoped(scope, move || cpu::run(number, host_cpu, main))
+                    .expect("the host can start a thread for each guest CPU");
+            }
+            cpu::run(0, host_cpus[0], main);
+        });
+    }
+
+    fn current_cpu(&self) -> usize {
+        cpu::current()
+    }
+
+    fn kick(&self, cpu: usize) {
+        cpu::kick(cpu)
+    }
+
+    fn idle(&self, deadline: Option<u64>) {
+        cpu::idle(deadline)
+    }
+
+    fn set_alarm(&self, deadline: Option<u64>) {
+        cpu::set_alarm(deadline)
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        cpu::counters()
+    }
+}

@@ -1,0 +1,221 @@
+//! Guest CPUs: a pinned host thread each, its kernel contexts, sleep, interruption and counters.
+
+use crate::stub::Stub;
+use crate::thread::State;
+use std::any::Any;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::{Arc, OnceLock};
+use umlab_host::context::{SavedContext, Stack};
+use umlab_host::lock::{futex_wait, futex_wake};
+use umlab_host::thread::{self, ThreadTimer};
+use umlab_host::{Result, clock};
+use umlab_kernel::lock::{self, KCell};
+use umlab_kernel::model::{Context, ContextMain};
+
+macro_rules! counters {
+    ($($name:ident)*) => {
+        /// What this model did, counted by all CPUs together.
+        #[derive(Default)]
+        pub struct Counters { $(pub $name: AtomicU64,)* }
+
+        static COUNTERS: Counters = Counters { $($name: AtomicU64::new(0),)* };
+
+        pub fn counters() -> Vec<(&'static str, u64)> {
+            vec![$((stringify!($name), COUNTERS.$name.load(Relaxed)),)*]
+        }
+    };
+}
+
+counters! {
+    syscall_stops fault_stops exception_stops interrupt_stops order_stops orders maps unmaps protects
+    register_reads register_writes result_writes state_moves stubs_made stubs_reused context_switches idle_sleeps kicks shootdowns
+}
+
+/// Counts `n` more of what `pick` names.
+pub fn count(pick: impl FnOnce(&Counters) -> &AtomicU64, n: u64) {
+    pick(&COUNTERS).fetch_add(n, Relaxed);
+}
+
+pub struct Cpu {
+    /// The stub process that runs user code now, 0 for none.
+    pub user: AtomicI32,
+    /// Counts kicks; what an idle CPU sleeps on.
+    kicks: AtomicU32,
+    kicks_seen: AtomicU32,
+    /// The CPU sleeps in `idle`.
+    asleep: AtomicBool,
+    timer: OnceLock<ThreadTimer>,
+    /// Stub processes that no address space uses.
+    pub pool: KCell<Vec<Stub>>,
+    /// Stub processes to be ended, which only this CPU's thread can do.
+    pub doomed: KCell<Vec<Stub>>,
+}
+
+static CPUS: OnceLock<Vec<Cpu>> = OnceLock::new();
+
+pub fn init(count: usize) {
+    let _ = CPUS.set(
+        (0..count)
+            .map(|_| Cpu {
+                user: AtomicI32::new(0),
+                kicks: AtomicU32::new(0),
+                kicks_seen: AtomicU32::new(0),
+                asleep: AtomicBool::new(false),
+                timer: OnceLock::new(),
+                pool: KCell::new(Vec::new()),
+                doomed: KCell::new(Vec::new()),
+            })
+            .collect(),
+    );
+}
+
+pub fn all() -> &'static [Cpu] {
+    CPUS.get().expect("the model was made")
+}
+
+thread_local! {
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The CPU that the calling host thread is. Not inlined: a context may go on in another thread after a switch, and the compiler must
+/// not keep the address of one thread's variable across it.
+#[inline(never)]
+pub fn current() -> usize {
+    CURRENT.with(Cell::get)
+}
+
+pub fn this() -> &'static Cpu {
+    &all()[current()]
+}
+
+/// The body of a CPU's host thread.
+pub fn run(number: usize, host_cpu: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
+    CURRENT.with(|current| current.set(number));
+    // Pinning is for speed only; a host that forbids it still runs guests.
+    let _ = thread::pin(host_cpu);
+    match ThreadTimer::new() {
+        Ok(timer) => {
+            let _ = this().timer.set(timer);
+        }
+        Err(e) => {
+            eprintln!("uml: the host gives no timer: {e}");
+            std::process::exit(125);
+        }
+    }
+    lock::enter();
+    main(number, Arc::new(SkasContext { saved: SavedContext::default(), stack: None, start: KCell::new(None) }));
+    for stub in this().pool.take().into_iter().chain(this().doomed.take()) {
+        stub.end();
+    }
+    lock::leave();
+}
+
+pub fn kick(cpu: usize) {
+    let cpu = &all()[cpu];
+    count(|c| &c.kicks, 1);
+    cpu.kicks.fetch_add(1, SeqCst);
+    let user = cpu.user.load(SeqCst);
+    if user != 0 {
+        thread::interrupt(user, user, libc::SIGALRM);
+    } else if cpu.asleep.load(SeqCst) {
+        futex_wake(&cpu.kicks, 1);
+    }
+}
+
+pub fn idle(deadline: Option<u64>) {
+    let cpu = this();
+    let doomed = cpu.doomed.take();
+    doomed.into_iter().for_each(Stub::end);
+    cpu.asleep.store(true, SeqCst);
+    let kicks = cpu.kicks.load(SeqCst);
+    if kicks == cpu.kicks_seen.swap(kicks, SeqCst) {
+        let timeout = deadline.map(|d| d.saturating_sub(clock::monotonic()));
+        if timeout != Some(0) {
+            count(|c| &c.idle_sleeps, 1);
+            lock::leave();
+            futex_wait(&cpu.kicks, kicks, timeout);
+            lock::enter();
+            cpu.kicks_seen.store(cpu.kicks.load(SeqCst), SeqCst);
+        }
+    }
+    cpu.asleep.store(false, SeqCst);
+}
+
+pub fn set_alarm(deadline: Option<u64>) {
+    if let Some(timer) = this().timer.get() {
+        timer.arm(deadline.unwrap_or(0));
+    }
+}
+
+/// A kernel stack and where it left off.
+pub struct SkasContext {
+    saved: SavedContext,
+    stack: Option<Stack>,
+    start: KCell<Option<ContextMain>>,
+}
+
+/// Stacks of ended contexts, kept for the next ones.
+static STACKS: KCell<Vec<Stack>> = KCell::new(Vec::new());
+const STACKS_KEPT: usize = 32;
+
+impl SkasContext {
+    pub fn with_main(main: ContextMain) -> Result<Arc<dyn Context>> {
+        let kept = STACKS.borrow_mut().pop();
+        let stack = match kept {
+            Some(stack) => stack,
+            None => Stack::new()?,
+        };
+        let context =
+            Arc::new(SkasContext { saved: SavedContext::default(), stack: Some(stack), start: KCell::new(Some(main)) });
+        let stack = context.stack.as_ref().expect("it was just given one");
+        context.saved.prepare(stack, context_main, Arc::as_ptr(&context) as usize);
+        Ok(context)
+    }
+}
+
+impl Drop for SkasContext {
+    fn drop(&mut self) {
+        if let Some(stack) = self.stack.take() {
+            let mut stacks = STACKS.borrow_mut();
+            if stacks.len() < STACKS_KEPT {
+                stacks.push(stack);
+            }
+        }
+    }
+}
+
+impl Context for SkasContext {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+fn own(context: &dyn Context) -> &SkasContext {
+    context.as_any().downcast_ref().expect("the core passes contexts of this model")
+}
+
+pub fn switch(from: &dyn Context, to: &dyn Context) {
+    count(|c| &c.context_switches, 1);
+    // SAFETY: the scheduler passes the running context and one that was prepared or left by a switch; it holds the big lock, and
+    // its task keeps `to` alive while it runs.
+    unsafe { own(from).saved.switch(&own(to).saved) };
+}
+
+extern "C" fn context_main(argument: usize) -> ! {
+    // SAFETY: the scheduler keeps the context alive while it runs, and drops it from another one after the final switch.
+    let context = unsafe { &*(argument as *const SkasContext) };
+    let main = context.start.replace(None).expect("a context starts once");
+    let next = main();
+    // The reference must not be left on a stack that is never unwound: whoever is switched to is held by its task or its CPU.
+    let to: *const SkasContext = own(&*next);
+    drop(next);
+    // SAFETY: as above.
+    unsafe { context.saved.switch(&(*to).saved) };
+    unreachable!("an ended context was switched to");
+}
+
+/// Moves a thread's state out of `stub` into the core, if it is there. Must run on the stub's CPU.
+pub fn unload(state: &Arc<KCell<State>>) {
+    State::unload(state);
+}

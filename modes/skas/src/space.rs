@@ -1,0 +1,244 @@
+//! Guest address spaces: a stub process for each CPU that runs the space's threads, and the orders each still has to carry out.
+
+use crate::cpu::{self, count};
+use crate::stub::{MAX_ORDERS, Order, Stub};
+use std::any::Any;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use umlab_host::{Errno, Result};
+use umlab_kernel::fs::file::HostFile;
+use umlab_kernel::lock::{self, KCell};
+use umlab_kernel::mm::frames;
+use umlab_kernel::model::{Mapping, ModelSpace, Prot, Source, When};
+
+/// Orders for one stub process, in the sequence they were given.
+#[derive(Default)]
+pub struct Batch {
+    orders: Vec<Order>,
+    /// Keeps descriptors open that orders name.
+    files: Vec<Arc<HostFile>>,
+    /// One of the orders takes something away or was asked for now.
+    urgent: bool,
+}
+
+impl Batch {
+    fn push(&mut self, order: Order, urgent: bool) {
+        self.orders.push(order);
+        self.urgent |= urgent;
+    }
+}
+
+/// A CPU's stub process for this space.
+pub struct Local {
+    pub stub: Stub,
+    pub batch: Batch,
+    /// It runs user code at this moment.
+    pub in_user: bool,
+}
+
+pub struct SkasSpace {
+    /// By CPU.
+    pub locals: KCell<Vec<Option<Local>>>,
+    /// Orders given before there was any stub process; the first one gets them.
+    initial: KCell<Batch>,
+}
+
+impl SkasSpace {
+    pub fn new() -> SkasSpace {
+        let locals = cpu::all().iter().map(|_| None).collect();
+        SkasSpace { locals: KCell::new(locals), initial: KCell::default() }
+    }
+
+    /// Sees to it that the current CPU has a stub process that has carried out its urgent orders, and that no other CPU runs user code with
+    /// mappings that were taken away. The big lock may be dropped meanwhile. Returns whether an interrupt came.
+    pub fn prepare(&self) -> Result<bool> {
+        let cpu = cpu::current();
+        self.sync();
+        let mut locals = self.locals.borrow_mut();
+        if locals[cpu].is_none() {
+            let stub = Stub::take()?;
+            let mut batch = self.initial.take();
+            if stub.stale {
+                batch.orders.insert(0, Stub::clear_order());
+                batch.urgent = true;
+            }
+            if !batch.orders.is_empty() {
+                batch.urgent = true;
+            }
+            locals[cpu] = Some(Local { stub, batch, in_user: false });
+        }
+        let local = locals[cpu].as_mut().expect("it was just made");
+        if !local.batch.urgent {
+            return Ok(false);
+        }
+        let batch = std::mem::take(&mut local.batch);
+        local.stub.stale = false;
+        if let Some(state) = &local.stub.loaded {
+            state.borrow_mut().save_regs(local.stub.tracee)?;
+        }
+        let mut interrupted = false;
+        let mut orders = batch.orders;
+        let mut done = 0;
+        while done < orders.len() {
+            let chunk = &orders[done..orders.len().min(done + MAX_ORDERS)];
+            let obeyed = local.stub.obey(chunk)?;
+            interrupted |= obeyed.interrupted;
+            let Some((index, error)) = obeyed.failed else {
+                done += chunk.len();
+                continue;
+            };
+            done += index;
+            let order = &mut orders[done];
+            if order[0] == libc::SYS_mprotect as u64 && error == Errno::ENOMEM {
+                // Parts of the range are not mapped. Faults bring the others back with the new rights.
+                *order = [libc::SYS_munmap as u64, order[1], order[2], 0, 0, 0, 0];
+            } else {
+                eprintln!("uml: the host refused to change a guest's mappings ({order:x?}): {error}");
+                return Err(error);
+            }
+        }
+        Ok(interrupted)
+    }
+
+    fn protection(prot: Prot) -> u64 {
+        prot.bits() as u64
+    }
+
+    /// Gives an order to the stub processes of CPUs other than the current one.
+    fn push_elsewhere(&self, order: Order) {
+        let cpu = cpu::current();
+        for (number, local) in self.locals.borrow_mut().iter_mut().enumerate() {
+            if let Some(local) = local
+                && number != cpu
+            {
+                local.batch.push(order, true);
+            }
+        }
+    }
+
+    fn push_here(&self, order: Order, file: Option<Arc<HostFile>>, urgent: bool) {
+        let mut locals = self.locals.borrow_mut();
+        let mut initial = self.initial.borrow_mut();
+        let runs_somewhere = locals.iter().any(Option::is_some);
+        let batch = match &mut locals[cpu::current()] {
+            Some(local) => &mut local.batch,
+            // Running on another CPU already: a fault will bring the mapping here.
+            None if runs_somewhere => return,
+            None => &mut initial,
+        };
+        batch.push(order, urgent);
+        batch.files.extend(file);
+    }
+
+    fn taint_vdso(&self, start: u64, len: u64) {
+        if let Some(vdso) = crate::stub::vdso()
+            && start < vdso.end
+            && start.saturating_add(len) > vdso.data
+        {
+            // Every process of this space from now on lacks it, a new one too: the order is kept.
+            for local in self.locals.borrow_mut().iter_mut().flatten() {
+                local.stub.tainted = true;
+            }
+        }
+    }
+}
+
+impl Drop for SkasSpace {
+    fn drop(&mut self) {
+        for local in self.locals.take().into_iter().flatten() {
+            local.stub.put_back();
+        }
+    }
+}
+
+impl ModelSpace for SkasSpace {
+    fn map(&self, mapping: Mapping, when: When) {
+        count(|c| &c.maps, 1);
+        self.taint_vdso(mapping.start, mapping.len);
+        self.push_elsewhere([libc::SYS_munmap as u64, mapping.start, mapping.len, 0, 0, 0, 0]);
+        let mut flags = libc::MAP_FIXED | libc::MAP_NORESERVE;
+        let (fd, offset, file) = match mapping.source {
+            Source::Physmem { offset } => {
+                flags |= libc::MAP_SHARED;
+                (frames::memory().fd().as_raw_fd(), offset, None)
+            }
+            Source::HostFile { file, offset, shared } => {
+                flags |= if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+                (file.fd.as_raw_fd(), offset, Some(file))
+            }
+        };
+        if mapping.populate {
+            flags |= libc::MAP_POPULATE;
+        }
+        let order = [
+            libc::SYS_mmap as u64,
+            mapping.start,
+            mapping.len,
+            Self::protection(mapping.prot),
+            flags as u64,
+            fd as u64,
+            offset,
+        ];
+        self.push_here(order, file, when == When::Now);
+    }
+
+    fn unmap(&self, start: u64, len: u64) {
+        count(|c| &c.unmaps, 1);
+        self.taint_vdso(start, len);
+        let order = [libc::SYS_munmap as u64, start, len, 0, 0, 0, 0];
+        self.push_elsewhere(order);
+        self.push_here(order, None, true);
+    }
+
+    fn protect(&self, start: u64, len: u64, prot: Prot) {
+        count(|c| &c.protects, 1);
+        self.taint_vdso(start, len);
+        // Elsewhere, the parts that are mapped are brought back by faults, with the new rights.
+        self.push_elsewhere([libc::SYS_munmap as u64, start, len, 0, 0, 0, 0]);
+        self.push_here([libc::SYS_mprotect as u64, start, len, Self::protection(prot), 0, 0, 0], None, true);
+    }
+
+    fn sync(&self) {
+        let cpu = cpu::current();
+        let mut kicked = false;
+        loop {
+            let waiting_for: Option<usize> = self
+                .locals
+                .borrow()
+                .iter()
+                .enumerate()
+                .find(|(number, local)| *number != cpu && local.as_ref().is_some_and(|l| l.in_user && l.batch.urgent))
+                .map(|(number, _)| number);
+            let Some(other) = waiting_for else { return };
+            if !kicked {
+                count(|c| &c.shootdowns, 1);
+                cpu::kick(other);
+                kicked = true;
+            }
+            lock::leave();
+            std::thread::yield_now();
+            lock::enter();
+            if cpu::current() != cpu {
+                return;
+            }
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl SkasSpace {
+    /// Ends the current CPU's stub process, which the host has broken or killed.
+    pub fn discard(&self) {
+        let cpu = cpu::current();
+        let local = self.locals.borrow_mut()[cpu].take();
+        if let Some(local) = local {
+            if let Some(state) = &local.stub.loaded {
+                state.borrow_mut().forget();
+            }
+            local.stub.end();
+        }
+    }
+}

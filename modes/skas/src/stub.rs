@@ -1,0 +1,410 @@
+//! Stub processes: the host processes whose address spaces guests have.
+//!
+//! A stub process begins as a fork of the core that gives up everything it inherited. What remains in its address space, from the
+//! top down: the stub's code (read and execute), the order page (read only; the core writes it through its own mapping), and
+//! the host's vDSO with its data, moved to where every guest expects it. Guest code could jump to the stub's code, but its system calls
+//! stop like any other while user code runs, and orders are only obeyed from the page that guests cannot write. A
+//! seccomp filter refuses system calls from anywhere else, even if the tracer should ever let one through, and catches the
+//! vsyscall page, which ptrace does not.
+
+use crate::cpu::{self, count};
+use crate::thread::State;
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, OnceLock};
+use umlab_host::memory::{PAGE, SharedMemory};
+use umlab_host::ptrace::{Regs, Resume, Status, Tracee};
+use umlab_host::{Errno, Result};
+use umlab_kernel::lock::KCell;
+use umlab_kernel::mm::user::bytes_of;
+use umlab_kernel::model::Vdso;
+
+/// One past the last address that user code can have (47 bits, less the guard page).
+const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+const CODE: u64 = TASK_SIZE - PAGE as u64;
+const ORDER_PAGES: usize = 4;
+const ORDERS: u64 = CODE - (ORDER_PAGES * PAGE) as u64;
+/// Everything below is the guest's.
+pub const USER_TOP: u64 = ORDERS;
+/// Room for the vDSO and its data pages, at the top of what is the guest's.
+const VDSO_AREA: u64 = USER_TOP - 0x20_000;
+
+/// A host system call for the stub to make: number and arguments.
+pub type Order = [u64; 7];
+pub const MAX_ORDERS: usize = ORDER_PAGES * PAGE / size_of::<Order>() - 1;
+const END: u64 = u64::MAX;
+
+std::arch::global_asm!(
+    ".global umlab_stub_start, umlab_stub_end",
+    "umlab_stub_start:",
+    // rbx points to the first order. Any error ends the batch; rbx then shows which order failed.
+    "2: mov rax, [rbx]",
+    "cmp rax, -1",
+    "je 3f",
+    "mov rdi, [rbx + 8]",
+    "mov rsi, [rbx + 16]",
+    "mov rdx, [rbx + 24]",
+    "mov r10, [rbx + 32]",
+    "mov r8, [rbx + 40]",
+    "mov r9, [rbx + 48]",
+    "syscall",
+    "cmp rax, -4095",
+    "jae 3f",
+    "add rbx, 56",
+    "jmp 2b",
+    "3: int3",
+    "umlab_stub_end:",
+);
+
+unsafe extern "C" {
+    static umlab_stub_start: u8;
+    static umlab_stub_end: u8;
+}
+
+/// What all stub processes share: the code page, and where the host put the vDSO.
+struct Shared {
+    code: SharedMemory,
+    /// The core's vDSO mappings, data pages first: start, length.
+    vdso: Vec<(u64, u64)>,
+    guest_vdso: Option<Vdso>,
+}
+
+static SHARED: OnceLock<Shared> = OnceLock::new();
+
+pub fn init() -> Result<()> {
+    let code = SharedMemory::new(c"umlab-stub", PAGE)?;
+    // SAFETY: the symbols delimit the assembly above.
+    let text = unsafe {
+        let start = &raw const umlab_stub_start;
+        let len = (&raw const umlab_stub_end).offset_from(start) as usize;
+        std::slice::from_raw_parts(start, len)
+    };
+    code.window(0, PAGE).write(text);
+    let (vdso, guest_vdso) = find_vdso();
+    let _ = SHARED.set(Shared { code, vdso, guest_vdso });
+    Ok(())
+}
+
+fn shared() -> &'static Shared {
+    SHARED.get().expect("the model was made")
+}
+
+pub fn vdso() -> Option<Vdso> {
+    shared().guest_vdso
+}
+
+/// The host's vDSO in this process, and where guests get it.
+fn find_vdso() -> (Vec<(u64, u64)>, Option<Vdso>) {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let mut parts = Vec::new();
+    let mut image = None;
+    for line in maps.lines() {
+        let is_data = line.ends_with("[vvar]") || line.ends_with("[vvar_vclock]");
+        let is_image = line.ends_with("[vdso]");
+        if !is_data && !is_image {
+            continue;
+        }
+        let Some((range, _)) = line.split_once(' ') else { continue };
+        let Some((start, end)) = range.split_once('-') else { continue };
+        let (Ok(start), Ok(end)) = (u64::from_str_radix(start, 16), u64::from_str_radix(end, 16)) else { continue };
+        parts.push((start, end - start));
+        if is_image {
+            image = Some((start, end));
+        }
+    }
+    let (Some((image, end)), Some(&(data, _))) = (image, parts.first()) else { return (Vec::new(), None) };
+    // The image finds its data relative to itself, so all parts move by the same distance.
+    if end - data > USER_TOP - VDSO_AREA || image < data {
+        return (Vec::new(), None);
+    }
+    let guest = Vdso { data: VDSO_AREA, image: VDSO_AREA + (image - data), end: VDSO_AREA + (end - data) };
+    (parts, Some(guest))
+}
+
+/// Whether this host can run the model, and if not why.
+pub fn probe() -> std::result::Result<(), String> {
+    init().map_err(|e| format!("no memory object for the stub: {e}"))?;
+    let stub = Stub::fork().map_err(|e| format!("cannot trace a child process with ptrace(2): {e}"))?;
+    stub.end();
+    Ok(())
+}
+
+/// A stub process.
+pub struct Stub {
+    pub tracee: Tracee,
+    /// The CPU whose thread traces it.
+    pub cpu: usize,
+    orders: SharedMemory,
+    /// The thread whose user-mode state is in the process.
+    pub loaded: Option<Arc<KCell<State>>>,
+    /// The vDSO is no longer as it was made: not to be used for another guest process.
+    pub tainted: bool,
+    /// It still holds the mappings of an earlier guest process.
+    pub stale: bool,
+}
+
+impl Stub {
+    /// A stub process for the current CPU, from the pool if there is one. Its address space is empty, or the orders given
+    /// with `clear_order` make it so.
+    pub fn take() -> Result<Stub> {
+        let cpu = cpu::this();
+        let doomed = cpu.doomed.take();
+        doomed.into_iter().for_each(Stub::end);
+        let pooled = cpu.pool.borrow_mut().pop();
+        match pooled {
+            Some(stub) => {
+                count(|c| &c.stubs_reused, 1);
+                Ok(stub)
+            }
+            None => Stub::fork(),
+        }
+    }
+
+    /// Gives it back to its CPU, from whichever CPU.
+    pub fn put_back(mut self) {
+        const POOLED: usize = 16;
+        self.loaded = None;
+        self.stale = true;
+        let cpu = &cpu::all()[self.cpu];
+        let mut pool = cpu.pool.borrow_mut();
+        if self.tainted || pool.len() >= POOLED {
+            self.tracee.kill();
+            cpu.doomed.borrow_mut().push(self);
+        } else {
+            pool.push(self);
+        }
+    }
+
+    /// Ends the process and reaps it. On its own CPU only.
+    pub fn end(self) {
+        self.tracee.kill();
+        while let Ok(Status::Signal(_) | Status::Syscall) = self.tracee.wait() {}
+    }
+
+    /// The order that empties the guest's part of the address space, but for the vDSO.
+    pub fn clear_order() -> Order {
+        let top = shared().guest_vdso.map_or(USER_TOP, |v| v.data);
+        [libc::SYS_munmap as u64, 0, top, 0, 0, 0, 0]
+    }
+
+    fn fork() -> Result<Stub> {
+        count(|c| &c.stubs_made, 1);
+        let orders = SharedMemory::new(c"umlab-orders", ORDER_PAGES * PAGE)?;
+        let shared = shared();
+        // What the child has to do before its first stop, as orders, because its own code goes away on the way.
+        let mut todo: Vec<Order> = Vec::new();
+        let unmap = |from: u64, to: u64| [libc::SYS_munmap as u64, from, to - from, 0, 0, 0, 0];
+        let first_data = shared.vdso.first().map_or(0, |v| v.0);
+        for &(start, len) in &shared.vdso {
+            let to = VDSO_AREA + (start - first_data);
+            if start != to {
+                let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
+                todo.push([libc::SYS_mremap as u64, start, len, len, flags, to, 0]);
+            }
+        }
+        match shared.guest_vdso {
+            Some(vdso) => {
+                todo.push(unmap(0, vdso.data));
+                if vdso.end < ORDERS {
+                    todo.push(unmap(vdso.end, ORDERS));
+                }
+            }
+            None => todo.push(unmap(0, ORDERS)),
+        }
+        write_orders(&orders, &todo);
+        let plan = Plan { code_fd: shared.code.fd().as_raw_fd(), orders_fd: orders.fd().as_raw_fd(), filter: filter() };
+        let parent = std::process::id() as i32;
+        // SAFETY: a raw clone that shares the descriptor table only; the child runs `child_main`, which uses nothing but raw system calls and
+        // its copy of this stack, and never returns.
+        let pid = unsafe {
+            libc::syscall(libc::SYS_clone, libc::CLONE_FILES as u64 | libc::SIGCHLD as u64, 0, 0, 0, 0)
+        };
+        if pid == 0 {
+            child_main(&plan, parent);
+        }
+        let tracee = Tracee(Errno::check(pid)? as i32);
+        let stub = Stub { tracee, cpu: cpu::current(), orders, loaded: None, tainted: false, stale: false };
+        // The first stop is the int3 at the end of the orders.
+        loop {
+            match tracee.wait() {
+                Ok(Status::Signal(libc::SIGTRAP)) => break,
+                Ok(Status::Signal(libc::SIGALRM)) | Ok(Status::Syscall) => tracee.resume(Resume::Cont)?,
+                Ok(Status::Exited(step)) => {
+                    eprintln!("uml: a stub process could not be set up (step {step})");
+                    return Err(Errno::EPERM);
+                }
+                Ok(_) => {
+                    stub.end();
+                    return Err(Errno::EPERM);
+                }
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        tracee.set_options()?;
+        let done = ORDERS + (todo.len() * size_of::<Order>()) as u64;
+        if tracee.rbx()? != done {
+            stub.end();
+            return Err(Errno::ENOMEM);
+        }
+        Ok(stub)
+    }
+
+    /// Has the process carry out `orders`, at most `MAX_ORDERS`. The thread state in it is overwritten: the caller has read its
+    /// registers and writes them again. Returns the failed order's index and error, if one failed, and whether an interrupt came meanwhile.
+    pub fn obey(&self, orders: &[Order]) -> Result<Obeyed> {
+        count(|c| &c.order_stops, 1);
+        count(|c| &c.orders, orders.len() as u64);
+        write_orders(&self.orders, orders);
+        // SAFETY: all-zero is a valid register set.
+        let mut regs: Regs = unsafe { std::mem::zeroed() };
+        regs.rip = CODE;
+        regs.rbx = ORDERS;
+        regs.cs = USER_CS;
+        regs.ss = USER_DS;
+        regs.eflags = 0x202;
+        // No system call to restart.
+        regs.orig_rax = u64::MAX;
+        self.tracee.set_regs(&regs)?;
+        let mut interrupted = false;
+        self.tracee.resume(Resume::Cont)?;
+        loop {
+            match self.tracee.wait() {
+                Ok(Status::Signal(libc::SIGTRAP)) => break,
+                Ok(Status::Signal(libc::SIGALRM)) => {
+                    interrupted = true;
+                    self.tracee.resume(Resume::Cont)?;
+                }
+                Ok(Status::Signal(signal @ (libc::SIGSEGV | libc::SIGILL | libc::SIGBUS | libc::SIGSYS))) => {
+                    eprintln!("uml: a stub process got signal {signal} while it carried out orders");
+                    return Err(Errno::EFAULT);
+                }
+                Ok(Status::Signal(_) | Status::Syscall) => self.tracee.resume(Resume::Cont)?,
+                Ok(Status::Exited(_) | Status::Killed(_)) => return Err(Errno::ESRCH),
+                Err(Errno::EINTR) => interrupted = true,
+                Err(e) => return Err(e),
+            }
+        }
+        let stopped = self.tracee.rbx()?;
+        let done = (stopped.wrapping_sub(ORDERS) / size_of::<Order>() as u64) as usize;
+        let failed = if done < orders.len() {
+            Some((done, Errno::from_raw(self.tracee.regs()?.rax as i32)))
+        } else {
+            None
+        };
+        Ok(Obeyed { failed, interrupted })
+    }
+}
+
+/// How a batch of orders went.
+pub struct Obeyed {
+    pub failed: Option<(usize, Errno)>,
+    pub interrupted: bool,
+}
+
+pub const USER_CS: u64 = 0x33;
+pub const USER_CS32: u64 = 0x23;
+pub const USER_DS: u64 = 0x2b;
+
+fn write_orders(page: &SharedMemory, orders: &[Order]) {
+    assert!(orders.len() <= MAX_ORDERS);
+    let size = size_of::<Order>();
+    for (i, order) in orders.iter().enumerate() {
+        page.window(i * size, size).write(bytes_of(order));
+    }
+    page.window(orders.len() * size, 8).write(&END.to_ne_bytes());
+}
+
+/// What the child needs, made before the fork because it cannot allocate.
+struct Plan {
+    code_fd: i32,
+    orders_fd: i32,
+    filter: [libc::sock_filter; 7],
+}
+
+/// A filter that lets system calls through from the stub's code only, and turns all others into SIGSYS.
+fn filter() -> [libc::sock_filter; 7] {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    // struct seccomp_data: the instruction pointer is at offset 8, low half first.
+    let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    [
+        op(LOAD, 0, 0, 12),
+        op(EQUAL, 0, 3, (CODE >> 32) as u32),
+        op(LOAD, 0, 0, 8),
+        op(AND, 0, 0, !(PAGE as u32 - 1)),
+        op(EQUAL, 1, 0, CODE as u32),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_TRAP),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+}
+
+/// The child's side of the fork: gives up what it inherited and ends in the stub's code. Exits with the step's number when one fails.
+fn child_main(plan: &Plan, parent: i32) -> ! {
+    let call = |number: i64, a: u64, b: u64, c: u64, d: u64, e: u64, f: u64| -> i64 {
+        let result: i64;
+        // SAFETY: raw system calls; each caller below passes what the call's manual page asks for.
+        unsafe {
+            std::arch::asm!("syscall", inlateout("rax") number => result, in("rdi") a, in("rsi") b, in("rdx") c,
+                in("r10") d, in("r8") e, in("r9") f, lateout("rcx") _, lateout("r11") _);
+        }
+        result
+    };
+    let must = |step: u64, result: i64| {
+        if (-4095..0).contains(&result) {
+            call(libc::SYS_exit, step, 0, 0, 0, 0, 0);
+        }
+    };
+    must(1, call(libc::SYS_prctl, libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64, 0, 0, 0, 0));
+    // The core may have died before that took effect.
+    if call(libc::SYS_getppid, 0, 0, 0, 0, 0, 0) != parent as i64 {
+        call(libc::SYS_exit, 2, 0, 0, 0, 0, 0);
+    }
+    unregister_rseq(&call);
+    // Faults must not be blocked, and no handler or alternate stack of the core may be used.
+    let nothing: u64 = 0;
+    must(3, call(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as u64, &raw const nothing as u64, 0, 8, 0, 0));
+    must(4, call(libc::SYS_ptrace, libc::PTRACE_TRACEME as u64, 0, 0, 0, 0, 0));
+    // A process that can be looked into by others of its user is no danger; one that dumps core would leave files behind.
+    let no_core = [0u64, 0u64];
+    call(libc::SYS_prlimit64, 0, libc::RLIMIT_CORE as u64, &raw const no_core as u64, 0, 0, 0);
+    let map = |step: u64, at: u64, len: usize, prot: i32, fd: i32| {
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        must(step, call(libc::SYS_mmap, at, len as u64, prot as u64, flags as u64, fd as u64, 0));
+    };
+    map(5, CODE, PAGE, libc::PROT_READ | libc::PROT_EXEC, plan.code_fd);
+    map(6, ORDERS, ORDER_PAGES * PAGE, libc::PROT_READ, plan.orders_fd);
+    must(7, call(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0));
+    let program = libc::sock_fprog { len: plan.filter.len() as u16, filter: plan.filter.as_ptr().cast_mut() };
+    must(8, call(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as u64, 0, &raw const program as u64, 0, 0, 0));
+    // SAFETY: the stub's code is mapped at CODE and obeys the orders at ORDERS; nothing of this stack is used any more.
+    unsafe {
+        std::arch::asm!("mov rbx, rcx", "jmp rax", in("rax") CODE, in("rcx") ORDERS, options(noreturn));
+    }
+}
+
+/// The C library registered a restartable-sequence area for this thread; it goes away with the core's memory, and the host would kill the
+/// process for it.
+fn unregister_rseq(call: &dyn Fn(i64, u64, u64, u64, u64, u64, u64) -> i64) {
+    const RSEQ_FLAG_UNREGISTER: u64 = 1;
+    const RSEQ_SIG: u64 = 0x5305_3053;
+    unsafe extern "C" {
+        static __rseq_offset: isize;
+        static __rseq_size: u32;
+    }
+    // SAFETY: glibc's constants (2.35 and later), and the thread pointer.
+    let (area, size) = unsafe {
+        let thread_pointer: u64;
+        std::arch::asm!("mov {}, fs:0", out(reg) thread_pointer);
+        (thread_pointer.wrapping_add(__rseq_offset as u64), __rseq_size)
+    };
+    if size != 0 {
+        // The size registered is 32, or more on newer libraries; the host checks that it is the same one.
+        for len in [32, size as u64] {
+            if call(libc::SYS_rseq, area, len, RSEQ_FLAG_UNREGISTER, RSEQ_SIG, 0, 0) == 0 {
+                break;
+            }
+        }
+    }
+}

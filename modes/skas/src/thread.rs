@@ -1,0 +1,335 @@
+//! Guest threads: their user-mode state, and the way into user mode and back.
+//!
+//! A thread's state stays in the stub process it last ran in for as long as no other thread runs there, so a system call moves
+//! its arguments out and its result in, and nothing else.
+
+use crate::cpu::{self, count};
+use crate::space::SkasSpace;
+use crate::stub::{USER_CS, USER_CS32, USER_DS};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use umlab_host::ptrace::{Regs, Resume, Status, Tracee};
+use umlab_host::{Errno, Result};
+use umlab_kernel::lock::{self, KCell};
+use umlab_kernel::model::{Fault, ModelSpace, Residence, SyscallAbi, Trap, UserThread};
+
+/// What other threads' comings and goings in a stub process change of a thread.
+#[derive(Default)]
+pub struct State {
+    /// The stub process that holds the extended state, and its CPU.
+    on: Option<(Tracee, usize)>,
+    /// The stub process holds the newest registers as well.
+    stub_has_regs: bool,
+    /// The registers as they were when the stub process was put to another use.
+    saved: Option<Regs>,
+    /// The extended state when no stub process holds it; none for the initial one.
+    extended: Option<Vec<u8>>,
+}
+
+impl State {
+    /// Reads the registers from the stub process, if it alone has them, because it is about to lose them.
+    pub fn save_regs(&mut self, tracee: Tracee) -> Result<()> {
+        if std::mem::take(&mut self.stub_has_regs) {
+            count(|c| &c.register_reads, 1);
+            self.saved = Some(tracee.regs()?);
+        }
+        Ok(())
+    }
+
+    /// The stub process is gone, and with it what only it knew.
+    pub fn forget(&mut self) {
+        self.on = None;
+        self.stub_has_regs = false;
+    }
+
+    /// Brings the state into the core. On the CPU of the stub process that holds it.
+    pub fn unload(this: &Arc<KCell<State>>) {
+        let mut state = this.borrow_mut();
+        let Some((tracee, _)) = state.on else { return };
+        count(|c| &c.state_moves, 1);
+        // A process that was killed has nothing to save; whoever runs the thread next finds out.
+        let _ = state.save_regs(tracee);
+        state.extended = tracee.extended_state().ok();
+        state.on = None;
+    }
+}
+
+pub struct SkasThread {
+    state: Arc<KCell<State>>,
+    regs: Regs,
+    /// `regs` is what the thread has; otherwise `state` knows better.
+    known: bool,
+    /// `regs` was changed by the core since user mode was left.
+    changed: bool,
+    /// The result register is to be set; the rest is as it was.
+    result: Option<u64>,
+}
+
+struct SkasResidence(Arc<KCell<State>>);
+
+impl Residence for SkasResidence {
+    fn leave_cpu(&self) {
+        cpu::unload(&self.0);
+    }
+}
+
+impl SkasThread {
+    pub fn new() -> SkasThread {
+        // SAFETY: all-zero is a valid register set.
+        let mut regs: Regs = unsafe { std::mem::zeroed() };
+        regs.cs = USER_CS;
+        regs.ss = USER_DS;
+        regs.eflags = 0x202;
+        regs.orig_rax = u64::MAX;
+        SkasThread::with(regs, None)
+    }
+
+    fn with(regs: Regs, extended: Option<Vec<u8>>) -> SkasThread {
+        let state = Arc::new(KCell::new(State { extended, ..State::default() }));
+        SkasThread { state, regs, known: true, changed: true, result: None }
+    }
+
+    /// Puts the thread's state into the current CPU's stub process of the space, and whoever's was there out of it.
+    fn load(&mut self, space: &SkasSpace) -> Result<Tracee> {
+        let cpu = cpu::current();
+        let mut locals = space.locals.borrow_mut();
+        let local = locals[cpu].as_mut().ok_or(Errno::ESRCH)?;
+        let tracee = local.stub.tracee;
+        let mine = local.stub.loaded.as_ref().is_some_and(|loaded| Arc::ptr_eq(loaded, &self.state));
+        if !mine {
+            if let Some(other) = local.stub.loaded.take() {
+                State::unload(&other);
+            }
+            // It may still lie in a stub process of another space (a vfork child's parent's, before an exec).
+            State::unload(&self.state);
+            count(|c| &c.state_moves, 1);
+            let mut state = self.state.borrow_mut();
+            match &state.extended {
+                Some(extended) => tracee.set_extended_state(extended)?,
+                None => tracee.set_extended_state(initial_extended_state(tracee)?)?,
+            }
+            state.on = Some((tracee, cpu));
+            drop(state);
+            local.stub.loaded = Some(self.state.clone());
+        }
+        if self.changed || !self.state.borrow().stub_has_regs {
+            self.fetch_regs();
+            if let Some(result) = self.result.take() {
+                self.regs.rax = result;
+            }
+            make_harmless(&mut self.regs);
+            count(|c| &c.register_writes, 1);
+            tracee.set_regs(&self.regs)?;
+            self.changed = false;
+        } else if let Some(result) = self.result.take() {
+            count(|c| &c.result_writes, 1);
+            tracee.set_rax(result)?;
+        }
+        let mut state = self.state.borrow_mut();
+        state.stub_has_regs = true;
+        state.saved = None;
+        self.known = false;
+        local.in_user = true;
+        Ok(tracee)
+    }
+
+    /// Makes `regs` what the thread has, but for a result that is still to be set.
+    fn fetch_regs(&mut self) {
+        if self.known {
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        if let Some(saved) = state.saved.take() {
+            self.regs = saved;
+        } else if state.stub_has_regs
+            && let Some((tracee, _)) = state.on
+        {
+            count(|c| &c.register_reads, 1);
+            // An error means that the process is gone; the next run says so.
+            if let Ok(regs) = tracee.regs() {
+                self.regs = regs;
+            }
+        }
+        self.known = true;
+    }
+
+    fn try_run(&mut self, space: &SkasSpace) -> Result<Trap> {
+        if space.prepare()? {
+            return Ok(Trap::Interrupt);
+        }
+        let tracee = self.load(space)?;
+        let cpu = cpu::this();
+        let number = cpu::current();
+        cpu.user.store(tracee.0, SeqCst);
+        let status = tracee.resume(Resume::Sysemu).and_then(|()| {
+            lock::leave();
+            let status = wait(tracee);
+            lock::enter();
+            status
+        });
+        cpu.user.store(0, SeqCst);
+        if let Some(local) = &mut space.locals.borrow_mut()[number] {
+            local.in_user = false;
+        }
+        match status? {
+            Status::Syscall => {
+                count(|c| &c.syscall_stops, 1);
+                let entry = tracee.syscall_entry()?;
+                let abi = if entry.compat { SyscallAbi::I386 } else { SyscallAbi::X64 };
+                Ok(Trap::Syscall { number: entry.number, args: entry.args, abi })
+            }
+            Status::Signal(libc::SIGALRM) => {
+                count(|c| &c.interrupt_stops, 1);
+                Ok(Trap::Interrupt)
+            }
+            Status::Signal(_) => self.exception(tracee),
+            Status::Exited(_) | Status::Killed(_) => Ok(Trap::Lost),
+        }
+    }
+
+    fn exception(&mut self, tracee: Tracee) -> Result<Trap> {
+        let info = tracee.signal_info()?;
+        // Signals that somebody on the host sent are not the guest's; SI_KERNEL is the host's way to report some exceptions.
+        if info.code <= 0 {
+            return Ok(Trap::Interrupt);
+        }
+        match info.signal {
+            libc::SIGSEGV if info.code == SEGV_MAPERR || info.code == SEGV_ACCERR => {
+                count(|c| &c.fault_stops, 1);
+                Ok(Trap::Fault(Fault { addr: info.addr, present: info.code == SEGV_ACCERR, access: None }))
+            }
+            libc::SIGSYS => {
+                // The vsyscall page: the host has emulated the return already.
+                count(|c| &c.syscall_stops, 1);
+                let regs = *self.regs();
+                let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
+                Ok(Trap::Syscall { number: info.syscall as u64, args, abi: SyscallAbi::X64 })
+            }
+            signal => {
+                count(|c| &c.exception_stops, 1);
+                Ok(Trap::Exception { signal, code: info.code, addr: info.addr })
+            }
+        }
+    }
+}
+
+const SEGV_MAPERR: i32 = 1;
+const SEGV_ACCERR: i32 = 2;
+
+/// Waits for a stop of user code. A signal to this thread (the alarm) is passed on to the guest, which stops for it.
+fn wait(tracee: Tracee) -> Result<Status> {
+    loop {
+        match tracee.wait() {
+            Err(Errno::EINTR) => umlab_host::thread::interrupt(tracee.0, tracee.0, libc::SIGALRM),
+            result => return result,
+        }
+    }
+}
+
+static INITIAL: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+
+/// The extended state as a new program has it: the header says that every component is initial.
+fn initial_extended_state(tracee: Tracee) -> Result<&'static [u8]> {
+    if let Some(state) = INITIAL.get() {
+        return Ok(state);
+    }
+    let mut state = tracee.extended_state()?;
+    // The legacy area: control word and MXCSR as after reset; bytes 464 to 511 tell the features saved. Then the header's bit map.
+    let software = state[464..512].to_vec();
+    state.fill(0);
+    state[0..2].copy_from_slice(&0x037fu16.to_le_bytes());
+    state[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());
+    state[464..512].copy_from_slice(&software);
+    Ok(INITIAL.get_or_init(|| state))
+}
+
+/// Selectors and bases are those user code may have, whatever a guest wrote into a signal frame. Flags are cut by the host.
+fn make_harmless(regs: &mut Regs) {
+    if regs.cs != USER_CS32 {
+        regs.cs = USER_CS;
+    }
+    regs.ss = USER_DS;
+    for selector in [&mut regs.ds, &mut regs.es, &mut regs.fs, &mut regs.gs] {
+        if *selector != USER_DS {
+            *selector = 0;
+        }
+    }
+    const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+    for base in [&mut regs.fs_base, &mut regs.gs_base] {
+        if *base >= TASK_SIZE {
+            *base = 0;
+        }
+    }
+    regs.orig_rax = u64::MAX;
+}
+
+fn own(space: &dyn ModelSpace) -> &SkasSpace {
+    space.as_any().downcast_ref().expect("the core passes spaces of this model")
+}
+
+impl UserThread for SkasThread {
+    fn run(&mut self, space: &dyn ModelSpace) -> Trap {
+        let space = own(space);
+        match self.try_run(space) {
+            Ok(Trap::Lost) | Err(_) => {
+                space.discard();
+                Trap::Lost
+            }
+            Ok(trap) => trap,
+        }
+    }
+
+    fn regs(&mut self) -> &Regs {
+        self.fetch_regs();
+        if let Some(result) = self.result {
+            self.regs.rax = result;
+        }
+        &self.regs
+    }
+
+    fn regs_mut(&mut self) -> &mut Regs {
+        self.regs();
+        self.result = None;
+        self.changed = true;
+        &mut self.regs
+    }
+
+    fn set_result(&mut self, value: u64) {
+        self.result = Some(value);
+    }
+
+    fn extended_state(&mut self) -> Vec<u8> {
+        let state = self.state.borrow();
+        match (state.on, &state.extended) {
+            (Some((tracee, _)), _) => tracee.extended_state().unwrap_or_default(),
+            (None, Some(extended)) => extended.clone(),
+            (None, None) => INITIAL.get().cloned().unwrap_or_default(),
+        }
+    }
+
+    fn set_extended_state(&mut self, xsave: &[u8]) -> Result<()> {
+        let mut state = self.state.borrow_mut();
+        match state.on {
+            Some((tracee, _)) => tracee.set_extended_state(xsave),
+            None => {
+                state.extended = Some(xsave.to_vec());
+                Ok(())
+            }
+        }
+    }
+
+    fn reset(&mut self) {
+        // The stub process that held the old state finds nobody to save it for.
+        *self = SkasThread::new();
+    }
+
+    fn duplicate(&mut self) -> Box<dyn UserThread> {
+        let regs = *self.regs();
+        let extended = self.extended_state();
+        Box::new(SkasThread::with(regs, (!extended.is_empty()).then_some(extended)))
+    }
+
+    fn residence(&self) -> Arc<dyn Residence> {
+        Arc::new(SkasResidence(self.state.clone()))
+    }
+}
