@@ -4,7 +4,7 @@
 //! it: every access is a copy through raw pointers, and what was copied is an allegation that is judged afterwards.
 
 use crate::{Errno, Result};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 pub const PAGE: usize = 4096;
 
@@ -49,7 +49,6 @@ impl SharedMemory {
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
-        use std::os::fd::AsFd;
         self.fd.as_fd()
     }
 
@@ -110,10 +109,11 @@ impl Drop for SharedMemory {
     }
 }
 
-/// A file of the host mapped read-only into this process.
+/// A file of the host mapped into this process.
 pub struct FileMapping {
     base: *mut u8,
     len: usize,
+    writable: bool,
 }
 
 // SAFETY: read only by copies; the mapping stays for the object's life.
@@ -122,16 +122,30 @@ unsafe impl Send for FileMapping {}
 unsafe impl Sync for FileMapping {}
 
 impl FileMapping {
-    pub fn new(fd: BorrowedFd<'_>, len: usize) -> Result<FileMapping> {
+    /// The whole file as it is now, to be read. EINVAL for an empty one.
+    pub fn private(fd: &impl AsFd) -> Result<FileMapping> {
+        FileMapping::map(fd.as_fd(), libc::PROT_READ, libc::MAP_PRIVATE)
+    }
+
+    /// The whole file as it is now, to be read and written.
+    pub fn shared(fd: &impl AsFd) -> Result<FileMapping> {
+        FileMapping::map(fd.as_fd(), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED)
+    }
+
+    fn map(fd: BorrowedFd<'_>, prot: i32, flags: i32) -> Result<FileMapping> {
+        // SAFETY: all-zero is a valid stat; the call fills it.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: valid descriptor and place.
+        Errno::check(unsafe { libc::fstat(fd.as_raw_fd(), &mut stat) } as i64)?;
+        let len = stat.st_size as usize;
         // SAFETY: a new mapping at an address the host chooses.
-        let base =
-            unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_PRIVATE, fd.as_raw_fd(), 0) };
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, fd.as_raw_fd(), 0) };
         if base == libc::MAP_FAILED {
             return Err(Errno::last());
         }
         // SAFETY: the mapping was just made.
         unsafe { libc::madvise(base, len, libc::MADV_DONTFORK) };
-        Ok(FileMapping { base: base.cast(), len })
+        Ok(FileMapping { base: base.cast(), len, writable: prot & libc::PROT_WRITE != 0 })
     }
 
     pub fn len(&self) -> usize {
@@ -142,12 +156,12 @@ impl FileMapping {
         self.len == 0
     }
 
-    /// A read-only window, cut to the mapping's length.
+    /// A window, cut to the mapping's length.
     pub fn window(&self, offset: usize, len: usize) -> Window {
         let offset = offset.min(self.len);
         let len = len.min(self.len - offset);
         // SAFETY: within the mapping, as just cut.
-        Window { ptr: unsafe { self.base.add(offset) }, len, writable: false }
+        Window { ptr: unsafe { self.base.add(offset) }, len, writable: self.writable }
     }
 }
 

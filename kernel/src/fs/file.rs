@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use std::any::Any;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use umlab_host::memory::FileMapping;
 
 bitflags::bitflags! {
     /// Poll events, in the numbers of poll(2) and epoll(7), which agree.
@@ -39,7 +40,15 @@ pub enum MapObject {
 pub struct HostFile {
     pub fd: OwnedFd,
     /// The core's own mapping of it, made when guest memory that it is behind is first read by a system call.
-    pub mapping: KCell<Option<umlab_host::memory::FileMapping>>,
+    pub mapping: KCell<Option<FileMapping>>,
+    /// The same, shared and writable, for shared mappings of read-write trees.
+    pub writable: KCell<Option<FileMapping>>,
+}
+
+impl HostFile {
+    pub fn new(fd: OwnedFd) -> Arc<HostFile> {
+        Arc::new(HostFile { fd, mapping: KCell::new(None), writable: KCell::new(None) })
+    }
 }
 
 /// Something whose contents are frames of physmem: a memory file, shared memory.

@@ -4,8 +4,12 @@
 //! model keeps (see [`crate::model::ModelSpace`]).
 
 pub mod frames;
+mod fork;
+mod map;
+mod maps;
 pub mod space;
 pub mod user;
+pub mod vma;
 
 pub use frames::{Frames, PAGE_SIZE};
 pub use space::AddressSpace;

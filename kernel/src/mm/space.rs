@@ -1,10 +1,64 @@
-//! Guest address spaces.
+//! Guest address spaces: what is mapped where, and the core's own way to it.
 
-use crate::Result;
+use super::frames::{Fill, Frames, PAGE_SIZE};
+use super::vma::{Backing, Pages, Run, Vma, VmaFlags, Vmas, page_of};
+use crate::fs::file::HostFile;
+use crate::lock::KCell;
+use crate::model::{Access, Fault, Mapping, ModelSpace, Prot, Source, When};
+use crate::sched::model;
+use crate::{Errno, Result};
 use std::sync::Arc;
-use umlab_host::memory::Window;
+use std::sync::atomic::{AtomicU64, Ordering};
+use umlab_host::memory::{FileMapping, Window};
 
-pub struct AddressSpace {}
+/// Lowest address a guest may map (vm.mmap_min_addr).
+pub const USER_BOTTOM: u64 = 0x10000;
+/// vm.max_map_count.
+pub const MAX_AREAS: usize = 65530;
+
+/// A guest address space (Linux's mm).
+pub struct AddressSpace {
+    /// Tells address spaces apart for good, as in futex keys.
+    pub id: u64,
+    pub(super) inner: KCell<Inner>,
+    pub(super) host: Box<dyn ModelSpace>,
+}
+
+#[derive(Default)]
+pub struct Inner {
+    pub vmas: Vmas,
+    pub pages: Pages,
+    /// The heap: where it starts, and where it ends now (to the byte).
+    pub brk_start: u64,
+    pub brk: u64,
+    /// Where mmap looks for room, downwards.
+    pub mmap_top: u64,
+    /// RLIMIT_STACK, RLIMIT_AS and RLIMIT_DATA as they were at exec or last set.
+    pub stack_limit: u64,
+    pub layout: Layout,
+    /// Frames taken out that user code on another CPU may still reach; see `collect`.
+    pub garbage: Vec<(u64, Run)>,
+}
+
+/// Where exec put what /proc shows.
+#[derive(Clone, Default)]
+pub struct Layout {
+    pub arguments: (u64, u64),
+    pub environment: (u64, u64),
+    pub stack_start: u64,
+    pub auxv: Vec<u8>,
+    pub code: (u64, u64),
+    pub data: (u64, u64),
+    pub executable: Option<Arc<crate::fs::file::OpenFile>>,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+static ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
+
+/// The most pages that a fault on private memory brings in.
+const CHUNK: u64 = 64;
+/// Pages copied at a fault on copy-on-write memory.
+const COPY_RUN: u64 = 16;
 
 /// What makes two futex addresses the same futex.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -15,20 +69,501 @@ pub enum FutexKey {
     Shared { object: u64, offset: u64 },
 }
 
+/// What a fault that cannot be resolved means to the guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadAccess {
+    /// SIGSEGV, SEGV_MAPERR: nothing is mapped there.
+    Unmapped,
+    /// SIGSEGV, SEGV_ACCERR: the area does not allow the access.
+    Refused,
+    /// SIGBUS, BUS_ADRERR: past the end of the file.
+    PastEnd,
+    /// No memory left for it.
+    OutOfMemory,
+}
+
 impl AddressSpace {
-    /// The core's own way to the guest memory at `addr`: as many of `len` bytes as lie together, at least one (none if `len` is
-    /// 0). With `write` the guest must be able to write there; copies on write are made first. EFAULT otherwise.
-    pub fn window(&self, _addr: u64, _len: usize, _write: bool) -> Result<Window> {
-        Err(crate::Errno::EFAULT)
+    /// An empty address space, but for the model's vDSO.
+    pub fn new() -> Result<Arc<AddressSpace>> {
+        let host = model().new_space()?;
+        let mut inner = Inner { mmap_top: model().user_top(), ..Inner::default() };
+        if let Some(vdso) = model().vdso() {
+            let area = |start, end, name, prot| Vma {
+                start,
+                end,
+                prot,
+                flags: VmaFlags::empty(),
+                backing: Backing::Model(name),
+                offset: 0,
+                file: None,
+            };
+            inner.vmas.insert(area(vdso.data, vdso.image, "[vvar]", Prot::READ));
+            inner.vmas.insert(area(vdso.image, vdso.end, "[vdso]", Prot::READ | Prot::EXEC));
+            inner.mmap_top = vdso.data;
+        }
+        Ok(Arc::new(AddressSpace { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), inner: KCell::new(inner), host }))
     }
 
-    /// A copy for a new process, of which each sees its own changes.
-    pub fn fork(self: &Arc<Self>) -> Result<Arc<AddressSpace>> {
-        Err(crate::Errno::ENOMEM)
+    /// The host's side, for entering user mode.
+    pub fn host(&self) -> &dyn ModelSpace {
+        &*self.host
+    }
+
+    pub fn layout(&self) -> Layout {
+        self.inner.borrow().layout.clone()
+    }
+
+    pub fn set_layout(&self, change: impl FnOnce(&mut Layout)) {
+        change(&mut self.inner.borrow_mut().layout)
+    }
+
+    /// The core's own way to the guest memory at `addr`: as many of `len` bytes as lie together, at least one (none if `len` is
+    /// 0). With `write` the guest must be able to write there; copies on write are made first. EFAULT otherwise.
+    pub fn window(&self, addr: u64, len: usize, write: bool) -> Result<Window> {
+        if len == 0 {
+            return Ok(Window::of(&[]));
+        }
+        if !write {
+            return self.read_window(&mut self.inner.borrow_mut(), addr, len);
+        }
+        let window = self.write_window(&mut self.inner.borrow_mut(), addr, len);
+        self.collect();
+        window
+    }
+
+    fn read_window(&self, inner: &mut Inner, addr: u64, len: usize) -> Result<Window> {
+        let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
+        if vma.prot.is_empty() {
+            return Err(Errno::EFAULT);
+        }
+        let len = len.min((vma.end - addr) as usize);
+        let page = page_of(addr);
+        let within = (addr % PAGE_SIZE) as usize;
+        if let Some((first, run)) = inner.pages.find(page) {
+            return Ok(run.frames.window(((page - first) * PAGE_SIZE) as usize + within, len));
+        }
+        // Up to the next private page, what is behind the area shows.
+        let room = inner.pages.next_after(page).map_or(u64::MAX, |next| next * PAGE_SIZE - addr);
+        let len = len.min(room.min(usize::MAX as u64) as usize);
+        match &vma.backing {
+            Backing::Anonymous => Ok(Window::of(&ZEROS).slice(within, len)),
+            Backing::Host(file) => host_window(file, vma.offset_of(addr), len),
+            Backing::Pages(pages) => {
+                let offset = vma.offset_of(addr);
+                let frames = pages.frames(page_of(offset), (len / PAGE_SIZE as usize + 2) as u32, false)?;
+                // The source keeps the frames: the window outlives this reference under the big lock.
+                Ok(frames.ok_or(Errno::EFAULT)?.window(within, len))
+            }
+            Backing::Model(_) => Err(Errno::EFAULT),
+        }
+    }
+
+    fn write_window(&self, inner: &mut Inner, addr: u64, len: usize) -> Result<Window> {
+        let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
+        if !vma.prot.contains(Prot::WRITE) {
+            return Err(Errno::EFAULT);
+        }
+        let len = len.min((vma.end - addr) as usize);
+        let page = page_of(addr);
+        let within = (addr % PAGE_SIZE) as usize;
+        if vma.is_shared() {
+            return match &vma.backing {
+                Backing::Pages(pages) => {
+                    let offset = vma.offset_of(addr);
+                    let frames = pages.frames(page_of(offset), (len / PAGE_SIZE as usize + 2) as u32, true)?;
+                    Ok(frames.ok_or(Errno::EFAULT)?.window(within, len))
+                }
+                Backing::Host(file) => {
+                    let mut mapping = file.writable.borrow_mut();
+                    if mapping.is_none() {
+                        *mapping = Some(FileMapping::shared(&file.fd)?);
+                    }
+                    let window = mapping.as_ref().expect("just made").window(vma.offset_of(addr) as usize, len);
+                    if window.is_empty() { Err(Errno::EFAULT) } else { Ok(window) }
+                }
+                _ => Err(Errno::EFAULT),
+            };
+        }
+        let own = |inner: &Inner| {
+            let (first, run) = inner.pages.find(page)?;
+            let index = (page - first) as u32;
+            // As many pages as nobody else has.
+            let pages = (within + len).div_ceil(PAGE_SIZE as usize) as u32;
+            let mut count = 0;
+            while count < pages && index + count < run.frames.count() && !run.frames.is_shared_at(index + count) {
+                count += 1;
+            }
+            if count == 0 {
+                return None;
+            }
+            let len = len.min(count as usize * PAGE_SIZE as usize - within);
+            Some(run.frames.window(index as usize * PAGE_SIZE as usize + within, len))
+        };
+        if let Some(window) = own(inner) {
+            return Ok(window);
+        }
+        let vma = vma.clone();
+        self.make_private(inner, &vma, page).map_err(|_| Errno::EFAULT)?;
+        own(inner).ok_or(Errno::EFAULT)
+    }
+
+    /// Resolves a fault of user code at `addr`.
+    pub fn fault(&self, fault: &Fault) -> std::result::Result<(), BadAccess> {
+        let result = self.resolve(fault);
+        self.collect();
+        result
+    }
+
+    fn resolve(&self, fault: &Fault) -> std::result::Result<(), BadAccess> {
+        let addr = fault.addr;
+        let mut inner = self.inner.borrow_mut();
+        if inner.vmas.find(addr).is_none() {
+            self.grow_down(&mut inner, addr)?;
+        }
+        let vma = inner.vmas.find(addr).ok_or(BadAccess::Unmapped)?.clone();
+        let allowed = match fault.access {
+            Some(Access::Write) => vma.prot.contains(Prot::WRITE),
+            Some(Access::Exec) => vma.prot.contains(Prot::EXEC),
+            Some(Access::Read) | None => !vma.prot.is_empty(),
+        };
+        if !allowed {
+            return Err(BadAccess::Refused);
+        }
+        let page = page_of(addr);
+        let writable = vma.prot.contains(Prot::WRITE);
+        if vma.is_shared() {
+            // Everything the area allows is mapped; so a refusal stands.
+            if fault.present {
+                return Err(BadAccess::Refused);
+            }
+            return self.map_backing(&vma, page, page + 1, When::Now);
+        }
+        match inner.pages.find(page) {
+            Some((first, run)) => {
+                if !fault.present {
+                    // The host's mapping is missing: made again, as far as it goes.
+                    let (from, to) = (first.max(page_of(vma.start)), first + run.frames.count() as u64);
+                    self.map_private(&mut inner, &vma, from, to.min(page_of(vma.end)), When::Now);
+                    return Ok(());
+                }
+                if !writable || !run.host_ro {
+                    return Err(BadAccess::Refused);
+                }
+                self.make_private(&mut inner, &vma, page)
+            }
+            None if matches!(vma.backing, Backing::Anonymous) => {
+                if fault.present {
+                    return Err(BadAccess::Refused);
+                }
+                self.make_private(&mut inner, &vma, page)
+            }
+            None => {
+                // File contents. A refused access to them in a writable area is the first write.
+                if !fault.present {
+                    let (from, to) = self.hole_around(&inner, &vma, page);
+                    return self.map_backing(&vma, from, to, When::Now);
+                }
+                if !writable {
+                    return Err(BadAccess::Refused);
+                }
+                self.make_private(&mut inner, &vma, page)
+            }
+        }
+    }
+
+    /// The pages around `page` in `vma` that have no private frames.
+    fn hole_around(&self, inner: &Inner, vma: &Vma, page: u64) -> (u64, u64) {
+        let from = inner.pages.end_before(page).unwrap_or(0).max(page_of(vma.start));
+        let to = inner.pages.next_after(page).unwrap_or(u64::MAX).min(page_of(vma.end));
+        (from, to)
+    }
+
+    /// Extends an area that grows downwards to hold `addr`.
+    fn grow_down(&self, inner: &mut Inner, addr: u64) -> std::result::Result<(), BadAccess> {
+        // As Linux: not into the gap kept below (256 pages) of the next area, and not beyond RLIMIT_STACK.
+        const GUARD: u64 = 256 * PAGE_SIZE;
+        let vma = inner.vmas.at_or_after(addr).ok_or(BadAccess::Unmapped)?.clone();
+        if !vma.flags.contains(VmaFlags::GROWSDOWN) || addr < USER_BOTTOM {
+            return Err(BadAccess::Unmapped);
+        }
+        let start = addr & !(PAGE_SIZE - 1);
+        if vma.end - start > inner.stack_limit {
+            return Err(BadAccess::Unmapped);
+        }
+        if let Some(below) = inner.vmas.before(start)
+            && below.end + GUARD > start
+            && !below.flags.contains(VmaFlags::GROWSDOWN)
+            && !below.prot.is_empty()
+        {
+            return Err(BadAccess::Unmapped);
+        }
+        // Some more than asked for, so that growth by pages is not a fault a page.
+        let floor = inner.vmas.before(start).map_or(USER_BOTTOM, |below| below.end + GUARD);
+        let ahead = start.saturating_sub(16 * PAGE_SIZE).max(floor.min(start)).max(vma.end.saturating_sub(inner.stack_limit));
+        let start = ahead.min(start);
+        inner.vmas.insert(Vma { start, end: vma.start, offset: 0, ..vma });
+        Ok(())
+    }
+
+    /// Gives the address space frames of its own at `page` of a private area, with what is there now, and maps them writable as far as
+    /// the area allows.
+    fn make_private(&self, inner: &mut Inner, vma: &Vma, page: u64) -> std::result::Result<(), BadAccess> {
+        let oom = |_| BadAccess::OutOfMemory;
+        let (low, high) = (page_of(vma.start), page_of(vma.end));
+        if let Some((first, run)) = inner.pages.find(page) {
+            let count = run.frames.count() as u64;
+            let index = (page - first) as u32;
+            if !run.frames.is_shared_at(index) {
+                // Whoever shared it is gone: it only has to be mapped writable again, with all around it for which that holds too.
+                let mut from = index;
+                let mut to = index + 1;
+                while from > 0 && !run.frames.is_shared_at(from - 1) {
+                    from -= 1;
+                }
+                while to < count as u32 && !run.frames.is_shared_at(to) {
+                    to += 1;
+                }
+                let from = (first + from as u64).max(low);
+                let to = (first + to as u64).min(high);
+                for (_, run) in inner.pages.within_mut(from, to) {
+                    run.host_ro = false;
+                }
+                self.host_protect(from, to, vma.prot);
+                return Ok(());
+            }
+            let from = page.saturating_sub(page % COPY_RUN).max(first).max(low);
+            let to = (page - page % COPY_RUN + COPY_RUN).min(first + count).min(high);
+            let old = run.frames.share((from - first) as u32, (to - from) as u32);
+            let new = Frames::alloc((to - from) as u32, Fill::Garbage).map_err(oom)?;
+            let len = ((to - from) * PAGE_SIZE) as usize;
+            new.window(0, len).copy_from(&old.window(0, len));
+            let replaced = inner.pages.remove(from, to);
+            self.put_pages(inner, vma, from, new, When::Now);
+            inner.garbage.extend(replaced);
+            return Ok(());
+        }
+        if matches!(vma.backing, Backing::Anonymous) {
+            let (from, to) = self.hole_around(inner, vma, page);
+            // Aligned chunks, so that neighbours meet; growth downwards takes what lies below.
+            let chunk = page - page % CHUNK;
+            let (from, to) = (from.max(chunk), to.min(chunk + CHUNK));
+            let frames = Frames::alloc((to - from) as u32, Fill::Zero).map_err(oom)?;
+            self.put_pages(inner, vma, from, frames, When::Now);
+            return Ok(());
+        }
+        let (from, to) = self.hole_around(inner, vma, page);
+        let chunk = page - page % COPY_RUN;
+        let (from, to) = (from.max(chunk), to.min(chunk + COPY_RUN));
+        let frames = self.copy_of_backing(vma, from, to)?;
+        self.put_pages(inner, vma, from, frames, When::Now);
+        Ok(())
+    }
+
+    /// New frames with what is behind the pages [from, to) of a private file area.
+    pub(super) fn copy_of_backing(&self, vma: &Vma, from: u64, to: u64) -> std::result::Result<Frames, BadAccess> {
+        let frames = Frames::alloc((to - from) as u32, Fill::Garbage).map_err(|_| BadAccess::OutOfMemory)?;
+        let len = ((to - from) * PAGE_SIZE) as usize;
+        let window = frames.window(0, len);
+        let offset = vma.offset_of(from * PAGE_SIZE);
+        let mut done = 0;
+        match &vma.backing {
+            Backing::Host(file) => {
+                use std::os::fd::AsFd;
+                while done < len {
+                    match window.slice(done, len).read_from(file.fd.as_fd(), Some(offset + done as u64)) {
+                        Ok(0) => break,
+                        Ok(n) => done += n,
+                        Err(Errno::EINTR) => {}
+                        Err(_) => return Err(BadAccess::PastEnd),
+                    }
+                }
+            }
+            Backing::Pages(pages) => {
+                while done < len {
+                    let at = offset + done as u64;
+                    let old = pages
+                        .frames(page_of(at), ((len - done) as u64 / PAGE_SIZE) as u32, false)
+                        .map_err(|_| BadAccess::OutOfMemory)?;
+                    let Some(old) = old else { break };
+                    done += window.slice(done, len).copy_from(&old.window(0, len - done));
+                }
+            }
+            Backing::Anonymous | Backing::Model(_) => {}
+        }
+        window.slice(done, len).zero();
+        Ok(frames)
+    }
+
+    /// Puts frames of its own at `page` and has the host map them.
+    pub(super) fn put_pages(&self, inner: &mut Inner, vma: &Vma, page: u64, frames: Frames, when: When) {
+        let count = frames.count() as u64;
+        let offset = frames.offset();
+        inner.pages.insert(page, Run { frames, host_ro: false });
+        if !vma.prot.is_empty() {
+            self.host.map(
+                Mapping {
+                    start: page * PAGE_SIZE,
+                    len: count * PAGE_SIZE,
+                    prot: vma.prot,
+                    source: Source::Physmem { offset },
+                    populate: count <= 4,
+                },
+                when,
+            );
+        }
+    }
+
+    /// Has the host map the private runs within pages [from, to) of `vma`; shared ones without write permission.
+    pub(super) fn map_private(&self, inner: &mut Inner, vma: &Vma, from: u64, to: u64, when: When) {
+        if vma.prot.is_empty() {
+            return;
+        }
+        for (first, run) in inner.pages.within_mut(from, to) {
+            run.host_ro = vma.prot.contains(Prot::WRITE) && run.frames.is_shared();
+            let prot = if run.host_ro { vma.prot - Prot::WRITE } else { vma.prot };
+            if prot.is_empty() {
+                continue;
+            }
+            self.host.map(
+                Mapping {
+                    start: first * PAGE_SIZE,
+                    len: run.frames.count() as u64 * PAGE_SIZE,
+                    prot,
+                    source: Source::Physmem { offset: run.frames.offset() },
+                    populate: false,
+                },
+                when,
+            );
+        }
+    }
+
+    /// Has the host map what is behind the pages [from, to) of `vma`, where there are no private frames.
+    pub(super) fn map_backing(&self, vma: &Vma, from: u64, to: u64, when: When) -> std::result::Result<(), BadAccess> {
+        let prot = if vma.is_shared() { vma.prot } else { vma.prot - Prot::WRITE };
+        if prot.is_empty() {
+            // Write-only private memory: readable on this CPU anyway, and the first write must fault.
+            if vma.prot.is_empty() {
+                return Ok(());
+            }
+        }
+        let prot = if prot.is_empty() { Prot::READ } else { prot };
+        let start = from * PAGE_SIZE;
+        let offset = vma.offset_of(start);
+        match &vma.backing {
+            Backing::Host(file) => {
+                // One order for the whole range, whichever page was asked for.
+                let source = Source::HostFile { file: file.clone(), offset, shared: vma.is_shared() };
+                let (start, len, source) = if vma.is_shared() {
+                    let source =
+                        Source::HostFile { file: file.clone(), offset: vma.offset, shared: true };
+                    (vma.start, vma.len(), source)
+                } else {
+                    (start, (to - from) * PAGE_SIZE, source)
+                };
+                self.host.map(Mapping { start, len, prot, source, populate: false }, when);
+                Ok(())
+            }
+            Backing::Pages(pages) => {
+                // Around the page asked for, as far as the source gives it together.
+                let write = vma.is_shared() && vma.prot.contains(Prot::WRITE);
+                let mut page = from;
+                let last = to.max(from + if vma.is_shared() { CHUNK } else { 0 }).min(page_of(vma.end));
+                let mut mapped = false;
+                while page < last {
+                    let at = page_of(vma.offset_of(page * PAGE_SIZE));
+                    let frames = match pages.frames(at, (last - page) as u32, write) {
+                        Ok(frames) => frames,
+                        Err(_) if mapped => return Ok(()),
+                        Err(_) => return Err(BadAccess::OutOfMemory),
+                    };
+                    let Some(frames) = frames else {
+                        return if mapped { Ok(()) } else { Err(BadAccess::PastEnd) };
+                    };
+                    let count = (frames.count() as u64).min(last - page);
+                    let source = Source::Physmem { offset: frames.offset() };
+                    let (start, len) = (page * PAGE_SIZE, count * PAGE_SIZE);
+                    self.host.map(Mapping { start, len, prot, source, populate: false }, when);
+                    mapped = true;
+                    page += count;
+                }
+                Ok(())
+            }
+            Backing::Anonymous | Backing::Model(_) => Err(BadAccess::Refused),
+        }
+    }
+
+    pub(super) fn host_unmap(&self, from: u64, to: u64) {
+        self.host.unmap(from * PAGE_SIZE, (to - from) * PAGE_SIZE);
+    }
+
+    pub(super) fn host_protect(&self, from: u64, to: u64, prot: Prot) {
+        self.host.protect(from * PAGE_SIZE, (to - from) * PAGE_SIZE, prot);
+    }
+
+    /// Lets go of frames that were taken out: not before no CPU's user code can reach them. The big lock may be dropped
+    /// meanwhile, so no borrow of the space is held.
+    pub(super) fn collect(&self) {
+        if self.inner.borrow().garbage.is_empty() {
+            return;
+        }
+        let garbage = std::mem::take(&mut self.inner.borrow_mut().garbage);
+        self.host.sync();
+        drop(garbage);
     }
 
     /// The futex at `addr`; `private` says that the caller looks for no other process's.
-    pub fn futex_key(&self, addr: u64, _private: bool) -> Result<FutexKey> {
-        Ok(FutexKey::Private { space: std::ptr::from_ref(self) as u64, addr })
+    pub fn futex_key(&self, addr: u64, private: bool) -> Result<FutexKey> {
+        let own = FutexKey::Private { space: self.id, addr };
+        if private {
+            return Ok(own);
+        }
+        let inner = self.inner.borrow();
+        let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
+        let object = match &vma.backing {
+            Backing::Pages(pages) if vma.is_shared() => Arc::as_ptr(pages).cast::<()>() as u64,
+            Backing::Host(file) if vma.is_shared() => Arc::as_ptr(file) as u64,
+            _ => return Ok(own),
+        };
+        Ok(FutexKey::Shared { object, offset: vma.offset_of(addr) })
     }
+
+    /// A free range of `len` bytes where mmap would place one.
+    pub fn find_room(&self, len: u64) -> Result<u64> {
+        let inner = self.inner.borrow();
+        inner.vmas.find_gap(USER_BOTTOM, inner.mmap_top, len).ok_or(Errno::ENOMEM)
+    }
+
+    /// Adds the stack at exec: `limit` is RLIMIT_STACK, and mmap places nothing at or above `mmap_top`.
+    pub fn add_stack(&self, stack: Vma, limit: u64, mmap_top: u64) {
+        let mut inner = self.inner.borrow_mut();
+        inner.stack_limit = limit;
+        inner.mmap_top = mmap_top;
+        inner.vmas.insert(stack);
+    }
+
+    /// RLIMIT_STACK changed.
+    pub fn set_stack_limit(&self, limit: u64) {
+        self.inner.borrow_mut().stack_limit = limit;
+    }
+
+    /// Resident pages, as far as the core counts them: private ones.
+    pub fn resident_pages(&self) -> u64 {
+        self.inner.borrow().pages.count()
+    }
+
+    /// Mapped pages.
+    pub fn mapped_pages(&self) -> u64 {
+        self.inner.borrow().vmas.iter().map(|vma| vma.len() / PAGE_SIZE).sum()
+    }
+}
+
+/// The core's own view of a host file's bytes, cut to the file's length.
+fn host_window(file: &Arc<HostFile>, offset: u64, len: usize) -> Result<Window> {
+    let mut mapping = file.mapping.borrow_mut();
+    let end = offset.saturating_add(1) as usize;
+    if mapping.as_ref().is_none_or(|m| m.len() < end) {
+        *mapping = Some(FileMapping::private(&file.fd)?);
+    }
+    let window = mapping.as_ref().expect("just made").window(offset as usize, len);
+    if window.is_empty() { Err(Errno::EFAULT) } else { Ok(window) }
 }

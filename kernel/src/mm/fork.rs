@@ -1,0 +1,81 @@
+//! Copying an address space, for fork(2).
+//!
+//! A small process's pages are copied at once: it is cheaper than the faults that would copy most of them one by one. A large
+//! one's are shared, whole runs write-protected in both, and copied by runs when either writes.
+
+use super::frames::{Fill, Frames, PAGE_SIZE};
+use super::space::AddressSpace;
+use super::vma::{Backing, Run, Vma, VmaFlags, page_of};
+use crate::Result;
+use crate::model::{Prot, When};
+use std::sync::Arc;
+
+/// Up to this many private pages, all are copied at once.
+const COPY_PAGES: u64 = 1024;
+
+impl AddressSpace {
+    /// A copy of the address space, its private memory copied on write. ENOMEM when there is no memory for it.
+    pub fn fork(self: &Arc<Self>) -> Result<Arc<AddressSpace>> {
+        let child = AddressSpace::new()?;
+        {
+            let mut parent = self.inner.borrow_mut();
+            let mut inner = child.inner.borrow_mut();
+            // The copy has the vDSO where the original has it, or not at all.
+            inner.vmas = super::vma::Vmas::default();
+            inner.brk_start = parent.brk_start;
+            inner.brk = parent.brk;
+            inner.mmap_top = parent.mmap_top;
+            inner.stack_limit = parent.stack_limit;
+            inner.layout = parent.layout.clone();
+            let areas: Vec<Vma> = parent.vmas.iter().filter(|vma| !vma.flags.contains(VmaFlags::DONTFORK)).cloned().collect();
+            let copy = parent.pages.count() <= COPY_PAGES;
+            for vma in areas {
+                inner.vmas.insert(vma.clone());
+                let (from, to) = (page_of(vma.start), page_of(vma.end));
+                if matches!(vma.backing, Backing::Host(_)) && !vma.prot.is_empty() {
+                    let _ = child.map_backing(&vma, from, to, When::OnTouch);
+                }
+                if vma.is_shared() || vma.flags.contains(VmaFlags::WIPEONFORK) {
+                    continue;
+                }
+                if copy {
+                    let runs: Vec<(u64, Frames)> = parent
+                        .pages
+                        .within(from, to)
+                        .map(|(page, index, count, run)| (page, run.frames.share(index, count)))
+                        .collect();
+                    for (page, old) in runs {
+                        // Only what the host has memory for; the rest is zero in both, or the file's if it was never copied.
+                        let resident =
+                            if old.count() <= 4 { vec![(0, old.count())] } else { old.resident() };
+                        for (index, count) in resident {
+                            let new = Frames::alloc(count, Fill::Garbage)?;
+                            let len = (count as u64 * PAGE_SIZE) as usize;
+                            new.window(0, len).copy_from(&old.window((index as u64 * PAGE_SIZE) as usize, len));
+                            child.put_pages(&mut inner, &vma, page + index as u64, new, When::OnTouch);
+                        }
+                        // Holes of a file mapping's copied runs must not show the file again.
+                        debug_assert!(vma.is_private_anonymous() || old.count() <= 64);
+                    }
+                    continue;
+                }
+                let mut protect = Vec::new();
+                for (page, run) in parent.pages.within_mut(from, to) {
+                    let count = run.frames.count();
+                    if vma.prot.contains(Prot::WRITE) && !run.host_ro {
+                        run.host_ro = true;
+                        protect.push((page, page + count as u64));
+                    }
+                    inner.pages.insert(page, Run { frames: run.frames.share(0, count), host_ro: true });
+                }
+                for (from, to) in protect {
+                    self.host_protect(from, to, vma.prot - Prot::WRITE);
+                }
+                child.map_private(&mut inner, &vma, from, to, When::OnTouch);
+            }
+        }
+        // No thread of the parent may write to what is shared now, wherever it runs.
+        self.host.sync();
+        Ok(child)
+    }
+}

@@ -1,0 +1,56 @@
+//! What /proc/PID/maps and its relatives show.
+
+use super::frames::PAGE_SIZE;
+use super::space::AddressSpace;
+use super::vma::{Backing, page_of};
+use crate::fs::file::OpenFile;
+use crate::model::Prot;
+use std::sync::Arc;
+
+/// One area.
+pub struct MapsLine {
+    pub start: u64,
+    pub end: u64,
+    pub prot: Prot,
+    pub shared: bool,
+    pub offset: u64,
+    /// The file behind it; its path, device and inode are shown.
+    pub file: Option<Arc<OpenFile>>,
+    /// What is shown instead of a path, as "[heap]".
+    pub name: Option<&'static str>,
+    /// Bytes of private memory in it.
+    pub resident: u64,
+}
+
+impl AddressSpace {
+    /// All areas, by address.
+    pub fn maps(&self) -> Vec<MapsLine> {
+        let inner = self.inner.borrow();
+        let name = |vma: &super::vma::Vma| match vma.backing {
+            Backing::Model(name) => Some(name),
+            Backing::Anonymous if vma.start < inner.brk && vma.end > inner.brk_start => Some("[heap]"),
+            Backing::Anonymous if vma.start <= inner.layout.stack_start && inner.layout.stack_start < vma.end => {
+                Some("[stack]")
+            }
+            _ => None,
+        };
+        inner
+            .vmas
+            .iter()
+            .map(|vma| MapsLine {
+                start: vma.start,
+                end: vma.end,
+                prot: vma.prot,
+                shared: vma.is_shared(),
+                offset: if matches!(vma.backing, Backing::Host(_) | Backing::Pages(_)) { vma.offset } else { 0 },
+                file: vma.file.clone(),
+                name: name(vma),
+                resident: inner
+                    .pages
+                    .within(page_of(vma.start), page_of(vma.end))
+                    .map(|(_, _, count, _)| count as u64 * PAGE_SIZE)
+                    .sum(),
+            })
+            .collect()
+    }
+}

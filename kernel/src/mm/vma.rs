@@ -1,0 +1,329 @@
+//! Virtual memory areas: ranges of an address space with the same rights and the same thing behind them.
+
+use super::frames::{Frames, PAGE_SIZE};
+use crate::fs::file::{HostFile, MapObject, OpenFile, PageSource};
+use crate::model::Prot;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+bitflags::bitflags! {
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct VmaFlags: u32 {
+        /// MAP_SHARED.
+        const SHARED = 1;
+        /// Grows downwards at a fault below it.
+        const GROWSDOWN = 2;
+        /// Not counted, and filled only by faults.
+        const NORESERVE = 4;
+        /// MADV_DONTFORK.
+        const DONTFORK = 8;
+        /// MADV_WIPEONFORK.
+        const WIPEONFORK = 16;
+        /// mlock(2).
+        const LOCKED = 32;
+        /// A shared mapping of a file that was not opened for writing: mprotect must not make it writable.
+        const NOWRITE = 64;
+    }
+}
+
+/// What is behind an area.
+#[derive(Clone)]
+pub enum Backing {
+    /// Zeros.
+    Anonymous,
+    Host(Arc<HostFile>),
+    Pages(Arc<dyn PageSource>),
+    /// The model's own, as the vDSO; never read or mapped by the core.
+    Model(&'static str),
+}
+
+impl Backing {
+    pub fn of(object: MapObject) -> Backing {
+        match object {
+            MapObject::Host(file) => Backing::Host(file),
+            MapObject::Pages(pages) => Backing::Pages(pages),
+        }
+    }
+
+    fn same(&self, other: &Backing) -> bool {
+        match (self, other) {
+            (Backing::Anonymous, Backing::Anonymous) => true,
+            (Backing::Host(a), Backing::Host(b)) => Arc::ptr_eq(a, b),
+            (Backing::Pages(a), Backing::Pages(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct Vma {
+    pub start: u64,
+    pub end: u64,
+    pub prot: Prot,
+    pub flags: VmaFlags,
+    pub backing: Backing,
+    /// Byte offset into what is behind it, at `start`.
+    pub offset: u64,
+    /// The file it was mapped from, for /proc and for keeping it open.
+    pub file: Option<Arc<OpenFile>>,
+}
+
+impl Vma {
+    pub fn len(&self) -> u64 {
+        self.end - self.start
+    }
+
+    pub fn is_shared(&self) -> bool {
+        self.flags.contains(VmaFlags::SHARED)
+    }
+
+    /// Private memory without a file: what is not there yet is zero.
+    pub fn is_private_anonymous(&self) -> bool {
+        !self.is_shared() && matches!(self.backing, Backing::Anonymous)
+    }
+
+    /// The offset into what is behind it of an address in it.
+    pub fn offset_of(&self, addr: u64) -> u64 {
+        self.offset + (addr - self.start)
+    }
+
+    /// The part of it within a range that overlaps it.
+    pub fn cut(&self, start: u64, end: u64) -> Vma {
+        let (start, end) = (start.max(self.start), end.min(self.end));
+        Vma { start, end, offset: self.offset_of(start), ..self.clone() }
+    }
+
+    /// Whether `next`, which begins where this ends, is a continuation of it.
+    pub fn continues_in(&self, next: &Vma) -> bool {
+        let files = match (&self.file, &next.file) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        self.end == next.start
+            && self.prot == next.prot
+            && self.flags == next.flags
+            && files
+            && self.backing.same(&next.backing)
+            && (matches!(self.backing, Backing::Anonymous) || self.offset + self.len() == next.offset)
+    }
+}
+
+/// An address space's areas, by start address, none overlapping.
+#[derive(Default)]
+pub struct Vmas {
+    areas: BTreeMap<u64, Vma>,
+}
+
+impl Vmas {
+    pub fn find(&self, addr: u64) -> Option<&Vma> {
+        self.areas.range(..=addr).next_back().map(|(_, vma)| vma).filter(|vma| addr < vma.end)
+    }
+
+    /// The first area that ends after `addr`.
+    pub fn at_or_after(&self, addr: u64) -> Option<&Vma> {
+        self.find(addr).or_else(|| self.areas.range(addr..).next().map(|(_, vma)| vma))
+    }
+
+    /// The last area that begins before `addr`.
+    pub fn before(&self, addr: u64) -> Option<&Vma> {
+        self.areas.range(..addr).next_back().map(|(_, vma)| vma)
+    }
+
+    /// The areas that overlap a range, in order.
+    pub fn overlapping(&self, start: u64, end: u64) -> impl Iterator<Item = &Vma> {
+        let first = self.find(start).map_or(start, |vma| vma.start);
+        self.areas.range(first..end.max(first)).map(|(_, vma)| vma)
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Vma> {
+        self.areas.values()
+    }
+
+    pub fn len(&self) -> usize {
+        self.areas.len()
+    }
+
+    /// Whether the whole range is mapped.
+    pub fn covers(&self, start: u64, end: u64) -> bool {
+        let mut at = start;
+        while at < end {
+            match self.find(at) {
+                Some(vma) => at = vma.end,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Adds an area where none is, joined with its neighbours where it continues them.
+    pub fn insert(&mut self, mut vma: Vma) {
+        if let Some(before) = self.before(vma.start)
+            && before.continues_in(&vma)
+        {
+            let start = before.start;
+            let before = self.areas.remove(&start).expect("just found");
+            vma = Vma { end: vma.end, ..before };
+        }
+        if let Some(after) = self.areas.get(&vma.end)
+            && vma.continues_in(after)
+        {
+            let start = after.start;
+            let after = self.areas.remove(&start).expect("just found");
+            vma.end = after.end;
+        }
+        self.areas.insert(vma.start, vma);
+    }
+
+    /// Takes everything within a range out, cutting areas at its ends.
+    pub fn remove(&mut self, start: u64, end: u64) -> Vec<Vma> {
+        let keys: Vec<u64> = self.overlapping(start, end).map(|vma| vma.start).collect();
+        let mut removed = Vec::with_capacity(keys.len());
+        for key in keys {
+            let vma = self.areas.remove(&key).expect("just listed");
+            if vma.start < start {
+                self.areas.insert(vma.start, vma.cut(vma.start, start));
+            }
+            if vma.end > end {
+                self.areas.insert(end, vma.cut(end, vma.end));
+            }
+            removed.push(vma.cut(start, end));
+        }
+        removed
+    }
+
+    /// The highest free range of `len` bytes within [low, high).
+    pub fn find_gap(&self, low: u64, high: u64, len: u64) -> Option<u64> {
+        let mut top = high;
+        for vma in self.areas.range(..high).rev().map(|(_, vma)| vma) {
+            if vma.end < top && top - vma.end >= len && top - len >= low {
+                return Some(top - len);
+            }
+            top = top.min(vma.start);
+            if top < low || top - low < len {
+                return None;
+            }
+        }
+        (top >= low && top - low >= len).then(|| top - len)
+    }
+
+    /// The lowest free range of `len` bytes at or above `low`, below `high`.
+    pub fn find_gap_above(&self, low: u64, high: u64, len: u64) -> Option<u64> {
+        let mut at = low;
+        for vma in self.overlapping(low, high) {
+            if vma.start > at && vma.start - at >= len {
+                break;
+            }
+            at = at.max(vma.end);
+        }
+        (at < high && high - at >= len).then_some(at)
+    }
+}
+
+/// A run of private frames at a place in an address space.
+pub struct Run {
+    pub frames: Frames,
+    /// The host has it mapped without write permission, although the area is writable: it is, or was, shared with another
+    /// address space.
+    pub host_ro: bool,
+}
+
+/// The private pages of an address space, in runs by page number, none overlapping.
+#[derive(Default)]
+pub struct Pages {
+    runs: BTreeMap<u64, Run>,
+}
+
+impl Pages {
+    /// The run that holds a page: the number of its first page, and the run.
+    pub fn find(&self, page: u64) -> Option<(u64, &Run)> {
+        let (&first, run) = self.runs.range(..=page).next_back()?;
+        (page < first + run.frames.count() as u64).then_some((first, run))
+    }
+
+    /// The number of the first page at or after `page` that is there.
+    pub fn next_after(&self, page: u64) -> Option<u64> {
+        self.runs.range(page..).next().map(|(&first, _)| first)
+    }
+
+    /// One past the last page of the last run that lies before `page`.
+    pub fn end_before(&self, page: u64) -> Option<u64> {
+        self.runs.range(..page).next_back().map(|(&first, run)| first + run.frames.count() as u64)
+    }
+
+    pub fn insert(&mut self, page: u64, run: Run) {
+        // Runs that follow each other in physmem too are joined, so that they are mapped by one order next time.
+        if let Some((&first, before)) = self.runs.range_mut(..page).next_back()
+            && first + before.frames.count() as u64 == page
+            && before.host_ro == run.host_ro
+        {
+            match before.frames.join(run.frames) {
+                Ok(()) => return,
+                Err(frames) => {
+                    self.runs.insert(page, Run { frames, host_ro: run.host_ro });
+                    return;
+                }
+            }
+        }
+        self.runs.insert(page, run);
+    }
+
+    /// Cuts the run that spans the boundary before `page`, if one does.
+    fn cut_at(&mut self, page: u64) {
+        if let Some((&first, run)) = self.runs.range_mut(..page).next_back()
+            && page < first + run.frames.count() as u64
+        {
+            let rest = Run { frames: run.frames.split_off((page - first) as u32), host_ro: run.host_ro };
+            self.runs.insert(page, rest);
+        }
+    }
+
+    /// Takes all runs within [from, to) out.
+    pub fn remove(&mut self, from: u64, to: u64) -> Vec<(u64, Run)> {
+        if self.runs.range(..to).next_back().is_none_or(|(&first, run)| first + run.frames.count() as u64 <= from) {
+            return Vec::new();
+        }
+        self.cut_at(from);
+        self.cut_at(to);
+        let keys: Vec<u64> = self.runs.range(from..to).map(|(&first, _)| first).collect();
+        keys.into_iter().map(|key| (key, self.runs.remove(&key).expect("just listed"))).collect()
+    }
+
+    /// The runs that overlap [from, to), cut to it: first page, index into the run, number of pages, the run.
+    pub fn within(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u32, u32, &Run)> {
+        let first = self.find(from).map_or(from, |(first, _)| first);
+        self.runs.range(first..to.max(first)).map(move |(&first, run)| {
+            let start = first.max(from);
+            let end = (first + run.frames.count() as u64).min(to);
+            (start, (start - first) as u32, (end - start) as u32, run)
+        })
+    }
+
+    /// As `within`, to change the `host_ro` marks; runs are cut at the ends of the range first.
+    pub fn within_mut(&mut self, from: u64, to: u64) -> impl Iterator<Item = (u64, &mut Run)> {
+        self.cut_at(from);
+        self.cut_at(to);
+        self.runs.range_mut(from..to).map(|(&first, run)| (first, run))
+    }
+
+    /// Number of pages.
+    pub fn count(&self) -> u64 {
+        self.runs.values().map(|run| run.frames.count() as u64).sum()
+    }
+
+    pub fn clear(&mut self) {
+        self.runs.clear();
+    }
+}
+
+pub fn page_of(addr: u64) -> u64 {
+    addr / PAGE_SIZE
+}
+
+pub fn round_up(len: u64) -> Option<u64> {
+    len.checked_add(PAGE_SIZE - 1).map(|l| l & !(PAGE_SIZE - 1))
+}
+
+pub fn is_aligned(addr: u64) -> bool {
+    addr.is_multiple_of(PAGE_SIZE)
+}
