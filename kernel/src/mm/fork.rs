@@ -54,8 +54,6 @@ impl AddressSpace {
                             new.window(0, len).copy_from(&old.window((index as u64 * PAGE_SIZE) as usize, len));
                             child.put_pages(&mut inner, &vma, page + index as u64, new, When::OnTouch);
                         }
-                        // Holes of a file mapping's copied runs must not show the file again.
-                        debug_assert!(vma.is_private_anonymous() || old.count() <= 64);
                     }
                     continue;
                 }

@@ -1,0 +1,272 @@
+//! execve(2): replacing a process's program.
+
+use super::Task;
+use crate::fs::file::OpenFile;
+use crate::mm::elf::{Loaded, Program};
+use crate::mm::user::IoBuf;
+use crate::mm::vma::{Backing, Vma, VmaFlags};
+use crate::mm::{AddressSpace, PAGE_SIZE};
+use crate::model::{Prot, UserThread};
+use crate::sched::model;
+use crate::task::creds::Creds;
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+/// Longest single argument or variable (MAX_ARG_STRLEN).
+const MAX_STRING: usize = 32 * PAGE_SIZE as usize;
+/// Longest `#!` line Linux looks at.
+const SCRIPT_LINE: usize = 256;
+/// How many interpreters may stand for each other.
+const MAX_SCRIPTS: usize = 5;
+/// The part of the stack that is mapped at once.
+const STACK_START: u64 = 33 * PAGE_SIZE;
+
+/// What to run.
+pub struct Image {
+    pub file: Arc<OpenFile>,
+    /// As the caller named it: AT_EXECFN, and what a script's interpreter is given.
+    pub path: Vec<u8>,
+    pub arguments: Vec<Vec<u8>>,
+    pub environment: Vec<Vec<u8>>,
+}
+
+/// A program that is loaded but not started.
+pub struct Prepared {
+    pub space: Arc<AddressSpace>,
+    pub entry: u64,
+    pub stack: u64,
+    /// The name for /proc/PID/comm.
+    pub name: Vec<u8>,
+    /// The credentials it runs with: set-id bits of the file done.
+    pub creds: Arc<Creds>,
+}
+
+/// Copies a NULL-terminated array of strings from guest memory.
+pub fn read_strings(space: &AddressSpace, array: u64, budget: &mut usize) -> Result<Vec<Vec<u8>>> {
+    let mut strings = Vec::new();
+    if array == 0 {
+        return Ok(strings);
+    }
+    loop {
+        let pointer: u64 = space.read(array.wrapping_add(8 * strings.len() as u64))?;
+        if pointer == 0 {
+            return Ok(strings);
+        }
+        let string = space.read_string(pointer, MAX_STRING, Errno::E2BIG)?;
+        *budget = budget.checked_sub(string.len() + 1 + 8).ok_or(Errno::E2BIG)?;
+        strings.push(string);
+    }
+}
+
+/// Bytes of arguments and environment a process may be given: a quarter of the stack limit, at most 6 MiB.
+pub fn argument_budget(task: &Task) -> usize {
+    let stack = task.process.limit(libc::RLIMIT_STACK as usize);
+    (stack / 4).clamp(32 * PAGE_SIZE, 6 << 20) as usize
+}
+
+/// Loads a program, or the interpreter of a script, into a new address space. Nothing of the task changes.
+pub fn prepare(task: &Arc<Task>, mut image: Image) -> Result<Prepared> {
+    let name = image.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    let name = name[..name.len().min(15)].to_vec();
+    let mut creds = crate::fs::exec::creds_for(task, &image.file)?;
+    for _ in 0..MAX_SCRIPTS {
+        let mut start = [0u8; SCRIPT_LINE];
+        let n = image.file.ops.read(&image.file, &mut IoBuf::kernel_mut(&mut start), 0)?;
+        if !start[..n].starts_with(b"#!") {
+            let program = Program::parse(&image.file)?;
+            return load(task, &image, &program, name, creds);
+        }
+        let (interpreter, argument) = script_line(&start[..n])?;
+        let mut arguments = vec![interpreter.clone()];
+        arguments.extend(argument);
+        arguments.push(image.path.clone());
+        arguments.extend(image.arguments.into_iter().skip(1));
+        image.arguments = arguments;
+        image.file = crate::fs::exec::open(task, &interpreter)?;
+        creds = crate::fs::exec::creds_for(task, &image.file)?;
+        // AT_EXECFN stays the script; what counts for further scripts is the interpreter.
+        image.path = interpreter;
+    }
+    Err(Errno::ELOOP)
+}
+
+/// The interpreter and its one argument of a `#!` line.
+fn script_line(start: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    let blank = |b: &u8| *b == b' ' || *b == b'\t';
+    let line_end = start.iter().position(|&b| b == b'\n');
+    let line = &start[2..line_end.unwrap_or(start.len())];
+    let line = &line[line.iter().position(|b| !blank(b)).unwrap_or(line.len())..];
+    let end = line.iter().position(|b| blank(b) || *b == 0);
+    // A name that may have been cut off is not used.
+    if line.is_empty() || (line_end.is_none() && end.is_none() && start.len() == SCRIPT_LINE) {
+        return Err(Errno::ENOEXEC);
+    }
+    let (name, rest) = line.split_at(end.unwrap_or(line.len()));
+    let first = rest.iter().position(|b| !blank(b) && *b != 0).unwrap_or(rest.len());
+    let last = rest.iter().rposition(|b| !blank(b) && *b != 0).map_or(first, |i| i + 1);
+    let argument = &rest[first..last.max(first)];
+    if name.is_empty() {
+        return Err(Errno::ENOEXEC);
+    }
+    Ok((name.to_vec(), (!argument.is_empty()).then(|| argument.to_vec())))
+}
+
+fn load(task: &Arc<Task>, image: &Image, program: &Program, name: Vec<u8>, creds: Arc<Creds>) -> Result<Prepared> {
+    let interpreter = match &program.interpreter {
+        Some(path) => {
+            let file = crate::fs::exec::open(task, path)?;
+            Some(Program::parse(&file).map_err(|e| if e == Errno::ENOEXEC { Errno::ELIBBAD } else { e })?)
+        }
+        None => None,
+    };
+    let space = AddressSpace::new()?;
+    let stack_limit = task.process.limit(libc::RLIMIT_STACK as usize);
+    let stack_top = make_stack(&space, stack_limit, program.executable_stack)?;
+    let main = program.load(&space, true)?;
+    let base = match &interpreter {
+        Some(interpreter) => Some(interpreter.load(&space, false)?),
+        None => None,
+    };
+    space.set_brk_start(main.end.next_multiple_of(PAGE_SIZE));
+    let secure = creds.uid != creds.euid || creds.gid != creds.egid;
+    let stack = fill_stack(&space, image, &creds, secure, &main, base.as_ref(), stack_top)?;
+    space.set_layout(|layout| {
+        layout.code = main.code;
+        layout.data = main.data;
+        layout.executable = Some(image.file.clone());
+    });
+    let entry = base.map_or(main.entry, |base| base.entry);
+    Ok(Prepared { space, entry, stack, name, creds })
+}
+
+/// Maps the stack; returns its top.
+fn make_stack(space: &AddressSpace, limit: u64, executable: bool) -> Result<u64> {
+    let top = model().vdso().map_or(model().user_top(), |vdso| vdso.data) - PAGE_SIZE;
+    let prot = Prot::READ | Prot::WRITE | if executable { Prot::EXEC } else { Prot::empty() };
+    let stack = Vma {
+        start: top - STACK_START,
+        end: top,
+        prot,
+        flags: VmaFlags::GROWSDOWN,
+        backing: Backing::Anonymous,
+        offset: 0,
+        file: None,
+    };
+    // The stack may grow to its limit before it meets what mmap places; at least 128 MiB, at most 5/6 of the space.
+    let gap = limit.clamp(128 << 20, top / 6 * 5) + 256 * PAGE_SIZE;
+    space.add_stack(stack, limit, top - gap);
+    Ok(top)
+}
+
+/// Writes arguments, environment and auxiliary vector; returns the stack pointer.
+fn fill_stack(
+    space: &AddressSpace,
+    image: &Image,
+    creds: &Creds,
+    secure: bool,
+    main: &Loaded,
+    interpreter: Option<&Loaded>,
+    top: u64,
+) -> Result<u64> {
+    // From the top: an empty word, the file's name, environment, arguments; then the platform, random bytes, and the vectors.
+    let mut strings: Vec<u8> = Vec::new();
+    let mut offsets = Vec::new();
+    let empty: Vec<Vec<u8>> = vec![Vec::new()];
+    // A program without argv[0] is given an empty one, as Linux does.
+    let arguments = if image.arguments.is_empty() { &empty } else { &image.arguments };
+    for string in arguments.iter().chain(&image.environment).chain([&image.path]) {
+        offsets.push(strings.len() as u64);
+        strings.extend_from_slice(string);
+        strings.push(0);
+    }
+    let strings_at = top - 8 - strings.len() as u64;
+    space.write_bytes(strings_at, &strings).map_err(|_| Errno::E2BIG)?;
+    let at = |i: usize| strings_at + offsets[i];
+    let (argc, envc) = (arguments.len(), image.environment.len());
+    let platform = (strings_at - 7) & !15;
+    space.write_bytes(platform, b"x86_64\0")?;
+    let random = platform - 16;
+    let mut seed = [0u8; 16];
+    umlab_host::random(&mut seed);
+    space.write_bytes(random, &seed)?;
+    let host = umlab_host::auxv;
+    let auxv = [
+        (libc::AT_SYSINFO_EHDR, model().vdso().map_or(0, |v| v.image)),
+        (libc::AT_HWCAP, host(libc::AT_HWCAP)),
+        (libc::AT_PAGESZ, PAGE_SIZE),
+        (libc::AT_CLKTCK, 100),
+        (libc::AT_PHDR, main.headers),
+        (libc::AT_PHENT, 56),
+        (libc::AT_PHNUM, main.header_count),
+        (libc::AT_BASE, interpreter.map_or(0, |i| i.bias)),
+        (libc::AT_FLAGS, 0),
+        (libc::AT_ENTRY, main.entry),
+        (libc::AT_UID, creds.uid as u64),
+        (libc::AT_EUID, creds.euid as u64),
+        (libc::AT_GID, creds.gid as u64),
+        (libc::AT_EGID, creds.egid as u64),
+        (libc::AT_SECURE, secure as u64),
+        (libc::AT_RANDOM, random),
+        (libc::AT_HWCAP2, host(libc::AT_HWCAP2)),
+        (libc::AT_EXECFN, at(argc + envc)),
+        (libc::AT_PLATFORM, platform),
+        (libc::AT_MINSIGSTKSZ, host(libc::AT_MINSIGSTKSZ)),
+        (libc::AT_NULL, 0),
+    ];
+    let mut words: Vec<u64> = vec![argc as u64];
+    words.extend((0..argc).map(at));
+    words.push(0);
+    words.extend((argc..argc + envc).map(at));
+    words.push(0);
+    let auxv: Vec<u64> =
+        auxv.iter().filter(|(key, value)| *key != libc::AT_SYSINFO_EHDR || *value != 0).flat_map(|&(k, v)| [k, v]).collect();
+    words.extend(&auxv);
+    let bytes = |words: &[u64]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
+    let sp = (random - 8 * words.len() as u64) & !15;
+    space.write_bytes(sp, &bytes(&words)).map_err(|_| Errno::E2BIG)?;
+    space.set_layout(|layout| {
+        layout.arguments = (at(0), at(argc));
+        layout.environment = (at(argc), at(argc + envc));
+        layout.stack_start = sp;
+        layout.auxv = bytes(&auxv);
+    });
+    Ok(sp)
+}
+
+/// Puts a prepared program into the task. Its other threads are ended first. From then on there is no way back.
+pub fn commit(task: &Arc<Task>, user: &mut dyn UserThread, prepared: Prepared) -> Result<()> {
+    super::exit::become_only_thread(task)?;
+    crate::signal::on_exec(task);
+    let old = task.space.replace(Some(prepared.space));
+    super::clone::release_vfork_parent(task);
+    start(user, prepared.entry, prepared.stack);
+    task.name.set(prepared.name);
+    super::exit::leave_space(task, old);
+    super::creds::on_exec(task, prepared.creds);
+    crate::fs::exec::on_exec(task);
+    task.process.set_did_exec();
+    Ok(())
+}
+
+/// Registers as a new program finds them.
+pub fn start(user: &mut dyn UserThread, entry: u64, stack: u64) {
+    user.reset();
+    let regs = user.regs_mut();
+    regs.rip = entry;
+    regs.rsp = stack;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn script_lines() {
+        let line = |text: &str| script_line(text.as_bytes());
+        assert_eq!(line("#!/bin/sh\necho"), Ok((b"/bin/sh".to_vec(), None)));
+        assert_eq!(line("#! \t/bin/sh  -e  -x \n"), Ok((b"/bin/sh".to_vec(), Some(b"-e  -x".to_vec()))));
+        assert_eq!(line("#!/bin/sh"), Ok((b"/bin/sh".to_vec(), None)));
+        assert_eq!(line("#!  \n"), Err(Errno::ENOEXEC));
+        assert_eq!(line(&format!("#!/{}", "x".repeat(254))), Err(Errno::ENOEXEC));
+    }
+}
