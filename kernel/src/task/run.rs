@@ -1,11 +1,119 @@
-//! The trap loop.
+//! The trap loop: what a task's kernel context runs.
 
-use super::Task;
-use crate::model::UserThread;
+use super::{Task, exit};
+use crate::mm::space::BadAccess;
+use crate::model::{Access, Fault, Trap, UserThread};
+use crate::sched::{self, model};
+use crate::signal::{self, AfterSignals, SyscallOutcome};
+use crate::syscall::{self, Call};
 use crate::{Errno, Result};
 use std::sync::Arc;
 
 /// Makes the kernel context of a task, whose main runs the trap loop, and starts it.
-pub fn spawn(_task: &Arc<Task>, _user: Box<dyn UserThread>) -> Result<()> {
-    Err(Errno::EAGAIN)
+pub fn spawn(task: &Arc<Task>, user: Box<dyn UserThread>) -> Result<()> {
+    task.set_residence(user.residence());
+    let weak = Arc::downgrade(task);
+    let context = model().new_context(Box::new(move || {
+        sched::finish_switch();
+        if let Some(task) = weak.upgrade() {
+            run(task, user);
+        }
+        sched::end_current()
+    }))?;
+    task.set_context(context);
+    sched::start(task);
+    Ok(())
 }
+
+/// Enter user, get a trap, handle it, again; until the task ends.
+fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
+    let user = &mut *user;
+    let mut outcome = None;
+    loop {
+        match signal::on_user_return(&task, user, outcome.take()) {
+            AfterSignals::Continue => {}
+            AfterSignals::Exit(_) => break,
+        }
+        let space = task.space();
+        task.enter_user();
+        let trap = user.run(space.host());
+        task.leave_user();
+        drop(space);
+        match trap {
+            Trap::Syscall { number, args, abi } => outcome = system_call(&task, user, number, args, abi),
+            Trap::Fault(fault) => page_fault(&task, user, &fault),
+            Trap::Exception { .. } => signal::from_trap(&task, &trap),
+            Trap::Interrupt => sched::on_trap_exit(true),
+            Trap::Lost => {
+                crate::log!(Warn, "process {} lost its host process and is killed", task.process.pid);
+                exit::exit_group(&task, exit::killed_by(libc::SIGKILL, false));
+            }
+        }
+    }
+    exit::finish(&task);
+}
+
+fn system_call(
+    task: &Arc<Task>,
+    user: &mut dyn UserThread,
+    number: u64,
+    args: [u64; 6],
+    abi: crate::model::SyscallAbi,
+) -> Option<SyscallOutcome> {
+    use crate::model::SyscallAbi;
+    let mut call = Call { task, user, number, args };
+    let result = match abi {
+        SyscallAbi::X64 => syscall::dispatch(&mut call),
+        // A kernel without the 32-bit interface, as far as programs can tell.
+        SyscallAbi::I386 => Err(Errno::ENOSYS),
+    };
+    if number == libc::SYS_rt_sigreturn as u64 && abi == SyscallAbi::X64 && result.is_ok() {
+        // The frame has set all registers.
+        return None;
+    }
+    if number == libc::SYS_execve as u64 || number == libc::SYS_execveat as u64 {
+        if result.is_ok() {
+            return None;
+        }
+    }
+    user.set_result(match result {
+        Ok(value) => value,
+        Err(e) => -(e.raw() as i64) as u64,
+    });
+    Some(SyscallOutcome { number, result })
+}
+
+fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
+    const SEGV_MAPERR: i32 = 1;
+    const SEGV_ACCERR: i32 = 2;
+    const BUS_ADRERR: i32 = 2;
+    let bad = match task.space().fault(fault) {
+        Ok(()) => return,
+        Err(bad) => bad,
+    };
+    let (signal, code) = match bad {
+        BadAccess::Unmapped => (libc::SIGSEGV, SEGV_MAPERR),
+        BadAccess::Refused => (libc::SIGSEGV, SEGV_ACCERR),
+        BadAccess::PastEnd => (libc::SIGBUS, BUS_ADRERR),
+        BadAccess::OutOfMemory => {
+            crate::log!(Warn, "out of memory: process {} ({}) is killed", task.process.pid, name_of(task));
+            exit::exit_group(task, exit::killed_by(libc::SIGKILL, false));
+            return;
+        }
+    };
+    let exec = match fault.access {
+        Some(access) => access == Access::Exec,
+        None => user.regs().rip == fault.addr,
+    };
+    let write = match fault.access {
+        Some(access) => access == Access::Write,
+        // Where the model cannot tell: a refused access to readable memory must have been a write.
+        None => !exec && bad == BadAccess::Refused && task.space().is_readable(fault.addr),
+    };
+    signal::page_fault(task, signal, code, fault.addr, write, exec);
+}
+
+fn name_of(task: &Task) -> String {
+    String::from_utf8_lossy(&task.name.borrow()).into_owned()
+}
+
