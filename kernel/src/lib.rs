@@ -3,6 +3,7 @@
 pub mod events;
 pub mod fs;
 pub mod lock;
+pub mod log;
 pub mod mm;
 pub mod model;
 pub mod sched;

@@ -1,10 +1,12 @@
 //! Files: what an inode and an open file are, and everything built of them.
 
 pub mod anon;
+pub mod contents;
 pub mod devfs;
 pub mod device;
 pub mod epoll;
 pub mod eventfd;
+pub mod exec;
 pub mod fdtable;
 pub mod file;
 pub mod inode;

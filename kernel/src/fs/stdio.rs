@@ -318,7 +318,7 @@ impl FileOps for HostStream {
             return Err(Errno::ENODEV);
         }
         let fd = self.stream().duplicate()?;
-        Ok(MapObject::Host(Arc::new(HostFile { fd, mapping: KCell::new(None) })))
+        Ok(MapObject::Host(HostFile::new(fd)))
     }
 
     fn fsync(&self, _file: &OpenFile, _data_only: bool) -> Result<()> {

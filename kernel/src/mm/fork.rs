@@ -27,7 +27,8 @@ impl AddressSpace {
             inner.mmap_top = parent.mmap_top;
             inner.stack_limit = parent.stack_limit;
             inner.layout = parent.layout.clone();
-            let areas: Vec<Vma> = parent.vmas.iter().filter(|vma| !vma.flags.contains(VmaFlags::DONTFORK)).cloned().collect();
+            let areas: Vec<Vma> =
+                parent.vmas.iter().filter(|vma| !vma.flags.contains(VmaFlags::DONTFORK)).cloned().collect();
             let copy = parent.pages.count() <= COPY_PAGES;
             for vma in areas {
                 inner.vmas.insert(vma.clone());
@@ -46,8 +47,7 @@ impl AddressSpace {
                         .collect();
                     for (page, old) in runs {
                         // Only what the host has memory for; the rest is zero in both, or the file's if it was never copied.
-                        let resident =
-                            if old.count() <= 4 { vec![(0, old.count())] } else { old.resident() };
+                        let resident = if old.count() <= 4 { vec![(0, old.count())] } else { old.resident() };
                         for (index, count) in resident {
                             let new = Frames::alloc(count, Fill::Garbage)?;
                             let len = (count as u64 * PAGE_SIZE) as usize;

@@ -106,24 +106,14 @@ impl AddressSpace {
             if request.addr < USER_BOTTOM {
                 return Err(Errno::EPERM);
             }
-            if flags & libc::MAP_FIXED_NOREPLACE != 0
-                && inner.vmas.overlapping(request.addr, end).next().is_some()
-            {
+            if flags & libc::MAP_FIXED_NOREPLACE != 0 && inner.vmas.overlapping(request.addr, end).next().is_some() {
                 return Err(Errno::EEXIST);
             }
             request.addr
         } else {
             self.choose(&inner, request.addr, len)?
         };
-        let vma = Vma {
-            start,
-            end: start + len,
-            prot,
-            flags: vma_flags,
-            backing,
-            offset: request.offset,
-            file,
-        };
+        let vma = Vma { start, end: start + len, prot, flags: vma_flags, backing, offset: request.offset, file };
         self.take_out(&mut inner, start, start + len, false);
         let populate = flags & libc::MAP_POPULATE != 0 && flags & libc::MAP_NONBLOCK == 0;
         self.put_in(&mut inner, vma, populate)?;
@@ -140,7 +130,7 @@ impl AddressSpace {
         let mut flags = if shared { VmaFlags::SHARED } else { VmaFlags::empty() };
         let Some(file) = &request.file else {
             if shared {
-                return Ok((Backing::Pages(crate::fs::memfs::shared_memory(len)), None, flags));
+                return Ok((Backing::Pages(crate::fs::contents::shared_memory(len)), None, flags));
             }
             return Ok((Backing::Anonymous, None, flags));
         };

@@ -3,10 +3,11 @@
 //! The core's own list of mappings ([`space`]) is the truth; what the host has mapped is a cache of it that the process
 //! model keeps (see [`crate::model::ModelSpace`]).
 
-pub mod frames;
+pub mod elf;
 mod fork;
-mod map;
-mod maps;
+pub mod frames;
+pub mod map;
+pub mod maps;
 pub mod space;
 pub mod user;
 pub mod vma;

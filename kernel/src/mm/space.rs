@@ -299,7 +299,8 @@ impl AddressSpace {
         }
         // Some more than asked for, so that growth by pages is not a fault a page.
         let floor = inner.vmas.before(start).map_or(USER_BOTTOM, |below| below.end + GUARD);
-        let ahead = start.saturating_sub(16 * PAGE_SIZE).max(floor.min(start)).max(vma.end.saturating_sub(inner.stack_limit));
+        let ahead =
+            start.saturating_sub(16 * PAGE_SIZE).max(floor.min(start)).max(vma.end.saturating_sub(inner.stack_limit));
         let start = ahead.min(start);
         inner.vmas.insert(Vma { start, end: vma.start, offset: 0, ..vma });
         Ok(())
@@ -454,8 +455,7 @@ impl AddressSpace {
                 // One order for the whole range, whichever page was asked for.
                 let source = Source::HostFile { file: file.clone(), offset, shared: vma.is_shared() };
                 let (start, len, source) = if vma.is_shared() {
-                    let source =
-                        Source::HostFile { file: file.clone(), offset: vma.offset, shared: true };
+                    let source = Source::HostFile { file: file.clone(), offset: vma.offset, shared: true };
                     (vma.start, vma.len(), source)
                 } else {
                     (start, (to - from) * PAGE_SIZE, source)
@@ -539,6 +539,11 @@ impl AddressSpace {
         inner.stack_limit = limit;
         inner.mmap_top = mmap_top;
         inner.vmas.insert(stack);
+    }
+
+    /// Whether user code may read at `addr`.
+    pub fn is_readable(&self, addr: u64) -> bool {
+        self.inner.borrow().vmas.find(addr).is_some_and(|vma| !vma.prot.is_empty())
     }
 
     /// RLIMIT_STACK changed.

@@ -92,6 +92,43 @@ pub fn start(task: &Arc<Task>) {
     enqueue(task.clone(), true);
 }
 
+/// As `start`, on the current CPU: for a task that shares the address space of one that now sleeps here.
+pub fn start_here(task: &Arc<Task>) {
+    {
+        let mut sched = task.sched.borrow_mut();
+        sched.cpu = model().current_cpu();
+        sched.settled = true;
+    }
+    enqueue(task.clone(), false);
+}
+
+/// Whether the current CPU has more to do than its current task while another one has nothing.
+pub fn is_crowded() -> bool {
+    let cpus = CPUS.borrow();
+    let cpu = model().current_cpu();
+    !cpus[cpu].queue.is_empty() && cpus.iter().any(|c| c.sleeping && c.queue.is_empty())
+}
+
+/// Goes on on a CPU that has nothing to do, if there is one. For a task without host objects of its own.
+pub fn move_to_idle_cpu() {
+    let cpu = model().current_cpu();
+    let target = {
+        let mut cpus = CPUS.borrow_mut();
+        let Some(target) = cpus.iter().position(|c| c.sleeping && c.queue.is_empty()) else { return };
+        let task = cpus[cpu].current.clone().expect("a task moves");
+        {
+            let mut sched = task.sched.borrow_mut();
+            sched.cpu = target;
+            sched.settled = false;
+            sched.queued_at = time::now();
+        }
+        cpus[target].queue.push_back(task);
+        target
+    };
+    model().kick(target);
+    switch_away();
+}
+
 /// Makes a sleeping task runnable; one that is about to sleep will not.
 pub fn wake(task: &Arc<Task>) {
     let blocked = {
@@ -215,6 +252,9 @@ fn hand_to_idle_cpu(cpu: usize) {
             return;
         };
         let task = cpus[cpu].queue.remove(at).expect("position is within the queue");
+        if let Some(residence) = task.residence() {
+            residence.leave_cpu();
+        }
         task.sched.borrow_mut().cpu = idle;
         cpus[idle].queue.push_back(task);
         idle
@@ -274,8 +314,9 @@ fn set_current(cpu: &mut Cpu, next: Option<Arc<Task>>) -> Arc<dyn Context> {
 fn switch_away() {
     let cpu = model().current_cpu();
     let next = pick(cpu);
-    let (from, to) = {
+    let (from, to, outgoing) = {
         let mut cpus = CPUS.borrow_mut();
+        let outgoing = cpus[cpu].current.clone();
         let from = match &cpus[cpu].current {
             Some(task) => task.context(),
             None => cpus[cpu].idle.clone().expect("every CPU has its idle context"),
@@ -286,8 +327,11 @@ fn switch_away() {
             cpus[cpu].slice_end = time::now() + SLICE_NS;
             return;
         }
-        (from, set_current(&mut cpus[cpu], next))
+        (from, set_current(&mut cpus[cpu], next), outgoing)
     };
+    if let Some(task) = outgoing {
+        task.switched(true);
+    }
     model().switch(&*from, &*to);
     finish_switch();
 }
@@ -301,6 +345,8 @@ pub fn finish_switch() {
             let mut sched = task.sched.borrow_mut();
             sched.cpu = cpu;
             sched.settled = true;
+            drop(sched);
+            task.switched(false);
         }
         cpus[cpu].ended.take()
     };

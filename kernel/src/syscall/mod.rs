@@ -4,9 +4,11 @@
 
 mod epoll;
 mod eventfd;
+mod exec;
 mod futex;
 mod identity;
 mod inspect;
+mod memory;
 mod message;
 mod pipe;
 mod poll;
@@ -59,6 +61,8 @@ pub const fn entry(number: i64, name: &'static str, args: &'static str, handler:
 #[rustfmt::skip]
 const AREAS: &[&[Entry]] = &[
     epoll::CALLS,
+    exec::CALLS,
+    memory::CALLS,
     eventfd::CALLS,
     message::CALLS,
     pipe::CALLS,

@@ -1,6 +1,7 @@
 //! execve(2): replacing a process's program.
 
-use super::Task;
+use super::setid::{self, ProgramFile};
+use super::{Task, clone, exit};
 use crate::fs::file::OpenFile;
 use crate::mm::elf::{Loaded, Program};
 use crate::mm::user::IoBuf;
@@ -38,7 +39,7 @@ pub struct Prepared {
     /// The name for /proc/PID/comm.
     pub name: Vec<u8>,
     /// The credentials it runs with: set-id bits of the file done.
-    pub creds: Arc<Creds>,
+    pub creds: Creds,
 }
 
 /// Copies a NULL-terminated array of strings from guest memory.
@@ -68,13 +69,13 @@ pub fn argument_budget(task: &Task) -> usize {
 pub fn prepare(task: &Arc<Task>, mut image: Image) -> Result<Prepared> {
     let name = image.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
     let name = name[..name.len().min(15)].to_vec();
-    let mut creds = crate::fs::exec::creds_for(task, &image.file)?;
+    let path = image.path.clone();
     for _ in 0..MAX_SCRIPTS {
         let mut start = [0u8; SCRIPT_LINE];
         let n = image.file.ops.read(&image.file, &mut IoBuf::kernel_mut(&mut start), 0)?;
         if !start[..n].starts_with(b"#!") {
             let program = Program::parse(&image.file)?;
-            return load(task, &image, &program, name, creds);
+            return load(task, &image, &path, &program, name);
         }
         let (interpreter, argument) = script_line(&start[..n])?;
         let mut arguments = vec![interpreter.clone()];
@@ -83,8 +84,6 @@ pub fn prepare(task: &Arc<Task>, mut image: Image) -> Result<Prepared> {
         arguments.extend(image.arguments.into_iter().skip(1));
         image.arguments = arguments;
         image.file = crate::fs::exec::open(task, &interpreter)?;
-        creds = crate::fs::exec::creds_for(task, &image.file)?;
-        // AT_EXECFN stays the script; what counts for further scripts is the interpreter.
         image.path = interpreter;
     }
     Err(Errno::ELOOP)
@@ -111,7 +110,10 @@ fn script_line(start: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
     Ok((name.to_vec(), (!argument.is_empty()).then(|| argument.to_vec())))
 }
 
-fn load(task: &Arc<Task>, image: &Image, program: &Program, name: Vec<u8>, creds: Arc<Creds>) -> Result<Prepared> {
+fn load(task: &Arc<Task>, image: &Image, path: &[u8], program: &Program, name: Vec<u8>) -> Result<Prepared> {
+    let attr = image.file.inode.attr()?;
+    let file = ProgramFile { mode: attr.mode, uid: attr.uid, gid: attr.gid, set_id_allowed: true };
+    let (creds, secure) = setid::for_exec(&task.creds(), &file);
     let interpreter = match &program.interpreter {
         Some(path) => {
             let file = crate::fs::exec::open(task, path)?;
@@ -128,8 +130,7 @@ fn load(task: &Arc<Task>, image: &Image, program: &Program, name: Vec<u8>, creds
         None => None,
     };
     space.set_brk_start(main.end.next_multiple_of(PAGE_SIZE));
-    let secure = creds.uid != creds.euid || creds.gid != creds.egid;
-    let stack = fill_stack(&space, image, &creds, secure, &main, base.as_ref(), stack_top)?;
+    let stack = fill_stack(&space, image, path, (&creds, secure), (&main, base.as_ref()), stack_top)?;
     space.set_layout(|layout| {
         layout.code = main.code;
         layout.data = main.data;
@@ -162,10 +163,9 @@ fn make_stack(space: &AddressSpace, limit: u64, executable: bool) -> Result<u64>
 fn fill_stack(
     space: &AddressSpace,
     image: &Image,
-    creds: &Creds,
-    secure: bool,
-    main: &Loaded,
-    interpreter: Option<&Loaded>,
+    path: &[u8],
+    (creds, secure): (&Creds, bool),
+    (main, interpreter): (&Loaded, Option<&Loaded>),
     top: u64,
 ) -> Result<u64> {
     // From the top: an empty word, the file's name, environment, arguments; then the platform, random bytes, and the vectors.
@@ -174,7 +174,8 @@ fn fill_stack(
     let empty: Vec<Vec<u8>> = vec![Vec::new()];
     // A program without argv[0] is given an empty one, as Linux does.
     let arguments = if image.arguments.is_empty() { &empty } else { &image.arguments };
-    for string in arguments.iter().chain(&image.environment).chain([&image.path]) {
+    let strings_of = arguments.iter().chain(&image.environment).map(Vec::as_slice).chain([path]);
+    for string in strings_of {
         offsets.push(strings.len() as u64);
         strings.extend_from_slice(string);
         strings.push(0);
@@ -187,9 +188,9 @@ fn fill_stack(
     space.write_bytes(platform, b"x86_64\0")?;
     let random = platform - 16;
     let mut seed = [0u8; 16];
-    umlab_host::random(&mut seed);
+    umlab_host::random::fill(&mut seed);
     space.write_bytes(random, &seed)?;
-    let host = umlab_host::auxv;
+    let host = umlab_host::auxv::get;
     let auxv = [
         (libc::AT_SYSINFO_EHDR, model().vdso().map_or(0, |v| v.image)),
         (libc::AT_HWCAP, host(libc::AT_HWCAP)),
@@ -218,8 +219,11 @@ fn fill_stack(
     words.push(0);
     words.extend((argc..argc + envc).map(at));
     words.push(0);
-    let auxv: Vec<u64> =
-        auxv.iter().filter(|(key, value)| *key != libc::AT_SYSINFO_EHDR || *value != 0).flat_map(|&(k, v)| [k, v]).collect();
+    let auxv: Vec<u64> = auxv
+        .iter()
+        .filter(|(key, value)| *key != libc::AT_SYSINFO_EHDR || *value != 0)
+        .flat_map(|&(k, v)| [k, v])
+        .collect();
     words.extend(&auxv);
     let bytes = |words: &[u64]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
     let sp = (random - 8 * words.len() as u64) & !15;
@@ -235,16 +239,21 @@ fn fill_stack(
 
 /// Puts a prepared program into the task. Its other threads are ended first. From then on there is no way back.
 pub fn commit(task: &Arc<Task>, user: &mut dyn UserThread, prepared: Prepared) -> Result<()> {
-    super::exit::become_only_thread(task)?;
+    exit::become_only_thread(task)?;
     crate::signal::on_exec(task);
     let old = task.space.replace(Some(prepared.space));
-    super::clone::release_vfork_parent(task);
+    let crowded = crate::sched::is_crowded();
+    clone::release_vfork_parent(task);
     start(user, prepared.entry, prepared.stack);
     task.name.set(prepared.name);
-    super::exit::leave_space(task, old);
-    super::creds::on_exec(task, prepared.creds);
+    drop(old);
+    setid::commit(task, prepared.creds);
     crate::fs::exec::on_exec(task);
     task.process.set_did_exec();
+    if crowded {
+        // Nothing of it is on this CPU's host side yet.
+        crate::sched::move_to_idle_cpu();
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 
 pub mod clone;
 pub mod creds;
+pub mod exec;
 pub mod exit;
 pub mod futex;
 pub mod group;
@@ -25,7 +26,7 @@ pub use process::Process;
 use crate::fs::{FdTable, FsContext};
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
-use crate::model::Context;
+use crate::model::{Context, Residence};
 use crate::sched::SchedState;
 use crate::sched::wait::{Wake, WakeReason};
 use crate::signal::{SigActions, TaskSignals};
@@ -62,6 +63,9 @@ pub struct Task {
     /// The vfork parent that sleeps until the task leaves the address space.
     vfork: KCell<Option<Arc<clone::VforkDone>>>,
     context: OnceLock<Arc<dyn Context>>,
+    residence: OnceLock<Arc<dyn Residence>>,
+    /// Up to when its time is accounted for (CLOCK_MONOTONIC, ns).
+    accounted: KCell<u64>,
 }
 
 /// What system calls set of a thread and read back: each thread has its own.
@@ -140,6 +144,8 @@ impl Task {
             actions: KCell::new(parts.actions),
             vfork: KCell::new(None),
             context: OnceLock::new(),
+            residence: OnceLock::new(),
+            accounted: KCell::new(crate::time::now()),
         })
     }
 
@@ -169,6 +175,44 @@ impl Task {
     /// Gives it its kernel context, once, before it is started.
     pub fn set_context(&self, context: Arc<dyn Context>) {
         assert!(self.context.set(context).is_ok(), "a task got its context twice");
+    }
+
+    /// Says where its user-mode state lives on the host, once, before it is started.
+    pub fn set_residence(&self, residence: Arc<dyn Residence>) {
+        let _ = self.residence.set(residence);
+    }
+
+    /// Where its user-mode state lives on the host; None for a task without user code.
+    pub fn residence(&self) -> Option<&Arc<dyn Residence>> {
+        self.residence.get()
+    }
+
+    /// Whether a vfork parent waits for it to leave the address space.
+    pub fn is_vfork_child(&self) -> bool {
+        self.vfork.borrow().is_some()
+    }
+
+    /// The trap loop is about to enter user mode: the time since was the core's.
+    pub fn enter_user(&self) {
+        self.account_system(self.lap());
+    }
+
+    /// The trap loop has left user mode.
+    pub fn leave_user(&self) {
+        self.account_user(self.lap());
+    }
+
+    /// The scheduler takes the CPU away, or gives it back (what went by in between was nobody's).
+    pub fn switched(&self, out: bool) {
+        let time = self.lap();
+        if out {
+            self.account_system(time);
+        }
+    }
+
+    fn lap(&self) -> u64 {
+        let now = crate::time::now();
+        now.saturating_sub(self.accounted.replace(now))
     }
 
     /// Its address space; only for a task that has not begun to exit, as the current one in a system call.

@@ -21,7 +21,11 @@ pub fn spawn(task: &Arc<Task>, user: Box<dyn UserThread>) -> Result<()> {
         sched::end_current()
     }))?;
     task.set_context(context);
-    sched::start(task);
+    if task.is_vfork_child() {
+        sched::start_here(task)
+    } else {
+        sched::start(task)
+    }
     Ok(())
 }
 
@@ -116,4 +120,3 @@ fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
 fn name_of(task: &Task) -> String {
     String::from_utf8_lossy(&task.name.borrow()).into_owned()
 }
-

@@ -215,9 +215,8 @@ impl Stub {
         let parent = std::process::id() as i32;
         // SAFETY: a raw clone that shares the descriptor table only; the child runs `child_main`, which uses nothing but raw system calls and
         // its copy of this stack, and never returns.
-        let pid = unsafe {
-            libc::syscall(libc::SYS_clone, libc::CLONE_FILES as u64 | libc::SIGCHLD as u64, 0, 0, 0, 0)
-        };
+        let pid =
+            unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_FILES as u64 | libc::SIGCHLD as u64, 0, 0, 0, 0) };
         if pid == 0 {
             child_main(&plan, parent);
         }
@@ -286,11 +285,8 @@ impl Stub {
         }
         let stopped = self.tracee.rbx()?;
         let done = (stopped.wrapping_sub(ORDERS) / size_of::<Order>() as u64) as usize;
-        let failed = if done < orders.len() {
-            Some((done, Errno::from_raw(self.tracee.regs()?.rax as i32)))
-        } else {
-            None
-        };
+        let failed =
+            if done < orders.len() { Some((done, Errno::from_raw(self.tracee.regs()?.rax as i32))) } else { None };
         Ok(Obeyed { failed, interrupted })
     }
 }

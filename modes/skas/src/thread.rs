@@ -319,8 +319,10 @@ impl UserThread for SkasThread {
     }
 
     fn reset(&mut self) {
-        // The stub process that held the old state finds nobody to save it for.
-        *self = SkasThread::new();
+        // The state object stays, because others hold it; the stub process that held the old state has nothing to save.
+        self.state.set(State::default());
+        let fresh = SkasThread::new();
+        *self = SkasThread { state: self.state.clone(), ..fresh };
     }
 
     fn duplicate(&mut self) -> Box<dyn UserThread> {

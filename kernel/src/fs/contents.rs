@@ -1,0 +1,311 @@
+//! The contents of files that live in guest memory: runs of frames by page, holes between them.
+
+use super::file::PageSource;
+use crate::lock::KCell;
+use crate::mm::frames::{Fill, Frames, PAGE_SIZE};
+use crate::mm::user::IoBuf;
+use crate::{Errno, Result};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+/// Longest run given to a growing file at once.
+const MAX_RUN: u64 = 256;
+/// Largest file (2^63 - 1 bytes, in pages).
+pub const MAX_SIZE: u64 = i64::MAX as u64;
+
+/// Counts the pages of all files of a file system, against its limit.
+pub struct Quota {
+    pub limit: u64,
+    pub used: KCell<u64>,
+}
+
+impl Quota {
+    pub fn new(limit: u64) -> Arc<Quota> {
+        Arc::new(Quota { limit, used: KCell::new(0) })
+    }
+
+    fn take(&self, pages: u64) -> Result<()> {
+        let mut used = self.used.borrow_mut();
+        if self.limit - *used < pages {
+            return Err(Errno::ENOSPC);
+        }
+        *used += pages;
+        Ok(())
+    }
+
+    fn give_back(&self, pages: u64) {
+        *self.used.borrow_mut() -= pages;
+    }
+}
+
+/// Nameless memory that several processes can map (MAP_SHARED | MAP_ANONYMOUS).
+pub fn shared_memory(len: u64) -> Arc<dyn PageSource> {
+    static QUOTA: OnceLock<Arc<Quota>> = OnceLock::new();
+    let contents = Contents::new(QUOTA.get_or_init(|| Quota::new(u64::MAX)));
+    contents.truncate(len);
+    contents
+}
+
+/// A file's bytes. Shared with the address spaces that map it.
+pub struct Contents {
+    inner: KCell<Inner>,
+    quota: Arc<Quota>,
+}
+
+#[derive(Default)]
+struct Inner {
+    runs: BTreeMap<u64, Frames>,
+    size: u64,
+}
+
+impl Inner {
+    fn find(&self, page: u64) -> Option<(u64, &Frames)> {
+        let (&first, frames) = self.runs.range(..=page).next_back()?;
+        (page < first + frames.count() as u64).then_some((first, frames))
+    }
+
+    fn next_after(&self, page: u64) -> Option<u64> {
+        self.runs.range(page..).next().map(|(&first, _)| first)
+    }
+
+    /// Takes the runs of pages [from, to) out.
+    fn remove(&mut self, from: u64, to: u64) -> u64 {
+        for at in [from, to] {
+            if let Some((&first, frames)) = self.runs.range_mut(..at).next_back()
+                && at < first + frames.count() as u64
+            {
+                let rest = frames.split_off((at - first) as u32);
+                self.runs.insert(at, rest);
+            }
+        }
+        let keys: Vec<u64> = self.runs.range(from..to).map(|(&first, _)| first).collect();
+        keys.into_iter().map(|key| self.runs.remove(&key).map_or(0, |frames| frames.count() as u64)).sum()
+    }
+
+    fn pages(&self) -> u64 {
+        self.runs.values().map(|frames| frames.count() as u64).sum()
+    }
+}
+
+impl Contents {
+    pub fn new(quota: &Arc<Quota>) -> Arc<Contents> {
+        Arc::new(Contents { inner: KCell::default(), quota: quota.clone() })
+    }
+
+    pub fn size(&self) -> u64 {
+        self.inner.borrow().size
+    }
+
+    /// Pages that memory is used for.
+    pub fn pages(&self) -> u64 {
+        self.inner.borrow().pages()
+    }
+
+    pub fn read(&self, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        static ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
+        let mut done = 0;
+        loop {
+            let at = offset.saturating_add(done as u64);
+            let size = self.size();
+            if at >= size || buf.is_empty() {
+                return Ok(done);
+            }
+            let left = (size - at).min(buf.remaining() as u64) as usize;
+            let within = (at % PAGE_SIZE) as usize;
+            // No borrow is held while guest memory is reached: it may be a mapping of this very file.
+            let source = {
+                let inner = self.inner.borrow();
+                match inner.find(at / PAGE_SIZE) {
+                    Some((first, frames)) => {
+                        Some(frames.window(((at / PAGE_SIZE - first) * PAGE_SIZE) as usize + within, left))
+                    }
+                    None => None,
+                }
+            };
+            let result = match source {
+                Some(window) => buf.with_window(window.len(), true, |to| Ok(to.copy_from(&window))),
+                None => buf.put(&ZEROS[..left.min(PAGE_SIZE as usize - within)]),
+            };
+            match result {
+                Ok(n) => done += n,
+                Err(_) if done > 0 => return Ok(done),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Writes at `offset`; grows the file. ENOSPC when nothing could be written for lack of room.
+    pub fn write(&self, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while !buf.is_empty() {
+            let at = offset + done as u64;
+            if at >= MAX_SIZE {
+                return if done > 0 { Ok(done) } else { Err(Errno::EFBIG) };
+            }
+            let window = match self.room(at, buf.remaining()) {
+                Ok(window) => window,
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            };
+            match buf.with_window(window.len(), false, |from| Ok(window.copy_from(&from))) {
+                Ok(n) => {
+                    done += n;
+                    let mut inner = self.inner.borrow_mut();
+                    inner.size = inner.size.max(offset + done as u64);
+                }
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    /// A window to write to at `offset`, memory for it made where there is none.
+    fn room(&self, offset: u64, len: usize) -> Result<umlab_host::memory::Window> {
+        let page = offset / PAGE_SIZE;
+        let within = (offset % PAGE_SIZE) as usize;
+        let mut inner = self.inner.borrow_mut();
+        if inner.find(page).is_none() {
+            let wanted = ((within + len) as u64).div_ceil(PAGE_SIZE);
+            self.fill(&mut inner, page, wanted)?;
+        }
+        let (first, frames) = inner.find(page).ok_or(Errno::ENOSPC)?;
+        Ok(frames.window(((page - first) * PAGE_SIZE) as usize + within, len))
+    }
+
+    /// Puts a run of zero frames at a hole: at least one page, for `wanted` or more as the file grows.
+    fn fill(&self, inner: &mut Inner, page: u64, wanted: u64) -> Result<()> {
+        let room = inner.next_after(page).map_or(u64::MAX, |next| next - page);
+        // A file that grows at its end is given as much again as it has, so that it stays in few runs.
+        let at_end = room == u64::MAX && page * PAGE_SIZE >= inner.size && page > 0;
+        let ahead = if at_end { inner.pages().min(MAX_RUN / 4) } else { 0 };
+        let mut count = wanted.max(ahead).min(room).clamp(1, MAX_RUN);
+        if self.quota.take(count).is_err() {
+            count = wanted.min(room).clamp(1, MAX_RUN);
+            if self.quota.take(count).is_err() {
+                count = 1;
+                self.quota.take(1)?;
+            }
+        }
+        match Frames::alloc(count as u32, Fill::Zero) {
+            Ok(frames) => {
+                let before = inner.runs.range_mut(..page).next_back();
+                if let Some((&first, before)) = before
+                    && first + before.count() as u64 == page
+                {
+                    if let Err(frames) = before.join(frames) {
+                        inner.runs.insert(page, frames);
+                    }
+                } else {
+                    inner.runs.insert(page, frames);
+                }
+                Ok(())
+            }
+            Err(_) => {
+                self.quota.give_back(count);
+                Err(Errno::ENOSPC)
+            }
+        }
+    }
+
+    /// Sets the size. What lies beyond the end is given up, and reads as zero if the file grows again.
+    pub fn truncate(&self, size: u64) {
+        let mut inner = self.inner.borrow_mut();
+        if size < inner.size {
+            let keep = size.div_ceil(PAGE_SIZE);
+            let freed = inner.remove(keep, u64::MAX);
+            self.quota.give_back(freed);
+            self.zero_in_page(&inner, size, keep * PAGE_SIZE);
+        }
+        inner.size = size;
+    }
+
+    /// Zeroes [from, to), which lies within one page.
+    fn zero_in_page(&self, inner: &Inner, from: u64, to: u64) {
+        if from < to
+            && let Some((first, frames)) = inner.find(from / PAGE_SIZE)
+        {
+            let at = ((from / PAGE_SIZE - first) * PAGE_SIZE + from % PAGE_SIZE) as usize;
+            frames.window(at, (to - from) as usize).zero();
+        }
+    }
+
+    /// fallocate(FALLOC_FL_PUNCH_HOLE): the range reads as zero; whole pages are given up.
+    pub fn punch(&self, offset: u64, len: u64) {
+        let end = offset.saturating_add(len);
+        let mut inner = self.inner.borrow_mut();
+        let (from, to) = (offset.div_ceil(PAGE_SIZE), end / PAGE_SIZE);
+        if from < to {
+            let freed = inner.remove(from, to);
+            self.quota.give_back(freed);
+        }
+        self.zero_in_page(&inner, offset, end.min(from * PAGE_SIZE));
+        if to >= from {
+            self.zero_in_page(&inner, to * PAGE_SIZE, end);
+        }
+    }
+
+    /// fallocate(0): memory for the whole range; the size grows unless `keep_size`.
+    pub fn allocate(&self, offset: u64, len: u64, keep_size: bool) -> Result<()> {
+        let end = offset.checked_add(len).filter(|&end| end <= MAX_SIZE).ok_or(Errno::EFBIG)?;
+        let mut inner = self.inner.borrow_mut();
+        if end.div_ceil(PAGE_SIZE) - offset / PAGE_SIZE > self.quota.limit {
+            return Err(Errno::ENOSPC);
+        }
+        let mut page = offset / PAGE_SIZE;
+        while page * PAGE_SIZE < end {
+            match inner.find(page) {
+                Some((first, frames)) => page = first + frames.count() as u64,
+                None => self.fill(&mut inner, page, end.div_ceil(PAGE_SIZE) - page)?,
+            }
+        }
+        if !keep_size {
+            inner.size = inner.size.max(end);
+        }
+        Ok(())
+    }
+
+    /// SEEK_DATA and SEEK_HOLE.
+    pub fn seek(&self, offset: u64, whence: i32) -> Result<u64> {
+        let inner = self.inner.borrow();
+        if offset >= inner.size {
+            return Err(Errno::ENXIO);
+        }
+        let mut page = offset / PAGE_SIZE;
+        if whence == libc::SEEK_DATA {
+            if inner.find(page).is_some() {
+                return Ok(offset);
+            }
+            let next = inner.next_after(page).ok_or(Errno::ENXIO)? * PAGE_SIZE;
+            return if next < inner.size { Ok(next) } else { Err(Errno::ENXIO) };
+        }
+        while let Some((first, frames)) = inner.find(page) {
+            page = first + frames.count() as u64;
+        }
+        Ok((page * PAGE_SIZE).max(offset).min(inner.size))
+    }
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        let pages = self.inner.borrow().pages();
+        self.quota.give_back(pages);
+    }
+}
+
+impl PageSource for Contents {
+    fn frames(&self, index: u64, max: u32, write: bool) -> Result<Option<Frames>> {
+        let mut inner = self.inner.borrow_mut();
+        if index >= inner.size.div_ceil(PAGE_SIZE) {
+            return Ok(None);
+        }
+        let max = (inner.size.div_ceil(PAGE_SIZE) - index).min(max as u64) as u32;
+        if inner.find(index).is_none() {
+            let around = if write { 16 } else { 1 };
+            self.fill(&mut inner, index, (max as u64).min(around))?;
+        }
+        let (first, frames) = inner.find(index).ok_or(Errno::ENOMEM)?;
+        let skip = (index - first) as u32;
+        Ok(Some(frames.share(skip, (frames.count() - skip).min(max))))
+    }
+}

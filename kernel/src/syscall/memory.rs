@@ -1,0 +1,97 @@
+//! System calls on the address space.
+
+use super::{Call, Entry, entry};
+use crate::mm::map::MapRequest;
+use crate::task::limits;
+use crate::{Errno, Result};
+
+#[rustfmt::skip]
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_mmap, "mmap", "xuxxfx", mmap),
+    entry(libc::SYS_munmap, "munmap", "xu", munmap),
+    entry(libc::SYS_mprotect, "mprotect", "xux", mprotect),
+    entry(libc::SYS_mremap, "mremap", "xuuxx", mremap),
+    entry(libc::SYS_madvise, "madvise", "xud", madvise),
+    entry(libc::SYS_brk, "brk", "x", brk),
+    entry(libc::SYS_msync, "msync", "xux", msync),
+    entry(libc::SYS_mincore, "mincore", "xuP", mincore),
+    entry(libc::SYS_mlock, "mlock", "xu", mlock),
+    entry(libc::SYS_mlock2, "mlock2", "xux", mlock2),
+    entry(libc::SYS_munlock, "munlock", "xu", munlock),
+    entry(libc::SYS_mlockall, "mlockall", "x", mlockall),
+    entry(libc::SYS_munlockall, "munlockall", "", munlockall),
+];
+
+fn mmap(call: &mut Call<'_>) -> Result<u64> {
+    let [addr, len, prot, flags, _, offset] = call.args;
+    let flags = flags as i32;
+    let file = if flags & libc::MAP_ANONYMOUS == 0 { Some(call.task.files().get_io(call.int(4))?) } else { None };
+    // The offset of anonymous memory means nothing.
+    let offset = if file.is_some() { offset } else { 0 };
+    let space = call.task.space();
+    let limit = call.task.process.limit(limits::AS);
+    if limit != u64::MAX && space.mapped_pages().saturating_mul(4096).saturating_add(len) > limit {
+        return Err(Errno::ENOMEM);
+    }
+    space.mmap(&MapRequest { addr, len, prot: prot as u32, flags, file, offset })
+}
+
+fn munmap(call: &mut Call<'_>) -> Result<u64> {
+    call.task.space().munmap(call.args[0], call.args[1]).map(|()| 0)
+}
+
+fn mprotect(call: &mut Call<'_>) -> Result<u64> {
+    call.task.space().mprotect(call.args[0], call.args[1], call.args[2] as u32).map(|()| 0)
+}
+
+fn mremap(call: &mut Call<'_>) -> Result<u64> {
+    let [addr, old_len, new_len, flags, new_addr, _] = call.args;
+    call.task.space().mremap(addr, old_len, new_len, flags as i32, new_addr)
+}
+
+fn madvise(call: &mut Call<'_>) -> Result<u64> {
+    call.task.space().madvise(call.args[0], call.args[1], call.int(2)).map(|()| 0)
+}
+
+fn brk(call: &mut Call<'_>) -> Result<u64> {
+    Ok(call.task.space().set_brk(call.args[0], call.task.process.limit(limits::DATA)))
+}
+
+fn msync(call: &mut Call<'_>) -> Result<u64> {
+    call.task.space().msync(call.args[0], call.args[1], call.int(2)).map(|()| 0)
+}
+
+fn mincore(call: &mut Call<'_>) -> Result<u64> {
+    let space = call.task.space();
+    let pages = space.mincore(call.args[0], call.args[1])?;
+    space.write_bytes(call.args[2], &pages).map(|()| 0)
+}
+
+fn mlock(call: &mut Call<'_>) -> Result<u64> {
+    call.task.space().mlock(call.args[0], call.args[1], true).map(|()| 0)
+}
+
+fn mlock2(call: &mut Call<'_>) -> Result<u64> {
+    const MLOCK_ONFAULT: u64 = 1;
+    if call.args[2] & !MLOCK_ONFAULT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    mlock(call)
+}
+
+fn munlock(call: &mut Call<'_>) -> Result<u64> {
+    call.task.space().mlock(call.args[0], call.args[1], false).map(|()| 0)
+}
+
+fn mlockall(call: &mut Call<'_>) -> Result<u64> {
+    const KNOWN: i32 = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
+    let flags = call.int(0);
+    if flags == 0 || flags & !KNOWN != 0 || flags == libc::MCL_ONFAULT {
+        return Err(Errno::EINVAL);
+    }
+    Ok(0)
+}
+
+fn munlockall(_call: &mut Call<'_>) -> Result<u64> {
+    Ok(0)
+}
