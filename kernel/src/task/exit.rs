@@ -7,6 +7,7 @@
 use super::process::{Identity, Job};
 use super::usage::{Usage, ticks};
 use super::{Process, ProcessGroup, Task, clone, futex, init, pid, process};
+use crate::mm::AddressSpace;
 use crate::signal::{
     self, CLD_DUMPED, CLD_EXITED, CLD_KILLED, SA_NOCLDWAIT, SIG_IGN, SigInfo, is_signal, send_to_group,
     send_to_process, send_to_task,
@@ -53,7 +54,7 @@ pub fn finish(task: &Arc<Task>) {
     let status = task.ending.borrow().unwrap_or(0);
     let process = task.process.clone();
     signal::on_task_exit(task);
-    leave_user_memory(task);
+    replace_space(task, None);
     let files = task.files.take();
     drop(files);
     send_death_signals(task);
@@ -92,21 +93,21 @@ pub(super) fn undo_clone(task: &Arc<Task>) {
     pid::uncount(task.creds.borrow().uid);
 }
 
-/// The last the task does with its address space, and letting go of it.
-fn leave_user_memory(task: &Arc<Task>) {
+/// Puts the task into another address space (execve), or none (exit): the last it does with the old one, and letting go of it.
+pub fn replace_space(task: &Arc<Task>, new: Option<Arc<AddressSpace>>) {
     let (clear, robust) = {
         let mut attributes = task.attributes.borrow_mut();
         (std::mem::take(&mut attributes.clear_child_tid), std::mem::take(&mut attributes.robust_list))
     };
     if let Some(space) = task.space.cloned() {
         futex::release_held(task, &space, robust);
-        // Nobody is left to look at memory that only this task had.
+        // Nobody is left to look at memory that only this task had; it and we hold two references.
         if clear != 0 && Arc::strong_count(&space) > 2 && space.write(clear, &0u32).is_ok() {
             let _ = futex::wake_address(&space, clear, 1);
         }
     }
-    let space = task.space.take();
-    drop(space);
+    let old = task.space.replace(new);
+    drop(old);
     clone::release_vfork_parent(task);
 }
 

@@ -238,6 +238,7 @@ impl Process {
     /// Records an execve(2): its parent may not move it to another group any more.
     pub fn set_did_exec(&self) {
         self.life.borrow_mut().did_exec = true;
+        self.exit_signal.set(libc::SIGCHLD);
     }
 
     /// One of its soft limits (see [`super::limits`]).

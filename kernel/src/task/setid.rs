@@ -34,6 +34,18 @@ pub fn commit(task: &Task, new: Creds) {
     task.creds.set(Arc::new(new));
 }
 
+/// Makes `new` the task's credentials in an execve(2).
+pub fn commit_exec(task: &Task, new: Creds) {
+    let same = new.euid == new.uid && new.egid == new.gid;
+    if !same {
+        // What would make a set-id program's memory laid out or rights look as its caller wants is taken back.
+        const PER_CLEAR_ON_SETID: u32 = 0x0040_0000 | 0x0004_0000 | 0x0080_0000 | 0x0020_0000;
+        task.attributes.borrow_mut().personality &= !PER_CLEAR_ON_SETID;
+    }
+    commit(task, new);
+    task.process.settings.borrow_mut().dumpable = same as u8;
+}
+
 /// setuid(2).
 pub fn set_uid(old: &Creds, uid: u32) -> Result<Creds> {
     let mut new = old.clone();
