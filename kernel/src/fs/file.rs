@@ -58,6 +58,38 @@ pub trait PageSource: Send + Sync {
     fn frames(&self, index: u64, max: u32, write: bool) -> Result<Option<crate::mm::Frames>>;
 }
 
+/// Something that maps pages of files: an address space.
+pub trait Mapper: Send + Sync {
+    /// The file's pages from `first` to before `end` are gone or replaced: mappings of them must be looked up again at the next touch.
+    fn invalidate(&self, inode: &super::inode::InodeRef, first: u64, end: u64);
+}
+
+/// Who maps a file: told when pages go away. An address space adds itself when it maps the file.
+#[derive(Default)]
+pub struct Mappers(KCell<Vec<std::sync::Weak<dyn Mapper>>>);
+
+impl Mappers {
+    pub fn add(&self, mapper: std::sync::Weak<dyn Mapper>) {
+        let mut list = self.0.borrow_mut();
+        list.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&mapper));
+        list.push(mapper);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    pub fn invalidate(&self, inode: &super::inode::InodeRef, first: u64, end: u64) {
+        if self.is_empty() {
+            return;
+        }
+        let list: Vec<_> = self.0.borrow().iter().filter_map(std::sync::Weak::upgrade).collect();
+        for mapper in list {
+            mapper.invalidate(inode, first, end);
+        }
+    }
+}
+
 /// What one kind of file does. Everything has a default that answers as Linux does for a file without the operation.
 ///
 /// All of it is called with the big lock held and may sleep.
@@ -136,6 +168,8 @@ pub struct OpenFile {
     pub ops: Arc<dyn FileOps>,
     /// The inode it was opened on; anonymous files (pipes, epoll, ...) have one of their own file system.
     pub inode: super::inode::InodeRef,
+    /// Where it was opened; None for files without a name.
+    pub path: Option<super::Path>,
     /// O_* flags, the access mode included, without those that only matter to open.
     pub flags: KCell<i32>,
     pub position: KCell<u64>,
@@ -152,8 +186,22 @@ impl Drop for OpenFile {
 impl OpenFile {
     /// A new open file, at its start.
     pub fn new(ops: Arc<dyn FileOps>, inode: super::inode::InodeRef, flags: i32) -> Arc<OpenFile> {
+        OpenFile::make(ops, inode, None, flags)
+    }
+
+    /// A new open file of what is at `path`.
+    pub fn at(ops: Arc<dyn FileOps>, path: super::Path, flags: i32) -> Arc<OpenFile> {
+        OpenFile::make(ops, path.inode().clone(), Some(path), flags)
+    }
+
+    fn make(
+        ops: Arc<dyn FileOps>,
+        inode: super::inode::InodeRef,
+        path: Option<super::Path>,
+        flags: i32,
+    ) -> Arc<OpenFile> {
         let position = KCell::new(0);
-        Arc::new(OpenFile { ops, inode, flags: KCell::new(flags), position, watchers: Default::default() })
+        Arc::new(OpenFile { ops, inode, path, flags: KCell::new(flags), position, watchers: Default::default() })
     }
 
     pub fn readable(&self) -> bool {

@@ -80,6 +80,15 @@ pub struct Attr {
     pub btime: Option<Timestamp>,
 }
 
+/// Who may do what with a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+    /// As in [`Attr`].
+    pub mode: u32,
+}
+
 /// What to change of the attributes; the file system sets ctime.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct SetAttr {
@@ -168,8 +177,39 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::EOPNOTSUPP)
     }
 
-    /// Whether lookups of this directory's names may be cached, and for how long (ns) without asking again. None: not at all.
-    fn cache_lifetime(&self) -> Option<u64> {
+    /// A number that changes when names of this directory may have changed without the core's doing: what was looked up is kept as
+    /// long as it stays the same. None: nothing is kept, every lookup asks the file system.
+    fn names_version(&self) -> Option<u64> {
+        None
+    }
+
+    /// Owner, group and permission bits: the part of `attr` that every step of a path walk needs.
+    fn owner(&self) -> Result<Owner> {
+        let attr = self.attr()?;
+        Ok(Owner { uid: attr.uid, gid: attr.gid, mode: attr.mode })
+    }
+
+    /// The value of an extended attribute (xattr(7)); ENODATA when there is none.
+    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Sets an extended attribute; `flags` are XATTR_CREATE and XATTR_REPLACE.
+    fn set_xattr(&self, name: &[u8], value: &[u8], flags: i32) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The names of all extended attributes, each followed by NUL.
+    fn list_xattrs(&self) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+
+    /// The address spaces that map this file, for kinds whose pages can go away (see [`super::file::Mappers`]).
+    fn mappers(&self) -> Option<&super::file::Mappers> {
         None
     }
 

@@ -2,6 +2,8 @@
 
 pub mod anon;
 pub mod contents;
+pub mod context;
+pub mod dentry;
 pub mod devfs;
 pub mod device;
 pub mod epoll;
@@ -11,6 +13,8 @@ pub mod fdtable;
 pub mod file;
 pub mod inode;
 mod memory_devices;
+pub mod mount;
+pub mod path;
 pub mod pipe;
 pub mod signalfd;
 pub mod socket;
@@ -18,25 +22,9 @@ pub mod stdio;
 pub mod timerfd;
 pub mod tty;
 
+pub use context::FsContext;
 pub use fdtable::FdTable;
-
-use crate::lock::KCell;
-
-/// A place in the tree of names: a dentry in a mount.
-#[derive(Clone)]
-pub struct Path {}
-
-/// Where a task stands in the tree: root, working directory, umask (what CLONE_FS shares).
-pub struct FsContext {
-    pub umask: KCell<u32>,
-}
-
-impl FsContext {
-    /// A context of its own that stands at the same place.
-    pub fn duplicate(&self) -> std::sync::Arc<FsContext> {
-        std::sync::Arc::new(FsContext { umask: KCell::new(self.umask.get()) })
-    }
-}
+pub use path::Path;
 
 /// A write to a pipe or socket without a reader: SIGPIPE for the current task.
 pub(crate) fn send_sigpipe() {
