@@ -17,6 +17,15 @@ pub fn realtime() -> u64 {
     clock::realtime()
 }
 
+/// One of the host's clocks (clock_gettime(2)).
+pub fn read_clock(id: libc::clockid_t) -> u64 {
+    match id {
+        libc::CLOCK_MONOTONIC => now(),
+        libc::CLOCK_REALTIME => realtime(),
+        _ => clock::get(id),
+    }
+}
+
 /// Nanoseconds of a length of time or a point in time that a guest gave; more than can be counted is cut. EINVAL for nonsense.
 pub fn duration(t: &libc::timespec) -> Result<u64> {
     if t.tv_sec < 0 || !(0..NS_PER_SEC as i64).contains(&t.tv_nsec) {
@@ -63,7 +72,12 @@ impl Timer {
         let mut timers = TIMERS.borrow_mut();
         let key = (deadline, timers.next_id);
         timers.next_id += 1;
+        let first = timers.queue.keys().next().is_none_or(|first| deadline < first.0);
         timers.queue.insert(key, Arc::downgrade(target));
+        drop(timers);
+        if first {
+            crate::sched::update_alarm();
+        }
         Timer { key }
     }
 

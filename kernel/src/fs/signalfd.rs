@@ -8,7 +8,7 @@ use crate::mm::IoBuf;
 use crate::mm::user::{bytes_of, zeroed};
 use crate::sched::current;
 use crate::sched::wait::{WaitQueue, wait_on};
-use crate::signal::{SI_KERNEL, SI_TIMER, SIGRTMIN, SigInfo, SigSet};
+use crate::signal::{SI_KERNEL, SI_TIMER, SIGRTMIN, SigInfo, SigSet, dequeue};
 use crate::task::{Process, Task};
 use crate::{Errno, Result};
 use smallvec::SmallVec;
@@ -43,13 +43,7 @@ impl SignalFd {
     }
 
     fn take(&self, task: &Task) -> Option<SigInfo> {
-        // The thread's own come before those of the whole process, whatever their numbers.
-        let own = &mut task.signals.borrow_mut().pending;
-        if let Some(signal) = own.set().intersection(self.mask()).first() {
-            return own.take(signal);
-        }
-        let shared = &mut task.process.signals.borrow_mut().pending;
-        shared.take(shared.set().intersection(self.mask()).first()?)
+        dequeue(task, self.mask())
     }
 }
 

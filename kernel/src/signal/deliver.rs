@@ -4,7 +4,7 @@ use super::action::{Default as Action, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IG
 use super::info::SigInfo;
 use super::send::retarget;
 use super::set::SigSet;
-use super::state::Pending;
+use super::state::{Pending, Queued};
 use super::{frame, stop};
 use crate::model::UserThread;
 use crate::task::Task;
@@ -85,8 +85,20 @@ fn deliver(task: &Arc<Task>, user: &mut dyn UserThread, mut syscall: Option<Sysc
 /// Takes a pending signal of `set`, the thread's own first, for those who take signals without a handler (sigwait, signalfd).
 pub fn dequeue(task: &Task, set: SigSet) -> Option<SigInfo> {
     let take = |pending: &mut Pending| pending.set().intersection(set).first().and_then(|signal| pending.take(signal));
-    let own = take(&mut task.signals.borrow_mut().pending);
-    own.or_else(|| take(&mut task.process.signals.borrow_mut().pending))
+    loop {
+        let own = take(&mut task.signals.borrow_mut().pending);
+        let shared = own.is_none();
+        let Queued { mut info, timer, .. } = own.or_else(|| take(&mut task.process.signals.borrow_mut().pending))?;
+        if shared && info.signal() == libc::SIGALRM {
+            let real = task.process.signals.borrow().timers.real.clone();
+            if let Some(real) = real {
+                real.signal_taken();
+            }
+        }
+        if timer.is_none_or(|timer| timer.taken(&mut info)) {
+            return Some(info);
+        }
+    }
 }
 
 /// Takes the next signal that is not blocked: what the thread itself caused, then its own, then the process's.

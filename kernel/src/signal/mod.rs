@@ -5,10 +5,12 @@
 //! kept that says "signals are pending": it is worked out from queues and masks each time it is asked, a few loads.
 
 mod action;
+mod cpu_timer;
 mod deliver;
 mod frame;
 mod info;
 mod lifecycle;
+mod posix_timer;
 mod send;
 mod set;
 mod state;
@@ -17,10 +19,15 @@ mod trap;
 mod xstate;
 
 pub use action::*;
+pub use cpu_timer::{
+    CpuClock, CpuTimer, CpuTimers, check as check_cpu_timers, limit_changed as cpu_limit_changed,
+    rearm as rearm_cpu_timers,
+};
 pub use deliver::*;
 pub use frame::{set_alt_stack, sigreturn};
 pub use info::*;
 pub use lifecycle::*;
+pub use posix_timer::*;
 pub use send::*;
 pub use set::{NSIG, SIGRTMIN, SigSet, is_signal};
 pub use state::*;

@@ -2,6 +2,7 @@
 
 use super::action::{Default as Action, SA_KNOWN, SIG_DFL, SigAction, default_action};
 use super::info::{SI_USER, SigInfo};
+use super::posix_timer::TimerSignal;
 use super::set::{SIGRTMIN, SigSet, is_signal};
 use super::state::Queued;
 use super::stop;
@@ -62,6 +63,35 @@ pub fn send_to_process(process: &Arc<Process>, info: SigInfo) -> Result<()> {
 /// As `send_to_process`.
 pub fn send_to_task(task: &Arc<Task>, info: SigInfo) -> Result<()> {
     send(&task.process, task, info, true)
+}
+
+/// Sends a POSIX timer's signal, to a thread or the process. It is queued whatever the limits. False when it is ignored.
+pub(super) fn send_timer(
+    process: &Arc<Process>,
+    thread: Option<&Arc<Task>>,
+    info: SigInfo,
+    timer: TimerSignal,
+) -> bool {
+    let signal = info.signal();
+    let Some(task) = thread.cloned().or_else(|| process.main_thread()) else { return true };
+    if !prepare(process, signal) {
+        return true;
+    }
+    if is_ignored(&task, signal) {
+        return false;
+    }
+    if signal == libc::SIGKILL {
+        exit_group(&task, killed_by(libc::SIGKILL, false));
+        return true;
+    }
+    let queued = Queued { info, charge: None, timer: Some(timer) };
+    match thread {
+        Some(task) => task.signals.borrow_mut().pending.push(queued),
+        None => process.signals.borrow_mut().pending.push(queued),
+    }
+    process.signal_queue.wake_all();
+    complete(process, &task, signal, thread.is_some());
+    true
 }
 
 /// Sends a signal to every process of a group, from the kernel (a terminal's Ctrl-C, SIGHUP of an orphaned group).
@@ -185,7 +215,7 @@ fn enqueue(process: &Process, task: &Arc<Task>, info: SigInfo, private: bool) ->
         &mut shared.pending
     };
     if keep {
-        pending.push(Queued { info, charge })
+        pending.push(Queued { info, charge, timer: None })
     } else {
         pending.mark(signal)
     }

@@ -1,6 +1,8 @@
 //! What tasks and processes remember of signals.
 
+use super::cpu_timer::CpuTimers;
 use super::info::SigInfo;
+use super::posix_timer::{TimerSignal, Timers};
 use super::set::{SIGRTMIN, SigSet};
 use super::trap::FaultRecord;
 use crate::syscall::Call;
@@ -20,6 +22,8 @@ pub struct Queued {
     pub info: SigInfo,
     /// Counts it against RLIMIT_SIGPENDING while it waits.
     pub charge: Option<super::send::Charge>,
+    /// The POSIX timer it is from.
+    pub timer: Option<TimerSignal>,
 }
 
 impl Pending {
@@ -30,7 +34,7 @@ impl Pending {
     /// Queues it, or for a standard signal that is pending already, drops it.
     pub fn push(&mut self, queued: Queued) {
         let signal = queued.info.signal();
-        if signal < SIGRTMIN && self.set.contains(signal) {
+        if signal < SIGRTMIN && self.set.contains(signal) && queued.timer.is_none() {
             return;
         }
         self.set.insert(signal);
@@ -43,7 +47,7 @@ impl Pending {
     }
 
     /// Takes the oldest instance of a signal.
-    pub fn take(&mut self, signal: i32) -> Option<SigInfo> {
+    pub(super) fn take(&mut self, signal: i32) -> Option<Queued> {
         if !self.set.contains(signal) {
             return None;
         }
@@ -64,10 +68,7 @@ impl Pending {
         if !more {
             self.set.remove(signal);
         }
-        Some(match found {
-            Some(queued) => queued.info,
-            None => SigInfo::kill(signal, 0, 0),
-        })
+        Some(found.unwrap_or(Queued { info: SigInfo::kill(signal, 0, 0), charge: None, timer: None }))
     }
 
     /// Forgets all of `signals`.
@@ -176,4 +177,6 @@ pub struct ProcessSignals {
     pub pending: Pending,
     /// The signal that is stopping it, until all threads have stopped; then [`crate::task::process::Job`] has it.
     pub stopping: Option<i32>,
+    pub timers: Timers,
+    pub cpu: CpuTimers,
 }

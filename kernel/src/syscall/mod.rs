@@ -2,6 +2,7 @@
 //!
 //! One file an area. A handler decodes its arguments and calls the subsystem, which knows nothing of registers.
 
+mod clock;
 mod epoll;
 mod eventfd;
 mod exec;
@@ -20,6 +21,7 @@ mod signal;
 mod socket;
 mod system;
 mod timeout;
+mod timer;
 
 use crate::model::UserThread;
 use crate::task::Task;
@@ -77,6 +79,8 @@ const AREAS: &[&[Entry]] = &[
     resource::CALLS,
     sched::CALLS,
     system::CALLS,
+    clock::CALLS,
+    timer::CALLS,
 ];
 
 /// The handler of a number, None for what does not exist.

@@ -80,11 +80,13 @@ fn set_limit(call: &Call<'_>, process: &Process, which: usize, new: Limit) -> Re
     if which == limits::NOFILE && new.hard > MAX_DESCRIPTORS {
         return Err(Errno::EPERM);
     }
-    let mut limits = process.limits.borrow_mut();
-    if new.hard > limits.get(which).hard && !call.task.creds().capable(CAP_SYS_RESOURCE) {
+    if new.hard > process.limits.borrow().get(which).hard && !call.task.creds().capable(CAP_SYS_RESOURCE) {
         return Err(Errno::EPERM);
     }
-    limits.set(which, new);
+    process.limits.borrow_mut().set(which, new);
+    if which == limits::CPU {
+        crate::signal::cpu_limit_changed(&process.arc());
+    }
     Ok(())
 }
 

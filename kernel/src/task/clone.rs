@@ -207,6 +207,9 @@ fn child_process(parent: &Arc<Task>, args: &CloneArgs, tid: Pid) -> Arc<Process>
     } else {
         (from.clone(), parent.tid())
     };
+    if from.limit(limits::CPU) != limits::INFINITY {
+        crate::signal::cpu_limit_changed(&process);
+    }
     process.parent.set(Some(family));
     process.parent_thread.set(thread);
     process.exit_signal.set(if by_parent { from.exit_signal.get() } else { args.exit_signal });

@@ -133,6 +133,7 @@ fn end_process(process: &Arc<Process>, status: i32) {
     // Only a group with a stopped member has to be told that it became orphaned, and there seldom is one.
     let was_orphaned = !process::any_stopped() || group.is_orphaned(None);
     process.set_job(Job::default());
+    signal::on_process_exit(process);
     {
         let mut life = process.life.borrow_mut();
         let first = life.first_thread_status;

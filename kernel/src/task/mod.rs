@@ -29,7 +29,7 @@ use crate::mm::AddressSpace;
 use crate::model::{Context, Residence};
 use crate::sched::SchedState;
 use crate::sched::wait::{Wake, WakeReason};
-use crate::signal::{SigActions, TaskSignals};
+use crate::signal::{self, SigActions, TaskSignals};
 use creds::Creds;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -252,6 +252,7 @@ impl Task {
     pub fn account_user(&self, ns: u64) {
         self.usage.borrow_mut().user += ns;
         self.process.usage.borrow_mut().user += ns;
+        signal::check_cpu_timers(&self.process);
     }
 
     /// Time in the core on its behalf; called by the trap loop.
