@@ -191,14 +191,7 @@ fn ioprio_those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Arc<Task>>>
 
 fn sys_ioprio_get(call: &mut Call<'_>) -> Result<u64> {
     let tasks = ioprio_those(call, call.int(0), call.int(1))?;
-    // What was never set follows from the nice value.
-    let of = |task: &Arc<Task>| {
-        let attributes = task.attributes.borrow();
-        match attributes.io_priority >> 13 {
-            IOPRIO_CLASS_NONE => IOPRIO_CLASS_BE << 13 | ((attributes.nice + 20) / 5) as u16,
-            _ => attributes.io_priority,
-        }
-    };
+    let of = |task: &Arc<Task>| task.attributes.borrow().io_priority;
     Ok(tasks.iter().map(of).min().unwrap_or(0) as u64)
 }
 
@@ -208,8 +201,8 @@ fn sys_ioprio_set(call: &mut Call<'_>) -> Result<u64> {
     let creds = call.task.creds();
     match class {
         IOPRIO_CLASS_RT if !creds.capable(CAP_SYS_ADMIN) && !creds.capable(CAP_SYS_NICE) => return Err(Errno::EPERM),
-        IOPRIO_CLASS_RT | IOPRIO_CLASS_BE if data < 8 => {}
-        IOPRIO_CLASS_IDLE => {}
+        // The data hold a level below 8 and hints, all of which may be given.
+        IOPRIO_CLASS_RT | IOPRIO_CLASS_BE | IOPRIO_CLASS_IDLE => {}
         IOPRIO_CLASS_NONE if data == 0 => {}
         _ => return Err(Errno::EINVAL),
     }

@@ -63,7 +63,6 @@ pub fn finish(task: &Arc<Task>) {
         let mut threads = process.threads.borrow_mut();
         threads.remove(&task.tid());
         if task.tid() == process.pid {
-            process.life.borrow_mut().first_thread_status = Some(status);
             process.identity.set(Identity::of(task));
         }
         threads.is_empty()
@@ -136,8 +135,8 @@ fn end_process(process: &Arc<Process>, status: i32) {
     signal::on_process_exit(process);
     {
         let mut life = process.life.borrow_mut();
-        let first = life.first_thread_status;
-        life.status.get_or_insert(first.unwrap_or(status));
+        // Unless something ended it whole, it ends as its last thread did.
+        life.status.get_or_insert(status);
         life.zombie = true;
     }
     // The leader's end takes the terminal from the session.
@@ -292,7 +291,6 @@ pub fn become_only_thread(task: &Arc<Task>) -> crate::Result<()> {
         (process.thread_count() == 1).then_some(())
     })
     .map_err(|_| crate::Errno::EAGAIN)?;
-    process.life.borrow_mut().first_thread_status = None;
     let old = task.tid();
     if old != process.pid {
         process.threads.borrow_mut().remove(&old);

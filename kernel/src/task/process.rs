@@ -55,8 +55,6 @@ pub(super) struct Life {
     pub zombie: bool,
     /// It was waited for, and is gone.
     pub reaped: bool,
-    /// How the first thread ended, which is how the process ends unless something ended it whole.
-    pub first_thread_status: Option<i32>,
     /// execve(2) was done since fork.
     pub did_exec: bool,
 }
