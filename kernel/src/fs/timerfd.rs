@@ -55,11 +55,17 @@ struct Schedule {
     /// The first expiration that no read has reported.
     next: Option<u64>,
     interval: u64,
+    /// Expirations before `next` that no read has reported: set in the past, a timer begins with them.
+    owed: u64,
 }
 
 impl Schedule {
     /// Expirations not reported yet.
     fn expired(&self, now: u64) -> u64 {
+        self.owed + self.since_next(now)
+    }
+
+    fn since_next(&self, now: u64) -> u64 {
         match self.next {
             Some(next) if now >= next => match self.interval {
                 0 => 1,
@@ -71,14 +77,14 @@ impl Schedule {
 
     /// Counts the expirations as reported.
     fn take(&mut self, now: u64) -> u64 {
-        let expired = self.expired(now);
-        if expired > 0 {
+        let passed = self.since_next(now);
+        if passed > 0 {
             self.next = match self.interval {
                 0 => None,
-                interval => self.next.map(|next| next.saturating_add(interval.saturating_mul(expired))),
+                interval => self.next.map(|next| next.saturating_add(interval.saturating_mul(passed))),
             };
         }
-        expired
+        passed + std::mem::take(&mut self.owed)
     }
 
     /// The time left, and the period.
@@ -102,13 +108,24 @@ impl TimerFd {
     /// Arms or disarms it; returns what was set before.
     pub fn set(&self, setting: Setting, absolute: bool) -> Setting {
         let now = time::now();
-        let next = (setting.value != 0).then(|| {
-            let delay = if absolute { setting.value.saturating_sub(self.clock.now()) } else { setting.value };
-            now.saturating_add(delay)
-        });
-        let new = Schedule { next, interval: setting.interval };
+        let mut new = Schedule { interval: setting.interval, ..Schedule::default() };
+        if setting.value != 0 {
+            let since = if absolute { self.clock.now().checked_sub(setting.value) } else { None };
+            new.next = Some(match (since, new.interval) {
+                (Some(_), 0) => now,
+                (Some(since), interval) => {
+                    new.owed = since / interval + 1;
+                    now.saturating_add(interval - since % interval)
+                }
+                (None, _) if absolute => now.saturating_add(setting.value.saturating_sub(self.clock.now())),
+                (None, _) => now.saturating_add(setting.value),
+            });
+        }
         let old = self.state.schedule.replace(new);
-        self.state.arm(next);
+        self.state.arm(new.next);
+        if new.owed > 0 {
+            self.state.queue.wake(Events::IN.bits());
+        }
         old.left(now)
     }
 
@@ -181,7 +198,7 @@ mod tests {
 
     #[test]
     fn once() {
-        let mut schedule = Schedule { next: Some(100), interval: 0 };
+        let mut schedule = Schedule { next: Some(100), interval: 0, owed: 0 };
         assert_eq!(schedule.left(40), Setting { value: 60, interval: 0 });
         assert_eq!(schedule.take(99), 0);
         assert_eq!(schedule.take(500), 1);
@@ -191,9 +208,9 @@ mod tests {
 
     #[test]
     fn periodic() {
-        let mut schedule = Schedule { next: Some(100), interval: 10 };
-        assert_eq!(schedule.expired(100), 1);
-        assert_eq!(schedule.take(125), 3);
+        let mut schedule = Schedule { next: Some(100), interval: 10, owed: 2 };
+        assert_eq!(schedule.expired(100), 3);
+        assert_eq!(schedule.take(125), 5);
         assert_eq!(schedule.next, Some(130));
         assert_eq!(schedule.left(125), Setting { value: 5, interval: 10 });
         assert_eq!(schedule.left(135), Setting { value: 5, interval: 10 });
@@ -201,7 +218,7 @@ mod tests {
 
     #[test]
     fn extremes() {
-        let mut schedule = Schedule { next: Some(u64::MAX - 1), interval: u64::MAX };
+        let mut schedule = Schedule { next: Some(u64::MAX - 1), interval: u64::MAX, owed: 0 };
         assert_eq!(schedule.take(u64::MAX), 1);
         assert_eq!(schedule.next, Some(u64::MAX));
     }

@@ -2,7 +2,7 @@
 
 use super::{Call, Entry, entry};
 use crate::fs::file::OpenFile;
-use crate::fs::pipe::{self, Pipe};
+use crate::fs::pipe::{self, Mode, Pipe};
 use crate::mm::IoBuf;
 use crate::mm::user::MAX_TRANSFER;
 use crate::{Errno, Result};
@@ -180,6 +180,6 @@ fn vmsplice(call: &mut Call<'_>) -> Result<u64> {
     let pipe = pipe::of(&file).ok_or(Errno::EBADF)?;
     let mut buf = IoBuf::user_vector(&call.task.space(), iov, count)?;
     let nonblock = flags & libc::SPLICE_F_NONBLOCK != 0 || file.nonblocking();
-    let n = if file.writable() { pipe.write(&mut buf, nonblock, false)? } else { pipe.read(&mut buf, nonblock)? };
+    let n = if file.writable() { pipe.write(&mut buf, nonblock, Mode::Pages)? } else { pipe.read(&mut buf, nonblock)? };
     Ok(n as u64)
 }

@@ -4,8 +4,8 @@
 //! into the one before, and a pipe is full when it has no free buffer left, however few bytes they hold. Doing the
 //! same gives the same answers from poll(2) and the same short writes as on Linux.
 
-use crate::Result;
 use crate::mm::IoBuf;
+use crate::{Errno, Result};
 use std::collections::VecDeque;
 
 const PAGE: usize = 4096;
@@ -14,12 +14,22 @@ const SPARES: usize = 4;
 
 type Page = Box<[u8; PAGE]>;
 
+/// How the bytes of one write keep together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// The next write may add to the last buffer.
+    Stream,
+    /// A read takes one buffer, and what it does not want of it is lost (O_DIRECT).
+    Packet,
+    /// Nothing is added to the buffer: it came from splice(2) or vmsplice(2).
+    Pages,
+}
+
 struct Slot {
     page: Page,
     start: usize,
     end: usize,
-    /// One write in packet mode: read whole, and nothing is added to it.
-    packet: bool,
+    mode: Mode,
 }
 
 pub struct Buffer {
@@ -73,27 +83,31 @@ impl Buffer {
     pub fn append_tail(&mut self, buf: &mut IoBuf<'_>) -> Result<usize> {
         let tail = buf.remaining() % PAGE;
         let Some(last) = self.slots.back_mut() else { return Ok(0) };
-        if tail == 0 || last.packet || last.end + tail > PAGE {
+        if tail == 0 || last.mode != Mode::Stream || last.end + tail > PAGE {
             return Ok(0);
         }
         let n = buf.take(&mut last.page[last.end..last.end + tail])?;
+        if n < tail {
+            return Err(Errno::EFAULT);
+        }
         last.end += n;
         Ok(n)
     }
 
     /// Fills free buffers; all of them if `over` (what came from a file cannot be put back).
-    pub fn fill(&mut self, buf: &mut IoBuf<'_>, packet: bool, over: bool) -> Result<usize> {
+    pub fn fill(&mut self, buf: &mut IoBuf<'_>, mode: Mode, over: bool) -> Result<usize> {
         let mut done = 0;
         while !buf.is_empty() && (over || !self.is_full()) {
             let mut page = self.spares.pop().unwrap_or_else(|| Box::new([0; PAGE]));
             let want = buf.remaining().min(PAGE);
             match buf.take(&mut page[..want]) {
-                Ok(0) => break,
-                Ok(n) => {
-                    self.slots.push_back(Slot { page, start: 0, end: n, packet });
+                Ok(n) if n == want => {
+                    self.slots.push_back(Slot { page, start: 0, end: n, mode });
                     done += n;
                 }
-                Err(_) if done > 0 => break,
+                // Memory that ends within a page: none of the page is written.
+                _ if done > 0 => break,
+                Ok(_) => return Err(Errno::EFAULT),
                 Err(e) => return Err(e),
             }
         }
@@ -106,7 +120,7 @@ impl Buffer {
         while !buf.is_empty()
             && let Some(slot) = self.slots.front_mut()
         {
-            if slot.packet && done > 0 {
+            if slot.mode == Mode::Packet && done > 0 {
                 break;
             }
             let n = match buf.put(&slot.page[slot.start..slot.end]) {
@@ -116,7 +130,7 @@ impl Buffer {
             };
             done += n;
             slot.start += n;
-            let packet = slot.packet;
+            let packet = slot.mode == Mode::Packet;
             if packet || slot.start == slot.end {
                 self.drop_front();
             }
@@ -167,10 +181,10 @@ impl Buffer {
 mod tests {
     use super::*;
 
-    fn write(buffer: &mut Buffer, bytes: &[u8], packet: bool) -> usize {
+    fn write(buffer: &mut Buffer, bytes: &[u8], mode: Mode) -> usize {
         let mut buf = IoBuf::kernel(bytes);
-        let head = if packet { 0 } else { buffer.append_tail(&mut buf).unwrap() };
-        head + buffer.fill(&mut buf, packet, false).unwrap()
+        let head = if mode != Mode::Stream { 0 } else { buffer.append_tail(&mut buf).unwrap() };
+        head + buffer.fill(&mut buf, mode, false).unwrap()
     }
 
     fn read(buffer: &mut Buffer, max: usize) -> Vec<u8> {
@@ -184,10 +198,10 @@ mod tests {
     fn small_writes_share_a_buffer() {
         let mut buffer = Buffer::new(2);
         for _ in 0..4096 {
-            assert_eq!(write(&mut buffer, b"x", false), 1);
+            assert_eq!(write(&mut buffer, b"x", Mode::Stream), 1);
         }
         assert_eq!((buffer.used_slots(), buffer.len()), (1, 4096));
-        assert_eq!(write(&mut buffer, &[b'y'; 5000], false), 4096, "one free buffer is left");
+        assert_eq!(write(&mut buffer, &[b'y'; 5000], Mode::Stream), 4096, "one free buffer is left");
         assert!(buffer.is_full());
         assert_eq!(read(&mut buffer, 10_000).len(), 8192);
         assert!(buffer.is_empty());
@@ -196,18 +210,18 @@ mod tests {
     #[test]
     fn the_tail_joins_only_when_all_of_it_fits() {
         let mut buffer = Buffer::new(4);
-        write(&mut buffer, &[1; 4000], false);
-        write(&mut buffer, &[2; 4096 + 96], false);
+        write(&mut buffer, &[1; 4000], Mode::Stream);
+        write(&mut buffer, &[2; 4096 + 96], Mode::Stream);
         assert_eq!(buffer.used_slots(), 2);
-        write(&mut buffer, &[3; 1], false);
+        write(&mut buffer, &[3; 1], Mode::Stream);
         assert_eq!(buffer.used_slots(), 3);
     }
 
     #[test]
     fn packets_stay_apart_and_lose_what_is_not_read() {
         let mut buffer = Buffer::new(4);
-        write(&mut buffer, b"hello", true);
-        write(&mut buffer, b"world", true);
+        write(&mut buffer, b"hello", Mode::Packet);
+        write(&mut buffer, b"world", Mode::Packet);
         assert_eq!(buffer.used_slots(), 2);
         assert_eq!(read(&mut buffer, 2), b"he");
         assert_eq!(read(&mut buffer, 100), b"world");
@@ -216,7 +230,7 @@ mod tests {
     #[test]
     fn peeking_takes_nothing() {
         let mut buffer = Buffer::new(4);
-        write(&mut buffer, &[7; 5000], false);
+        write(&mut buffer, &[7; 5000], Mode::Stream);
         assert_eq!(buffer.peek(4500).len(), 4500);
         buffer.discard(4097);
         assert_eq!(buffer.len(), 903);

@@ -17,6 +17,7 @@ use crate::task::Task;
 use crate::task::creds::CAP_SYS_RESOURCE;
 use crate::{Errno, Result};
 use buffer::Buffer;
+pub use buffer::Mode;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
@@ -107,13 +108,12 @@ impl Pipe {
         }
     }
 
-    /// `packet`: the write stays one packet per page (O_DIRECT).
-    pub fn write(&self, buf: &mut IoBuf<'_>, nonblock: bool, packet: bool) -> Result<usize> {
+    pub fn write(&self, buf: &mut IoBuf<'_>, nonblock: bool, mode: Mode) -> Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
         let mut done = 0;
-        let mut first = !packet;
+        let mut first = mode == Mode::Stream;
         loop {
             let step = {
                 let mut state = self.state.borrow_mut();
@@ -121,7 +121,7 @@ impl Pipe {
                     Err(Errno::EPIPE)
                 } else {
                     let head = if std::mem::take(&mut first) { state.buffer.append_tail(buf) } else { Ok(0) };
-                    head.and_then(|head| match state.buffer.fill(buf, packet, false) {
+                    head.and_then(|head| match state.buffer.fill(buf, mode, false) {
                         Ok(n) => Ok(head + n),
                         Err(_) if head > 0 => Ok(head),
                         Err(e) => Err(e),
@@ -271,7 +271,8 @@ impl FileOps for PipeEnd {
 
     fn write(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
         let flags = file.flags.get();
-        self.pipe.write(buf, flags & libc::O_NONBLOCK != 0, flags & libc::O_DIRECT != 0)
+        let mode = if flags & libc::O_DIRECT != 0 { Mode::Packet } else { Mode::Stream };
+        self.pipe.write(buf, flags & libc::O_NONBLOCK != 0, mode)
     }
 
     fn poll(&self, _file: &OpenFile) -> Events {

@@ -2,7 +2,7 @@
 //!
 //! Bytes are copied once through the core: there are no page references to hand over.
 
-use super::{Pipe, READABLE, WRITABLE};
+use super::{Mode, Pipe, READABLE, WRITABLE};
 use crate::fs::file::OpenFile;
 use crate::mm::IoBuf;
 use crate::sched::wait::wait_on;
@@ -100,7 +100,7 @@ impl Pipe {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.state.borrow_mut().buffer.fill(&mut IoBuf::kernel(bytes), false, true)?;
+        self.state.borrow_mut().buffer.fill(&mut IoBuf::kernel(bytes), Mode::Pages, true)?;
         self.readable.wake_one(READABLE);
         Ok(())
     }

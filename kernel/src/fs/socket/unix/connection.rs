@@ -138,6 +138,16 @@ impl UnixSocket {
             let messages = if changed { std::mem::take(&mut state.incoming) } else { Default::default() };
             (std::mem::replace(&mut state.peer, peer), messages)
         };
+        if let Some(old) = &old_peer
+            && !old_messages.is_empty()
+        {
+            // The other direction hears that its messages were lost.
+            if old.is_connected_to(self) && !old.state.borrow().dead {
+                old.state.borrow_mut().error = Some(Errno::ECONNRESET);
+                old.state_changed();
+            }
+            self.room.wake_all();
+        }
         drop(old_messages);
         drop(old_peer);
         self.writable.wake_all();

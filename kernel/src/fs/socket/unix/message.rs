@@ -1,6 +1,6 @@
 //! A message in a receiver's queue.
 
-use super::UnixSocket;
+use super::{Kind, UnixSocket};
 use super::names::Name;
 use super::rights::Rights;
 use crate::fs::file::OpenFile;
@@ -18,8 +18,6 @@ pub struct Message {
     /// What it counts against its sender's buffer.
     charge: usize,
     sender: Arc<UnixSocket>,
-    /// The sender's address when it was sent.
-    pub from: Option<Arc<Name>>,
     rights: Option<Rights>,
     /// Who sent it, if either side had asked for that (SO_PASSCRED) or the sender said.
     pub creds: Option<libc::ucred>,
@@ -70,14 +68,13 @@ impl Message {
             return Err(Errno::EFAULT);
         }
         let asked = sender.common.pass_credentials() || receiver.is_none_or(|r| r.common.pass_credentials());
-        let charge = charge(len);
+        let charge = charge(len, sender.kind == Kind::Stream);
         sender.state.borrow_mut().in_flight += charge;
         Ok(Message {
             bytes,
             start: 0,
             charge,
             sender: sender.arc(),
-            from: sender.state.borrow().name.clone(),
             rights: attachments.rights,
             creds: attachments.creds.or_else(|| asked.then(sender_creds)),
         })
@@ -110,9 +107,9 @@ impl Message {
         self.creds.unwrap_or(libc::ucred { pid: 0, uid: 65534, gid: 65534 })
     }
 
-    /// The sender's address, as recvfrom(2) gives it; none when it has none.
+    /// The sender's address now, as recvfrom(2) gives it; none when it has none.
     pub fn from_address(&self) -> Option<Vec<u8>> {
-        self.from.as_deref().map(Name::address)
+        self.sender.state.borrow().name.as_deref().map(Name::address)
     }
 }
 
@@ -124,12 +121,26 @@ impl Drop for Message {
 
 /// What a message of `len` bytes counts against the send buffer: on Linux it includes the memory around the bytes, and programs that
 /// fill a socket see when it is full.
-fn charge(len: usize) -> usize {
+fn charge(len: usize, stream: bool) -> usize {
     const DESCRIPTOR: usize = 256;
     const SHARED_INFO: usize = 320;
-    const LARGEST_HEAD: usize = 4096 - SHARED_INFO;
-    let paged = if len > LARGEST_HEAD { (len - LARGEST_HEAD).next_multiple_of(4096).min(len) } else { 0 };
-    let head = len - paged + SHARED_INFO;
-    let head = if head <= 704 { 704 } else { head.next_power_of_two() };
+    // What is not in pages of its own.
+    let largest_head = if stream { 4096 - SHARED_INFO } else { 4 * 4096 - SHARED_INFO };
+    let paged = if len > largest_head { (len - largest_head).next_multiple_of(4096).min(len) } else { 0 };
+    let head = (len - paged + SHARED_INFO).next_power_of_two().max(512);
     DESCRIPTOR + head + paged.next_multiple_of(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::charge;
+
+    /// Messages of one size that a stream socket takes before it is full, as seen on Linux.
+    #[test]
+    fn sockets_fill_up_as_on_linux() {
+        for (len, count) in [(1, 278), (1000, 93), (5000, 34)] {
+            assert_eq!(212_992usize.div_ceil(charge(len, true)), count, "{len} bytes");
+        }
+        assert_eq!((charge(36_544, true), charge(26_912, true)), (37_120, 28_928));
+    }
 }

@@ -7,7 +7,7 @@ use crate::mm::IoBuf;
 use crate::{Errno, Result};
 
 /// Most bytes put into one message.
-const MAX_CHUNK: usize = 48_832;
+const MAX_CHUNK: usize = 36_544;
 
 impl UnixSocket {
     pub(super) fn send_stream(&self, buf: &mut IoBuf<'_>, mut message: Outgoing<'_>) -> Result<usize> {
@@ -68,7 +68,8 @@ impl UnixSocket {
             return Err(Errno::EINVAL);
         }
         if flags & libc::MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
+            // There never is any: it cannot be sent.
+            return Err(Errno::EINVAL);
         }
         if flags & libc::MSG_PEEK != 0 {
             return self.peek_stream(buf, flags);
