@@ -146,7 +146,7 @@ impl UnixSocket {
                 old.state.borrow_mut().error = Some(Errno::ECONNRESET);
                 old.state_changed();
             }
-            self.room.wake_all();
+            self.room_made();
         }
         drop(old_messages);
         drop(old_peer);

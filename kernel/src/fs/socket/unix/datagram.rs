@@ -1,7 +1,7 @@
 //! Messages over datagram and sequenced-packet sockets.
 
 use super::message::{Attachments, Message};
-use super::{Phase, READABLE, SHUT_RECEIVE, UnixSocket, WRITABLE};
+use super::{Phase, READABLE, SHUT_RECEIVE, UnixSocket};
 use crate::fs::socket::{Incoming, Outgoing, wait};
 use crate::mm::IoBuf;
 use crate::{Errno, Result};
@@ -160,11 +160,7 @@ impl UnixSocket {
             incoming.rights = rights;
             return Ok(incoming);
         };
-        // A peer waits for room in this queue too, by polling its own socket.
-        self.room.wake(WRITABLE);
-        if let Some(peer) = self.peer() {
-            peer.writable.wake(WRITABLE);
-        }
+        self.room_made();
         let n = message.len().min(buf.remaining());
         if buf.put(&message.bytes()[..n])? < n {
             return Err(Errno::EFAULT);

@@ -1,8 +1,8 @@
 //! A message in a receiver's queue.
 
-use super::{Kind, UnixSocket};
 use super::names::Name;
 use super::rights::Rights;
+use super::{Kind, UnixSocket};
 use crate::fs::file::OpenFile;
 use crate::fs::socket::Outgoing;
 use crate::mm::IoBuf;

@@ -89,6 +89,8 @@ struct State {
     peer_creds: Option<libc::ucred>,
     /// What sent and unread messages count.
     in_flight: usize,
+    /// Sockets that send to this one, and found it full when they were polled.
+    pollers: Vec<Weak<UnixSocket>>,
     /// SO_PEEK_OFF, negative when off.
     peek_offset: Option<usize>,
 }
@@ -198,6 +200,23 @@ impl UnixSocket {
         }
     }
 
+    /// Remembers who must hear that there is room in the queue.
+    fn note_poller(&self, poller: &Weak<UnixSocket>) {
+        let pollers = &mut self.state.borrow_mut().pollers;
+        if !pollers.iter().any(|p| p.ptr_eq(poller)) {
+            pollers.push(poller.clone());
+        }
+    }
+
+    /// Wakes who waits for room in the queue: those that sleep in a send, and those that poll their own sockets.
+    fn room_made(&self) {
+        self.room.wake_all();
+        let pollers = std::mem::take(&mut self.state.borrow_mut().pollers);
+        for poller in pollers.iter().filter_map(Weak::upgrade) {
+            poller.writable.wake(WRITABLE);
+        }
+    }
+
     /// Wakes everyone who looks at the state of the connection.
     fn state_changed(&self) {
         self.readable.wake_all();
@@ -252,7 +271,7 @@ impl UnixSocket {
             embryo.release(true);
         }
         drop(incoming);
-        self.room.wake_all();
+        self.room_made();
         rights::collect();
     }
 }
@@ -362,7 +381,13 @@ impl Socket for UnixSocket {
             (events, state.peer.clone())
         };
         let peer_full = || match peer {
-            Some(peer) if self.kind == Kind::Datagram => !peer.is_connected_to(self) && peer.is_full(),
+            Some(peer) if self.kind == Kind::Datagram => {
+                let full = !peer.is_connected_to(self) && peer.is_full();
+                if full {
+                    peer.note_poller(&self.me);
+                }
+                full
+            }
             _ => false,
         };
         if self.has_room() && !peer_full() {
