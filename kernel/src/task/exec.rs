@@ -241,13 +241,14 @@ fn fill_stack(
 pub fn commit(task: &Arc<Task>, user: &mut dyn UserThread, prepared: Prepared) -> Result<()> {
     exit::become_only_thread(task)?;
     crate::signal::on_exec(task);
+    exit::leave_space(task);
     let old = task.space.replace(Some(prepared.space));
     let crowded = crate::sched::is_crowded();
     clone::release_vfork_parent(task);
     start(user, prepared.entry, prepared.stack);
     task.name.set(prepared.name);
     drop(old);
-    setid::commit(task, prepared.creds);
+    setid::commit_exec(task, prepared.creds);
     crate::fs::exec::on_exec(task);
     task.process.set_did_exec();
     if crowded {

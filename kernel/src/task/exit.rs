@@ -7,7 +7,6 @@
 use super::process::{Identity, Job};
 use super::usage::{Usage, ticks};
 use super::{Process, ProcessGroup, Task, clone, futex, init, pid, process};
-use crate::mm::AddressSpace;
 use crate::signal::{
     self, CLD_DUMPED, CLD_EXITED, CLD_KILLED, SA_NOCLDWAIT, SIG_IGN, SigInfo, is_signal, send_to_group,
     send_to_process, send_to_task,
@@ -54,7 +53,10 @@ pub fn finish(task: &Arc<Task>) {
     let status = task.ending.borrow().unwrap_or(0);
     let process = task.process.clone();
     signal::on_task_exit(task);
-    replace_space(task, None);
+    leave_space(task);
+    let space = task.space.take();
+    drop(space);
+    clone::release_vfork_parent(task);
     let files = task.files.take();
     drop(files);
     send_death_signals(task);
@@ -92,22 +94,19 @@ pub(super) fn undo_clone(task: &Arc<Task>) {
     pid::uncount(task.creds.borrow().uid);
 }
 
-/// Puts the task into another address space (execve), or none (exit): the last it does with the old one, and letting go of it.
-pub fn replace_space(task: &Arc<Task>, new: Option<Arc<AddressSpace>>) {
+/// The last the task does with an address space that it is about to leave, by exit or execve: locks it holds there are let go, and
+/// whoever waits for its end is woken.
+pub fn leave_space(task: &Arc<Task>) {
     let (clear, robust) = {
         let mut attributes = task.attributes.borrow_mut();
         (std::mem::take(&mut attributes.clear_child_tid), std::mem::take(&mut attributes.robust_list))
     };
-    if let Some(space) = task.space.cloned() {
-        futex::release_held(task, &space, robust);
-        // Nobody is left to look at memory that only this task had; it and we hold two references.
-        if clear != 0 && Arc::strong_count(&space) > 2 && space.write(clear, &0u32).is_ok() {
-            let _ = futex::wake_address(&space, clear, 1);
-        }
+    let Some(space) = task.space.cloned() else { return };
+    futex::release_held(task, &space, robust);
+    // Nobody is left to look at memory that only this task had; it and we hold two references.
+    if clear != 0 && Arc::strong_count(&space) > 2 && space.write(clear, &0u32).is_ok() {
+        let _ = futex::wake_address(&space, clear, 1);
     }
-    let old = task.space.replace(new);
-    drop(old);
-    clone::release_vfork_parent(task);
 }
 
 /// PR_SET_PDEATHSIG: to the children this very thread made.
