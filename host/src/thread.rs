@@ -41,14 +41,31 @@ unsafe impl Send for ThreadTimer {}
 // SAFETY: as above.
 unsafe impl Sync for ThreadTimer {}
 
-extern "C" fn ignore(_signal: i32) {}
+static ON_ALARM: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
+
+extern "C" fn alarm(_signal: i32) {
+    // SAFETY: the calling thread's errno is a valid place; what was interrupted may be about to read it.
+    unsafe {
+        let errno = *libc::__errno_location();
+        if let Some(handler) = ON_ALARM.get() {
+            handler();
+        }
+        *libc::__errno_location() = errno;
+    }
+}
+
+/// What every [`ThreadTimer`] does when it fires, on the thread that made it, between any two instructions: atomics and
+/// [`interrupt`] only. The first call decides.
+pub fn on_alarm(handler: fn()) {
+    let _ = ON_ALARM.set(handler);
+}
 
 impl ThreadTimer {
     pub fn new() -> Result<ThreadTimer> {
         // SAFETY: all-zero is a valid sigaction and sigevent; both are filled below as sigaction(2), timer_create(2) say.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = ignore as *const () as usize;
+            action.sa_sigaction = alarm as *const () as usize;
             Errno::check(libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()) as i64)?;
             let mut event: libc::sigevent = std::mem::zeroed();
             event.sigev_notify = libc::SIGEV_THREAD_ID;

@@ -280,7 +280,8 @@ pub fn update_alarm() {
         // An alarm that comes too early is only a spurious interrupt, cheaper than setting it anew every time.
         match (wanted, cpus[cpu].alarm) {
             (None, _) => return,
-            (Some(w), Some(a)) if a <= w => return,
+            // One that is over is of no use: it came while the CPU was in the core or idle, which saw it.
+            (Some(w), Some(a)) if a <= w && a > time::now() => return,
             _ => wanted,
         }
     };

@@ -89,11 +89,31 @@ pub fn this() -> &'static Cpu {
     &all()[current()]
 }
 
+impl Cpu {
+    /// Whether it was kicked since this was last asked.
+    pub fn take_kicks(&self) -> bool {
+        let kicks = self.kicks.load(SeqCst);
+        kicks != self.kicks_seen.swap(kicks, SeqCst)
+    }
+}
+
+/// The alarm of the CPU whose host thread this is: a kick from itself. One that comes in the core is seen before user mode is
+/// entered, one that comes later stops user code.
+fn alarm() {
+    let Some(cpu) = CPUS.get().and_then(|cpus| cpus.get(current())) else { return };
+    cpu.kicks.fetch_add(1, SeqCst);
+    let user = cpu.user.load(SeqCst);
+    if user != 0 {
+        thread::interrupt(user, user, libc::SIGALRM);
+    }
+}
+
 /// The body of a CPU's host thread.
 pub fn run(number: usize, host_cpu: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
     CURRENT.with(|current| current.set(number));
     // Pinning is for speed only; a host that forbids it still runs guests.
     let _ = thread::pin(host_cpu);
+    thread::on_alarm(alarm);
     match ThreadTimer::new() {
         Ok(timer) => {
             let _ = this().timer.set(timer);

@@ -161,12 +161,16 @@ impl SkasThread {
         let cpu = cpu::this();
         let number = cpu::current();
         cpu.user.store(tracee.0, SeqCst);
-        let status = tracee.resume(Resume::Sysemu).and_then(|()| {
-            lock::leave();
-            let status = wait(tracee);
-            lock::enter();
-            status
-        });
+        // From here on a kick reaches the guest itself.
+        let status = match cpu.take_kicks() {
+            true => Ok(Status::Signal(libc::SIGALRM)),
+            false => tracee.resume(Resume::Sysemu).and_then(|()| {
+                lock::leave();
+                let status = wait(tracee);
+                lock::enter();
+                status
+            }),
+        };
         cpu.user.store(0, SeqCst);
         if let Some(local) = &mut space.locals.borrow_mut()[number] {
             local.in_user = false;
@@ -180,6 +184,7 @@ impl SkasThread {
             }
             Status::Signal(libc::SIGALRM) => {
                 count(|c| &c.interrupt_stops, 1);
+                cpu.take_kicks();
                 Ok(Trap::Interrupt)
             }
             Status::Signal(_) => self.exception(tracee),
@@ -216,11 +221,11 @@ impl SkasThread {
 const SEGV_MAPERR: i32 = 1;
 const SEGV_ACCERR: i32 = 2;
 
-/// Waits for a stop of user code. A signal to this thread (the alarm) is passed on to the guest, which stops for it.
+/// Waits for a stop of user code. The alarm, which interrupts this, has stopped it itself.
 fn wait(tracee: Tracee) -> Result<Status> {
     loop {
         match tracee.wait() {
-            Err(Errno::EINTR) => umlab_host::thread::interrupt(tracee.0, tracee.0, libc::SIGALRM),
+            Err(Errno::EINTR) => {}
             result => return result,
         }
     }
