@@ -116,6 +116,9 @@ pub fn move_to_idle_cpu() {
         let mut cpus = CPUS.borrow_mut();
         let Some(target) = cpus.iter().position(|c| c.sleeping && c.queue.is_empty()) else { return };
         let task = cpus[cpu].current.clone().expect("a task moves");
+        if !may_run_on(&task, target) {
+            return;
+        }
         {
             let mut sched = task.sched.borrow_mut();
             sched.cpu = target;
@@ -171,13 +174,9 @@ fn enqueue(task: Arc<Task>, fresh: bool) {
         if fresh {
             sched.settled = false;
         }
-        let free = |c: &Cpu| c.current.is_none() && c.queue.is_empty();
         let mut target = sched.cpu.min(cpus.len() - 1);
-        if !sched.settled
-            && !free(&cpus[target])
-            && let Some(other) = cpus.iter().position(free)
-        {
-            target = other;
+        if !sched.settled {
+            target = choose_cpu(&cpus, target, |cpu| may_run_on(&task, cpu));
         }
         sched.cpu = target;
         drop(sched);
@@ -185,12 +184,46 @@ fn enqueue(task: Arc<Task>, fresh: bool) {
         target
     };
     if target != model().current_cpu() {
-        let sleeping = CPUS.borrow()[target].sleeping;
-        if sleeping {
+        let cpus = CPUS.borrow();
+        // One that runs user code and had nobody waiting has to learn that its time is limited now.
+        let notify = cpus[target].sleeping || cpus[target].queue.len() == 1;
+        drop(cpus);
+        if notify {
             model().kick(target);
         }
     }
     update_alarm();
+}
+
+/// Whether the task may run on this CPU (sched_setaffinity(2)).
+fn may_run_on(task: &Task, cpu: usize) -> bool {
+    task.attributes.borrow().affinity >> cpu.min(63) & 1 != 0
+}
+
+/// The CPU for a task that can run anywhere it is allowed: `near` if that is free, else a free one, else the least busy.
+fn choose_cpu(cpus: &[Cpu], near: usize, allowed: impl Fn(usize) -> bool) -> usize {
+    let free = |cpu: &usize| cpus[*cpu].current.is_none() && cpus[*cpu].queue.is_empty();
+    let candidates = || (0..cpus.len()).filter(|&cpu| allowed(cpu));
+    let chosen = if allowed(near) && free(&near) { Some(near) } else { candidates().find(free) };
+    chosen
+        .or_else(|| allowed(near).then_some(near))
+        .or_else(|| candidates().min_by_key(|&cpu| cpus[cpu].queue.len()))
+        .unwrap_or(near)
+}
+
+/// Moves the current task away when it may not run on this CPU (any more).
+pub fn obey_affinity() {
+    let cpu = model().current_cpu();
+    let task = current();
+    if may_run_on(&task, cpu) || !(0..cpu_count()).any(|other| may_run_on(&task, other)) {
+        return;
+    }
+    if let Some(residence) = task.residence() {
+        residence.leave_cpu();
+    }
+    task.sched.borrow_mut().settled = false;
+    enqueue(task, false);
+    switch_away();
 }
 
 /// Sleeps until `wake`. A wake-up since the caller last looked at its condition returns at once.
@@ -205,6 +238,7 @@ pub fn block_current() {
     }
     switch_away();
     current().sched.borrow_mut().woken = false;
+    obey_affinity();
 }
 
 /// Lets others run first.
@@ -239,6 +273,7 @@ pub fn on_trap_exit(interrupted: bool) {
         hand_to_idle_cpu(cpu);
         yield_now();
     }
+    obey_affinity();
     update_alarm();
 }
 
@@ -248,7 +283,11 @@ fn hand_to_idle_cpu(cpu: usize) {
         let mut cpus = CPUS.borrow_mut();
         let Some(idle) = cpus.iter().position(|c| c.sleeping && c.queue.is_empty()) else { return };
         let now = time::now();
-        let Some(at) = cpus[cpu].queue.iter().position(|t| now - t.sched.borrow().queued_at > STEAL_AFTER_NS) else {
+        let Some(at) = cpus[cpu]
+            .queue
+            .iter()
+            .position(|t| now - t.sched.borrow().queued_at > STEAL_AFTER_NS && may_run_on(t, idle))
+        else {
             return;
         };
         let task = cpus[cpu].queue.remove(at).expect("position is within the queue");

@@ -80,6 +80,12 @@ fn sys_sched_setaffinity(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     task.attributes.borrow_mut().affinity = mask & cpu_mask();
+    if Arc::ptr_eq(&task, call.task) {
+        sched::obey_affinity();
+    } else {
+        // It moves when it comes by; one that sleeps, when it wakes.
+        sched::interrupt(&task);
+    }
     Ok(0)
 }
 
