@@ -110,7 +110,7 @@ pub trait FileOps: Send + Sync + Any {
         false
     }
 
-    /// The end, for SEEK_END, SEEK_DATA and SEEK_HOLE.
+    /// For SEEK_END the end (the caller adds the offset, and passes 0); for SEEK_DATA and SEEK_HOLE the position found from `offset` on.
     fn seek_special(&self, file: &OpenFile, offset: i64, whence: i32) -> Result<u64> {
         Err(Errno::EINVAL)
     }

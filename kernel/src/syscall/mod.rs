@@ -3,12 +3,14 @@
 //! One file an area. A handler decodes its arguments and calls the subsystem, which knows nothing of registers.
 
 mod clock;
+mod descriptor;
 mod epoll;
 mod eventfd;
 mod exec;
 mod futex;
 mod identity;
 mod inspect;
+mod io;
 mod memory;
 mod message;
 mod pipe;
@@ -62,6 +64,8 @@ pub const fn entry(number: i64, name: &'static str, args: &'static str, handler:
 /// Every area's rows. An area adds itself here.
 #[rustfmt::skip]
 const AREAS: &[&[Entry]] = &[
+    descriptor::CALLS,
+    io::CALLS,
     epoll::CALLS,
     exec::CALLS,
     memory::CALLS,

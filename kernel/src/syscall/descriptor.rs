@@ -1,0 +1,120 @@
+//! Descriptors themselves: close(2), dup(2), fcntl(2), ioctl(2).
+
+use super::{Call, Entry, entry};
+use crate::fs::file::OpenFile;
+use crate::fs::pipe;
+use crate::{Errno, Result};
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_close, "close", "f", |call| {
+        call.task.files().close(call.int(0))?;
+        Ok(0)
+    }),
+    entry(libc::SYS_close_range, "close_range", "uux", close_range),
+    entry(libc::SYS_dup, "dup", "f", |call| {
+        let files = call.task.files();
+        let file = files.get(call.int(0))?;
+        Ok(files.install(file, false)? as u64)
+    }),
+    entry(libc::SYS_dup2, "dup2", "fd", dup2),
+    entry(libc::SYS_dup3, "dup3", "fdx", dup3),
+    entry(libc::SYS_fcntl, "fcntl", "fdx", fcntl),
+    entry(libc::SYS_ioctl, "ioctl", "fxx", ioctl),
+];
+
+/// The flags F_SETFL may change.
+const CHANGEABLE: i32 = libc::O_APPEND | libc::O_NONBLOCK | libc::O_DIRECT | libc::O_NOATIME;
+
+fn close_range(call: &mut Call<'_>) -> Result<u64> {
+    let [first, last, flags] = [0, 1, 2].map(|i| call.args[i] as u32);
+    if flags & !(libc::CLOSE_RANGE_UNSHARE | libc::CLOSE_RANGE_CLOEXEC) != 0 || first > last {
+        return Err(Errno::EINVAL);
+    }
+    if flags & libc::CLOSE_RANGE_UNSHARE != 0 {
+        let own = call.task.files().duplicate();
+        call.task.files.set(Some(own));
+    }
+    let files = call.task.files();
+    if flags & libc::CLOSE_RANGE_CLOEXEC != 0 {
+        files.set_range_close_on_exec(first, last);
+    } else {
+        files.close_range(first, last);
+    }
+    Ok(0)
+}
+
+fn dup2(call: &mut Call<'_>) -> Result<u64> {
+    let (old, new) = (call.int(0), call.int(1));
+    let files = call.task.files();
+    let file = files.get(old)?;
+    if old != new {
+        files.install_at(new, file, false)?;
+    }
+    Ok(new as u64)
+}
+
+fn dup3(call: &mut Call<'_>) -> Result<u64> {
+    let (old, new, flags) = (call.int(0), call.int(1), call.int(2));
+    if flags & !libc::O_CLOEXEC != 0 || old == new {
+        return Err(Errno::EINVAL);
+    }
+    let files = call.task.files();
+    let file = files.get(old)?;
+    files.install_at(new, file, flags & libc::O_CLOEXEC != 0)?;
+    Ok(new as u64)
+}
+
+fn fcntl(call: &mut Call<'_>) -> Result<u64> {
+    let (fd, command, arg) = (call.int(0), call.int(1), call.args[2]);
+    let files = call.task.files();
+    let file = files.get(fd)?;
+    match command {
+        libc::F_DUPFD => return Ok(files.install_from(arg as i32, file, false)? as u64),
+        libc::F_DUPFD_CLOEXEC => return Ok(files.install_from(arg as i32, file, true)? as u64),
+        libc::F_GETFD => return Ok(if files.close_on_exec(fd)? { libc::FD_CLOEXEC as u64 } else { 0 }),
+        libc::F_SETFD => {
+            files.set_close_on_exec(fd, arg as i32 & libc::FD_CLOEXEC != 0)?;
+            return Ok(0);
+        }
+        libc::F_GETFL => return Ok(file.flags.get() as u32 as u64),
+        _ => {}
+    }
+    if file.flags.get() & libc::O_PATH != 0 {
+        return Err(Errno::EBADF);
+    }
+    match command {
+        libc::F_SETFL => {
+            set_flags(&file, arg as i32);
+            Ok(0)
+        }
+        libc::F_GETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.size() as u64),
+        libc::F_SETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.set_size(arg as u32 as u64, call.task)? as u64),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn set_flags(file: &OpenFile, flags: i32) {
+    let old = file.flags.get();
+    let new = old & !CHANGEABLE | flags & CHANGEABLE;
+    if new != old {
+        file.flags.set(new);
+        file.ops.flags_changed(file);
+    }
+}
+
+fn ioctl(call: &mut Call<'_>) -> Result<u64> {
+    let (fd, command, arg) = (call.int(0), call.args[1] as u32, call.args[2]);
+    let files = call.task.files();
+    let file = files.get_io(fd)?;
+    match command as u64 {
+        libc::FIOCLEX => files.set_close_on_exec(fd, true)?,
+        libc::FIONCLEX => files.set_close_on_exec(fd, false)?,
+        libc::FIONBIO => {
+            let on: i32 = call.task.space().read(arg)?;
+            let flags = file.flags.get();
+            set_flags(&file, if on != 0 { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK });
+        }
+        _ => return file.ops.ioctl(&file, call.task, command, arg),
+    }
+    Ok(0)
+}

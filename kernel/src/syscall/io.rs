@@ -1,0 +1,236 @@
+//! Reading, writing and positioning: read(2), write(2) and their relatives.
+
+use super::{Call, Entry, entry};
+use crate::fs::file::OpenFile;
+use crate::fs::inode::FileKind;
+use crate::mm::IoBuf;
+use crate::mm::user::MAX_TRANSFER;
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_read, "read", "fPu", |call| {
+        let (file, mut buf) = (file(call, 0)?, buffer(call));
+        Ok(read(&file, &mut buf, None)? as u64)
+    }),
+    entry(libc::SYS_write, "write", "fbu", |call| {
+        let (file, mut buf) = (file(call, 0)?, buffer(call));
+        Ok(write(&file, &mut buf, None, false)? as u64)
+    }),
+    entry(libc::SYS_pread64, "pread64", "fPuu", |call| {
+        let offset = offset(call.args[3])?;
+        let (file, mut buf) = (file(call, 0)?, buffer(call));
+        Ok(read(&file, &mut buf, Some(offset))? as u64)
+    }),
+    entry(libc::SYS_pwrite64, "pwrite64", "fbuu", |call| {
+        let offset = offset(call.args[3])?;
+        let (file, mut buf) = (file(call, 0)?, buffer(call));
+        Ok(write(&file, &mut buf, Some(offset), false)? as u64)
+    }),
+    entry(libc::SYS_readv, "readv", "fvu", |call| read_vector(call, None)),
+    entry(libc::SYS_writev, "writev", "fvu", |call| write_vector(call, None, false)),
+    entry(libc::SYS_preadv, "preadv", "fvuu", |call| read_vector(call, Some(offset(call.args[3])?))),
+    entry(libc::SYS_pwritev, "pwritev", "fvuu", |call| write_vector(call, Some(offset(call.args[3])?), false)),
+    entry(libc::SYS_preadv2, "preadv2", "fvuu-x", |call| {
+        let offset = optional_offset(call)?;
+        vector_flags(call)?;
+        read_vector(call, offset)
+    }),
+    entry(libc::SYS_pwritev2, "pwritev2", "fvuu-x", |call| {
+        let offset = optional_offset(call)?;
+        let append = vector_flags(call)?;
+        write_vector(call, offset, append)
+    }),
+    entry(libc::SYS_lseek, "lseek", "fdd", lseek),
+    entry(libc::SYS_sendfile, "sendfile", "ffPu", sendfile),
+    entry(libc::SYS_fsync, "fsync", "f", |call| fsync(call, false)),
+    entry(libc::SYS_fdatasync, "fdatasync", "f", |call| fsync(call, true)),
+];
+
+/// Most bytes sendfile(2) moves at a time.
+const CHUNK: usize = 256 * 1024;
+
+fn file(call: &Call<'_>, arg: usize) -> Result<Arc<OpenFile>> {
+    call.task.files().get_io(call.int(arg))
+}
+
+fn buffer(call: &Call<'_>) -> IoBuf<'static> {
+    IoBuf::user(&call.task.space(), call.args[1], call.args[2] as usize)
+}
+
+/// A file offset; EINVAL for a negative one.
+fn offset(arg: u64) -> Result<u64> {
+    if arg > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(arg) }
+}
+
+/// The offset of preadv2(2) and pwritev2(2): -1 for the file's position.
+fn optional_offset(call: &Call<'_>) -> Result<Option<u64>> {
+    if call.args[3] == u64::MAX { Ok(None) } else { offset(call.args[3]).map(Some) }
+}
+
+/// Checks RWF_* flags; tells whether to append. Synchronous ones ask for what is always done here.
+fn vector_flags(call: &Call<'_>) -> Result<bool> {
+    let flags = call.int(5);
+    if flags & !(libc::RWF_HIPRI | libc::RWF_DSYNC | libc::RWF_SYNC | libc::RWF_APPEND) != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    Ok(flags & libc::RWF_APPEND != 0)
+}
+
+/// Where a transfer begins: at `offset`, or at the file's position, where there is one. EOVERFLOW when it would end beyond the largest
+/// offset.
+fn start(file: &OpenFile, offset: Option<u64>, len: usize) -> Result<u64> {
+    if !file.ops.seekable() {
+        return if offset.is_some() { Err(Errno::ESPIPE) } else { Ok(0) };
+    }
+    let start = offset.unwrap_or_else(|| file.position.get());
+    match start.checked_add(len as u64) {
+        Some(end) if end <= i64::MAX as u64 => Ok(start),
+        _ => Err(Errno::EOVERFLOW),
+    }
+}
+
+/// Reads at `offset`, or at the file's position, which moves.
+pub fn read(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>) -> Result<usize> {
+    if !file.readable() {
+        return Err(Errno::EBADF);
+    }
+    let at = start(file, offset, buf.remaining())?;
+    let n = file.ops.read(file, buf, at).map_err(|e| match e {
+        Errno::EINVAL if file.inode.kind() == FileKind::Directory => Errno::EISDIR,
+        e => e,
+    })?;
+    if offset.is_none() && n > 0 && file.ops.seekable() {
+        file.position.set(at + n as u64);
+    }
+    Ok(n)
+}
+
+/// Writes at `offset`, at the file's position, which moves, or (O_APPEND, or `append`) at the end.
+pub fn write(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>, append: bool) -> Result<usize> {
+    if !file.writable() {
+        return Err(Errno::EBADF);
+    }
+    let mut at = start(file, offset, buf.remaining())?;
+    let seekable = file.ops.seekable();
+    let at_end = seekable && file.flags.get() & libc::O_APPEND != 0;
+    if append && seekable && !at_end {
+        at = file.inode.attr()?.size;
+    }
+    let n = file.ops.write(file, buf, at)?;
+    if offset.is_none() && n > 0 && seekable {
+        // The file found its own end: it is where the write ended.
+        file.position.set(if at_end { file.inode.attr()?.size } else { at + n as u64 });
+    }
+    Ok(n)
+}
+
+fn read_vector(call: &Call<'_>, offset: Option<u64>) -> Result<u64> {
+    let file = file(call, 0)?;
+    if !file.readable() {
+        return Err(Errno::EBADF);
+    }
+    let mut buf = IoBuf::user_vector(&call.task.space(), call.args[1], call.args[2])?;
+    if buf.is_empty() {
+        return Ok(0);
+    }
+    Ok(read(&file, &mut buf, offset)? as u64)
+}
+
+fn write_vector(call: &Call<'_>, offset: Option<u64>, append: bool) -> Result<u64> {
+    let file = file(call, 0)?;
+    if !file.writable() {
+        return Err(Errno::EBADF);
+    }
+    let mut buf = IoBuf::user_vector(&call.task.space(), call.args[1], call.args[2])?;
+    if buf.is_empty() {
+        return Ok(0);
+    }
+    Ok(write(&file, &mut buf, offset, append)? as u64)
+}
+
+fn lseek(call: &mut Call<'_>) -> Result<u64> {
+    let file = file(call, 0)?;
+    let (offset, whence) = (call.args[1] as i64, call.int(2));
+    if !(libc::SEEK_SET..=libc::SEEK_HOLE).contains(&whence) {
+        return Err(Errno::EINVAL);
+    }
+    if !file.ops.seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    let position = match whence {
+        libc::SEEK_SET => offset,
+        libc::SEEK_CUR => (file.position.get() as i64).checked_add(offset).ok_or(Errno::EOVERFLOW)?,
+        libc::SEEK_END => {
+            let end = file.ops.seek_special(&file, 0, whence)?;
+            (end as i64).checked_add(offset).ok_or(Errno::EOVERFLOW)?
+        }
+        _ => file.ops.seek_special(&file, offset, whence)? as i64,
+    };
+    if position < 0 {
+        return Err(Errno::EINVAL);
+    }
+    file.position.set(position as u64);
+    Ok(position as u64)
+}
+
+fn sendfile(call: &mut Call<'_>) -> Result<u64> {
+    let (input, output) = (file(call, 1)?, file(call, 0)?);
+    let space = call.task.space();
+    let offset_addr = call.args[2];
+    if !input.readable() || !output.writable() {
+        return Err(Errno::EBADF);
+    }
+    let mut at = if offset_addr != 0 {
+        if !input.ops.seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        offset(space.read(offset_addr)?)?
+    } else {
+        input.position.get()
+    };
+    // What can be the source of a transfer without user memory.
+    if !matches!(input.inode.kind(), FileKind::Regular | FileKind::BlockDevice | FileKind::CharDevice | FileKind::Fifo)
+        || output.flags.get() & libc::O_APPEND != 0
+    {
+        return Err(Errno::EINVAL);
+    }
+    let count = (call.args[3] as usize).min(MAX_TRANSFER);
+    let mut chunk = vec![0; count.min(CHUNK)];
+    let mut done = 0;
+    let result = loop {
+        if done == count {
+            break Ok(());
+        }
+        let want = (count - done).min(CHUNK);
+        let got = match input.ops.read(&input, &mut IoBuf::kernel_mut(&mut chunk[..want]), at) {
+            Ok(0) => break Ok(()),
+            Ok(got) => got,
+            Err(e) => break Err(e),
+        };
+        let n = match write(&output, &mut IoBuf::kernel(&chunk[..got]), None, false) {
+            Ok(n) => n,
+            Err(e) => break Err(e),
+        };
+        at += n as u64;
+        done += n;
+        if n < got {
+            break Ok(());
+        }
+    };
+    if done == 0 {
+        result?;
+    }
+    if offset_addr != 0 {
+        space.write(offset_addr, &at)?;
+    } else if input.ops.seekable() {
+        input.position.set(at);
+    }
+    Ok(done as u64)
+}
+
+fn fsync(call: &Call<'_>, data_only: bool) -> Result<u64> {
+    let file = file(call, 0)?;
+    file.ops.fsync(&file, data_only)?;
+    Ok(0)
+}
