@@ -10,6 +10,7 @@ pub mod context;
 pub mod errno;
 pub mod events;
 pub mod file;
+pub mod info;
 pub mod lock;
 pub mod memory;
 pub mod ptrace;

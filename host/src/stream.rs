@@ -78,6 +78,13 @@ impl Stream {
         stat(self.fd.as_fd())
     }
 
+    /// What the host says it is: a path, or "pipe:[123]".
+    pub fn name(&self) -> Vec<u8> {
+        use std::os::unix::ffi::OsStringExt;
+        let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        std::fs::read_link(link).map_or_else(|_| b"stream".to_vec(), |path| path.into_os_string().into_vec())
+    }
+
     /// The descriptor to poll, watch or map.
     pub fn fd(&self) -> BorrowedFd<'_> {
         match &self.way {

@@ -16,9 +16,12 @@ mod memory_devices;
 pub mod mount;
 pub mod path;
 pub mod pipe;
+pub mod procfs;
+pub mod pseudo;
 pub mod signalfd;
 pub mod socket;
 pub mod stdio;
+pub mod sysfs;
 pub mod timerfd;
 pub mod tty;
 

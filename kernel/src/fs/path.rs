@@ -94,6 +94,23 @@ impl Path {
         (text, reachable)
     }
 
+    /// The name within its file system, for mounts that show only a part of one.
+    pub fn name_in_fs(&self) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut at = Some(self.dentry.clone());
+        while let Some(dentry) = at {
+            at = dentry.parent();
+            if at.is_some() {
+                names.push(dentry.name());
+            }
+        }
+        let mut text: Vec<u8> = names.iter().rev().flat_map(|name| [b"/", &name[..]].concat()).collect();
+        if text.is_empty() {
+            text.push(b'/');
+        }
+        text
+    }
+
     /// The name as /proc shows it to somebody whose root is `root`: " (deleted)" behind names that are gone.
     pub fn display(&self, root: &Path) -> Vec<u8> {
         let (mut text, _) = self.name_below(root);

@@ -337,6 +337,12 @@ impl FileOps for HostStream {
     }
 }
 
+/// What /proc/PID/fd shows for a host stream; None for other inodes.
+pub fn link_text(inode: &InodeRef) -> Option<Vec<u8>> {
+    let stream = inode.as_any().downcast_ref::<StreamInode>()?;
+    Some(stream.0.stream.name())
+}
+
 /// The inode of a host stream: what fstat(2) tells of it is the host's.
 struct StreamInode(Arc<Shared>);
 

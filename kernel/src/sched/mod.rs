@@ -4,7 +4,10 @@
 //! them costs more than a short wait; a task that has none yet (just forked, just exec'd) goes to whoever is free. An idle
 //! CPU takes over a task that has waited for long.
 
+mod load;
 pub mod wait;
+
+pub use load::{CpuTimes, account, cpu_times, load_average, runnable, switch_count};
 
 use crate::lock::{self, KCell};
 use crate::model::{Context, ProcessModel};
@@ -263,6 +266,7 @@ pub fn on_trap_exit(interrupted: bool) {
     }
     crate::events::deliver();
     time::expire();
+    load::sample();
     let cpu = model().current_cpu();
     let expired = {
         let mut cpus = CPUS.borrow_mut();
@@ -376,6 +380,7 @@ fn switch_away() {
     if let Some(task) = outgoing {
         task.switched(true);
     }
+    load::count_switch();
     model().switch(&*from, &*to);
     finish_switch();
 }
@@ -444,7 +449,9 @@ fn idle_loop(cpu: usize) {
             continue;
         }
         CPUS.borrow_mut()[cpu].sleeping = true;
+        let slept = time::now();
         model().idle(time::next_deadline());
+        load::account_idle(time::now().saturating_sub(slept));
         CPUS.borrow_mut()[cpu].sleeping = false;
     }
 }

@@ -5,7 +5,7 @@ use crate::mm::frames;
 use crate::mm::user::zeroed;
 use crate::task::creds::CAP_SYS_ADMIN;
 use crate::task::pid;
-use crate::{Errno, Result, time, uts};
+use crate::{Errno, Result, uts};
 
 pub const CALLS: &[Entry] = &[
     entry(libc::SYS_uname, "uname", "P", sys_uname),
@@ -73,7 +73,9 @@ fn set_name(call: &mut Call<'_>, set: fn(&[u8])) -> Result<u64> {
 
 fn sys_sysinfo(call: &mut Call<'_>) -> Result<u64> {
     let mut info: libc::sysinfo = zeroed();
-    info.uptime = (time::now().saturating_sub(crate::task::init::boot_time()) / 1_000_000_000) as i64;
+    // As CLOCK_BOOTTIME and /proc/uptime have it: the guest reads the host's clocks.
+    info.uptime = (umlab_host::clock::boottime() / 1_000_000_000) as i64;
+    info.loads = crate::sched::load_average().map(|load| (load * 65536.0) as u64);
     info.totalram = frames::limit();
     info.freeram = frames::limit().saturating_sub(frames::used());
     info.procs = pid::task_count().min(u16::MAX as usize) as u16;

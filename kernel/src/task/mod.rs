@@ -253,12 +253,14 @@ impl Task {
         self.usage.borrow_mut().user += ns;
         self.process.usage.borrow_mut().user += ns;
         signal::check_cpu_timers(&self.process);
+        crate::sched::account(ns, 0);
     }
 
     /// Time in the core on its behalf; called by the trap loop.
     pub fn account_system(&self, ns: u64) {
         self.usage.borrow_mut().system += ns;
         self.process.usage.borrow_mut().system += ns;
+        crate::sched::account(0, ns);
     }
 }
 

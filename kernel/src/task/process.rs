@@ -112,6 +112,11 @@ pub(super) fn any_stopped() -> bool {
 
 static BIRTHS: KCell<u64> = KCell::new(0);
 
+/// How many processes were made so far.
+pub fn made() -> u64 {
+    BIRTHS.get()
+}
+
 impl Process {
     /// A process without threads, in no table, group list or family yet.
     pub(super) fn new(
@@ -226,6 +231,11 @@ impl Process {
     /// What its threads used so far.
     pub fn usage_now(&self) -> Usage {
         self.usage.get()
+    }
+
+    /// What its parent is sent when it ends; 0 for nothing.
+    pub fn exit_signal(&self) -> i32 {
+        self.exit_signal.get()
     }
 
     /// Its session.

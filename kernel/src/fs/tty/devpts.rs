@@ -1,24 +1,46 @@
 //! /dev/pts: the slaves of the pseudo terminals that exist, by number, and `ptmx`, which makes more.
 
 use super::pty::{self, Pair};
+use crate::fs::devfs::TTY_GROUP;
 use crate::fs::device::{self, PTS, TTY_SPECIAL};
 use crate::fs::file::{DirEntry, FileOps};
 use crate::fs::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
+use crate::fs::mount::{FileSystem, StatFs};
 use crate::{Errno, Result, time};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 /// The file system's device number, and what statfs(2) calls it.
-pub const DEV: u64 = device::number(0, 24);
-pub const MAGIC: u64 = 0x1cd1;
+const DEV: u64 = device::number(0, 24);
+const MAGIC: u64 = 0x1cd1;
 
 const ROOT_INO: u64 = 1;
 const PTMX_INO: u64 = 2;
 const FIRST_SLAVE_INO: u64 = 3;
 
-/// The root directory, for mounting on /dev/pts.
-pub fn root() -> InodeRef {
-    Arc::new(Node::Root)
+/// The file system, for mounting on /dev/pts.
+pub fn file_system() -> Arc<dyn FileSystem> {
+    Arc::new(DevPts)
+}
+
+struct DevPts;
+
+impl FileSystem for DevPts {
+    fn kind(&self) -> &'static str {
+        "devpts"
+    }
+
+    fn root(&self) -> InodeRef {
+        Arc::new(Node::Root)
+    }
+
+    fn statfs(&self) -> Result<StatFs> {
+        Ok(StatFs { magic: MAGIC, block_size: 4096, name_max: 255, ..StatFs::default() })
+    }
+
+    fn options(&self) -> String {
+        format!(",gid={TTY_GROUP},mode=620,ptmxmode=666")
+    }
 }
 
 /// The node of a pair's slave.

@@ -141,7 +141,7 @@ impl Discipline {
             byte = byte.to_ascii_lowercase();
         }
         if std::mem::take(&mut self.literal) {
-            self.ordinary(byte, termios, echo);
+            self.ordinary(byte, true, termios, echo);
             return None;
         }
         if termios.input(libc::IXON) {
@@ -175,7 +175,7 @@ impl Discipline {
             _ => {}
         }
         if !(termios.canonical() && self.edit(byte, termios, echo)) {
-            self.ordinary(byte, termios, echo);
+            self.ordinary(byte, false, termios, echo);
         }
         resume
     }
@@ -241,8 +241,8 @@ impl Discipline {
         fits
     }
 
-    /// A byte that means itself.
-    fn ordinary(&mut self, byte: u8, termios: &Termios, echo: &mut Vec<u8>) {
+    /// A byte that means itself. A `literal` one, typed after VLNEXT, is shown as what it is even when it is a newline.
+    fn ordinary(&mut self, byte: u8, literal: bool, termios: &Termios, echo: &mut Vec<u8>) {
         if self.input.len() >= CAPACITY - 1 {
             if termios.input(libc::IMAXBEL) {
                 echo.push(0x07);
@@ -251,7 +251,7 @@ impl Discipline {
         }
         if termios.local(libc::ECHO) {
             self.finish_erasing(termios, echo);
-            if byte == b'\n' {
+            if byte == b'\n' && !literal {
                 self.column.put(b'\n', termios, echo);
             } else {
                 self.note_line_start();

@@ -57,6 +57,11 @@ fn editing() {
         (&|t| t.iflag = t.iflag & !libc::ICRNL | libc::INLCR, b"a\x04", b"a", "a"),
         (&|t| t.cc[libc::VEOL] = b';', b"a;", b"a;", "a;"),
         (&|t| t.iflag |= libc::ISTRIP, b"\xe1\n", b"a\n", "a\r\n"),
+        (&|_| {}, b"\x16\n\n", b"\n\n", "^\x08^J\r\n"),
+        (&|t| t.lflag &= !libc::ECHOCTL, b"\x01b\x7f\x7f\n", b"\n", "\x01b\x08 \x08\r\n"),
+        (&|t| t.lflag &= !libc::ECHOE, b"ab\x7f\n", b"a\n", "ab^?\r\n"),
+        (&|t| t.iflag |= libc::IUCLC, b"ABC\n", b"abc\n", "abc\r\n"),
+        (&|_| {}, b"a b  \x17c\n", b"a c\n", "a b  \x08 \x08\x08 \x08\x08 \x08c\r\n"),
         (&|t| t.iflag |= libc::PARMRK, b"\xff\n", b"\xff\xff\n", "\u{fffd}\r\n"),
     ];
     for (i, (change, keys, expected, echo)) in cases.iter().enumerate() {

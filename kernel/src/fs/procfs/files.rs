@@ -1,0 +1,214 @@
+//! What /proc shows of a process's files: descriptors, working directory, root, program, mounts.
+
+use super::super::anon::AnonInode;
+use super::super::dentry::Dentry;
+use super::super::file::OpenFile;
+use super::super::inode::{FileKind, InodeRef};
+use super::super::mount::{self, FileSystem, Mount, MountFlags, StatFs};
+use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Show, Subject, text};
+use super::super::{Path, stdio};
+use super::{current, inspect_guard, parse_pid};
+use crate::task::Task;
+use crate::{Errno, Result};
+use std::fmt::Write;
+use std::sync::Arc;
+
+pub const FD: Entry =
+    Entry { name: "fd", mode: 0o500, node: Node::Listing(&[], &Descriptors(&FD_LINK)), guard: Some(inspect_guard) };
+pub const FDINFO: Entry =
+    Entry { name: "fdinfo", mode: 0o555, node: Node::Listing(&[], &Descriptors(&FD_INFO)), guard: Some(inspect_guard) };
+pub const CWD: Entry = magic("cwd", |s| shown(cwd(s)), cwd);
+pub const ROOT: Entry = magic("root", |s| shown(root(s)), root);
+pub const EXE: Entry = magic("exe", |s| executable(s).map(|file| describe(&file)), |s| place(&*executable(s)?));
+
+static FD_LINK: Entry = magic("FD", |s| Ok(describe(&descriptor(s)?.0)), |s| place(&descriptor(s)?.0)).with_mode(0o700);
+static FD_INFO: Entry = text("FD", fd_info).with_mode(0o400);
+
+const fn magic(name: &'static str, show: Show, follow: fn(Subject) -> Result<Path>) -> Entry {
+    Entry { name, mode: 0o777, node: Node::MagicLink(show, follow), guard: Some(inspect_guard) }
+}
+
+/// The directories of descriptors. What they hold is about a thread and a descriptor.
+struct Descriptors(&'static Entry);
+
+/// A subject for a descriptor: the thread, and the descriptor counted from 1, negative so that no thread is meant.
+fn of_descriptor(task: &Task, fd: i32) -> Subject {
+    Subject { id: task.tid(), sub: -1 - fd }
+}
+
+fn descriptor(subject: Subject) -> Result<(Arc<OpenFile>, i32, bool)> {
+    let task = subject.thread()?;
+    let files = task.files.cloned().ok_or(Errno::ENOENT)?;
+    let fd = -1 - subject.sub;
+    let gone = |_| Errno::ENOENT;
+    Ok((files.get(fd).map_err(gone)?, fd, files.close_on_exec(fd).map_err(gone)?))
+}
+
+impl Listing for Descriptors {
+    fn find(&self, subject: Subject, name: &[u8]) -> Result<Found> {
+        let fd = parse_pid(name).ok_or(Errno::ENOENT)?;
+        let task = subject.task().map_err(|_| Errno::ENOENT)?;
+        let subject = of_descriptor(&task, fd);
+        descriptor(subject)?;
+        Ok(Found { entry: self.0, subject })
+    }
+
+    fn list(&self, subject: Subject) -> Result<Vec<Listed>> {
+        let Ok(task) = subject.task() else { return Ok(Vec::new()) };
+        let Some(files) = task.files.cloned() else { return Ok(Vec::new()) };
+        let listed = files.numbers().into_iter().map(|fd| Listed {
+            key: fd as u32,
+            name: fd.to_string().into_bytes(),
+            found: Found { entry: self.0, subject: of_descriptor(&task, fd) },
+        });
+        Ok(listed.collect())
+    }
+}
+
+/// A place, as the current task would name it.
+fn shown(path: Result<Path>) -> Result<Vec<u8>> {
+    let root = current().fs.borrow().root.cloned();
+    Ok(path?.display(&root))
+}
+
+/// The name of an open file, as links and maps show it.
+pub fn describe(file: &OpenFile) -> Vec<u8> {
+    if let Some(path) = &file.path {
+        return shown(Ok(path.clone())).unwrap_or_default();
+    }
+    if let Some(anon) = file.inode.as_any().downcast_ref::<AnonInode>() {
+        return anon.link_text().into_bytes();
+    }
+    if let Some(text) = stdio::link_text(&file.inode) {
+        return text;
+    }
+    let ino = file.inode.attr().map_or(0, |a| a.ino);
+    let kind = match file.inode.kind() {
+        FileKind::Fifo => "pipe",
+        FileKind::Socket => "socket",
+        _ => "file",
+    };
+    format!("{kind}:[{ino}]").into_bytes()
+}
+
+/// Where following the link of an open file leads: its own place, or one that nothing else leads to.
+fn place(file: &OpenFile) -> Result<Path> {
+    if let Some(path) = &file.path {
+        return Ok(path.clone());
+    }
+    let dentry = Dentry::nameless(file.inode.clone(), None, &describe(file));
+    Ok(Path { mount: Mount::new(Arc::new(Nowhere(file.inode.clone())), b"none", MountFlags::empty()), dentry })
+}
+
+/// The file system of a file without a name, for as long as somebody follows a link to it.
+struct Nowhere(InodeRef);
+
+impl FileSystem for Nowhere {
+    fn kind(&self) -> &'static str {
+        "anon_inodefs"
+    }
+
+    fn root(&self) -> InodeRef {
+        self.0.clone()
+    }
+
+    fn statfs(&self) -> Result<StatFs> {
+        Ok(StatFs { magic: 0x0904_1934, block_size: 4096, name_max: 255, ..StatFs::default() })
+    }
+}
+
+fn cwd(subject: Subject) -> Result<Path> {
+    Ok(subject.task().map_err(|_| Errno::ENOENT)?.fs.borrow().cwd.cloned())
+}
+
+fn root(subject: Subject) -> Result<Path> {
+    Ok(subject.task().map_err(|_| Errno::ENOENT)?.fs.borrow().root.cloned())
+}
+
+fn executable(subject: Subject) -> Result<Arc<OpenFile>> {
+    let task = subject.task().map_err(|_| Errno::ENOENT)?;
+    let space = task.space.cloned().ok_or(Errno::ENOENT)?;
+    space.layout().executable.ok_or(Errno::ENOENT)
+}
+
+fn fd_info(subject: Subject) -> Result<Vec<u8>> {
+    let (file, _, close_on_exec) = descriptor(subject)?;
+    let flags = file.flags.get() | if close_on_exec { libc::O_CLOEXEC } else { 0 };
+    let mount = file.path.as_ref().map_or(0, |p| p.mount.id);
+    let ino = file.inode.attr().map_or(0, |a| a.ino);
+    Ok(format!("pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n", file.position.get()).into_bytes())
+}
+
+/// Blanks and backslashes in names would look like columns.
+fn escape(name: &[u8]) -> String {
+    let mut out = Vec::new();
+    for &byte in name {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\\' | b'#' => out.extend(format!("\\{byte:03o}").into_bytes()),
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn flags_text(flags: MountFlags) -> String {
+    let mut out = String::from(if flags.contains(MountFlags::RDONLY) { "ro" } else { "rw" });
+    for (flag, name) in [
+        (MountFlags::NOSUID, ",nosuid"),
+        (MountFlags::NODEV, ",nodev"),
+        (MountFlags::NOEXEC, ",noexec"),
+        (MountFlags::NOATIME, ",noatime"),
+        (MountFlags::NODIRATIME, ",nodiratime"),
+        (MountFlags::RELATIME, ",relatime"),
+    ] {
+        if flags.contains(flag) {
+            out.push_str(name);
+        }
+    }
+    out
+}
+
+/// All mounts below the process's root, with the name of their place from there.
+fn visible(subject: Subject) -> Result<Vec<(Arc<Mount>, String)>> {
+    let task = subject.task().map_err(|_| Errno::EINVAL)?;
+    let root = task.fs.borrow().root.cloned();
+    let mut out = Vec::new();
+    for mount in mount::all() {
+        let (name, reachable) = mount.root_path().name_below(&root);
+        if reachable {
+            out.push((mount, escape(&name)));
+        }
+    }
+    Ok(out)
+}
+
+pub fn mounts(subject: Subject) -> Result<Vec<u8>> {
+    let mut out = String::new();
+    for (mount, place) in visible(subject)? {
+        let (flags, own) = (flags_text(mount.flags()), mount.fs.options());
+        let _ = writeln!(out, "{} {place} {} {flags}{own} 0 0", escape(&mount.source), mount.fs.kind());
+    }
+    Ok(out.into_bytes())
+}
+
+pub fn mountinfo(subject: Subject) -> Result<Vec<u8>> {
+    let mut out = String::new();
+    for (mount, place) in visible(subject)? {
+        let parent = mount.place().map_or(1, |p| p.mount.id);
+        let dev = mount.root.inode.attr().map_or(0, |a| a.dev);
+        let top = mount.root_path().name_in_fs();
+        let (flags, own) = (flags_text(mount.flags()), mount.fs.options());
+        let rw = if mount.is_read_only() { "ro" } else { "rw" };
+        let _ = writeln!(
+            out,
+            "{} {parent} {}:{} {} {place} {flags} - {} {} {rw}{own}",
+            mount.id,
+            libc::major(dev),
+            libc::minor(dev),
+            escape(&top),
+            mount.fs.kind(),
+            escape(&mount.source),
+        );
+    }
+    Ok(out.into_bytes())
+}

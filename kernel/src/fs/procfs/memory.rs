@@ -1,0 +1,229 @@
+//! What /proc shows of a process's memory: maps, smaps, arguments and environment, and the memory itself.
+
+use super::super::file::{FileOps, OpenFile};
+use super::super::pseudo::{Entry, Node, Subject};
+use super::files::describe;
+use super::inspect_guard;
+use crate::mm::maps::MapsLine;
+use crate::mm::{AddressSpace, IoBuf, PAGE_SIZE};
+use crate::model::Prot;
+use crate::{Errno, Result};
+use std::any::Any;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// /proc/PID/mem.
+pub const MEM: Entry = Entry { name: "mem", mode: 0o600, node: Node::Special(open_mem), guard: Some(inspect_guard) };
+
+/// The most of its arguments or environment that is shown: they may be as long as the stack is.
+const TEXT_MAX: u64 = 2 << 20;
+
+/// None for a zombie, and for PID 1, which has none.
+fn space(subject: Subject) -> Result<Option<Arc<AddressSpace>>> {
+    subject.process()?;
+    Ok(subject.task().ok().and_then(|task| task.space.cloned()))
+}
+
+fn range(space: &AddressSpace, (start, end): (u64, u64)) -> Vec<u8> {
+    let len = end.saturating_sub(start).min(TEXT_MAX) as usize;
+    let mut bytes = vec![0; len];
+    if space.read_bytes(start, &mut bytes).is_err() {
+        // The process has unmapped it.
+        bytes.clear();
+    }
+    bytes
+}
+
+pub fn cmdline(subject: Subject) -> Result<Vec<u8>> {
+    let Some(space) = space(subject)? else { return Ok(Vec::new()) };
+    let layout = space.layout();
+    let mut bytes = range(&space, layout.arguments);
+    // A program that overwrote its arguments with one long title (setproctitle) used the environment's room too.
+    if bytes.last().is_some_and(|&b| b != 0) {
+        bytes.extend(range(&space, layout.environment));
+        let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+        bytes.truncate(end);
+    }
+    Ok(bytes)
+}
+
+pub fn environ(subject: Subject) -> Result<Vec<u8>> {
+    Ok(space(subject)?.map_or_else(Vec::new, |space| range(&space, space.layout().environment)))
+}
+
+pub fn auxv(subject: Subject) -> Result<Vec<u8>> {
+    Ok(space(subject)?.map_or_else(Vec::new, |space| space.layout().auxv))
+}
+
+fn write_line(out: &mut Vec<u8>, line: &MapsLine) {
+    let flag = |prot, letter| if line.prot.contains(prot) { letter } else { '-' };
+    let attr = line.file.as_ref().and_then(|file| file.inode.attr().ok());
+    let (dev, ino) = attr.map_or((0, 0), |a| (a.dev, a.ino));
+    let mut text = format!(
+        "{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {ino} ",
+        line.start,
+        line.end,
+        flag(Prot::READ, 'r'),
+        flag(Prot::WRITE, 'w'),
+        flag(Prot::EXEC, 'x'),
+        if line.shared { 's' } else { 'p' },
+        line.offset,
+        libc::major(dev),
+        libc::minor(dev),
+    );
+    let name = match (&line.file, line.name) {
+        (Some(file), _) => describe(file),
+        (None, Some(name)) => name.as_bytes().to_vec(),
+        (None, None) => Vec::new(),
+    };
+    if !name.is_empty() {
+        // Names stand in a column of their own.
+        while text.len() < 73 {
+            text.push(' ');
+        }
+    }
+    out.extend(text.into_bytes());
+    for byte in name {
+        if byte == b'\n' { out.extend(b"\\012") } else { out.push(byte) }
+    }
+    out.push(b'\n');
+}
+
+pub fn maps(subject: Subject) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    for line in space(subject)?.map_or_else(Vec::new, |space| space.maps()) {
+        write_line(&mut out, &line);
+    }
+    Ok(out)
+}
+
+/// Resident bytes of an area: private pages, or, where there are none, what is mapped of a file.
+struct Resident {
+    file: u64,
+    anonymous: u64,
+}
+
+fn resident(line: &MapsLine) -> Resident {
+    let len = line.end - line.start;
+    let anonymous = line.resident.min(len);
+    let file = if line.file.is_some() && anonymous == 0 { len } else { 0 };
+    Resident { file, anonymous }
+}
+
+fn write_sizes(out: &mut Vec<u8>, size: Option<u64>, sum: &Resident) {
+    let mut text = String::new();
+    let mut row = |name: &str, bytes: u64| {
+        let _ = writeln!(text, "{:<16}{:>8} kB", format!("{name}:"), bytes >> 10);
+    };
+    if let Some(size) = size {
+        row("Size", size);
+        row("KernelPageSize", PAGE_SIZE);
+        row("MMUPageSize", PAGE_SIZE);
+    }
+    let all = sum.file + sum.anonymous;
+    row("Rss", all);
+    row("Pss", all);
+    row("Pss_Dirty", sum.anonymous);
+    row("Shared_Clean", 0);
+    row("Shared_Dirty", 0);
+    row("Private_Clean", sum.file);
+    row("Private_Dirty", sum.anonymous);
+    row("Referenced", all);
+    row("Anonymous", sum.anonymous);
+    for name in [
+        "LazyFree",
+        "AnonHugePages",
+        "ShmemPmdMapped",
+        "FilePmdMapped",
+        "Shared_Hugetlb",
+        "Private_Hugetlb",
+        "Swap",
+        "SwapPss",
+        "Locked",
+    ] {
+        row(name, 0);
+    }
+    out.extend(text.into_bytes());
+}
+
+pub fn smaps(subject: Subject) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    for line in space(subject)?.map_or_else(Vec::new, |space| space.maps()) {
+        write_line(&mut out, &line);
+        write_sizes(&mut out, Some(line.end - line.start), &resident(&line));
+        let mut flags = String::from("VmFlags:");
+        for (prot, name) in [(Prot::READ, " rd"), (Prot::WRITE, " wr"), (Prot::EXEC, " ex")] {
+            if line.prot.contains(prot) {
+                flags.push_str(name);
+            }
+        }
+        flags.push_str(if line.shared { " sh mr mw me \n" } else { " mr mw me \n" });
+        out.extend(flags.into_bytes());
+    }
+    Ok(out)
+}
+
+pub fn smaps_rollup(subject: Subject) -> Result<Vec<u8>> {
+    let Some(space) = space(subject)? else { return Err(Errno::ESRCH) };
+    let lines = space.maps();
+    let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return Ok(Vec::new()) };
+    let mut sum = Resident { file: 0, anonymous: 0 };
+    for line in &lines {
+        let part = resident(line);
+        sum.file += part.file;
+        sum.anonymous += part.anonymous;
+    }
+    let mut out = format!("{:08x}-{:08x} ---p 00000000 00:00 0 ", first.start, last.end).into_bytes();
+    out.resize(73, b' ');
+    out.extend(b"[rollup]\n");
+    write_sizes(&mut out, None, &sum);
+    Ok(out)
+}
+
+fn open_mem(subject: Subject) -> Result<Arc<dyn FileOps>> {
+    Ok(Arc::new(Mem(space(subject)?)))
+}
+
+/// The memory of the process as it was when the file was opened: after exec it is empty, not another program's.
+struct Mem(Option<Arc<AddressSpace>>);
+
+impl Mem {
+    fn copy(&self, buf: &mut IoBuf<'_>, offset: u64, write: bool) -> Result<usize> {
+        let Some(space) = &self.0 else { return Ok(0) };
+        let mut page = [0; PAGE_SIZE as usize];
+        while !buf.is_empty() {
+            let at = offset.wrapping_add(buf.done() as u64);
+            let n = buf.remaining().min((PAGE_SIZE - at % PAGE_SIZE) as usize);
+            let page = &mut page[..n];
+            let step = if write {
+                buf.take(page).and_then(|n| space.write_bytes(at, &page[..n]))
+            } else {
+                space.read_bytes(at, page).and_then(|()| buf.put(page).map(|_| ()))
+            };
+            match step {
+                Ok(()) => {}
+                Err(_) if buf.done() > 0 && !write => break,
+                Err(_) => return Err(Errno::EIO),
+            }
+        }
+        Ok(buf.done())
+    }
+}
+
+impl FileOps for Mem {
+    fn read(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        self.copy(buf, offset, false)
+    }
+
+    fn write(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        self.copy(buf, offset, true)
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,224 @@
+//! The directory of a process, and of each of its threads.
+
+use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Subject, dir, setting, text};
+use super::{current, files, inspect_guard, may_inspect, memory, parse_pid, stat};
+use crate::task::{self, limits};
+use crate::{Errno, Result};
+use std::fmt::Write;
+
+/// /proc/PID.
+pub static PROCESS: Entry = Entry { name: "PID", mode: 0o555, node: Node::Listing(FILES, &OfProcess), guard: None };
+/// /proc/PID/task/TID.
+static THREAD: Entry = Entry { name: "TID", mode: 0o555, node: Node::Directory(FILES), guard: None };
+static TASKS: Entry = Entry { name: "task", mode: 0o555, node: Node::Listing(&[], &Threads), guard: None };
+
+const FILES: &[Entry] = &[
+    text("auxv", memory::auxv).with_mode(0o400).guarded(inspect_guard),
+    text("cgroup", |_| Ok(b"0::/\n".to_vec())),
+    text("cmdline", memory::cmdline),
+    setting("comm", comm, set_comm),
+    files::CWD,
+    text("environ", memory::environ).with_mode(0o400).guarded(inspect_guard),
+    files::EXE,
+    files::FD,
+    files::FDINFO,
+    text("io", io).with_mode(0o400).guarded(inspect_guard),
+    text("limits", process_limits),
+    setting("loginuid", |_| Ok(b"4294967295".to_vec()), |_, _| Err(Errno::EPERM)),
+    text("maps", memory::maps).guarded(inspect_guard),
+    memory::MEM,
+    text("mountinfo", files::mountinfo),
+    text("mounts", files::mounts),
+    dir("net", NET),
+    setting("oom_adj", oom_adj, set_oom_adj),
+    text("oom_score", oom_score),
+    setting("oom_score_adj", oom_score_adj, set_oom_score_adj),
+    text("personality", personality).with_mode(0o400).guarded(inspect_guard),
+    files::ROOT,
+    text("sessionid", |_| Ok(b"4294967295".to_vec())),
+    text("smaps", memory::smaps).guarded(inspect_guard),
+    text("smaps_rollup", memory::smaps_rollup).guarded(inspect_guard),
+    text("stat", stat::stat),
+    text("statm", stat::statm),
+    text("status", stat::status),
+    text("wchan", wchan),
+];
+
+/// What a process's directory has and a thread's has not.
+struct OfProcess;
+
+impl Listing for OfProcess {
+    fn find(&self, subject: Subject, name: &[u8]) -> Result<Found> {
+        if name == b"task" { Ok(Found { entry: &TASKS, subject }) } else { Err(Errno::ENOENT) }
+    }
+
+    fn list(&self, subject: Subject) -> Result<Vec<Listed>> {
+        Ok(vec![Listed { key: 0, name: b"task".to_vec(), found: Found { entry: &TASKS, subject } }])
+    }
+}
+
+struct Threads;
+
+impl Listing for Threads {
+    fn find(&self, subject: Subject, name: &[u8]) -> Result<Found> {
+        let tid = parse_pid(name).ok_or(Errno::ENOENT)?;
+        let process = subject.process().map_err(|_| Errno::ENOENT)?;
+        let thread = task::find(tid).filter(|t| t.process.pid == process.pid).ok_or(Errno::ENOENT)?;
+        Ok(Found { entry: &THREAD, subject: Subject { id: process.pid, sub: thread.tid() } })
+    }
+
+    fn list(&self, subject: Subject) -> Result<Vec<Listed>> {
+        let process = subject.process().map_err(|_| Errno::ENOENT)?;
+        let listed = process.threads().into_iter().map(|thread| Listed {
+            key: thread.tid() as u32,
+            name: thread.tid().to_string().into_bytes(),
+            found: Found { entry: &THREAD, subject: Subject { id: process.pid, sub: thread.tid() } },
+        });
+        Ok(listed.collect())
+    }
+}
+
+/// A guest without a network has an empty one.
+const NET: &[Entry] = &[
+    text("dev", |_| {
+        Ok(b"Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n".to_vec())
+    }),
+    text("route", |_| {
+        Ok(b"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n".to_vec())
+    }),
+    text("unix", |_| Ok(b"Num       RefCount Protocol Flags    Type St Inode Path\n".to_vec())),
+];
+
+/// The files of the root belong to root, those of a process to its user, unless it was made undumpable.
+pub fn owner(subject: Subject) -> Result<(u32, u32)> {
+    if subject.id == 0 {
+        return Ok((0, 0));
+    }
+    let process = subject.process()?;
+    if subject.sub > 0 {
+        subject.task()?;
+    }
+    let creds = process.creds();
+    let dumpable = process.settings.borrow().dumpable == 1;
+    Ok(if dumpable { (creds.euid, creds.egid) } else { (0, 0) })
+}
+
+/// The name of the thread, or of a zombie.
+pub fn name(subject: Subject) -> Result<Vec<u8>> {
+    match subject.task() {
+        Ok(task) => Ok(task.name.cloned()),
+        Err(_) => Ok(subject.process()?.name()),
+    }
+}
+
+fn comm(subject: Subject) -> Result<Vec<u8>> {
+    let mut name = name(subject)?;
+    name.push(b'\n');
+    Ok(name)
+}
+
+fn set_comm(subject: Subject, name: &[u8]) -> Result<()> {
+    let task = subject.task()?;
+    // Only a thread of the same process may rename one.
+    if task.process.pid != current().process.pid {
+        return Err(Errno::EINVAL);
+    }
+    let end = name.iter().position(|&b| b == 0).unwrap_or(name.len()).min(15);
+    task.name.set(name[..end].to_vec());
+    Ok(())
+}
+
+fn wchan(subject: Subject) -> Result<Vec<u8>> {
+    subject.process()?;
+    Ok(b"0".to_vec())
+}
+
+fn personality(subject: Subject) -> Result<Vec<u8>> {
+    Ok(format!("{:08x}\n", subject.task()?.attributes.borrow().personality).into_bytes())
+}
+
+fn io(subject: Subject) -> Result<Vec<u8>> {
+    let usage = subject.process()?.usage.get();
+    let (read, written) = (usage.blocks_in * 512, usage.blocks_out * 512);
+    Ok(format!(
+        "rchar: {read}\nwchar: {written}\nsyscr: 0\nsyscw: 0\nread_bytes: {read}\nwrite_bytes: {written}\ncancelled_write_bytes: 0\n"
+    )
+    .into_bytes())
+}
+
+fn process_limits(subject: Subject) -> Result<Vec<u8>> {
+    const ROWS: [(&str, usize, &str); limits::COUNT] = [
+        ("Max cpu time", limits::CPU, "seconds"),
+        ("Max file size", limits::FSIZE, "bytes"),
+        ("Max data size", limits::DATA, "bytes"),
+        ("Max stack size", limits::STACK, "bytes"),
+        ("Max core file size", limits::CORE, "bytes"),
+        ("Max resident set", limits::RSS, "bytes"),
+        ("Max processes", limits::NPROC, "processes"),
+        ("Max open files", limits::NOFILE, "files"),
+        ("Max locked memory", limits::MEMLOCK, "bytes"),
+        ("Max address space", limits::AS, "bytes"),
+        ("Max file locks", limits::LOCKS, "locks"),
+        ("Max pending signals", limits::SIGPENDING, "signals"),
+        ("Max msgqueue size", limits::MSGQUEUE, "bytes"),
+        ("Max nice priority", limits::NICE, ""),
+        ("Max realtime priority", limits::RTPRIO, ""),
+        ("Max realtime timeout", limits::RTTIME, "us"),
+    ];
+    let limits = subject.process()?.limits.get();
+    let show = |value: u64| if value == limits::INFINITY { "unlimited".to_string() } else { value.to_string() };
+    let mut out = format!("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    for (name, which, unit) in ROWS {
+        let limit = limits.get(which);
+        let _ = writeln!(out, "{name:<25} {:<20} {:<20} {unit:<10}", show(limit.soft), show(limit.hard));
+    }
+    Ok(out.into_bytes())
+}
+
+fn oom_score(subject: Subject) -> Result<Vec<u8>> {
+    let process = subject.process()?;
+    let pages = process.main_thread().and_then(|t| t.space.cloned()).map_or(0, |s| s.resident_pages());
+    let total = (crate::mm::frames::limit() / crate::mm::PAGE_SIZE).max(1);
+    let share = (pages * 1000 / total) as i64 + process.settings.borrow().oom_score_adj as i64;
+    Ok(format!("{}\n", ((1000 + share) * 2 / 3).max(0)).into_bytes())
+}
+
+fn oom_score_adj(subject: Subject) -> Result<Vec<u8>> {
+    Ok(format!("{}\n", subject.process()?.settings.borrow().oom_score_adj).into_bytes())
+}
+
+fn set_oom_score_adj(subject: Subject, bytes: &[u8]) -> Result<()> {
+    let value = crate::fs::pseudo::number(bytes)?;
+    set_oom(subject, i32::try_from(value).ok().filter(|v| (-1000..=1000).contains(v)).ok_or(Errno::EINVAL)?)
+}
+
+/// The older scale, -17 (never) to 15.
+fn oom_adj(subject: Subject) -> Result<Vec<u8>> {
+    let value = subject.process()?.settings.borrow().oom_score_adj;
+    let scaled = if value == 1000 { 15 } else { value * 17 / 1000 };
+    Ok(format!("{scaled}\n").into_bytes())
+}
+
+fn set_oom_adj(subject: Subject, bytes: &[u8]) -> Result<()> {
+    let value = crate::fs::pseudo::number(bytes)?;
+    if !(-17..=15).contains(&value) {
+        return Err(Errno::EINVAL);
+    }
+    set_oom(subject, if value == 15 { 1000 } else { value as i32 * 1000 / 17 })
+}
+
+fn set_oom(subject: Subject, value: i32) -> Result<()> {
+    let process = subject.process()?;
+    let mut settings = process.settings.borrow_mut();
+    // Anyone may volunteer, but only the administrator may take it back.
+    if value < settings.oom_score_adj && !current().creds().capable(crate::task::creds::CAP_SYS_RESOURCE) {
+        return Err(Errno::EACCES);
+    }
+    settings.oom_score_adj = value;
+    Ok(())
+}
+
+/// Whether numbers that tell where a process's memory lies are shown to the current task.
+pub fn shows_addresses(subject: Subject) -> bool {
+    subject.task().is_ok_and(|task| may_inspect(&task))
+}

@@ -1,0 +1,197 @@
+//! /proc/sys: the kernel's settings. Those that a guest can change take effect; the others say what holds.
+
+use super::super::pseudo::{Entry, Subject, dir, number, setting, text};
+use super::current;
+use crate::lock::KCell;
+use crate::mm::frames;
+use crate::task::creds::{ALL_CAPS, CAP_SYS_ADMIN};
+use crate::task::pid;
+use crate::{Errno, Result, uts};
+use std::fmt::Write;
+use umlab_host::random;
+
+/// A file that always says the same.
+macro_rules! fixed {
+    ($name:literal, $text:literal) => {
+        text($name, |_| Ok(concat!($text, "\n").as_bytes().to_vec()))
+    };
+}
+
+/// A number that may be written and is kept, within limits; it changes nothing else, because the core has no use for it.
+macro_rules! kept {
+    ($name:literal, $initial:expr, $range:expr) => {{
+        static VALUE: KCell<i64> = KCell::new($initial);
+        setting(
+            $name,
+            |_| Ok(format!("{}\n", VALUE.get()).into_bytes()),
+            |_, bytes| {
+                let value = administrator(bytes)?;
+                if !$range.contains(&value) {
+                    return Err(Errno::EINVAL);
+                }
+                VALUE.set(value);
+                Ok(())
+            },
+        )
+    }};
+}
+
+pub const SYS: &[Entry] = &[
+    dir("fs", FS),
+    dir("kernel", KERNEL),
+    dir("net", &[dir("core", NET_CORE), dir("ipv4", NET_IPV4), dir("unix", &[fixed!("max_dgram_qlen", "512")])]),
+    dir("vm", VM),
+];
+
+const FS: &[Entry] = &[
+    fixed!("aio-max-nr", "65536"),
+    fixed!("aio-nr", "0"),
+    dir("epoll", &[fixed!("max_user_watches", "1000000")]),
+    fixed!("file-max", "9223372036854775807"),
+    text("file-nr", |_| Ok(format!("{}\t0\t{}\n", open_files(), i64::MAX).into_bytes())),
+    dir(
+        "inotify",
+        &[
+            fixed!("max_queued_events", "16384"),
+            fixed!("max_user_instances", "128"),
+            fixed!("max_user_watches", "524288"),
+        ],
+    ),
+    fixed!("nr_open", "1048576"),
+    fixed!("overflowgid", "65534"),
+    fixed!("overflowuid", "65534"),
+    fixed!("pipe-max-size", "1048576"),
+    fixed!("pipe-user-pages-hard", "0"),
+    fixed!("pipe-user-pages-soft", "16384"),
+    fixed!("protected_hardlinks", "1"),
+    fixed!("protected_symlinks", "1"),
+    fixed!("suid_dumpable", "0"),
+];
+
+const KERNEL: &[Entry] = &[
+    text("cap_last_cap", |_| Ok(format!("{}\n", ALL_CAPS.count_ones() - 1).into_bytes())),
+    fixed!("core_pattern", "core"),
+    fixed!("core_uses_pid", "0"),
+    fixed!("dmesg_restrict", "1"),
+    setting("domainname", |_| Ok(line(uts::domainname())), |_, name| set_name(name, uts::set_domainname)),
+    setting("hostname", |_| Ok(line(uts::hostname())), |_, name| set_name(name, uts::set_hostname)),
+    fixed!("kptr_restrict", "1"),
+    fixed!("msgmax", "8192"),
+    fixed!("msgmnb", "16384"),
+    fixed!("msgmni", "32000"),
+    fixed!("ngroups_max", "65536"),
+    text("ns_last_pid", |_| Ok(format!("{}\n", pid::last_pid()).into_bytes())),
+    text("osrelease", |_| Ok(line(uts::RELEASE.into()))),
+    text("ostype", |_| Ok(line(uts::SYSNAME.into()))),
+    fixed!("overflowgid", "65534"),
+    fixed!("overflowuid", "65534"),
+    fixed!("panic", "0"),
+    fixed!("perf_event_paranoid", "3"),
+    text("pid_max", |_| Ok(format!("{}\n", pid::PID_MAX).into_bytes())),
+    fixed!("printk", "4\t4\t1\t7"),
+    dir(
+        "pty",
+        &[
+            text("max", |_| Ok(format!("{}\n", super::super::tty::pty::MAX).into_bytes())),
+            text("nr", |_| Ok(format!("{}\n", super::super::tty::pty::pairs().len()).into_bytes())),
+        ],
+    ),
+    dir(
+        "random",
+        &[
+            text("boot_id", boot_id),
+            fixed!("entropy_avail", "256"),
+            fixed!("poolsize", "256"),
+            fixed!("urandom_min_reseed_secs", "60"),
+            text("uuid", |_| Ok(line(uuid().into_bytes()))),
+            fixed!("write_wakeup_threshold", "256"),
+        ],
+    ),
+    // Guests' addresses are not randomised.
+    fixed!("randomize_va_space", "0"),
+    kept!("sched_autogroup_enabled", 0, 0..=1),
+    fixed!("sched_child_runs_first", "0"),
+    fixed!("sched_rr_timeslice_ms", "100"),
+    fixed!("sched_rt_period_us", "1000000"),
+    fixed!("sched_rt_runtime_us", "950000"),
+    fixed!("sem", "32000\t1024000000\t500\t32000"),
+    fixed!("shmall", "18446744073692774399"),
+    fixed!("shmmax", "18446744073692774399"),
+    fixed!("shmmni", "4096"),
+    fixed!("tainted", "0"),
+    text("threads-max", |_| Ok(format!("{}\n", pid::max_tasks()).into_bytes())),
+    fixed!("unprivileged_bpf_disabled", "2"),
+    text("version", |_| Ok(line(uts::VERSION.into()))),
+];
+
+const NET_CORE: &[Entry] = &[
+    fixed!("somaxconn", "4096"),
+    fixed!("rmem_default", "212992"),
+    fixed!("rmem_max", "212992"),
+    fixed!("wmem_default", "212992"),
+    fixed!("wmem_max", "212992"),
+];
+
+const NET_IPV4: &[Entry] =
+    &[fixed!("ip_local_port_range", "32768\t60999"), fixed!("ip_unprivileged_port_start", "1024")];
+
+const VM: &[Entry] = &[
+    fixed!("drop_caches", "0"),
+    text("max_map_count", |_| Ok(format!("{}\n", crate::mm::space::MAX_AREAS).into_bytes())),
+    text("min_free_kbytes", |_| Ok(format!("{}\n", (frames::limit() >> 20).max(64)).into_bytes())),
+    text("mmap_min_addr", |_| Ok(format!("{}\n", crate::mm::space::USER_BOTTOM).into_bytes())),
+    fixed!("nr_hugepages", "0"),
+    kept!("overcommit_memory", 1, 0..=2),
+    kept!("overcommit_ratio", 50, 0..=i32::MAX as i64),
+    fixed!("panic_on_oom", "0"),
+    kept!("swappiness", 60, 0..=200),
+    kept!("vfs_cache_pressure", 100, 0..=i32::MAX as i64),
+];
+
+fn line(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.push(b'\n');
+    bytes
+}
+
+/// A number that only the administrator may write.
+fn administrator(bytes: &[u8]) -> Result<i64> {
+    if !current().creds().capable(CAP_SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    number(bytes)
+}
+
+fn set_name(name: &[u8], set: fn(&[u8])) -> Result<()> {
+    if !current().creds().capable(CAP_SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    let end = name.iter().position(|&b| b == b'\n' || b == 0).unwrap_or(name.len());
+    set(&name[..end]);
+    Ok(())
+}
+
+/// Descriptors of all processes: what shares a description is counted more than once.
+fn open_files() -> usize {
+    pid::processes().iter().filter_map(|p| p.main_thread()?.files.cloned()).map(|files| files.numbers().len()).sum()
+}
+
+/// A random UUID (version 4).
+fn uuid() -> String {
+    let mut bytes = [0; 16];
+    random::fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut out = String::new();
+    for (i, byte) in bytes.iter().enumerate() {
+        if [4, 6, 8, 10].contains(&i) {
+            out.push('-');
+        }
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}
+
+fn boot_id(_: Subject) -> Result<Vec<u8>> {
+    static ID: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    Ok(line(ID.get_or_init(uuid).clone().into_bytes()))
+}

@@ -1,0 +1,335 @@
+//! Pseudo file systems: trees whose files are made when they are read.
+//!
+//! A tree is a table: names, and functions that write a file's text, take what is written to it, or list what a directory holds
+//! besides. Nothing is kept between calls but a [`Subject`], which says whom the file is about; so it may be gone when the file is used,
+//! and then the functions say ESRCH.
+
+use super::Path;
+use super::file::{DirEntry, Events, FileOps, OpenFile};
+use super::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
+use super::mount::{FileSystem, StatFs};
+use crate::lock::KCell;
+use crate::mm::IoBuf;
+use crate::{Errno, Result, time};
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
+/// Whom a file is about; what the numbers mean is the file system's business.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Subject {
+    pub id: i32,
+    pub sub: i32,
+}
+
+pub type Show = fn(Subject) -> Result<Vec<u8>>;
+pub type Store = fn(Subject, &[u8]) -> Result<()>;
+
+/// What a name in the tree is.
+pub enum Node {
+    Directory(&'static [Entry]),
+    /// A directory that also holds what `Listing` says.
+    Listing(&'static [Entry], &'static dyn Listing),
+    Text(Show),
+    /// A file that can be written too.
+    Setting(Show, Store),
+    /// A symbolic link: its text.
+    Link(Show),
+    /// A link that leads to an object whatever its text says.
+    MagicLink(Show, fn(Subject) -> Result<Path>),
+    /// Anything else: the operations of its open files.
+    Special(fn(Subject) -> Result<Arc<dyn FileOps>>),
+}
+
+pub struct Entry {
+    pub name: &'static str,
+    pub mode: u32,
+    pub node: Node,
+    /// Who may open it or follow it, beyond what its mode says.
+    pub guard: Option<fn(Subject) -> Result<()>>,
+}
+
+/// Table rows, in short.
+pub const fn dir(name: &'static str, entries: &'static [Entry]) -> Entry {
+    Entry { name, mode: 0o555, node: Node::Directory(entries), guard: None }
+}
+
+pub const fn text(name: &'static str, show: Show) -> Entry {
+    Entry { name, mode: 0o444, node: Node::Text(show), guard: None }
+}
+
+pub const fn setting(name: &'static str, show: Show, store: Store) -> Entry {
+    Entry { name, mode: 0o644, node: Node::Setting(show, store), guard: None }
+}
+
+pub const fn link(name: &'static str, show: Show) -> Entry {
+    Entry { name, mode: 0o777, node: Node::Link(show), guard: None }
+}
+
+impl Entry {
+    pub const fn with_mode(self, mode: u32) -> Entry {
+        Entry { mode, name: self.name, node: self.node, guard: self.guard }
+    }
+
+    pub const fn guarded(self, guard: fn(Subject) -> Result<()>) -> Entry {
+        Entry { guard: Some(guard), name: self.name, node: self.node, mode: self.mode }
+    }
+
+    fn kind(&self) -> FileKind {
+        match self.node {
+            Node::Directory(_) | Node::Listing(..) => FileKind::Directory,
+            Node::Text(_) | Node::Setting(..) | Node::Special(_) => FileKind::Regular,
+            Node::Link(_) | Node::MagicLink(..) => FileKind::Symlink,
+        }
+    }
+}
+
+/// What a directory holds besides its table.
+pub trait Listing: Sync {
+    fn find(&self, subject: Subject, name: &[u8]) -> Result<Found>;
+    /// Everything, ordered by key.
+    fn list(&self, subject: Subject) -> Result<Vec<Listed>>;
+}
+
+/// What a name stands for: a row, whose own name does not matter, and its subject.
+pub struct Found {
+    pub entry: &'static Entry,
+    pub subject: Subject,
+}
+
+pub struct Listed {
+    /// Its place in the order: names that stay keep it, whatever else comes and goes.
+    pub key: u32,
+    pub name: Vec<u8>,
+    pub found: Found,
+}
+
+/// A file system made of a table.
+pub struct Tree {
+    pub dev: u64,
+    pub root: Entry,
+    /// User and group of a subject's files; an error when it is gone.
+    pub owner: fn(Subject) -> Result<(u32, u32)>,
+}
+
+impl Tree {
+    /// The root directory, for mounting.
+    pub fn root(&'static self) -> InodeRef {
+        self.inode(&self.root, Subject::default())
+    }
+
+    fn inode(&'static self, entry: &'static Entry, subject: Subject) -> InodeRef {
+        Arc::new(PseudoInode { tree: self, entry, subject })
+    }
+
+    /// A number that stays the same as long as the file: rows are told apart by where they lie in memory.
+    fn ino(&'static self, entry: &'static Entry, subject: Subject) -> u64 {
+        if std::ptr::eq(entry, &self.root) {
+            return 1;
+        }
+        let row = (entry as *const Entry as u64) >> 3 & 0xf_ffff;
+        (subject.id as u32 as u64 + 1) << 40 | (subject.sub as u32 as u64 & 0xf_ffff) << 20 | row
+    }
+}
+
+/// Positions of listed entries begin here: the table's rows are below.
+const LISTED: u64 = 1 << 16;
+
+struct PseudoInode {
+    tree: &'static Tree,
+    entry: &'static Entry,
+    subject: Subject,
+}
+
+impl PseudoInode {
+    fn rows(&self) -> Result<&'static [Entry]> {
+        match self.entry.node {
+            Node::Directory(rows) | Node::Listing(rows, _) => Ok(rows),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        self.entry.guard.map_or(Ok(()), |guard| guard(self.subject))
+    }
+}
+
+fn start() -> Timestamp {
+    static TIME: OnceLock<Timestamp> = OnceLock::new();
+    *TIME.get_or_init(|| time::realtime() as Timestamp)
+}
+
+impl Inode for PseudoInode {
+    fn attr(&self) -> Result<Attr> {
+        let (uid, gid) = (self.tree.owner)(self.subject)?;
+        let kind = self.kind();
+        Ok(Attr {
+            dev: self.tree.dev,
+            ino: self.tree.ino(self.entry, self.subject),
+            kind,
+            mode: self.entry.mode,
+            nlink: if kind == FileKind::Directory { 2 } else { 1 },
+            uid,
+            gid,
+            rdev: 0,
+            size: 0,
+            blocks: 0,
+            block_size: 1024,
+            atime: start(),
+            mtime: start(),
+            ctime: start(),
+            btime: None,
+        })
+    }
+
+    fn kind(&self) -> FileKind {
+        self.entry.kind()
+    }
+
+    fn set_attr(&self, change: &SetAttr) -> Result<()> {
+        // O_TRUNC, as `echo x > /proc/...` asks for, means nothing here.
+        if change.size.is_some() && change.mode.is_none() && change.uid.is_none() { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<InodeRef> {
+        (self.tree.owner)(self.subject).map_err(|_| Errno::ENOENT)?;
+        if let Some(row) = self.rows()?.iter().find(|row| row.name.as_bytes() == name) {
+            return Ok(self.tree.inode(row, self.subject));
+        }
+        match self.entry.node {
+            Node::Listing(_, listing) => {
+                let found = listing.find(self.subject, name)?;
+                Ok(self.tree.inode(found.entry, found.subject))
+            }
+            _ => Err(Errno::ENOENT),
+        }
+    }
+
+    fn names_version(&self) -> Option<u64> {
+        // A table's rows never change; what is listed comes and goes.
+        matches!(self.entry.node, Node::Directory(_)).then_some(0)
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>> {
+        match self.entry.node {
+            Node::Link(show) | Node::MagicLink(show, _) => {
+                self.check()?;
+                show(self.subject)
+            }
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn follow(&self) -> Option<Result<Path>> {
+        match self.entry.node {
+            Node::MagicLink(_, follow) => Some(self.check().and_then(|()| follow(self.subject))),
+            _ => None,
+        }
+    }
+
+    fn open(self: Arc<Self>, _flags: i32) -> Result<Arc<dyn FileOps>> {
+        self.check()?;
+        match self.entry.node {
+            Node::Special(open) => open(self.subject),
+            Node::Text(_) | Node::Setting(..) => {
+                Ok(Arc::new(PseudoFile { entry: self.entry, subject: self.subject, text: KCell::new(None) }))
+            }
+            Node::Directory(_) | Node::Listing(..) => Err(Errno::EISDIR),
+            Node::Link(_) | Node::MagicLink(..) => Err(Errno::ELOOP),
+        }
+    }
+
+    fn read_dir(&self, from: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
+        self.check()?;
+        let rows = self.rows()?;
+        for (index, row) in rows.iter().enumerate().skip(from as usize) {
+            let (ino, kind) = (self.tree.ino(row, self.subject), row.kind().dirent_type());
+            if !emit(&DirEntry { ino, next: index as u64 + 1, kind, name: row.name.as_bytes() }) {
+                return Ok(());
+            }
+        }
+        let Node::Listing(_, listing) = self.entry.node else { return Ok(()) };
+        for item in listing.list(self.subject)? {
+            let position = LISTED + item.key as u64;
+            if position < from {
+                continue;
+            }
+            let ino = self.tree.ino(item.found.entry, item.found.subject);
+            let kind = item.found.entry.kind().dirent_type();
+            if !emit(&DirEntry { ino, next: position + 1, kind, name: &item.name }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// An open text file: its text is made at the first read, and again by a read from the start.
+struct PseudoFile {
+    entry: &'static Entry,
+    subject: Subject,
+    text: KCell<Option<Arc<Vec<u8>>>>,
+}
+
+impl FileOps for PseudoFile {
+    fn read(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        let (Node::Text(show) | Node::Setting(show, _)) = self.entry.node else { return Err(Errno::EINVAL) };
+        if offset == 0 || self.text.borrow().is_none() {
+            let text = Arc::new(show(self.subject)?);
+            self.text.set(Some(text));
+        }
+        let text = self.text.cloned().unwrap_or_default();
+        let rest = usize::try_from(offset).ok().and_then(|offset| text.get(offset..)).unwrap_or(&[]);
+        buf.put(rest)
+    }
+
+    fn write(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
+        let Node::Setting(_, store) = self.entry.node else { return Err(Errno::EIO) };
+        let bytes = buf.take_vec(4096)?;
+        store(self.subject, &bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn poll(&self, _file: &OpenFile) -> Events {
+        Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A tree as a file system that can be mounted.
+pub struct PseudoFs {
+    pub kind: &'static str,
+    /// What statfs(2) calls it.
+    pub magic: u64,
+    pub tree: &'static Tree,
+}
+
+impl FileSystem for PseudoFs {
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn root(&self) -> InodeRef {
+        self.tree.root()
+    }
+
+    fn statfs(&self) -> Result<StatFs> {
+        Ok(StatFs { magic: self.magic, block_size: 4096, name_max: 255, ..StatFs::default() })
+    }
+}
+
+/// A number that was written to a setting, white space around it ignored.
+pub fn number(bytes: &[u8]) -> Result<i64> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+    text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0').parse().map_err(|_| Errno::EINVAL)
+}
