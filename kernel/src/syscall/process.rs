@@ -1,11 +1,13 @@
 //! Making, ending and waiting for threads and processes.
 
 use super::{Call, Entry, entry};
+use crate::signal::{SI_TKILL, SigInfo, is_signal, may_signal, send_to_process};
 use crate::task::clone::{self, CloneArgs};
 use crate::task::creds::may_inspect;
 use crate::task::wait::{self, News, Options, Which};
 use crate::task::{exit, find, find_process, pidfd};
 use crate::{Errno, Result};
+use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
     entry(libc::SYS_clone, "clone", "xPPPx", sys_clone),
@@ -23,6 +25,7 @@ pub const CALLS: &[Entry] = &[
     entry(libc::SYS_unshare, "unshare", "x", sys_unshare),
     entry(libc::SYS_pidfd_open, "pidfd_open", "dx", sys_pidfd_open),
     entry(libc::SYS_pidfd_getfd, "pidfd_getfd", "fdx", sys_pidfd_getfd),
+    entry(libc::SYS_pidfd_send_signal, "pidfd_send_signal", "fdPx", sys_pidfd_send_signal),
     entry(libc::SYS_setns, "setns", "fx", sys_setns),
 ];
 
@@ -301,4 +304,41 @@ fn sys_pidfd_getfd(call: &mut Call<'_>) -> Result<u64> {
     let theirs = target.files.cloned().ok_or(Errno::ESRCH)?;
     let file = theirs.get(call.int(1))?;
     Ok(files.install(file, true)? as u64)
+}
+
+fn sys_pidfd_send_signal(call: &mut Call<'_>) -> Result<u64> {
+    let (fd, number, info, flags) = (call.int(0), call.int(1), call.args[2], call.args[3] as u32);
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = pidfd::process_of(&*call.task.files().get(fd)?)?;
+    let info = if info != 0 {
+        let bytes: [u8; SigInfo::SIZE] = call.task.space().read(info)?;
+        let info = SigInfo::from_bytes(&bytes);
+        if info.signal() != number {
+            return Err(Errno::EINVAL);
+        }
+        // Nobody but the kernel, or the process itself, may claim that the kernel sent it.
+        if process.pid != call.task.pid() && (info.code() >= 0 || info.code() == SI_TKILL) {
+            return Err(Errno::EPERM);
+        }
+        info
+    } else {
+        SigInfo::kill(number, call.task.pid(), call.task.creds().uid)
+    };
+    if find_process(process.pid).is_none_or(|found| !Arc::ptr_eq(&found, &process)) {
+        return Err(Errno::ESRCH);
+    }
+    if number != 0 && !is_signal(number) {
+        return Err(Errno::EINVAL);
+    }
+    // A zombie takes any signal, and does nothing about it.
+    let Some(target) = process.main_thread() else { return Ok(0) };
+    if !may_signal(call.task, &target, number) {
+        return Err(Errno::EPERM);
+    }
+    if number != 0 {
+        send_to_process(&process, info)?;
+    }
+    Ok(0)
 }

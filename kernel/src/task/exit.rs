@@ -102,6 +102,7 @@ pub fn leave_space(task: &Arc<Task>) {
         (std::mem::take(&mut attributes.clear_child_tid), std::mem::take(&mut attributes.robust_list))
     };
     let Some(space) = task.space.cloned() else { return };
+    task.process.note_resident(&space);
     futex::release_held(task, &space, robust);
     // Nobody is left to look at memory that only this task had; it and we hold two references.
     if clear != 0 && Arc::strong_count(&space) > 2 && space.write(clear, &0u32).is_ok() {

@@ -230,12 +230,22 @@ impl Process {
 
     /// What its threads used so far.
     pub fn usage_now(&self) -> Usage {
+        if let Some(space) = self.main_thread().and_then(|thread| thread.space.cloned()) {
+            self.note_resident(&space);
+        }
         self.usage.get()
     }
 
     /// What its parent is sent when it ends; 0 for nothing.
     pub fn exit_signal(&self) -> i32 {
         self.exit_signal.get()
+    }
+
+    /// Takes an address space's present size into the maximum.
+    pub(super) fn note_resident(&self, space: &crate::mm::AddressSpace) {
+        let resident = space.resident_pages() * (crate::mm::PAGE_SIZE / 1024);
+        let mut usage = self.usage.borrow_mut();
+        usage.max_resident = usage.max_resident.max(resident);
     }
 
     /// Its session.
