@@ -94,11 +94,13 @@ pub struct Settings {
     pub oom_score_adj: i32,
     /// PR_SET_THP_DISABLE.
     pub thp_disabled: bool,
+    /// It gave up its session's terminal (TIOCNOTTY) without being the session's leader.
+    pub no_tty: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { dumpable: 1, subreaper: false, oom_score_adj: 0, thp_disabled: false }
+        Settings { dumpable: 1, subreaper: false, oom_score_adj: 0, thp_disabled: false, no_tty: false }
     }
 }
 

@@ -5,6 +5,7 @@ use super::process::{name, shows_addresses};
 use crate::mm::{AddressSpace, PAGE_SIZE};
 use crate::sched::RunState;
 use crate::signal::{Charge, SigSet};
+use crate::task::group::ControllingTty;
 use crate::task::usage::{Usage, ticks};
 use crate::task::{Process, Task, limits};
 use crate::{Result, sched, time};
@@ -86,7 +87,7 @@ pub fn stat(subject: Subject) -> Result<Vec<u8>> {
     };
     let children: Usage = process.children_usage.get();
     let group = process.group();
-    let tty = group.session.tty.cloned();
+    let tty = crate::fs::tty::job::controlling_tty(&process);
     let space = task.as_ref().and_then(|t| t.space.cloned());
     let memory = memory(space.as_ref());
     let layout = space.as_ref().map(|s| s.layout()).filter(|_| shows_addresses(subject)).unwrap_or_default();
@@ -104,7 +105,7 @@ pub fn stat(subject: Subject) -> Result<Vec<u8>> {
         process.parent_pid(),
         group.pgid,
         group.session.sid,
-        tty.as_ref().map_or(0, |t| encode_device(t.device())),
+        tty.as_ref().map_or(0, |t| encode_device(t.device)),
         tty.as_ref().map_or(-1, |t| t.foreground()),
         usage.minor_faults,
         children.minor_faults,

@@ -12,6 +12,9 @@ use std::sync::{Arc, Weak};
 
 /// The terminal that controls a process.
 pub fn controlling_tty(process: &Process) -> Option<Arc<Tty>> {
+    if process.settings.borrow().no_tty {
+        return None;
+    }
     let tty = process.group().session.tty.cloned()?;
     tty.as_any().downcast_ref::<Tty>().map(Tty::arc)
 }
@@ -107,6 +110,7 @@ impl Tty {
         let session = group.session.clone();
         self.control.set(Control { session: Arc::downgrade(&session), foreground: Arc::downgrade(&group) });
         session.tty.set(Some(self.arc()));
+        leader.settings.borrow_mut().no_tty = false;
     }
 
     /// A session leader without a terminal gets the one it opens, if nobody has it.
@@ -145,12 +149,13 @@ impl Tty {
             return Err(Errno::ENOTTY);
         }
         let session = process.group().session.clone();
-        // Only the leader can detach here: a session has one terminal, not each process its own.
-        if process.pid == session.sid {
-            let tty = session.tty.take();
-            if let Some(tty) = tty {
-                tty.release(&session, false);
-            }
+        if process.pid != session.sid {
+            process.settings.borrow_mut().no_tty = true;
+            return Ok(0);
+        }
+        let tty = session.tty.take();
+        if let Some(tty) = tty {
+            tty.release(&session, false);
         }
         Ok(0)
     }
