@@ -277,6 +277,6 @@ mod tests {
         assert_eq!(line("#! \t/bin/sh  -e  -x \n"), Ok((b"/bin/sh".to_vec(), Some(b"-e  -x".to_vec()))));
         assert_eq!(line("#!/bin/sh"), Ok((b"/bin/sh".to_vec(), None)));
         assert_eq!(line("#!  \n"), Err(Errno::ENOEXEC));
-        assert_eq!(line(&format!("#!/{}", "x".repeat(254))), Err(Errno::ENOEXEC));
+        assert_eq!(line(&format!("#!/{}", "x".repeat(253))), Err(Errno::ENOEXEC));
     }
 }

@@ -14,6 +14,9 @@ pub const PID_MAX: Pid = 32768;
 /// Where numbering goes on after a wrap: low numbers are left to early processes.
 const WRAP_TO: Pid = 300;
 
+/// No more tasks than this, however much memory there is: some models need several host processes for each.
+const MOST_TASKS: usize = PID_MAX as usize / 4;
+
 #[derive(Default)]
 struct Slot {
     reserved: bool,
@@ -50,7 +53,7 @@ pub fn max_tasks() -> usize {
 }
 
 pub fn set_max_tasks(count: usize) {
-    TABLE.borrow_mut().max_tasks = count.clamp(64, PID_MAX as usize / 2);
+    TABLE.borrow_mut().max_tasks = count.clamp(64, MOST_TASKS);
 }
 
 /// Threads now, zombies included.
@@ -213,4 +216,30 @@ pub(super) fn set_session(sid: Pid, session: &Arc<Session>) {
 
 pub(super) fn clear_session(sid: Pid) {
     with_slot(sid, |slot| slot.in_session = false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // One test: the table is one for all.
+    #[test]
+    fn numbers_rise_and_wrap() {
+        TABLE.borrow_mut().last = PID_MAX - 3;
+        let a = reserve().unwrap();
+        let b = reserve().unwrap();
+        assert_eq!((a.get(), b.get()), (PID_MAX - 2, PID_MAX - 1));
+        let c = reserve().unwrap();
+        assert_eq!(c.get(), WRAP_TO);
+        assert_eq!(reserve_exact(WRAP_TO).err(), Some(Errno::EEXIST));
+        assert_eq!(reserve_exact(PID_MAX).err(), Some(Errno::EINVAL));
+        drop(c);
+        assert_eq!(reserve_exact(WRAP_TO).map(|r| r.get()), Ok(WRAP_TO));
+        drop((a, b));
+        assert_eq!(find(PID_MAX - 1).map(|t| t.tid()), None);
+        count(1000);
+        count(1000);
+        uncount(1000);
+        assert_eq!((user_tasks(1000), user_tasks(0)), (1, 0));
+    }
 }
