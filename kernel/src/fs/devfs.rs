@@ -18,6 +18,7 @@ const NODES: &[(&str, u32, u32, u32)] = &[
     ("kmsg", MEMORY, 11, 0o644),
     ("tty", TTY_SPECIAL, 0, 0o666),
     ("console", TTY_SPECIAL, 1, 0o620),
+    ("ptmx", TTY_SPECIAL, 2, 0o666),
 ];
 
 const LINKS: &[(&str, &str)] = &[
@@ -25,7 +26,6 @@ const LINKS: &[(&str, &str)] = &[
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
 ];
 
 const DIRECTORIES: &[(&str, u32)] = &[("pts", 0o755), ("shm", 0o1777), ("mqueue", 0o1777)];
@@ -39,7 +39,7 @@ pub fn populate(root: &InodeRef, owner: u32) -> Result<()> {
     for &(name, major, minor, mode) in NODES {
         let node = NewNode::Device(FileKind::CharDevice, number(major, minor));
         let inode = root.create(name.as_bytes(), &node, mode, &creds)?;
-        if name == "console" || name == "tty" {
+        if major == TTY_SPECIAL {
             let uid = if name == "console" { owner } else { 0 };
             inode.set_attr(&SetAttr { uid: Some(uid), gid: Some(TTY_GROUP), ..SetAttr::default() })?;
         }

@@ -6,10 +6,11 @@
 
 use super::Path;
 use super::file::{DirEntry, Events, FileOps, OpenFile};
-use super::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
+use super::inode::{Attr, FileKind, Inode, InodeRef, NewNode, SetAttr, Timestamp};
 use super::mount::{FileSystem, StatFs};
 use crate::lock::KCell;
 use crate::mm::IoBuf;
+use crate::task::creds::Creds;
 use crate::{Errno, Result, time};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -35,7 +36,11 @@ pub enum Node {
     /// A symbolic link: its text.
     Link(Show),
     /// A link that leads to an object whatever its text says.
-    MagicLink(Show, fn(Subject) -> Result<Path>),
+    MagicLink {
+        show: Show,
+        follow: fn(Subject) -> Result<Path>,
+        mode: Option<fn(Subject) -> u32>,
+    },
     /// Anything else: the operations of its open files.
     Special(fn(Subject) -> Result<Arc<dyn FileOps>>),
 }
@@ -78,7 +83,7 @@ impl Entry {
         match self.node {
             Node::Directory(_) | Node::Listing(..) => FileKind::Directory,
             Node::Text(_) | Node::Setting(..) | Node::Special(_) => FileKind::Regular,
-            Node::Link(_) | Node::MagicLink(..) => FileKind::Symlink,
+            Node::Link(_) | Node::MagicLink { .. } => FileKind::Symlink,
         }
     }
 }
@@ -162,11 +167,15 @@ impl Inode for PseudoInode {
     fn attr(&self) -> Result<Attr> {
         let (uid, gid) = (self.tree.owner)(self.subject)?;
         let kind = self.kind();
+        let mode = match self.entry.node {
+            Node::MagicLink { mode: Some(mode), .. } => mode(self.subject),
+            _ => self.entry.mode,
+        };
         Ok(Attr {
             dev: self.tree.dev,
             ino: self.tree.ino(self.entry, self.subject),
             kind,
-            mode: self.entry.mode,
+            mode,
             nlink: if kind == FileKind::Directory { 2 } else { 1 },
             uid,
             gid,
@@ -191,7 +200,7 @@ impl Inode for PseudoInode {
     }
 
     fn lookup(&self, name: &[u8]) -> Result<InodeRef> {
-        (self.tree.owner)(self.subject).map_err(|_| Errno::ENOENT)?;
+        (self.tree.owner)(self.subject)?;
         if let Some(row) = self.rows()?.iter().find(|row| row.name.as_bytes() == name) {
             return Ok(self.tree.inode(row, self.subject));
         }
@@ -204,6 +213,10 @@ impl Inode for PseudoInode {
         }
     }
 
+    fn create(&self, _name: &[u8], _node: &NewNode<'_>, _mode: u32, _creds: &Creds) -> Result<InodeRef> {
+        Err(Errno::ENOENT)
+    }
+
     fn names_version(&self) -> Option<u64> {
         // A table's rows never change; what is listed comes and goes.
         matches!(self.entry.node, Node::Directory(_)).then_some(0)
@@ -211,7 +224,7 @@ impl Inode for PseudoInode {
 
     fn read_link(&self) -> Result<Vec<u8>> {
         match self.entry.node {
-            Node::Link(show) | Node::MagicLink(show, _) => {
+            Node::Link(show) | Node::MagicLink { show, .. } => {
                 self.check()?;
                 show(self.subject)
             }
@@ -221,7 +234,7 @@ impl Inode for PseudoInode {
 
     fn follow(&self) -> Option<Result<Path>> {
         match self.entry.node {
-            Node::MagicLink(_, follow) => Some(self.check().and_then(|()| follow(self.subject))),
+            Node::MagicLink { follow, .. } => Some(self.check().and_then(|()| follow(self.subject))),
             _ => None,
         }
     }
@@ -234,7 +247,7 @@ impl Inode for PseudoInode {
                 Ok(Arc::new(PseudoFile { entry: self.entry, subject: self.subject, text: KCell::new(None) }))
             }
             Node::Directory(_) | Node::Listing(..) => Err(Errno::EISDIR),
-            Node::Link(_) | Node::MagicLink(..) => Err(Errno::ELOOP),
+            Node::Link(_) | Node::MagicLink { .. } => Err(Errno::ELOOP),
         }
     }
 

@@ -250,6 +250,11 @@ impl Process {
         usage.max_resident = usage.max_resident.max(resident);
     }
 
+    /// The thread of the parent that made it.
+    pub fn parent_thread(&self) -> Pid {
+        self.parent_thread.get()
+    }
+
     /// Its session.
     pub fn session(&self) -> Arc<super::Session> {
         self.group.borrow().session.clone()

@@ -17,15 +17,28 @@ pub const FD: Entry =
     Entry { name: "fd", mode: 0o500, node: Node::Listing(&[], &Descriptors(&FD_LINK)), guard: Some(inspect_guard) };
 pub const FDINFO: Entry =
     Entry { name: "fdinfo", mode: 0o555, node: Node::Listing(&[], &Descriptors(&FD_INFO)), guard: Some(inspect_guard) };
-pub const CWD: Entry = magic("cwd", |s| shown(cwd(s)), cwd);
-pub const ROOT: Entry = magic("root", |s| shown(root(s)), root);
-pub const EXE: Entry = magic("exe", |s| executable(s).map(|file| describe(&file)), |s| place(&*executable(s)?));
+pub const CWD: Entry = magic("cwd", |s| shown(cwd(s)), cwd, None);
+pub const ROOT: Entry = magic("root", |s| shown(root(s)), root, None);
+pub const EXE: Entry = magic("exe", |s| executable(s).map(|file| describe(&file)), |s| place(&*executable(s)?), None);
 
-static FD_LINK: Entry = magic("FD", |s| Ok(describe(&descriptor(s)?.0)), |s| place(&descriptor(s)?.0)).with_mode(0o700);
+static FD_LINK: Entry =
+    magic("FD", |s| descriptor(s).map(|d| describe(&d.0)), |s| place(&descriptor(s)?.0), Some(access_mode));
 static FD_INFO: Entry = text("FD", fd_info).with_mode(0o400);
 
-const fn magic(name: &'static str, show: Show, follow: fn(Subject) -> Result<Path>) -> Entry {
-    Entry { name, mode: 0o777, node: Node::MagicLink(show, follow), guard: Some(inspect_guard) }
+const fn magic(
+    name: &'static str,
+    show: Show,
+    follow: fn(Subject) -> Result<Path>,
+    mode: Option<fn(Subject) -> u32>,
+) -> Entry {
+    Entry { name, mode: 0o777, node: Node::MagicLink { show, follow, mode }, guard: Some(inspect_guard) }
+}
+
+/// The mode of a descriptor's link says how it is open.
+fn access_mode(subject: Subject) -> u32 {
+    descriptor(subject).map_or(0o700, |(file, ..)| {
+        0o100 | if file.readable() { 0o400 } else { 0 } | if file.writable() { 0o200 } else { 0 }
+    })
 }
 
 /// The directories of descriptors. What they hold is about a thread and a descriptor.

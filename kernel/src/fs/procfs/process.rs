@@ -1,6 +1,6 @@
 //! The directory of a process, and of each of its threads.
 
-use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Subject, dir, setting, text};
+use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Subject, dir, link, setting, text};
 use super::{current, files, inspect_guard, may_inspect, memory, parse_pid, stat};
 use crate::task::{self, limits};
 use crate::{Errno, Result};
@@ -9,7 +9,8 @@ use std::fmt::Write;
 /// /proc/PID.
 pub static PROCESS: Entry = Entry { name: "PID", mode: 0o555, node: Node::Listing(FILES, &OfProcess), guard: None };
 /// /proc/PID/task/TID.
-static THREAD: Entry = Entry { name: "TID", mode: 0o555, node: Node::Directory(FILES), guard: None };
+static THREAD: Entry = Entry { name: "TID", mode: 0o555, node: Node::Listing(FILES, &OfThread), guard: None };
+static CHILDREN: Entry = text("children", children);
 static TASKS: Entry = Entry { name: "task", mode: 0o555, node: Node::Listing(&[], &Threads), guard: None };
 
 const FILES: &[Entry] = &[
@@ -30,6 +31,7 @@ const FILES: &[Entry] = &[
     text("mountinfo", files::mountinfo),
     text("mounts", files::mounts),
     dir("net", NET),
+    dir("ns", NAMESPACES),
     setting("oom_adj", oom_adj, set_oom_adj),
     text("oom_score", oom_score),
     setting("oom_score_adj", oom_score_adj, set_oom_score_adj),
@@ -77,6 +79,46 @@ impl Listing for Threads {
         Ok(listed.collect())
     }
 }
+
+/// What a thread's directory has and a process's has not.
+struct OfThread;
+
+impl Listing for OfThread {
+    fn find(&self, subject: Subject, name: &[u8]) -> Result<Found> {
+        if name == b"children" { Ok(Found { entry: &CHILDREN, subject }) } else { Err(Errno::ENOENT) }
+    }
+
+    fn list(&self, subject: Subject) -> Result<Vec<Listed>> {
+        Ok(vec![Listed { key: 0, name: b"children".to_vec(), found: Found { entry: &CHILDREN, subject } }])
+    }
+}
+
+/// The children that this thread made and that are still there.
+fn children(subject: Subject) -> Result<Vec<u8>> {
+    let (process, thread) = (subject.process()?, subject.sub);
+    let mut out = String::new();
+    for child in process.children() {
+        // Those of a thread that ended are the first one's.
+        let maker = child.parent_thread();
+        let maker = if task::find(maker).is_some() { maker } else { process.pid };
+        if maker == thread {
+            let _ = write!(out, "{} ", child.pid);
+        }
+    }
+    Ok(out.into_bytes())
+}
+
+/// There is one namespace of each kind; its links name it and lead nowhere.
+const NAMESPACES: &[Entry] = &[
+    link("cgroup", |_| Ok(b"cgroup:[4026531835]".to_vec())).guarded(inspect_guard),
+    link("ipc", |_| Ok(b"ipc:[4026531839]".to_vec())).guarded(inspect_guard),
+    link("mnt", |_| Ok(b"mnt:[4026531841]".to_vec())).guarded(inspect_guard),
+    link("net", |_| Ok(b"net:[4026531840]".to_vec())).guarded(inspect_guard),
+    link("pid", |_| Ok(b"pid:[4026531836]".to_vec())).guarded(inspect_guard),
+    link("time", |_| Ok(b"time:[4026531834]".to_vec())).guarded(inspect_guard),
+    link("user", |_| Ok(b"user:[4026531837]".to_vec())).guarded(inspect_guard),
+    link("uts", |_| Ok(b"uts:[4026531838]".to_vec())).guarded(inspect_guard),
+];
 
 /// A guest without a network has an empty one.
 const NET: &[Entry] = &[

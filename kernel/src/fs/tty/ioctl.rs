@@ -77,7 +77,11 @@ impl Tty {
                 };
                 put(task, arg, &(count as i32))
             }
-            TIOCOUTQ => put(task, arg, &(self.state.borrow().output.len() as i32)),
+            TIOCOUTQ => {
+                // What is in the master's queue has been sent.
+                let waiting = if self.is_pty() { 0 } else { self.state.borrow().output.len() };
+                put(task, arg, &(waiting as i32))
+            }
             TIOCSTI => {
                 // Faking someone's typing is how programs escape their sandbox: only for the administrator, as Linux has it now.
                 if !task.creds().capable(CAP_SYS_ADMIN) {
@@ -221,7 +225,7 @@ impl Tty {
     /// Waits until the other end has taken all output. A master that takes none is not waited for: a pseudo terminal counts its
     /// output as gone once it is in the master's queue.
     fn drain(&self) -> Result<()> {
-        if matches!(self.other_end, super::OtherEnd::Master(_)) {
+        if self.is_pty() {
             return Ok(());
         }
         let empty = || {

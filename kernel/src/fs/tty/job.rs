@@ -29,17 +29,18 @@ pub(super) fn may_administer() -> bool {
 
 impl ControllingTty for Tty {
     fn release(&self, session: &Arc<Session>, hangup: bool) {
-        let foreground = self.control.take().foreground;
-        if hangup {
-            // The leader ended: the session's open files of the terminal die with it.
-            if let Some(group) = foreground.upgrade() {
-                let _ = signal::send_to_group(group.pgid, SigInfo::kernel(libc::SIGHUP));
-                let _ = signal::send_to_group(group.pgid, SigInfo::kernel(libc::SIGCONT));
+        let foreground = self.control.take().foreground.upgrade();
+        let tell = |signal| {
+            if let Some(group) = &foreground {
+                let _ = signal::send_to_group(group.pgid, SigInfo::kernel(signal));
             }
+        };
+        tell(libc::SIGHUP);
+        if !hangup {
+            tell(libc::SIGCONT);
+        } else if !self.is_pty() {
+            // The open files of a line die with its session; those of a pseudo terminal with its master.
             self.kill_open_files();
-        } else if let Some(group) = foreground.upgrade() {
-            let _ = signal::send_to_group(group.pgid, SigInfo::kernel(libc::SIGHUP));
-            let _ = signal::send_to_group(group.pgid, SigInfo::kernel(libc::SIGCONT));
         }
         debug_assert!(session.tty.borrow().is_none());
     }

@@ -129,6 +129,10 @@ impl Tty {
         self.me.upgrade().expect("a terminal that is being used has an owner")
     }
 
+    fn is_pty(&self) -> bool {
+        matches!(self.other_end, OtherEnd::Master(_))
+    }
+
     fn termios(&self) -> Termios {
         self.state.borrow().termios
     }
@@ -262,7 +266,7 @@ impl Tty {
         }
     }
 
-    /// The size, and the foreground group's id.
+    /// The size.
     pub fn size(&self) -> libc::winsize {
         self.state.borrow().size
     }
