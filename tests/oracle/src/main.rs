@@ -21,6 +21,7 @@ areas! {
     mem_map mem_change mem_share mem_fault
     file_open file_io file_meta file_names file_locks
     pipes polls unix_sockets
+    proc_dev tty_line tty_jobs
 }
 
 const USAGE: &str = "\
