@@ -167,6 +167,8 @@ fn lseek(call: &mut Call<'_>) -> Result<u64> {
         }
         _ => file.ops.seek_special(&file, offset, whence)? as i64,
     };
+    // Devices without a position take any for the first.
+    let position = if file.inode.kind() == FileKind::CharDevice { 0 } else { position };
     if position < 0 {
         return Err(Errno::EINVAL);
     }
