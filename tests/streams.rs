@@ -83,8 +83,8 @@ fn signals_to_uml_are_the_commands() {
     );
     prints(
         "$UML sh -c 'echo ready; exec sleep 100' > $T/out & \
-         until grep -qs ready $T/out; do sleep 0.02; done; kill -INT $!; wait $!; echo $?",
-        "130\n",
+         until grep -qs ready $T/out; do sleep 0.02; done; kill -HUP $!; wait $!; echo $?",
+        "129\n",
     );
     assert!(start.elapsed() < Duration::from_secs(60));
 }
