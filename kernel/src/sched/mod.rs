@@ -86,7 +86,14 @@ pub fn current() -> Arc<Task> {
 
 /// Makes some CPU come into the core to look at what the host told: one that sleeps, or else the first.
 pub fn kick_for_event() {
-    let cpu = CPUS.borrow().iter().position(|c| c.sleeping).unwrap_or(0);
+    let cpu = {
+        let cpus = CPUS.borrow();
+        // Before there are CPUs there is nobody to tell; the first one looks when it starts.
+        if cpus.is_empty() {
+            return;
+        }
+        cpus.iter().position(|c| c.sleeping).unwrap_or(0)
+    };
     model().kick(cpu);
 }
 
