@@ -336,3 +336,6 @@ pub fn open_slave(index: u32, flags: i32) -> Result<Arc<dyn FileOps>> {
 fn pgid(group: &Weak<ProcessGroup>) -> Pid {
     group.upgrade().map_or(0, |g| g.pgid)
 }
+
+#[cfg(test)]
+mod tests;
