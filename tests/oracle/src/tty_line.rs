@@ -1,15 +1,33 @@
-//! Terminals as a line: the pair, its settings, canonical and raw input, echo, output processing, window size.
+//! Terminals as a line: the pair, its settings, canonical input and its editing, echo, hangup.
 
 use crate::sys::*;
 
 pub const CASES: &[crate::harness::Case] = cases![
-    pair_opens, locked_until_unlocked, default_settings, settings_errors, window_size, canonical_lines,
-    canonical_partial_reads, canonical_no_line_yet, erase_and_kill, word_erase_and_reprint, end_of_file, end_of_line_chars,
-    literal_next, echo_off, echo_control, echo_newline_only, raw_mode, min_and_time, min_zero_time_zero, time_only,
-    noncanonical_to_canonical, input_translation, output_translation, output_off, upper_limits, flow_control, flush_queues,
-    queue_sizes, poll_states, nonblocking, hangup_of_slave, hangup_of_master, reopen_slave, packet_mode, exclusive_mode,
-    names_and_stat, pts_directory, drain_and_break, canonical_eof_in_middle, signals_off, null_break, line_too_long, select_ends,
-    settings_shared, flush_on_set,
+    pair_opens,
+    locked_until_unlocked,
+    default_settings,
+    settings_errors,
+    window_size,
+    canonical_lines,
+    canonical_partial_reads,
+    canonical_no_line_yet,
+    erase_and_kill,
+    word_erase_and_reprint,
+    end_of_file,
+    end_of_line_chars,
+    literal_next,
+    echo_off,
+    echo_control,
+    echo_newline_only,
+    poll_states,
+    hangup_of_slave,
+    hangup_of_master,
+    reopen_slave,
+    names_and_stat,
+    pts_directory,
+    canonical_eof_in_middle,
+    select_ends,
+    settings_shared,
 ];
 
 /// A new pair: master, slave.
@@ -53,35 +71,27 @@ pub fn change(fd: i32, f: impl FnOnce(&mut Termios)) {
     must!(SYS_ioctl, fd, TCSETS, &t);
 }
 
-fn raw_input(fd: i32, min: u8, time: u8) {
-    change(fd, |t| {
-        t.lflag &= !(ICANON | ECHO);
-        t.cc[VMIN] = min;
-        t.cc[VTIME] = time;
-    });
-}
-
-fn quiet(fd: i32) {
+pub fn quiet(fd: i32) {
     change(fd, |t| t.lflag &= !ECHO);
 }
 
-fn nonblock(fd: i32) {
+pub fn nonblock(fd: i32) {
     must!(SYS_fcntl, fd, F_SETFL, O_NONBLOCK);
 }
 
-fn pending(fd: i32) -> i32 {
+pub fn pending(fd: i32) -> i32 {
     let mut n = 0i32;
     must!(SYS_ioctl, fd, FIONREAD, &mut n);
     n
 }
 
 /// Input and output pass through a work queue of the kernel; wait until it has surely run.
-fn settle() {
+pub fn settle() {
     sleep_ms(30);
 }
 
 /// What arrives, soon.
-fn arrives(fd: i32) -> Text {
+pub fn arrives(fd: i32) -> Text {
     let mut p = pollfd { fd, events: POLLIN, revents: 0 };
     sc!(SYS_poll, &mut p, 1, 500);
     settle();
@@ -89,7 +99,7 @@ fn arrives(fd: i32) -> Text {
 }
 
 /// Whether nothing comes. Shorter than it could be: that nothing ever comes cannot be seen anyway.
-fn nothing(fd: i32) -> bool {
+pub fn nothing(fd: i32) -> bool {
     let mut p = pollfd { fd, events: POLLIN, revents: 0 };
     sc!(SYS_poll, &mut p, 1, 30).0 == 0
 }
@@ -265,195 +275,7 @@ fn echo_newline_only() {
     v!((arrives(s), arrives(m)));
 }
 
-fn raw_mode() {
-    let (m, s) = pair();
-    change(s, |t| {
-        t.iflag &= !(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
-        t.oflag &= !OPOST;
-        t.lflag &= !(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
-        t.cc[VMIN] = 1;
-        t.cc[VTIME] = 0;
-    });
-    put(m, b"\x03\x04\x7f\r\n\x11\x00\xff");
-    settle();
-    v!((get(s, 20), nothing(m)));
-    put(s, b"out\n\x00\xff");
-    v!(arrives(m));
-}
-
-fn min_and_time() {
-    let (m, s) = pair();
-    raw_input(s, 4, 0);
-    put(m, b"ab");
-    let kid = spawn(|| {
-        v!(get(s, 10));
-    });
-    until_sleeping(kid);
-    put(m, b"cde");
-    v!(reap(kid));
-    raw_input(s, 10, 1);
-    put(m, b"xy");
-    // The timer between characters ends the read with what there is.
-    v!(get(s, 20));
-}
-
-fn min_zero_time_zero() {
-    let (m, s) = pair();
-    raw_input(s, 0, 0);
-    v!(get(s, 10));
-    put(m, b"x");
-    v!((arrives(s), get(s, 10)));
-}
-
-fn time_only() {
-    let (m, s) = pair();
-    raw_input(s, 0, 1);
-    let start = std::time::Instant::now();
-    v!(get(s, 10));
-    v!(start.elapsed().as_millis() >= 90);
-    put(m, b"y");
-    v!(arrives(s));
-}
-
-fn noncanonical_to_canonical() {
-    let (m, s) = pair();
-    raw_input(s, 1, 0);
-    put(m, b"abc");
-    until(|| pending(s) == 3);
-    v!(get(s, 2));
-    change(s, |t| t.lflag |= ICANON);
-    put(m, b"de\n");
-    v!(arrives(s));
-}
-
-fn input_translation() {
-    let (m, s) = pair();
-    quiet(s);
-    put(m, b"cr\r");
-    v!(arrives(s));
-    change(s, |t| t.iflag = t.iflag & !ICRNL | INLCR);
-    put(m, b"nl\ncr\r");
-    v!(nothing(s));
-    change(s, |t| t.iflag = IGNCR);
-    put(m, b"x\ry\n");
-    settle();
-    v!(arrives(s));
-    change(s, |t| t.iflag = IUCLC);
-    put(m, b"UPPER\n");
-    v!(arrives(s));
-    change(s, |t| t.iflag = ISTRIP);
-    put(m, b"\xe1\n");
-    v!(arrives(s));
-}
-
-fn output_translation() {
-    let (m, s) = pair();
-    put(s, b"a\nb\n");
-    v!(arrives(m));
-    change(s, |t| t.oflag = OPOST | OCRNL);
-    put(s, b"a\rb\n");
-    v!(arrives(m));
-    change(s, |t| t.oflag = OPOST | OLCUC);
-    put(s, b"lower\n");
-    v!(arrives(m));
-    change(s, |t| t.oflag = OPOST | XTABS);
-    put(s, b"a\tb\tc");
-    v!(arrives(m));
-    change(s, |t| t.oflag = OPOST | ONOCR);
-    put(s, b"\r");
-    v!(arrives(m));
-}
-
-fn output_off() {
-    let (m, s) = pair();
-    change(s, |t| t.oflag &= !OPOST);
-    put(s, b"a\nb\r\tc");
-    v!(arrives(m));
-}
-
-fn upper_limits() {
-    let (m, s) = pair();
-    quiet(s);
-    nonblock(s);
-    let n = sc!(SYS_write, s, &[b'x'; 100_000], 100_000);
-    v!((n.0 > 1000, n.0 < 100_000));
-    let mut total = 0;
-    while total < n.0 {
-        total += must!(SYS_read, m, &mut [0u8; 8192], 8192).0;
-    }
-    v!(total == n.0);
-}
-
-fn line_too_long() {
-    let (m, s) = pair();
-    quiet(s);
-    put(m, &[b'a'; 3000]);
-    put(m, b"\n");
-    let mut b = [0u8; 8192];
-    t!(SYS_read, s, &mut b, 8192);
-}
-
-fn flow_control() {
-    let (m, s) = pair();
-    put(m, b"\x13");
-    settle();
-    nonblock(s);
-    t!(SYS_write, s, b"held", 4);
-    v!(nothing(m));
-    put(m, b"\x11");
-    settle();
-    t!(SYS_write, s, b"free", 4);
-    v!(arrives(m));
-    t!(SYS_ioctl, s, TCXONC, TCOOFF);
-    t!(SYS_write, s, b"x", 1);
-    t!(SYS_ioctl, s, TCXONC, TCOON);
-    t!(SYS_write, s, b"x", 1);
-    t!(SYS_ioctl, s, TCXONC, 9);
-}
-
-fn flush_queues() {
-    let (m, s) = pair();
-    quiet(s);
-    put(m, b"lost\n");
-    until(|| pending(s) == 5);
-    t!(SYS_ioctl, s, TCFLSH, TCIFLUSH);
-    v!((pending(s), nothing(s)));
-    t!(SYS_ioctl, s, TCFLSH, TCOFLUSH);
-    t!(SYS_ioctl, s, TCFLSH, TCIOFLUSH);
-    t!(SYS_ioctl, s, TCFLSH, 7);
-}
-
-fn flush_on_set() {
-    let (m, s) = pair();
-    quiet(s);
-    put(m, b"typed ahead\n");
-    until(|| pending(s) == 12);
-    let t = settings(s);
-    t!(SYS_ioctl, s, TCSETS, &t);
-    v!(pending(s));
-    t!(SYS_ioctl, s, TCSETSF, &t);
-    v!(pending(s));
-}
-
-fn queue_sizes() {
-    let (m, s) = pair();
-    quiet(s);
-    put(m, b"ab\ncd");
-    settle();
-    v!(pending(s));
-    put(m, b"\n");
-    until(|| pending(s) == 6);
-    put(s, b"out\n");
-    settle();
-    v!(pending(m));
-    let mut n = 9i32;
-    t!(SYS_ioctl, s, TIOCOUTQ, &mut n);
-    get(m, 10);
-    t!(SYS_ioctl, s, TIOCOUTQ, &mut n);
-    v!(n);
-}
-
-fn revents(fd: i32) -> String {
+pub fn revents(fd: i32) -> String {
     let mut p = pollfd { fd, events: POLLIN | POLLOUT | POLLPRI, revents: 0 };
     sc!(SYS_poll, &mut p, 1, 0);
     crate::polls::events(p.revents)
@@ -481,15 +303,6 @@ fn select_ends() {
     let mut set = [0u64; 16];
     set[s as usize / 64] |= 1 << (s % 64);
     t!(SYS_select, s + 1, &mut set, 0, 0, 0);
-}
-
-fn nonblocking() {
-    let (m, s) = pair();
-    nonblock(m);
-    nonblock(s);
-    v!((get(m, 1), get(s, 1)));
-    put(s, b"x");
-    v!((arrives(m), get(m, 1)));
 }
 
 fn hangup_of_slave() {
@@ -525,30 +338,6 @@ fn reopen_slave() {
     v!(arrives(s));
 }
 
-fn packet_mode() {
-    let (m, s) = pair();
-    quiet(s);
-    t!(SYS_ioctl, m, TIOCPKT, &1i32);
-    put(s, b"data");
-    v!(arrives(m));
-    t!(SYS_ioctl, s, TCFLSH, TCIFLUSH);
-    v!((revents(m), get(m, 10)));
-    t!(SYS_ioctl, m, TIOCPKT, &0i32);
-    put(s, b"plain");
-    v!(arrives(m));
-    t!(SYS_ioctl, s, TIOCPKT, &1i32);
-}
-
-fn exclusive_mode() {
-    let (m, s) = pair();
-    t!(SYS_ioctl, s, TIOCEXCL, 0);
-    v!(unprivileged(|| {
-        v!(sc!(SYS_openat, AT_FDCWD, slave_name(m).as_c_str(), O_RDWR | O_NOCTTY).is_ok());
-    }));
-    t!(SYS_ioctl, s, TIOCNXCL, 0);
-    o!(SYS_openat, AT_FDCWD, slave_name(m).as_c_str(), O_RDWR | O_NOCTTY);
-}
-
 fn names_and_stat() {
     let (m, s) = pair();
     let link = |fd: i32| std::fs::read_link(format!("/proc/self/fd/{fd}")).expect("link").display().to_string();
@@ -568,32 +357,6 @@ fn pts_directory() {
     v!(listed());
     close(m);
     v!(listed());
-}
-
-fn drain_and_break() {
-    let (_m, s) = pair();
-    t!(SYS_ioctl, s, TCSBRK, 1);
-    t!(SYS_ioctl, s, TCSBRK, 0);
-    t!(SYS_fsync, s);
-    t!(SYS_ioctl, s, TCSETSW, &settings(s));
-}
-
-fn signals_off() {
-    let (m, s) = pair();
-    change(s, |t| t.lflag &= !ISIG);
-    put(m, b"\x03\x1a\x1c\n");
-    v!((arrives(s), arrives(m)));
-}
-
-fn null_break() {
-    let (m, s) = pair();
-    change(s, |t| t.iflag |= PARMRK);
-    quiet(s);
-    put(m, b"\xff\n");
-    v!(arrives(s));
-    change(s, |t| t.cc[VINTR] = 0);
-    put(m, b"\x00x\n");
-    v!(arrives(s));
 }
 
 fn settings_shared() {

@@ -1,0 +1,265 @@
+//! inotify: what is told to whom watches a file or a directory.
+
+use crate::sys::*;
+
+pub const CASES: &[crate::harness::Case] = cases![
+    watch_create_delete,
+    watch_write_close,
+    watch_moves,
+    watch_self,
+    watch_attrib,
+    watch_mask_and_oneshot,
+    watch_remove,
+    watch_errors,
+    watch_merges_equal,
+    watch_short_buffer,
+    watch_directory_of_watched,
+    watch_poll,
+];
+
+struct Watcher {
+    fd: i32,
+    wds: Vec<i32>,
+}
+
+impl Watcher {
+    fn new() -> Self {
+        Watcher { fd: must!(SYS_inotify_init1, IN_NONBLOCK).fd(), wds: Vec::new() }
+    }
+
+    fn add(&mut self, path: &std::ffi::CStr, mask: u32) -> i32 {
+        let wd = must!(SYS_inotify_add_watch, self.fd, path, mask).fd();
+        self.wds.push(wd);
+        wd
+    }
+
+    /// Print what has happened since the last time.
+    fn show(&self, what: &str) {
+        let mut buf = [0u32; 1024];
+        let n = sc!(SYS_read, self.fd, &mut buf, 4096);
+        let bytes: Vec<u8> = buf.iter().flat_map(|w| w.to_ne_bytes()).take(n.0.max(0) as usize).collect();
+        let (mut at, mut out, mut cookies) = (0, Vec::new(), Vec::new());
+        while at < bytes.len() {
+            let word = |i: usize| u32::from_ne_bytes(bytes[at + i * 4..at + i * 4 + 4].try_into().expect("4 bytes"));
+            let (mask, cookie, len) = (word(1), word(2), word(3) as usize);
+            let name = bytes[at + 16..at + 16 + len].split(|b| *b == 0).next().unwrap_or_default();
+            if cookie != 0 && !cookies.contains(&cookie) {
+                cookies.push(cookie);
+            }
+            let pair = cookies.iter().position(|c| *c == cookie).map(|i| format!("#{i}")).unwrap_or_default();
+            let watch = self.wds.iter().position(|wd| *wd == word(0) as i32).unwrap_or(99);
+            out.push(format!("{watch}:{}{pair} {}", mask_names(mask), String::from_utf8_lossy(name)).trim_end().to_string());
+            at += 16 + len;
+        }
+        println!("{what}: {out:?}");
+    }
+}
+
+fn mask_names(mask: u32) -> String {
+    let all = [
+        (IN_ACCESS, "access"),
+        (IN_MODIFY, "modify"),
+        (IN_ATTRIB, "attrib"),
+        (IN_CLOSE_WRITE, "close_write"),
+        (IN_CLOSE_NOWRITE, "close_nowrite"),
+        (IN_OPEN, "open"),
+        (IN_MOVED_FROM, "moved_from"),
+        (IN_MOVED_TO, "moved_to"),
+        (IN_CREATE, "create"),
+        (IN_DELETE, "delete"),
+        (IN_DELETE_SELF, "delete_self"),
+        (IN_MOVE_SELF, "move_self"),
+        (IN_IGNORED, "ignored"),
+        (IN_ISDIR, "isdir"),
+        (IN_Q_OVERFLOW, "overflow"),
+    ];
+    all.iter().filter(|(bit, _)| mask & bit != 0).map(|(_, name)| *name).collect::<Vec<_>>().join("|")
+}
+
+fn watch_create_delete() {
+    let mut w = Watcher::new();
+    w.add(c".", IN_CREATE | IN_DELETE);
+    close(file(c"f", b"x"));
+    w.show("create");
+    must!(SYS_mkdir, c"d", 0o755);
+    must!(SYS_symlink, c"x", c"l");
+    must!(SYS_link, c"f", c"g");
+    must!(SYS_mknod, c"p", S_IFIFO | 0o600, 0);
+    w.show("mkdir, symlink, link, mknod");
+    for name in [c"f", c"l"] {
+        must!(SYS_unlink, name);
+    }
+    must!(SYS_rmdir, c"d");
+    w.show("unlink, rmdir");
+    close(open(c"g", O_RDWR | O_CREAT));
+    sc!(SYS_unlink, c"absent");
+    w.show("nothing");
+}
+
+fn watch_write_close() {
+    let mut w = Watcher::new();
+    w.add(c".", IN_OPEN | IN_ACCESS | IN_MODIFY | IN_CLOSE_WRITE | IN_CLOSE_NOWRITE);
+    let fd = open(c"f", O_RDWR | O_CREAT);
+    w.show("open");
+    put(fd, b"data");
+    w.show("write");
+    must!(SYS_lseek, fd, 0, SEEK_SET);
+    get(fd, 4);
+    w.show("read");
+    get(fd, 4);
+    w.show("read at end");
+    must!(SYS_ftruncate, fd, 0);
+    w.show("ftruncate");
+    close(fd);
+    w.show("close");
+    close(open(c"f", O_RDONLY));
+    w.show("read-only open and close");
+}
+
+fn watch_moves() {
+    must!(SYS_mkdir, c"a", 0o755);
+    must!(SYS_mkdir, c"b", 0o755);
+    close(file(c"a/f", b""));
+    let mut w = Watcher::new();
+    w.add(c"a", IN_MOVE | IN_CREATE | IN_DELETE);
+    w.add(c"b", IN_MOVE | IN_CREATE | IN_DELETE);
+    must!(SYS_rename, c"a/f", c"a/g");
+    w.show("within");
+    must!(SYS_rename, c"a/g", c"b/h");
+    w.show("across");
+    must!(SYS_rename, c"b/h", c"out");
+    w.show("out");
+    must!(SYS_rename, c"out", c"b/in");
+    w.show("in");
+    must!(SYS_rename, c"b/in", c"b/in");
+    w.show("onto itself");
+}
+
+fn watch_self() {
+    close(file(c"f", b""));
+    let mut w = Watcher::new();
+    w.add(c"f", IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB | IN_MODIFY);
+    must!(SYS_rename, c"f", c"g");
+    w.show("rename");
+    must!(SYS_unlink, c"g");
+    w.show("unlink");
+    must!(SYS_mkdir, c"d", 0o755);
+    w.add(c"d", IN_DELETE_SELF);
+    must!(SYS_rmdir, c"d");
+    w.show("rmdir");
+    t!(SYS_inotify_rm_watch, w.fd, w.wds[1]);
+}
+
+fn watch_attrib() {
+    close(file(c"f", b""));
+    let mut w = Watcher::new();
+    w.add(c".", IN_ATTRIB);
+    must!(SYS_chmod, c"f", 0o600);
+    w.show("chmod");
+    must!(SYS_utimensat, AT_FDCWD, c"f", 0, 0);
+    w.show("utimensat");
+    must!(SYS_chown, c"f", sc!(SYS_geteuid).0, -1);
+    w.show("chown");
+    must!(SYS_chmod, c".", 0o755);
+    w.show("chmod of the directory");
+}
+
+fn watch_mask_and_oneshot() {
+    close(file(c"f", b""));
+    let mut w = Watcher::new();
+    let wd = w.add(c".", IN_CREATE | IN_ONESHOT);
+    close(file(c"a", b""));
+    close(file(c"b", b""));
+    w.show("oneshot");
+    let again = must!(SYS_inotify_add_watch, w.fd, c"f", IN_MODIFY).fd();
+    v!(must!(SYS_inotify_add_watch, w.fd, c"f", IN_ATTRIB).fd() == again);
+    v!(again != wd);
+    w.wds.push(again);
+    std::fs::write("f", "x").expect("write");
+    w.show("mask replaced");
+    must!(SYS_inotify_add_watch, w.fd, c"f", IN_MODIFY | IN_MASK_ADD);
+    must!(SYS_chmod, c"f", 0o600);
+    std::fs::write("f", "xy").expect("write");
+    w.show("mask added");
+    t!(SYS_inotify_add_watch, w.fd, c"f", IN_MODIFY | IN_MASK_CREATE);
+}
+
+fn watch_remove() {
+    let mut w = Watcher::new();
+    let wd = w.add(c".", IN_CREATE);
+    t!(SYS_inotify_rm_watch, w.fd, wd);
+    close(file(c"a", b""));
+    w.show("after removal");
+    t!(SYS_inotify_rm_watch, w.fd, wd);
+    let mut b = [0u8; 64];
+    t!(SYS_read, w.fd, &mut b, 64);
+}
+
+fn watch_errors() {
+    let fd = must!(SYS_inotify_init1, 0).fd();
+    close(file(c"f", b""));
+    t!(SYS_inotify_init1, 0x1234);
+    t!(SYS_inotify_add_watch, fd, c"absent", IN_CREATE);
+    t!(SYS_inotify_add_watch, fd, c"f", 0);
+    t!(SYS_inotify_add_watch, fd, c"f", IN_CREATE | IN_ONLYDIR);
+    t!(SYS_inotify_add_watch, 1, c"f", IN_CREATE);
+    t!(SYS_inotify_add_watch, 999, c"f", IN_CREATE);
+    t!(SYS_inotify_rm_watch, fd, 12345);
+    t!(SYS_inotify_rm_watch, open(c"f", O_RDONLY), 1);
+    t!(SYS_write, fd, b"x", 1);
+    v!(unprivileged(|| {
+        t!(SYS_inotify_add_watch, fd, c"/proc/1/fd", IN_CREATE);
+    }));
+}
+
+fn watch_merges_equal() {
+    let fd = file(c"f", b"");
+    let mut w = Watcher::new();
+    w.add(c"f", IN_MODIFY);
+    for _ in 0..5 {
+        put(fd, b"x");
+    }
+    w.show("five writes");
+}
+
+fn watch_short_buffer() {
+    let mut w = Watcher::new();
+    w.add(c".", IN_CREATE);
+    close(file(c"some-name", b""));
+    let mut b = [0u8; 128];
+    t!(SYS_read, w.fd, &mut b, 8);
+    t!(SYS_read, w.fd, &mut b, 20);
+    let mut pending = 0i32;
+    t!(SYS_ioctl, w.fd, FIONREAD, &mut pending);
+    v!(pending);
+    t!(SYS_read, w.fd, &mut b, 128);
+    t!(SYS_read, w.fd, &mut b, 128);
+}
+
+fn watch_directory_of_watched() {
+    must!(SYS_mkdir, c"d", 0o755);
+    close(file(c"d/f", b""));
+    let mut w = Watcher::new();
+    w.add(c"d", IN_MODIFY | IN_DELETE);
+    w.add(c"d/f", IN_MODIFY);
+    let mut fd = open(c"d/f", O_WRONLY);
+    put(fd, b"x");
+    close(fd);
+    w.show("through both");
+    must!(SYS_link, c"d/f", c"g");
+    fd = open(c"g", O_WRONLY);
+    put(fd, b"x");
+    w.show("through another name");
+}
+
+fn watch_poll() {
+    let mut w = Watcher::new();
+    w.add(c".", IN_CREATE);
+    let mut p = pollfd { fd: w.fd, events: POLLIN, revents: 0 };
+    t!(SYS_poll, &mut p, 1, 0);
+    close(file(c"f", b""));
+    t!(SYS_poll, &mut p, 1, 0);
+    v!(p.revents == POLLIN);
+    w.show("then");
+    t!(SYS_poll, &mut p, 1, 0);
+}
