@@ -4,7 +4,10 @@
 //! with the descriptors, signals, limits and file mode mask that every other case begins with. What it prints must
 //! depend on nothing but the kernel: no process ids, addresses, times, or inode numbers.
 
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::sys::{exit, spawn, status_text};
@@ -53,22 +56,34 @@ fn run_one(case: fn(), timeout: Duration) -> String {
     });
     let end = wait(pid, timeout);
     end_all(pid);
-    // A case may have made directories that not even their owner can enter.
-    let removed = std::fs::remove_dir_all(&dir).is_ok();
-    if !removed {
-        println!("its directory could not be removed");
+    unlock(&dir);
+    if let Err(e) = std::fs::remove_dir_all(&dir) {
+        eprintln!("{} could not be removed: {e}", dir.display());
     }
     end
 }
 
 fn fresh_directory() -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("oracle-{}", std::process::id()));
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let n = MADE.fetch_add(1, Relaxed);
+    let dir = std::env::temp_dir().join(format!("oracle-{}-{n}", std::process::id()));
     std::fs::create_dir(&dir).expect("a directory for the case");
     dir
 }
 
+/// A case may have made directories that not even their owner can enter.
+fn unlock(dir: &Path) {
+    // What does not work here shows when the directory is removed.
+    let _ = std::fs::set_permissions(dir, Permissions::from_mode(0o700));
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            unlock(&entry.path());
+        }
+    }
+}
+
 /// The state in which every case begins, whatever we were started with.
-fn prepare(dir: &std::path::Path) {
+fn prepare(dir: &Path) {
     // SAFETY: the process has one thread and just began; descriptors above 2 belong to nobody here.
     unsafe {
         libc::setpgid(0, 0);
