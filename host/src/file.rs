@@ -1,1 +1,269 @@
-//! Host files, for the file systems that show the host's tree.
+//! Host files, for the file systems that show the host's tree: every call is relative to a directory's descriptor and never
+//! follows a symbolic link.
+
+use crate::{Errno, Result};
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// A name as a C string; ENOENT for one that holds a NUL, which no file's name does.
+fn c_name(name: &[u8]) -> Result<std::ffi::CString> {
+    std::ffi::CString::new(name).map_err(|_| Errno::ENOENT)
+}
+
+/// Lets this process have as many descriptors as it may, and gives that number. New files get exactly the mode that is asked for.
+pub fn prepare_process() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a valid place for the result, and limits as they were given.
+    unsafe {
+        libc::umask(0);
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+    }
+    limit.rlim_cur
+}
+
+/// Opens a file by its path, as this process sees it: the root of a tree that is shown.
+pub fn open(path: &Path, flags: i32) -> Result<OwnedFd> {
+    let path = c_name(path.as_os_str().as_bytes())?;
+    // SAFETY: a C string and flags.
+    let fd = Errno::check(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, 0) } as i64)?;
+    // SAFETY: the call returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// openat(2); the last component is never followed.
+pub fn open_at(dir: BorrowedFd<'_>, name: &[u8], flags: i32, mode: u32) -> Result<OwnedFd> {
+    let name = c_name(name)?;
+    let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY;
+    // SAFETY: a valid descriptor, a C string and numbers.
+    let fd = Errno::check(unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, mode) } as i64)?;
+    // SAFETY: the call returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Opens anew what a descriptor (perhaps an O_PATH one) refers to.
+pub fn reopen(fd: BorrowedFd<'_>, flags: i32) -> Result<OwnedFd> {
+    open(Path::new(&format!("/proc/self/fd/{}", fd.as_raw_fd())), flags | libc::O_NOCTTY)
+}
+
+/// statx(2) of a directory's entry, or of the descriptor itself when the name is empty.
+pub fn statx(dir: BorrowedFd<'_>, name: &[u8]) -> Result<libc::statx> {
+    const MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID;
+    let name = c_name(name)?;
+    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT;
+    // SAFETY: all zero is a valid statx.
+    let mut out: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: a valid descriptor, C string and place for the result.
+    Errno::check(unsafe { libc::statx(dir.as_raw_fd(), name.as_ptr(), flags, MASK, &mut out) } as i64)?;
+    Ok(out)
+}
+
+pub fn read_link_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>> {
+    let name = c_name(name)?;
+    let mut target = vec![0u8; libc::PATH_MAX as usize];
+    // SAFETY: the buffer is valid for its length.
+    let n = unsafe { libc::readlinkat(dir.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
+    target.truncate(Errno::check(n as i64)? as usize);
+    Ok(target)
+}
+
+/// An entry of a host directory.
+pub struct HostEntry {
+    pub ino: u64,
+    /// DT_* of readdir(3).
+    pub kind: u8,
+    pub name: Vec<u8>,
+}
+
+/// All entries of an open directory, "." and ".." not among them.
+pub fn read_dir(dir: BorrowedFd<'_>) -> Result<Vec<HostEntry>> {
+    const HEADER: usize = 19;
+    let mut entries = Vec::new();
+    let mut buffer = vec![0u8; 64 * 1024];
+    loop {
+        // SAFETY: the buffer is valid for its length.
+        let n = unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) };
+        let n = Errno::check(n)? as usize;
+        if n == 0 {
+            return Ok(entries);
+        }
+        let mut rest = &buffer[..n];
+        while rest.len() > HEADER {
+            let ino = u64::from_ne_bytes(rest[0..8].try_into().unwrap_or_default());
+            let len = u16::from_ne_bytes([rest[16], rest[17]]) as usize;
+            let len = len.clamp(HEADER + 1, rest.len());
+            let name = &rest[HEADER..len];
+            let name = &name[..name.iter().position(|&b| b == 0).unwrap_or(name.len())];
+            if name != b"." && name != b".." {
+                entries.push(HostEntry { ino, kind: rest[18], name: name.to_vec() });
+            }
+            rest = &rest[len..];
+        }
+    }
+}
+
+/// The file-system types of all mounts of this process, by the ids that statx(2) gives.
+pub fn mount_types() -> HashMap<u64, String> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let parse = |line: &str| {
+        let (before, after) = line.split_once(" - ")?;
+        Some((before.split(' ').next()?.parse().ok()?, after.split(' ').next()?.to_owned()))
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+pub fn make_dir_at(dir: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<()> {
+    let name = c_name(name)?;
+    // SAFETY: a valid descriptor and C string.
+    Errno::check(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode) } as i64)?;
+    Ok(())
+}
+
+pub fn make_node_at(dir: BorrowedFd<'_>, name: &[u8], mode: u32, device: u64) -> Result<()> {
+    let name = c_name(name)?;
+    // SAFETY: a valid descriptor and C string.
+    Errno::check(unsafe { libc::mknodat(dir.as_raw_fd(), name.as_ptr(), mode, device) } as i64)?;
+    Ok(())
+}
+
+pub fn symlink_at(target: &[u8], dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    let (target, name) = (c_name(target)?, c_name(name)?);
+    // SAFETY: C strings and a valid descriptor.
+    Errno::check(unsafe { libc::symlinkat(target.as_ptr(), dir.as_raw_fd(), name.as_ptr()) } as i64)?;
+    Ok(())
+}
+
+/// Gives what a descriptor refers to another name.
+pub fn link_at(file: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    let old = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
+    let name = c_name(name)?;
+    // SAFETY: C strings and a valid descriptor.
+    let result =
+        unsafe { libc::linkat(libc::AT_FDCWD, old.as_ptr(), dir.as_raw_fd(), name.as_ptr(), libc::AT_SYMLINK_FOLLOW) };
+    Errno::check(result as i64)?;
+    Ok(())
+}
+
+/// unlinkat(2); AT_REMOVEDIR or 0.
+pub fn unlink_at(dir: BorrowedFd<'_>, name: &[u8], flags: i32) -> Result<()> {
+    let name = c_name(name)?;
+    // SAFETY: a valid descriptor and C string.
+    Errno::check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), flags) } as i64)?;
+    Ok(())
+}
+
+pub fn rename_at(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new_name: &[u8], flags: u32) -> Result<()> {
+    let (name, new_name) = (c_name(name)?, c_name(new_name)?);
+    // SAFETY: valid descriptors and C strings.
+    let result = unsafe { libc::renameat2(from.as_raw_fd(), name.as_ptr(), to.as_raw_fd(), new_name.as_ptr(), flags) };
+    Errno::check(result as i64)?;
+    Ok(())
+}
+
+pub fn change_mode(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
+    // SAFETY: a C string and a number.
+    Errno::check(unsafe { libc::chmod(path.as_ptr(), mode) } as i64)?;
+    Ok(())
+}
+
+/// chown(2) of what a descriptor (perhaps an O_PATH one) refers to; None leaves an id as it is.
+pub fn change_owner(file: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+    let (uid, gid) = (uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX));
+    // SAFETY: a valid descriptor, an empty C string and numbers.
+    let result = unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) };
+    Errno::check(result as i64)?;
+    Ok(())
+}
+
+/// Sets the times, in nanoseconds since 1970; None leaves one as it is.
+pub fn change_times(file: BorrowedFd<'_>, atime: Option<i128>, mtime: Option<i128>) -> Result<()> {
+    const SECOND: i128 = 1_000_000_000;
+    let spec = |time: Option<i128>| match time {
+        Some(t) => libc::timespec {
+            tv_sec: t.div_euclid(SECOND).clamp(i64::MIN as i128, i64::MAX as i128) as i64,
+            tv_nsec: t.rem_euclid(SECOND) as i64,
+        },
+        None => libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT },
+    };
+    let times = [spec(atime), spec(mtime)];
+    // SAFETY: a valid descriptor, an empty C string and two times.
+    let result = unsafe { libc::utimensat(file.as_raw_fd(), c"".as_ptr(), times.as_ptr(), libc::AT_EMPTY_PATH) };
+    Errno::check(result as i64)?;
+    Ok(())
+}
+
+pub fn truncate(file: BorrowedFd<'_>, size: u64) -> Result<()> {
+    let size = i64::try_from(size).map_err(|_| Errno::EFBIG)?;
+    // SAFETY: a valid descriptor and a number.
+    Errno::check(unsafe { libc::ftruncate(file.as_raw_fd(), size) } as i64)?;
+    Ok(())
+}
+
+pub fn allocate(file: BorrowedFd<'_>, mode: i32, offset: u64, len: u64) -> Result<()> {
+    // SAFETY: a valid descriptor and numbers.
+    Errno::check(unsafe { libc::fallocate(file.as_raw_fd(), mode, offset as i64, len as i64) } as i64)?;
+    Ok(())
+}
+
+pub fn sync(file: BorrowedFd<'_>, data_only: bool) -> Result<()> {
+    // SAFETY: a valid descriptor.
+    let result = unsafe { if data_only { libc::fdatasync(file.as_raw_fd()) } else { libc::fsync(file.as_raw_fd()) } };
+    Errno::check(result as i64)?;
+    Ok(())
+}
+
+/// lseek(2). Reads and writes never use the descriptor's position.
+pub fn seek(file: BorrowedFd<'_>, offset: i64, whence: i32) -> Result<u64> {
+    // SAFETY: a valid descriptor and numbers.
+    Ok(Errno::check(unsafe { libc::lseek(file.as_raw_fd(), offset, whence) })? as u64)
+}
+
+pub fn statfs(file: BorrowedFd<'_>) -> Result<libc::statfs> {
+    // SAFETY: all zero is a valid statfs.
+    let mut out: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: a valid descriptor and place for the result.
+    Errno::check(unsafe { libc::fstatfs(file.as_raw_fd(), &mut out) } as i64)?;
+    Ok(out)
+}
+
+/// An extended attribute of what a descriptor (perhaps an O_PATH one) refers to.
+pub fn xattr(file: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>> {
+    let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
+    let name = c_name(name)?;
+    let mut value = vec![0u8; 65536];
+    // SAFETY: C strings, and a buffer valid for its length.
+    let n = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+    value.truncate(Errno::check(n as i64)? as usize);
+    Ok(value)
+}
+
+pub fn set_xattr(file: BorrowedFd<'_>, name: &[u8], value: &[u8], flags: i32) -> Result<()> {
+    let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
+    let name = c_name(name)?;
+    // SAFETY: C strings, and a value valid for its length.
+    let result = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) };
+    Errno::check(result as i64)?;
+    Ok(())
+}
+
+pub fn remove_xattr(file: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
+    let name = c_name(name)?;
+    // SAFETY: C strings.
+    Errno::check(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) } as i64)?;
+    Ok(())
+}
+
+pub fn list_xattrs(file: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
+    let mut names = vec![0u8; 65536];
+    // SAFETY: a C string, and a buffer valid for its length.
+    let n = unsafe { libc::listxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) };
+    names.truncate(Errno::check(n as i64)? as usize);
+    Ok(names)
+}

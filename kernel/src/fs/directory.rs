@@ -1,26 +1,47 @@
-//! Open directories, of every file system that has nothing special to do for them.
+//! Open directories: what getdents64(2) reads, the same for every file system.
+//!
+//! The entries are taken once, when reading starts, so positions stay what they were while names come and go.
 
 use super::file::{DirEntry, FileOps, OpenFile};
-use super::inode::InodeRef;
+use super::path::Path;
+use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;
 
-/// Positions 0 and 1 are before "." and ".."; from here on the file system's own follow.
-const FIRST: u64 = 2;
-
-pub struct DirFile {
-    inode: InodeRef,
+pub struct Directory {
+    path: Path,
+    entries: KCell<Option<Arc<Entries>>>,
 }
 
-impl DirFile {
-    pub fn new(inode: InodeRef) -> Arc<DirFile> {
-        Arc::new(DirFile { inode })
+#[derive(Default)]
+struct Entries {
+    list: Vec<(u64, u8, std::ops::Range<usize>)>,
+    names: Vec<u8>,
+}
+
+impl Directory {
+    pub fn new(path: Path) -> Arc<Directory> {
+        Arc::new(Directory { path, entries: KCell::new(None) })
+    }
+
+    fn read_entries(&self) -> Result<Arc<Entries>> {
+        let mut entries = Entries::default();
+        self.path.inode().read_dir(0, &mut |entry| {
+            let start = entries.names.len();
+            entries.names.extend_from_slice(entry.name);
+            entries.list.push((entry.ino, entry.kind, start..entries.names.len()));
+            true
+        })?;
+        Ok(Arc::new(entries))
     }
 }
 
-impl FileOps for DirFile {
+/// "." and "..".
+const DOTS: u64 = 2;
+
+impl FileOps for Directory {
     fn read(&self, _file: &OpenFile, _buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
         Err(Errno::EISDIR)
     }
@@ -38,35 +59,45 @@ impl FileOps for DirFile {
     }
 
     fn read_dir(&self, file: &OpenFile, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
-        let mut position = file.position.get();
-        while position < FIRST {
-            let (ino, name): (u64, &[u8]) = match position {
-                0 => (self.inode.attr()?.ino, b"."),
-                _ => (parent_ino(file)?, b".."),
-            };
-            if !emit(&DirEntry { ino, next: position + 1, kind: libc::DT_DIR, name }) {
+        if self.path.dentry.is_deleted() {
+            return Err(Errno::ENOENT);
+        }
+        let from = file.position.get();
+        let entries = match self.entries.cloned() {
+            Some(entries) if from != 0 => entries,
+            _ => {
+                let entries = self.read_entries()?;
+                self.entries.set(Some(entries.clone()));
+                entries
+            }
+        };
+        const DIR: u8 = libc::DT_DIR;
+        if from == 0 {
+            let ino = self.path.inode().attr()?.ino;
+            if !emit(&DirEntry { ino, next: 1, kind: DIR, name: b"." }) {
                 return Ok(());
             }
-            position += 1;
         }
-        self.inode.read_dir(position - FIRST, &mut |entry| {
-            emit(&DirEntry {
-                ino: entry.ino,
-                next: entry.next.saturating_add(FIRST),
-                kind: entry.kind,
-                name: entry.name,
-            })
-        })
+        if from <= 1 {
+            let mut parent = self.path.clone();
+            parent.ascend(&super::mount::root());
+            let ino = parent.inode().attr()?.ino;
+            if !emit(&DirEntry { ino, next: DOTS, kind: DIR, name: b".." }) {
+                return Ok(());
+            }
+        }
+        let skip = usize::try_from(from.saturating_sub(DOTS)).unwrap_or(usize::MAX);
+        for (i, (ino, kind, name)) in entries.list.iter().enumerate().skip(skip) {
+            let entry =
+                DirEntry { ino: *ino, next: i as u64 + DOTS + 1, kind: *kind, name: &entries.names[name.clone()] };
+            if !emit(&entry) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn as_any(&self) -> &dyn Any {
         self
     }
-}
-
-/// The inode number of what ".." leads to; the directory's own at the top of the tree.
-fn parent_ino(file: &OpenFile) -> Result<u64> {
-    let Some(mut path) = file.path.clone() else { return Ok(file.inode.attr()?.ino) };
-    path.ascend(&super::mount::root());
-    Ok(path.inode().attr()?.ino)
 }

@@ -1,13 +1,46 @@
 //! What execve(2) needs of files.
 
 use super::file::OpenFile;
+use super::inode::FileKind;
+use super::mount::MountFlags;
+use super::notify;
+use super::path::Path;
+use super::permission;
+use super::walk::{self, Walk};
 use crate::task::Task;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
 /// Opens a program by path, from the task's working directory.
-pub fn open(_task: &Arc<Task>, _path: &[u8]) -> Result<Arc<OpenFile>> {
-    Err(Errno::ENOENT)
+///
+/// # Errors
+/// EACCES for what is no regular file or not executable, and those of path lookup.
+pub fn open(task: &Arc<Task>, path: &[u8]) -> Result<Arc<OpenFile>> {
+    open_program(task, walk::lookup(task, libc::AT_FDCWD, path, Walk::FOLLOW)?)
+}
+
+/// As [`open`], for execveat(2): AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW in `flags`.
+pub fn open_at(task: &Arc<Task>, dirfd: i32, path: &[u8], flags: i32) -> Result<Arc<OpenFile>> {
+    let mut how = Walk::empty();
+    how.set(Walk::EMPTY, flags & libc::AT_EMPTY_PATH != 0);
+    how.set(Walk::FOLLOW, flags & libc::AT_SYMLINK_NOFOLLOW == 0);
+    let path = walk::lookup(task, dirfd, path, how)?;
+    if path.inode().kind() == FileKind::Symlink {
+        return Err(Errno::ELOOP);
+    }
+    open_program(task, path)
+}
+
+/// Executing needs no right to read.
+fn open_program(task: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>> {
+    let inode = path.inode().clone();
+    if inode.kind() != FileKind::Regular || path.mount.flags().contains(MountFlags::NOEXEC) {
+        return Err(Errno::EACCES);
+    }
+    permission::check(&task.creds(), &*inode, permission::EXEC)?;
+    let ops = inode.open(libc::O_RDONLY)?;
+    notify::file(&path.dentry, notify::OPEN);
+    Ok(OpenFile::at(ops, path, libc::O_RDONLY | super::open::LARGEFILE))
 }
 
 /// Closes what is to be closed at exec; a shared table becomes the task's own first.
@@ -17,9 +50,4 @@ pub fn on_exec(task: &Arc<Task>) {
         own.exec();
         task.files.set(Some(own));
     }
-}
-
-/// As [`open`], for execveat(2): AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW in `flags`.
-pub fn open_at(_task: &Arc<Task>, _dirfd: i32, _path: &[u8], _flags: i32) -> Result<Arc<OpenFile>> {
-    Err(Errno::ENOENT)
 }

@@ -133,8 +133,8 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::EPERM)
     }
 
-    /// A nameless regular file (O_TMPFILE).
-    fn create_unnamed(&self, mode: u32, creds: &Creds) -> Result<InodeRef> {
+    /// A nameless regular file (O_TMPFILE); `linkable` says whether link(2) may give it a name later.
+    fn create_unnamed(&self, mode: u32, creds: &Creds, linkable: bool) -> Result<InodeRef> {
         Err(Errno::EOPNOTSUPP)
     }
 

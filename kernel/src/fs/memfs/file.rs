@@ -1,64 +1,77 @@
-//! Open regular files of a memory file system.
+//! Open files in memory.
 
-use super::MemInode;
+use super::inode::MemInode;
+use super::timestamp;
 use crate::fs::contents::Contents;
 use crate::fs::file::{FileOps, MapObject, OpenFile};
+use crate::fs::inode::{Inode, InodeRef};
+use crate::fs::mount::MountFlags;
 use crate::mm::IoBuf;
+use crate::mm::frames::PAGE_SIZE;
 use crate::model::Prot;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;
 
-/// fallocate(2) on contents in memory.
-pub fn allocate(inode: &MemInode, contents: &Contents, mode: i32, offset: u64, len: u64) -> Result<()> {
-    let keep = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
-    let seals = inode.seals().unwrap_or(0);
-    let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
-    match mode & !libc::FALLOC_FL_KEEP_SIZE {
-        0 => {
-            if seals & libc::F_SEAL_GROW != 0 && end > contents.size() && !keep {
-                return Err(Errno::EPERM);
-            }
-            contents.allocate(offset, len, keep)
-        }
-        libc::FALLOC_FL_PUNCH_HOLE if keep => {
-            if seals & (libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) != 0 {
-                return Err(Errno::EPERM);
-            }
-            contents.punch(offset, len);
-            inode.pages_gone(offset, end);
-            Ok(())
-        }
-        _ => Err(Errno::EOPNOTSUPP),
-    }
-}
+/// A read touches the access time again after a day, as the relatime rule says.
+const DAY: i128 = 86_400_000_000_000;
 
 pub struct MemFile {
-    pub inode: Arc<MemInode>,
-    pub contents: Arc<Contents>,
+    inode: Arc<MemInode>,
+    contents: Arc<Contents>,
+}
+
+impl MemFile {
+    pub(super) fn new(inode: &Arc<MemInode>, contents: Arc<Contents>) -> Arc<MemFile> {
+        Arc::new(MemFile { inode: inode.clone(), contents })
+    }
+
+    fn sealed(&self, seals: i32) -> bool {
+        self.inode.regular().is_ok_and(|regular| regular.borrow().seals & seals as u32 != 0)
+    }
+
+    fn accessed(&self, file: &OpenFile) {
+        let no_atime = |path: &crate::fs::Path| path.mount.flags().contains(MountFlags::NOATIME);
+        if file.flags.get() & libc::O_NOATIME != 0 || file.path.as_ref().is_some_and(no_atime) {
+            return;
+        }
+        if let Some(meta) = &mut *self.inode.meta.borrow_mut() {
+            let now = timestamp();
+            if meta.atime <= meta.mtime || meta.atime <= meta.ctime || now - meta.atime > DAY {
+                meta.atime = now;
+            }
+        }
+    }
 }
 
 impl FileOps for MemFile {
-    fn read(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
-        self.contents.read(buf, offset)
+    fn read(&self, file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        let n = self.contents.read(buf, offset)?;
+        self.accessed(file);
+        Ok(n)
     }
 
-    fn write(&self, file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
-        let size = self.contents.size();
-        let offset = if file.flags.get() & libc::O_APPEND != 0 { size } else { offset };
-        if let Some(seals) = self.inode.seals() {
-            if seals & (libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) != 0 {
+    fn write(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if self.sealed(libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) {
+            return Err(Errno::EPERM);
+        }
+        if self.sealed(libc::F_SEAL_GROW) {
+            let size = self.contents.size();
+            let room = size.saturating_sub(offset);
+            if room < buf.remaining() as u64 && room < PAGE_SIZE {
                 return Err(Errno::EPERM);
             }
-            if seals & libc::F_SEAL_GROW != 0 && offset.saturating_add(buf.remaining() as u64) > size {
-                if offset >= size {
-                    return Err(Errno::EPERM);
-                }
-                buf.limit((size - offset) as usize);
-            }
+            buf.limit(room as usize);
         }
         let n = self.contents.write(buf, offset)?;
-        self.inode.touch();
+        let now = timestamp();
+        self.inode.change(|meta| {
+            meta.mtime = now;
+            meta.ctime = now;
+        })?;
         Ok(n)
     }
 
@@ -67,16 +80,16 @@ impl FileOps for MemFile {
     }
 
     fn seek_special(&self, _file: &OpenFile, offset: i64, whence: i32) -> Result<u64> {
-        match whence {
-            libc::SEEK_END => Ok(self.contents.size()),
-            _ => self.contents.seek(u64::try_from(offset).map_err(|_| Errno::ENXIO)?, whence),
+        if whence == libc::SEEK_END {
+            let size = self.contents.size() as i64;
+            return size.checked_add(offset).and_then(|at| u64::try_from(at).ok()).ok_or(Errno::EINVAL);
         }
+        let offset = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+        self.contents.seek(offset, whence)
     }
 
     fn map(&self, _file: &OpenFile, prot: Prot, shared: bool) -> Result<MapObject> {
-        let seals = self.inode.seals().unwrap_or(0);
-        let sealed = seals & (libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) != 0;
-        if shared && sealed && prot.contains(Prot::WRITE) {
+        if shared && prot.contains(Prot::WRITE) && self.sealed(libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) {
             return Err(Errno::EPERM);
         }
         Ok(MapObject::Pages(self.contents.clone()))
@@ -88,5 +101,47 @@ impl FileOps for MemFile {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+impl MemInode {
+    /// fallocate(2).
+    pub(super) fn allocate_range(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
+        const KEEP: i32 = libc::FALLOC_FL_KEEP_SIZE;
+        const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | KEEP;
+        if mode & !PUNCH != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let regular = self.regular().map_err(|_| Errno::ENODEV)?;
+        let contents = self.own_contents()?;
+        let seals = regular.borrow().seals;
+        let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
+        if mode == PUNCH {
+            if seals & (libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) as u32 != 0 {
+                return Err(Errno::EPERM);
+            }
+            contents.punch(offset, len);
+            let inode: InodeRef = self.arc();
+            self.mappers.invalidate(&inode, offset / PAGE_SIZE, end.div_ceil(PAGE_SIZE));
+        } else {
+            if mode & KEEP == 0 && seals & libc::F_SEAL_GROW as u32 != 0 && end > contents.size() {
+                return Err(Errno::EPERM);
+            }
+            contents.allocate(offset, len, mode & KEEP != 0)?;
+        }
+        self.touch()
+    }
+
+    /// Drops set-id bits, as a change by somebody without privileges does.
+    pub fn drop_set_ids(&self) -> Result<()> {
+        let owner = self.owner()?;
+        let mut drop = owner.mode & libc::S_ISUID;
+        if owner.mode & (libc::S_ISGID | 0o010) == libc::S_ISGID | 0o010 {
+            drop |= libc::S_ISGID;
+        }
+        if drop != 0 {
+            self.change(|meta| meta.mode &= !drop)?;
+        }
+        Ok(())
     }
 }

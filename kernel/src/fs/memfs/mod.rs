@@ -1,108 +1,144 @@
-//! A file system in guest memory (tmpfs): /tmp, /dev, /dev/shm, memfd, and the files that the overlay has to change.
+//! File systems in guest memory: tmpfs, and the overlay, which is the same with another tree showing through.
+//!
+//! An inode here may stand for an inode of a *lower* tree that the guest only reads (the host's files). As long as nothing
+//! changes, all questions go to the lower one. A change first takes over what it changes: the attributes, the contents of a file, or in
+//! a directory the single name. So there is no second tree that would have to be kept parallel: a directory that moves takes its lower
+//! directory along, links to one lower file are links to one inode, and the guest's inode numbers never change.
 
+mod dir;
 mod file;
-mod node;
+mod inode;
+mod lower;
+mod memfd;
 
-pub use node::MemInode;
+pub use file::MemFile;
+pub use inode::MemInode;
+pub use memfd::{SEAL_ALL, add_seals, memfd, seals};
 
-use super::contents::{Contents, Quota};
-use super::inode::{FileKind, InodeRef};
+use super::contents::Quota;
+use super::inode::{InodeRef, Timestamp};
 use super::mount::{FileSystem, StatFs};
-use crate::Result;
-use crate::mm::PAGE_SIZE;
-use crate::task::creds::Creds;
-use node::Data;
+use crate::lock::KCell;
+use crate::mm::frames::{self, PAGE_SIZE};
+use crate::{Errno, Result};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 const TMPFS_MAGIC: u64 = 0x0102_1994;
+const OVERLAY_MAGIC: u64 = 0x794c_7630;
+/// Inode numbers of new files in an overlay: above those of the host's files.
+const OVERLAY_FIRST_INO: u64 = 1 << 46;
 
-/// What the inodes of one file system share.
 pub struct MemFs {
-    pub dev: u64,
-    pub quota: Arc<Quota>,
+    kind: &'static str,
+    dev: u64,
+    quota: Arc<Quota>,
+    /// Inodes it may have.
+    inode_limit: u64,
+    inode_count: AtomicU64,
     next_ino: AtomicU64,
-    inodes: AtomicU64,
+    root: OnceLock<Arc<MemInode>>,
+    /// The inodes that stand for lower ones, by the lower one's address.
+    stand_ins: KCell<HashMap<usize, Weak<MemInode>>>,
+    /// The lower tree's devices: inode numbers of all but the first are told apart by their place here.
+    lower_devices: KCell<Vec<u64>>,
+    /// What /proc/mounts tells of it.
+    options: KCell<String>,
 }
 
-static NEXT_DEV: AtomicU64 = AtomicU64::new(0x40);
+/// A device number for a file system without a device.
+pub fn new_device() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(24);
+    let minor = NEXT.fetch_add(1, Relaxed);
+    libc::makedev(0, minor as u32)
+}
+
+/// The time stamp of a change now.
+pub fn timestamp() -> Timestamp {
+    umlab_host::clock::realtime_coarse() as Timestamp
+}
 
 impl MemFs {
-    /// An empty file system that may use `limit` bytes.
-    pub fn new(limit: u64) -> Arc<MemFs> {
+    fn make(kind: &'static str, pages: u64, first_ino: u64) -> Arc<MemFs> {
         Arc::new(MemFs {
-            dev: libc::makedev(0, NEXT_DEV.fetch_add(1, Relaxed) as u32),
-            quota: Quota::new(limit / PAGE_SIZE),
-            next_ino: AtomicU64::new(1),
-            inodes: AtomicU64::new(0),
+            kind,
+            dev: new_device(),
+            quota: Quota::new(pages),
+            inode_limit: (frames::limit() / PAGE_SIZE).max(1024),
+            inode_count: AtomicU64::new(0),
+            next_ino: AtomicU64::new(first_ino),
+            root: OnceLock::new(),
+            stand_ins: KCell::default(),
+            lower_devices: KCell::default(),
+            options: KCell::default(),
         })
     }
 
-    /// A regular file without a name.
-    pub fn unnamed(self: &Arc<Self>, mode: u32, creds: &Creds) -> Arc<MemInode> {
-        let file = MemInode::new(self, FileKind::Regular, Data::Regular(Contents::new(&self.quota)), mode, creds, 0);
-        file.set_nlink(0);
-        file
+    /// An empty file system of at most `size` bytes (half of the guest's memory if not given), whose root has these permissions.
+    pub fn new(size: Option<u64>, mode: u32, uid: u32, gid: u32) -> Arc<MemFs> {
+        MemFs::of_kind("tmpfs", size, mode, uid, gid)
     }
 
-    /// An inode number that no file of it has.
-    pub fn next_ino(&self) -> u64 {
-        self.next_ino.fetch_add(1, Relaxed)
+    /// As `new`, under another name in /proc/mounts.
+    pub fn of_kind(kind: &'static str, size: Option<u64>, mode: u32, uid: u32, gid: u32) -> Arc<MemFs> {
+        let bytes = size.unwrap_or(frames::limit() / 2);
+        let fs = MemFs::make(kind, bytes.div_ceil(PAGE_SIZE), 1);
+        fs.options.set(match size {
+            Some(size) => format!(",size={}k,mode={mode:o}", size / 1024),
+            None => format!(",mode={mode:o}"),
+        });
+        let root = MemInode::new_root(&fs, mode, uid, gid);
+        assert!(fs.root.set(root).is_ok(), "the root is set once");
+        fs
     }
 
-    fn statfs(&self) -> StatFs {
-        let (limit, used) = (self.quota.limit, self.quota.used.get());
-        let free = limit.saturating_sub(used);
-        let files = limit.min(1 << 40);
-        StatFs {
-            magic: TMPFS_MAGIC,
-            block_size: PAGE_SIZE,
-            blocks: limit,
-            free,
-            available: free,
-            files,
-            files_free: files.saturating_sub(self.inodes.load(Relaxed)),
-            name_max: 255,
+    /// An overlay: shows `lower`, and keeps all changes in memory, three quarters of the guest's at most.
+    pub fn over(lower: InodeRef) -> Arc<MemFs> {
+        let fs = MemFs::make("overlay", frames::limit() / 4 * 3 / PAGE_SIZE, OVERLAY_FIRST_INO);
+        if let Ok(attr) = lower.attr() {
+            fs.lower_devices.borrow_mut().push(attr.dev);
         }
+        let root = fs.stand_in(lower, None);
+        assert!(fs.root.set(root).is_ok(), "the root is set once");
+        fs
+    }
+
+    fn new_ino(&self) -> Result<u64> {
+        if self.inode_count.fetch_add(1, Relaxed) >= self.inode_limit {
+            self.inode_count.fetch_sub(1, Relaxed);
+            return Err(Errno::ENOSPC);
+        }
+        Ok(self.next_ino.fetch_add(1, Relaxed))
     }
 }
 
-/// A memory file system with a root directory, to be mounted.
-pub struct MemTree {
-    fs: Arc<MemFs>,
-    root: Arc<MemInode>,
-}
-
-impl MemTree {
-    /// An empty tree that may use `limit` bytes; its root has these permissions and belongs to `creds`.
-    pub fn new(limit: u64, mode: u32, creds: &Creds) -> Arc<MemTree> {
-        let fs = MemFs::new(limit);
-        let root = MemInode::new(&fs, FileKind::Directory, Data::Directory(Default::default()), mode, creds, 0);
-        root.set_nlink(2);
-        Arc::new(MemTree { fs, root })
-    }
-}
-
-impl FileSystem for MemTree {
+impl FileSystem for MemFs {
     fn kind(&self) -> &'static str {
-        "tmpfs"
+        self.kind
     }
 
     fn root(&self) -> InodeRef {
-        self.root.clone()
+        self.root.get().expect("set when it was made").clone()
     }
 
     fn statfs(&self) -> Result<StatFs> {
-        Ok(self.fs.statfs())
+        let used = self.quota.used.get();
+        let blocks = self.quota.limit;
+        let free = blocks.saturating_sub(used);
+        Ok(StatFs {
+            magic: if self.kind == "overlay" { OVERLAY_MAGIC } else { TMPFS_MAGIC },
+            block_size: PAGE_SIZE,
+            blocks,
+            free,
+            available: free,
+            files: self.inode_limit,
+            files_free: self.inode_limit.saturating_sub(self.inode_count.load(Relaxed)),
+            name_max: 255,
+        })
     }
 
     fn options(&self) -> String {
-        format!(",size={}k", self.fs.quota.limit.saturating_mul(PAGE_SIZE / 1024))
+        self.options.cloned()
     }
-}
-
-/// The inode behind memfd_create(2).
-pub fn memfd(creds: &Creds) -> Arc<MemInode> {
-    static ANONYMOUS: OnceLock<Arc<MemFs>> = OnceLock::new();
-    ANONYMOUS.get_or_init(|| MemFs::new(crate::mm::frames::limit())).unnamed(0o777, creds)
 }

@@ -107,7 +107,7 @@ impl<'a> Target<'a> {
         let found = match self {
             Target::Abstract(name) => ABSTRACT.borrow().get(&(kind, name.to_vec())).and_then(Weak::upgrade),
             Target::Path(path) => {
-                let inode = node::find(path)?;
+                let inode = crate::fs::names::find_socket(path)?;
                 let attr = inode.attr()?;
                 NODES.borrow().get(&(attr.dev, attr.ino)).and_then(Weak::upgrade)
             }
@@ -133,7 +133,7 @@ impl UnixSocket {
             return if self.bind_abstract(path.to_vec()) { Ok(()) } else { Err(Errno::EADDRINUSE) };
         }
         let path = until_nul(path);
-        let inode = node::make(path)?;
+        let inode = crate::fs::names::make_socket(path)?;
         let attr = inode.attr()?;
         let key = (attr.dev, attr.ino);
         NODES.borrow_mut().insert(key, self.me.clone());
@@ -176,20 +176,5 @@ impl UnixSocket {
 
     fn set_name(&self, name: Name) {
         self.state.borrow_mut().name = Some(Arc::new(name));
-    }
-}
-
-/// Socket nodes in the file system, for the current task.
-mod node {
-    use super::*;
-
-    /// The node at `path`, which the task may write to.
-    pub fn find(_path: &[u8]) -> Result<InodeRef> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// A new node at `path`; EADDRINUSE when something is there.
-    pub fn make(_path: &[u8]) -> Result<InodeRef> {
-        Err(Errno::ENOSYS)
     }
 }

@@ -1,0 +1,102 @@
+//! Open files of the host's tree: reads and writes go straight between the host's file and guest memory.
+
+use super::HostInode;
+use crate::fs::file::{FileOps, HostFile, MapObject, OpenFile};
+use crate::fs::inode::{FileKind, Inode};
+use crate::mm::IoBuf;
+use crate::model::Prot;
+use crate::{Errno, Result};
+use std::any::Any;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use umlab_host::file as host;
+
+struct Regular {
+    inode: Arc<HostInode>,
+    file: Arc<HostFile>,
+}
+
+/// Opens a regular file. Devices of the host are not for guests, and its pipes and sockets have their other ends there.
+pub fn open(inode: Arc<HostInode>, flags: i32) -> Result<Arc<dyn FileOps>> {
+    if inode.kind() != FileKind::Regular {
+        return Err(Errno::ENXIO);
+    }
+    let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
+    if write {
+        inode.fs.want_write()?;
+    }
+    let file = inode.host_file(write)?;
+    Ok(Arc::new(Regular { inode, file }))
+}
+
+impl FileOps for Regular {
+    fn read(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        // Most files are read to their end, and then once more to see that it is the end.
+        if let Some(size) = self.inode.known_size()
+            && size > 0
+            && offset >= size
+        {
+            return Ok(0);
+        }
+        let mut done = 0;
+        while !buf.is_empty() {
+            let mut asked = 0;
+            let result = buf.with_window(usize::MAX, true, |window| {
+                asked = window.len();
+                window.read_from(self.file.fd.as_fd(), Some(offset + done as u64))
+            });
+            match result {
+                Ok(n) => {
+                    done += n;
+                    if n < asked {
+                        break;
+                    }
+                }
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        self.inode.expire();
+        let mut done = 0;
+        while !buf.is_empty() {
+            let result = buf.with_window(usize::MAX, false, |window| {
+                window.write_to(self.file.fd.as_fd(), Some(offset + done as u64))
+            });
+            match result {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn seek_special(&self, _file: &OpenFile, offset: i64, whence: i32) -> Result<u64> {
+        if whence == libc::SEEK_END {
+            let size = self.inode.attr()?.size as i64;
+            return size.checked_add(offset).and_then(|at| u64::try_from(at).ok()).ok_or(Errno::EINVAL);
+        }
+        host::seek(self.file.fd.as_fd(), offset, whence)
+    }
+
+    fn map(&self, _file: &OpenFile, _prot: Prot, _shared: bool) -> Result<MapObject> {
+        Ok(MapObject::Host(self.file.clone()))
+    }
+
+    fn fsync(&self, _file: &OpenFile, data_only: bool) -> Result<()> {
+        if self.inode.fs.writable { host::sync(self.file.fd.as_fd(), data_only) } else { Ok(()) }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,402 @@
+//! Inodes of the host's tree: what the host said of them, for how long that holds, and the way back to the host's file.
+
+use super::{HostFs, Key, handles};
+use crate::fs::file::{DirEntry, FileOps, HostFile};
+use crate::fs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
+use crate::lock::KCell;
+use crate::task::creds::Creds;
+use crate::{Errno, Result};
+use std::any::Any;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use umlab_host::file as host;
+
+pub struct HostInode {
+    pub(super) fs: Arc<HostFs>,
+    me: Weak<HostInode>,
+    pub(super) key: Key,
+    kind: FileKind,
+    /// The host's mount it belongs to.
+    pub(super) mount: u64,
+    /// A place of the host that is shown as an empty directory.
+    hidden: bool,
+    /// A name by which the host knows it.
+    place: KCell<(Option<Arc<HostInode>>, Box<[u8]>)>,
+    known: KCell<Known>,
+    pub(super) open: KCell<Open>,
+    used: AtomicBool,
+}
+
+/// What the host said last.
+#[derive(Clone, Copy)]
+struct Known {
+    attr: Attr,
+    /// When; 0 for too long ago.
+    at: u64,
+    /// Counts the times that a directory was seen to have changed.
+    version: u64,
+}
+
+/// Host descriptors.
+#[derive(Default)]
+pub(super) struct Open {
+    /// O_PATH.
+    handle: Option<Arc<OwnedFd>>,
+    pub reader: Option<Arc<HostFile>>,
+    pub writer: Option<Arc<HostFile>>,
+    /// The file opened last: may be alive in open files of guests when it is not kept here any more.
+    last: Weak<HostFile>,
+}
+
+pub fn key_of(stat: &libc::statx) -> Key {
+    (libc::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)
+}
+
+fn time(t: &libc::statx_timestamp) -> Timestamp {
+    t.tv_sec as i128 * 1_000_000_000 + t.tv_nsec as i128
+}
+
+fn attr_of(stat: &libc::statx) -> Attr {
+    let (dev, ino) = key_of(stat);
+    Attr {
+        dev,
+        ino,
+        kind: FileKind::from_mode(stat.stx_mode as u32),
+        mode: stat.stx_mode as u32 & 0o7777,
+        nlink: stat.stx_nlink,
+        uid: stat.stx_uid,
+        gid: stat.stx_gid,
+        rdev: libc::makedev(stat.stx_rdev_major, stat.stx_rdev_minor),
+        size: stat.stx_size,
+        blocks: stat.stx_blocks,
+        block_size: stat.stx_blksize,
+        atime: time(&stat.stx_atime),
+        mtime: time(&stat.stx_mtime),
+        ctime: time(&stat.stx_ctime),
+        btime: (stat.stx_mask & libc::STATX_BTIME != 0).then(|| time(&stat.stx_btime)),
+    }
+}
+
+impl HostInode {
+    pub(super) fn new(
+        fs: &Arc<HostFs>,
+        stat: &libc::statx,
+        parent: Option<Arc<HostInode>>,
+        name: &[u8],
+        hidden: bool,
+    ) -> Arc<HostInode> {
+        let known = Known { attr: attr_of(stat), at: fs.now(), version: 0 };
+        Arc::new_cyclic(|me| HostInode {
+            fs: fs.clone(),
+            me: me.clone(),
+            key: key_of(stat),
+            kind: known.attr.kind,
+            mount: stat.stx_mnt_id,
+            hidden,
+            place: KCell::new((parent, name.into())),
+            known: KCell::new(known),
+            open: KCell::default(),
+            used: AtomicBool::new(true),
+        })
+    }
+
+    pub(super) fn arc(&self) -> Arc<HostInode> {
+        self.me.upgrade().expect("an inode that is being used has an owner")
+    }
+
+    /// Whether what the host tells of is this file, not another one that got its number.
+    pub(super) fn is_same(&self, stat: &libc::statx) -> bool {
+        let (kind, btime) = (self.kind, self.known.borrow().attr.btime);
+        let new = attr_of(stat);
+        self.key == (new.dev, new.ino) && kind == new.kind && (btime == new.btime)
+    }
+
+    /// The host told of it.
+    pub(super) fn update(&self, stat: &libc::statx) {
+        let now = self.fs.now();
+        let mut known = self.known.borrow_mut();
+        let attr = attr_of(stat);
+        if attr.mtime != known.attr.mtime || attr.ctime != known.attr.ctime {
+            known.version += 1;
+        }
+        known.attr = attr;
+        known.at = now;
+    }
+
+    /// What the host said is not true any more.
+    pub(super) fn expire(&self) {
+        self.known.borrow_mut().at = 0;
+    }
+
+    /// It has this name now.
+    pub(super) fn set_place(&self, parent: Arc<HostInode>, name: &[u8]) {
+        let old = self.place.replace((Some(parent), name.into()));
+        drop(old);
+    }
+
+    /// Asks the host again if that is due. A file that is gone keeps what was known of it.
+    fn refresh(&self) -> Result<()> {
+        let now = self.fs.now();
+        if now.wrapping_sub(self.known.borrow().at) < self.fs.lifetime() {
+            return Ok(());
+        }
+        match self.ask() {
+            Ok(stat) if self.is_same(&stat) => self.update(&stat),
+            Ok(_) | Err(Errno::ENOENT | Errno::ESTALE | Errno::ENOTDIR) => self.known.borrow_mut().at = now,
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    fn ask(&self) -> Result<libc::statx> {
+        let (handle, file) = {
+            let open = self.open.borrow();
+            (open.handle.clone(), open.last.upgrade())
+        };
+        if let Some(handle) = handle {
+            return host::statx(handle.as_fd(), b"");
+        }
+        if let Some(file) = file {
+            return host::statx(file.fd.as_fd(), b"");
+        }
+        let (parent, name) = self.place.cloned();
+        let parent = parent.ok_or(Errno::ESTALE)?.handle()?;
+        host::statx(parent.as_fd(), &name)
+    }
+
+    pub(super) fn keep_handle(&self, handle: Arc<OwnedFd>) {
+        self.open.borrow_mut().handle = Some(handle);
+    }
+
+    /// An O_PATH descriptor of it.
+    ///
+    /// # Errors
+    /// ESTALE when the host has another file in its place.
+    pub(super) fn handle(&self) -> Result<Arc<OwnedFd>> {
+        // The directories above that have none either, this one first.
+        let mut missing = Vec::new();
+        let mut at = self.arc();
+        let mut handle = loop {
+            at.used.store(true, Relaxed);
+            if let Some(handle) = &at.open.borrow().handle {
+                break handle.clone();
+            }
+            let parent = at.place.borrow().0.clone().ok_or(Errno::ESTALE)?;
+            missing.push(std::mem::replace(&mut at, parent));
+        };
+        for inode in missing.into_iter().rev() {
+            let name = inode.place.borrow().1.clone();
+            let fd = host::open_at(handle.as_fd(), &name, libc::O_PATH, 0)?;
+            if !inode.is_same(&host::statx(fd.as_fd(), b"")?) {
+                return Err(Errno::ESTALE);
+            }
+            handle = Arc::new(fd);
+            inode.note_opened();
+            inode.keep_handle(handle.clone());
+        }
+        Ok(handle)
+    }
+
+    fn note_opened(&self) {
+        self.used.store(true, Relaxed);
+        let first = {
+            let open = self.open.borrow();
+            open.handle.is_none() && open.reader.is_none() && open.writer.is_none()
+        };
+        if first && self.place.borrow().0.is_some() {
+            handles::opened(&self.me);
+        }
+    }
+
+    pub(super) fn was_used(&self) -> bool {
+        self.used.swap(false, Relaxed)
+    }
+
+    /// Gives its descriptors up, but for those that others hold.
+    pub(super) fn close_handles(&self) {
+        let open = self.open.take();
+        self.open.borrow_mut().last = open.last.clone();
+    }
+
+    /// The host file, opened for reading, or for writing (and reading, if the host allows it).
+    pub(super) fn host_file(&self, write: bool) -> Result<Arc<HostFile>> {
+        self.used.store(true, Relaxed);
+        {
+            let open = self.open.borrow();
+            let file = if write { &open.writer } else { &open.reader };
+            if let Some(file) = file {
+                return Ok(file.clone());
+            }
+        }
+        let open_as = |flags| -> Result<OwnedFd> {
+            let (parent, name) = self.place.cloned();
+            let fd = match parent {
+                Some(parent) => host::open_at(parent.handle()?.as_fd(), &name, flags | libc::O_NONBLOCK, 0)?,
+                None => host::reopen(self.handle()?.as_fd(), flags | libc::O_NONBLOCK)?,
+            };
+            Ok(fd)
+        };
+        let mut fd = match write {
+            false => open_as(libc::O_RDONLY)?,
+            true => match open_as(libc::O_RDWR) {
+                Err(Errno::EACCES) => open_as(libc::O_WRONLY)?,
+                other => other?,
+            },
+        };
+        let mut stat = host::statx(fd.as_fd(), b"")?;
+        if !self.is_same(&stat) {
+            // The name is another file's now: by its descriptor the right one may still be found.
+            let handle = self.open.borrow().handle.clone().ok_or(Errno::ENOENT)?;
+            fd = host::reopen(handle.as_fd(), if write { libc::O_RDWR } else { libc::O_RDONLY })?;
+            stat = host::statx(fd.as_fd(), b"")?;
+        }
+        self.update(&stat);
+        let file = HostFile::new(fd);
+        self.note_opened();
+        let mut open = self.open.borrow_mut();
+        open.last = Arc::downgrade(&file);
+        *(if write { &mut open.writer } else { &mut open.reader }) = Some(file.clone());
+        Ok(file)
+    }
+
+    /// The size, if what the host said of it still holds.
+    pub(super) fn known_size(&self) -> Option<u64> {
+        let known = self.known.borrow();
+        (self.fs.now().wrapping_sub(known.at) < self.fs.lifetime()).then_some(known.attr.size)
+    }
+}
+
+impl Drop for HostInode {
+    fn drop(&mut self) {
+        {
+            let mut inodes = self.fs.inodes.borrow_mut();
+            if inodes.get(&self.key).is_some_and(|known| std::ptr::eq(known.as_ptr(), self)) {
+                inodes.remove(&self.key);
+            }
+        }
+        // One directory after the other: trees can be deeper than a kernel stack.
+        let mut next = self.place.take().0;
+        while let Some(parent) = next.and_then(Arc::into_inner) {
+            next = parent.place.take().0;
+        }
+    }
+}
+
+impl Inode for HostInode {
+    fn attr(&self) -> Result<Attr> {
+        self.refresh()?;
+        Ok(self.known.borrow().attr)
+    }
+
+    fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    fn owner(&self) -> Result<Owner> {
+        self.refresh()?;
+        let known = self.known.borrow();
+        Ok(Owner { uid: known.attr.uid, gid: known.attr.gid, mode: known.attr.mode })
+    }
+
+    fn names_version(&self) -> Option<u64> {
+        if self.fs.writable {
+            return None;
+        }
+        // A host that cannot be asked has said nothing new.
+        let _ = self.refresh();
+        Some(self.known.borrow().version)
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<InodeRef> {
+        if self.kind != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        if self.hidden {
+            return Err(Errno::ENOENT);
+        }
+        let stat = host::statx(self.handle()?.as_fd(), name)?;
+        Ok(self.fs.inode_of(&stat, &self.arc(), name))
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>> {
+        if self.kind != FileKind::Symlink {
+            return Err(Errno::EINVAL);
+        }
+        let (parent, name) = self.place.cloned();
+        host::read_link_at(parent.ok_or(Errno::ESTALE)?.handle()?.as_fd(), &name)
+    }
+
+    fn read_dir(&self, from: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
+        if self.kind != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        if self.hidden {
+            return Ok(());
+        }
+        let dir = host::open_at(self.handle()?.as_fd(), b".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+        for (i, entry) in (1..).zip(host::read_dir(dir.as_fd())?).skip(from as usize) {
+            if !emit(&DirEntry { ino: entry.ino, next: i, kind: entry.kind, name: &entry.name }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn open(self: Arc<Self>, flags: i32) -> Result<Arc<dyn FileOps>> {
+        super::file::open(self, flags)
+    }
+
+    fn set_attr(&self, change: &SetAttr) -> Result<()> {
+        self.change_attr(change)
+    }
+
+    fn create(&self, name: &[u8], node: &NewNode<'_>, mode: u32, creds: &Creds) -> Result<InodeRef> {
+        self.make(name, node, mode, creds)
+    }
+
+    fn link(&self, name: &[u8], target: &InodeRef) -> Result<()> {
+        self.make_link(name, target)
+    }
+
+    fn unlink(&self, name: &[u8]) -> Result<()> {
+        self.remove(name, 0)
+    }
+
+    fn rmdir(&self, name: &[u8]) -> Result<()> {
+        self.remove(name, libc::AT_REMOVEDIR)
+    }
+
+    fn rename(&self, name: &[u8], new_dir: &InodeRef, new_name: &[u8], flags: u32) -> Result<()> {
+        self.move_entry(name, new_dir, new_name, flags)
+    }
+
+    fn allocate(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
+        self.fs.want_write()?;
+        let result = host::allocate(self.host_file(true)?.fd.as_fd(), mode, offset, len);
+        self.expire();
+        result
+    }
+
+    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+        host::xattr(self.handle()?.as_fd(), name)
+    }
+
+    fn set_xattr(&self, name: &[u8], value: &[u8], flags: i32) -> Result<()> {
+        self.fs.want_write()?;
+        host::set_xattr(self.handle()?.as_fd(), name, value, flags)
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> Result<()> {
+        self.fs.want_write()?;
+        host::remove_xattr(self.handle()?.as_fd(), name)
+    }
+
+    fn list_xattrs(&self) -> Result<Vec<u8>> {
+        host::list_xattrs(self.handle()?.as_fd())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

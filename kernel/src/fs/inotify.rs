@@ -1,0 +1,185 @@
+//! inotify(7): a file from which events of other files are read.
+
+use super::anon::AnonKind;
+use super::file::{Events, FileOps, OpenFile};
+use super::inode::InodeRef;
+use super::notify::{self, Watch};
+use crate::lock::KCell;
+use crate::mm::IoBuf;
+use crate::sched::wait::{WaitQueue, wait_on};
+use crate::{Errno, Result};
+use smallvec::SmallVec;
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// fs.inotify.max_queued_events.
+const QUEUE_MAX: usize = 16384;
+/// fs.inotify.max_user_watches.
+const WATCHES_MAX: usize = 1 << 16;
+const HEADER: usize = 16;
+
+pub struct Inotify {
+    me: std::sync::Weak<Inotify>,
+    state: KCell<State>,
+    readable: WaitQueue,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Event>,
+    watches: BTreeMap<i32, Arc<Watch>>,
+    last: i32,
+}
+
+#[derive(PartialEq, Eq)]
+struct Event {
+    watch: i32,
+    mask: u32,
+    cookie: u32,
+    name: Vec<u8>,
+}
+
+impl Event {
+    /// The name's length as it is read: with at least one NUL, and aligned.
+    fn name_len(&self) -> usize {
+        if self.name.is_empty() { 0 } else { (self.name.len() + 1).next_multiple_of(HEADER) }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER + self.name_len());
+        for word in [self.watch as u32, self.mask, self.cookie, self.name_len() as u32] {
+            bytes.extend_from_slice(&word.to_ne_bytes());
+        }
+        bytes.extend_from_slice(&self.name);
+        bytes.resize(HEADER + self.name_len(), 0);
+        bytes
+    }
+}
+
+impl Inotify {
+    /// inotify_init1(2).
+    pub fn open(nonblock: bool) -> Arc<OpenFile> {
+        let ops = Arc::new_cyclic(|me| Inotify { me: me.clone(), state: KCell::default(), readable: WaitQueue::new() });
+        let flags = if nonblock { libc::O_NONBLOCK } else { 0 };
+        OpenFile::anonymous(AnonKind::Other("inotify"), ops, flags | libc::O_RDONLY)
+    }
+
+    /// inotify_add_watch(2).
+    pub fn watch(&self, inode: &InodeRef, mask: u32) -> Result<i32> {
+        const KEPT: u32 = libc::IN_ALL_EVENTS | libc::IN_EXCL_UNLINK | libc::IN_ONESHOT;
+        let known = {
+            let state = self.state.borrow();
+            state.watches.values().find(|watch| Arc::ptr_eq(&watch.inode, inode)).cloned()
+        };
+        if let Some(known) = known {
+            if mask & libc::IN_MASK_CREATE != 0 {
+                return Err(Errno::EEXIST);
+            }
+            let old = if mask & libc::IN_MASK_ADD != 0 { known.mask.get() } else { 0 };
+            known.mask.set(old | mask & KEPT);
+            return Ok(known.descriptor);
+        }
+        let mut state = self.state.borrow_mut();
+        if state.watches.len() >= WATCHES_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        state.last = state.last.checked_add(1).ok_or(Errno::ENOSPC)?;
+        let descriptor = state.last;
+        let mask = KCell::new(mask & KEPT);
+        let watch = Arc::new(Watch { owner: self.me.clone(), descriptor, mask, inode: inode.clone() });
+        state.watches.insert(descriptor, watch.clone());
+        notify::add(&watch);
+        Ok(descriptor)
+    }
+
+    /// inotify_rm_watch(2).
+    pub fn unwatch(&self, descriptor: i32) -> Result<()> {
+        let watch = self.state.borrow().watches.get(&descriptor).cloned().ok_or(Errno::EINVAL)?;
+        self.forget(&watch);
+        Ok(())
+    }
+
+    /// A watch ends, and its reader is told.
+    pub fn forget(&self, watch: &Arc<Watch>) {
+        notify::remove(watch);
+        if self.state.borrow_mut().watches.remove(&watch.descriptor).is_some() {
+            self.push(watch.descriptor, libc::IN_IGNORED, 0, b"");
+        }
+    }
+
+    pub fn push(&self, watch: i32, mask: u32, cookie: u32, name: &[u8]) {
+        {
+            let queue = &mut self.state.borrow_mut().queue;
+            let mut event = Event { watch, mask, cookie, name: name.to_vec() };
+            if queue.len() >= QUEUE_MAX {
+                event = Event { watch: -1, mask: libc::IN_Q_OVERFLOW, cookie: 0, name: Vec::new() };
+            }
+            // The same thing happening twice in a row is told once.
+            if queue.back() == Some(&event) {
+                return;
+            }
+            queue.push_back(event);
+        }
+        self.readable.wake(Events::IN.bits());
+    }
+
+    /// Bytes that can be read, for FIONREAD.
+    fn pending(&self) -> usize {
+        self.state.borrow().queue.iter().map(|event| HEADER + event.name_len()).sum()
+    }
+}
+
+impl FileOps for Inotify {
+    fn read(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
+        if self.state.borrow().queue.is_empty() {
+            if file.nonblocking() {
+                return Err(Errno::EAGAIN);
+            }
+            wait_on(&self.readable, || (!self.state.borrow().queue.is_empty()).then_some(()))?;
+        }
+        let mut done = 0;
+        loop {
+            let bytes = match self.state.borrow().queue.front() {
+                Some(event) => event.bytes(),
+                None => return Ok(done),
+            };
+            if bytes.len() > buf.remaining() {
+                return if done > 0 { Ok(done) } else { Err(Errno::EINVAL) };
+            }
+            if buf.put(&bytes)? < bytes.len() {
+                return Err(Errno::EFAULT);
+            }
+            self.state.borrow_mut().queue.pop_front();
+            done += bytes.len();
+        }
+    }
+
+    fn poll(&self, _file: &OpenFile) -> Events {
+        if self.state.borrow().queue.is_empty() { Events::empty() } else { Events::IN | Events::RDNORM }
+    }
+
+    fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {
+        Some(SmallVec::from_slice(&[&self.readable]))
+    }
+
+    fn ioctl(&self, _file: &OpenFile, task: &crate::task::Task, command: u32, arg: u64) -> Result<u64> {
+        if command as u64 != libc::FIONREAD {
+            return Err(Errno::ENOTTY);
+        }
+        task.space().write(arg, &(self.pending().min(i32::MAX as usize) as i32))?;
+        Ok(0)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for Inotify {
+    fn drop(&mut self) {
+        for watch in self.state.take().watches.into_values() {
+            notify::remove(&watch);
+        }
+    }
+}

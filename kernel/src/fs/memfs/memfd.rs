@@ -1,0 +1,70 @@
+//! memfd_create(2): memory files without a name, and their seals.
+
+use super::MemFs;
+use super::file::MemFile;
+use super::inode::MemInode;
+use crate::fs::dentry::Dentry;
+use crate::fs::file::OpenFile;
+use crate::fs::mount::{Mount, MountFlags};
+use crate::fs::path::Path;
+use crate::task::creds::Creds;
+use crate::{Errno, Result};
+use std::sync::{Arc, OnceLock};
+
+/// F_SEAL_EXEC, newer than libc's list.
+const SEAL_EXEC: u32 = 0x20;
+pub const SEAL_ALL: u32 =
+    (libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE)
+        as u32
+        | SEAL_EXEC;
+
+/// The mount that such files belong to: shown nowhere.
+fn mount() -> &'static (Arc<MemFs>, Arc<Mount>) {
+    static MOUNT: OnceLock<(Arc<MemFs>, Arc<Mount>)> = OnceLock::new();
+    MOUNT.get_or_init(|| {
+        let fs = MemFs::new(Some(crate::mm::frames::limit()), 0o777, 0, 0);
+        (fs.clone(), Mount::new(fs, b"tmpfs", MountFlags::empty()))
+    })
+}
+
+/// A new memory file; `sealable` says whether seals can be added, `exec` whether it may be executed.
+pub fn memfd(name: &[u8], creds: &Creds, sealable: bool, exec: bool) -> Result<Arc<OpenFile>> {
+    let (fs, mount) = mount();
+    let inode = MemInode::new_detached(fs, if exec { 0o777 } else { 0o666 }, creds)?;
+    let regular = inode.regular()?;
+    if sealable {
+        regular.borrow_mut().seals = if exec { 0 } else { SEAL_EXEC };
+    }
+    let contents = inode.own_contents()?;
+    let dentry = Dentry::nameless(inode.clone(), None, &[b"memfd:", name].concat());
+    let ops = MemFile::new(&inode, contents);
+    Ok(OpenFile::at(ops, Path { mount: mount.clone(), dentry }, libc::O_RDWR | crate::fs::open::LARGEFILE))
+}
+
+fn inode_of(file: &OpenFile) -> Result<&MemInode> {
+    let inode = file.inode.as_any().downcast_ref::<MemInode>().ok_or(Errno::EINVAL)?;
+    inode.regular()?;
+    Ok(inode)
+}
+
+/// F_GET_SEALS.
+pub fn seals(file: &OpenFile) -> Result<u32> {
+    Ok(inode_of(file)?.regular()?.borrow().seals)
+}
+
+/// F_ADD_SEALS.
+pub fn add_seals(file: &OpenFile, seals: u32) -> Result<()> {
+    let inode = inode_of(file)?;
+    if !file.writable() {
+        return Err(Errno::EPERM);
+    }
+    if seals & !SEAL_ALL != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut regular = inode.regular()?.borrow_mut();
+    if regular.seals & libc::F_SEAL_SEAL as u32 != 0 {
+        return Err(Errno::EPERM);
+    }
+    regular.seals |= seals;
+    Ok(())
+}

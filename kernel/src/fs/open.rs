@@ -1,0 +1,153 @@
+//! open(2): from a path name to an open file.
+
+use super::directory::Directory;
+use super::file::{FileOps, OpenFile};
+use super::inode::{FileKind, InodeRef, NewNode, SetAttr};
+use super::mount::MountFlags;
+use super::notify;
+use super::path::Path;
+use super::permission::{self, EXEC, READ, WRITE};
+use super::walk::{self, Last, Walk};
+use crate::mm::IoBuf;
+use crate::task::Task;
+use crate::task::creds::Creds;
+use crate::{Errno, Result};
+use std::any::Any;
+use std::sync::Arc;
+
+/// Flags of O_TMPFILE beyond those of O_DIRECTORY.
+const TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
+/// Flags that say how to open, and are not kept.
+const NOT_KEPT: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TRUNC | libc::O_CLOEXEC;
+/// What Linux sets for every 64-bit program.
+pub const LARGEFILE: i32 = 0o100000;
+
+/// openat2(2) in full: flags and mode of open(2), and how to walk the path.
+pub fn open(task: &Task, dirfd: i32, path: &[u8], mut flags: i32, mode: u32, resolve: Walk) -> Result<Arc<OpenFile>> {
+    if flags & libc::O_PATH != 0 {
+        flags &= libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_PATH | libc::O_CLOEXEC;
+    }
+    let mut how = resolve;
+    if flags & libc::O_DIRECTORY != 0 {
+        how |= Walk::DIRECTORY;
+    }
+    if flags & libc::O_NOFOLLOW == 0 {
+        how |= Walk::FOLLOW;
+    }
+    if flags & TMPFILE != 0 {
+        return open_unnamed(task, dirfd, path, flags, mode, how);
+    }
+    if flags & libc::O_CREAT == 0 {
+        let path = walk::lookup(task, dirfd, path, how)?;
+        return open_path(&task.creds(), path, flags);
+    }
+    if flags & libc::O_DIRECTORY != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & libc::O_EXCL != 0 {
+        how.remove(Walk::FOLLOW);
+    }
+    let found = walk::walk(task, dirfd, path, how | Walk::CREATE)?;
+    let creds = task.creds();
+    if let Some(target) = found.target {
+        if flags & libc::O_EXCL != 0 {
+            return Err(Errno::EEXIST);
+        }
+        if target.is_dir() || found.slash {
+            return Err(Errno::EISDIR);
+        }
+        return open_path(&creds, target, flags);
+    }
+    if found.slash || found.last != Last::Name {
+        return Err(Errno::EISDIR);
+    }
+    permission::check_create(&creds, &found.dir)?;
+    let mode = mode & 0o7777 & !task.fs.borrow().umask.get();
+    let inode = found.dir.inode().create(&found.name, &NewNode::Regular, mode, &creds)?;
+    let dentry = found.dir.dentry.add(&found.name, inode);
+    notify::entry(&found.dir.dentry, notify::CREATE, &found.name, false);
+    open_inode(Path { mount: found.dir.mount, dentry }, flags)
+}
+
+/// Opens what a walk found, with the checks of open(2).
+pub fn open_path(creds: &Creds, path: Path, flags: i32) -> Result<Arc<OpenFile>> {
+    let inode = path.inode();
+    let kind = inode.kind();
+    if flags & libc::O_PATH != 0 {
+        return Ok(OpenFile::at(Arc::new(PathOnly), path, flags & !NOT_KEPT));
+    }
+    let mut wanted = match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => READ,
+        libc::O_WRONLY => WRITE,
+        _ => READ | WRITE,
+    };
+    if flags & libc::O_TRUNC != 0 {
+        wanted |= WRITE;
+    }
+    match kind {
+        FileKind::Symlink => return Err(Errno::ELOOP),
+        FileKind::Directory if wanted & WRITE != 0 => return Err(Errno::EISDIR),
+        FileKind::CharDevice | FileKind::BlockDevice if path.mount.flags().contains(MountFlags::NODEV) => {
+            return Err(Errno::EACCES);
+        }
+        FileKind::Regular if wanted & WRITE != 0 => path.mount.want_write()?,
+        _ => {}
+    }
+    permission::check(creds, &**inode, wanted)?;
+    if flags & libc::O_NOATIME != 0 {
+        permission::check_owner(creds, &**inode)?;
+    }
+    if flags & libc::O_TRUNC != 0 && kind == FileKind::Regular {
+        // Before the file is opened: nothing that is about to go has to be copied up.
+        inode.set_attr(&SetAttr { size: Some(0), ..SetAttr::default() })?;
+        notify::file(&path.dentry, notify::MODIFY);
+    }
+    open_inode(path, flags)
+}
+
+/// Opens a file that may be opened.
+fn open_inode(path: Path, flags: i32) -> Result<Arc<OpenFile>> {
+    let ops: Arc<dyn FileOps> = match path.inode().kind() {
+        FileKind::Directory => Directory::new(path.clone()),
+        FileKind::Socket => return Err(Errno::ENXIO),
+        _ => path.inode().clone().open(flags)?,
+    };
+    notify::file(&path.dentry, notify::OPEN);
+    Ok(OpenFile::at(ops, path, flags & !NOT_KEPT | LARGEFILE))
+}
+
+/// O_TMPFILE: a file in a directory's file system that has no name yet.
+fn open_unnamed(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, how: Walk) -> Result<Arc<OpenFile>> {
+    if flags & libc::O_TMPFILE != libc::O_TMPFILE || flags & libc::O_ACCMODE == libc::O_RDONLY {
+        return Err(Errno::EINVAL);
+    }
+    if flags & libc::O_CREAT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let dir = walk::lookup(task, dirfd, path, how)?;
+    let creds = task.creds();
+    dir.mount.want_write()?;
+    permission::check(&creds, &**dir.inode(), WRITE | EXEC)?;
+    let mode = mode & 0o7777 & !task.fs.borrow().umask.get();
+    let inode: InodeRef = dir.inode().create_unnamed(mode, &creds, flags & libc::O_EXCL == 0)?;
+    let name = format!("#{}", inode.attr()?.ino);
+    let dentry = super::dentry::Dentry::nameless(inode, Some(dir.dentry.clone()), name.as_bytes());
+    open_inode(Path { mount: dir.mount, dentry }, flags & !libc::O_DIRECTORY)
+}
+
+/// What an O_PATH descriptor can do: nothing but name its file.
+struct PathOnly;
+
+impl FileOps for PathOnly {
+    fn read(&self, _file: &OpenFile, _buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
+        Err(Errno::EBADF)
+    }
+
+    fn write(&self, _file: &OpenFile, _buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
+        Err(Errno::EBADF)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

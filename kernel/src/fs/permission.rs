@@ -1,0 +1,68 @@
+//! Who may do what with a file: owner, group and others, and the capabilities that stand above them.
+
+use super::dentry::Dentry;
+use super::inode::{FileKind, Inode, InodeRef};
+use super::path::Path;
+use crate::task::creds::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, Creds};
+use crate::{Errno, Result};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Wanted access, in the numbers of access(2).
+pub const READ: u32 = libc::R_OK as u32;
+pub const WRITE: u32 = libc::W_OK as u32;
+pub const EXEC: u32 = libc::X_OK as u32;
+
+/// EACCES when the credentials do not give the wanted access.
+pub fn check(creds: &Creds, inode: &dyn Inode, wanted: u32) -> Result<()> {
+    let is_dir = inode.kind() == FileKind::Directory;
+    if creds.capable(CAP_DAC_OVERRIDE) && (is_dir || wanted & EXEC == 0) {
+        return Ok(());
+    }
+    let owner = inode.owner()?;
+    let shift = if creds.fsuid == owner.uid {
+        6
+    } else if creds.in_group(owner.gid) {
+        3
+    } else {
+        0
+    };
+    if wanted & !(owner.mode >> shift) == 0 {
+        return Ok(());
+    }
+    let overridden = creds.capable(CAP_DAC_OVERRIDE) && owner.mode & 0o111 != 0
+        || creds.capable(CAP_DAC_READ_SEARCH) && (wanted == READ || is_dir && wanted & WRITE == 0);
+    if overridden { Ok(()) } else { Err(Errno::EACCES) }
+}
+
+/// Whether somebody who is neither owner nor privileged is held off: EPERM as chmod(2) and others give it.
+pub fn check_owner(creds: &Creds, inode: &dyn Inode) -> Result<()> {
+    if creds.capable(CAP_FOWNER) || inode.owner()?.uid == creds.fsuid { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// Whether a name may be made in `dir`.
+pub fn check_create(creds: &Creds, dir: &Path) -> Result<()> {
+    if dir.dentry.is_deleted() {
+        return Err(Errno::ENOENT);
+    }
+    dir.mount.want_write()?;
+    check(creds, &**dir.inode(), WRITE | EXEC)
+}
+
+/// Whether `victim` may be removed from, or renamed away in `dir`; `as_dir` says which of rmdir(2) and unlink(2) asks, None for rename.
+pub fn check_delete(creds: &Creds, dir: &InodeRef, victim: &Arc<Dentry>, as_dir: Option<bool>) -> Result<()> {
+    check(creds, &**dir, WRITE | EXEC)?;
+    if !creds.capable(CAP_FOWNER) {
+        let owner = dir.owner()?;
+        let sticky = owner.mode & libc::S_ISVTX != 0;
+        if sticky && owner.uid != creds.fsuid && victim.inode.owner()?.uid != creds.fsuid {
+            return Err(Errno::EPERM);
+        }
+    }
+    match as_dir {
+        Some(true) if !victim.is_dir() => return Err(Errno::ENOTDIR),
+        Some(false) if victim.is_dir() => return Err(Errno::EISDIR),
+        _ => {}
+    }
+    if victim.mounts.load(Relaxed) > 0 { Err(Errno::EBUSY) } else { Ok(()) }
+}
