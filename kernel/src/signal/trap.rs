@@ -51,11 +51,15 @@ pub fn force_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, trapno: 
 /// A memory access that the address space refuses: SIGSEGV with SEGV_MAPERR or SEGV_ACCERR, or SIGBUS with BUS_ADRERR.
 /// `write` and `exec` say what the access was.
 pub fn page_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, write: bool, exec: bool) {
-    let present = code == SEGV_ACCERR;
+    // What lies above all user addresses is said to be present, whether it is or not.
+    let present = signal == libc::SIGSEGV && code == SEGV_ACCERR || addr >= USER_END;
     // P, W/R, U/S and I/D of the page-fault error code.
     let error = present as u64 | (write as u64) << 1 | 1 << 2 | (exec as u64) << 4;
     force_fault(task, signal, code, addr, PAGE_FAULT, error);
 }
+
+/// The first address that no x86-64 program can have (TASK_SIZE_MAX).
+const USER_END: u64 = (1 << 47) - 4096;
 
 pub const SEGV_MAPERR: i32 = 1;
 pub const SEGV_ACCERR: i32 = 2;

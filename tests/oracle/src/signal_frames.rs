@@ -1,0 +1,791 @@
+//! Handlers' frames: what is in them, what may be put into them, alternate stacks, interrupted and restarted calls.
+
+use crate::signals::{current_mask, handle};
+use crate::sys::*;
+use std::arch::{asm, naked_asm};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+pub const CASES: &[crate::harness::Case] = cases![
+    entry_registers, entry_stack, frame_contents, frame_siginfo_only_if_asked, fault_contents, exceptions,
+    restorer_needed, handler_nowhere, stack_nowhere, frame_changes, frame_xmm_changes, state_kept, state_at_entry,
+    hostile_selectors, hostile_flags, hostile_rip, hostile_fpstate, hostile_stack, restore_initial_state,
+    restore_mask, trap_flag, alt_errors, alt_use, alt_in_use, alt_disarm, alt_small, alt_overflow, alt_thread,
+    restart_read, restart_wait, restart_never, restart_sleep, restart_stopped, restart_futex, restart_registers,
+    nested_handlers,
+];
+
+static SEEN: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
+
+fn seen(n: usize) -> u64 {
+    SEEN[n].load(SeqCst)
+}
+
+fn kill_self(sig: i32) {
+    must!(SYS_kill, sc!(SYS_getpid).0, sig);
+}
+
+static ENTRY: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+
+/// Keeps the registers as the handler finds them.
+#[unsafe(naked)]
+extern "C" fn keep_entry() {
+    naked_asm!(
+        "lea rcx, [rip + {entry}]",
+        "mov [rcx], rdi",
+        "mov [rcx + 8], rsi",
+        "mov [rcx + 16], rdx",
+        "mov [rcx + 24], rax",
+        "mov [rcx + 32], rsp",
+        "pushfq",
+        "pop qword ptr [rcx + 40]",
+        "ret",
+        entry = sym ENTRY,
+    )
+}
+
+fn entry_registers() {
+    handle(SIGUSR1, keep_entry as *const () as usize, SA_SIGINFO, &[]);
+    // SAFETY: the direction flag is cleared again at once.
+    unsafe {
+        asm!("std", "syscall", "cld", inlateout("rax") SYS_kill => _, in("rdi") sc!(SYS_getpid).0, in("rsi") SIGUSR1,
+            lateout("rcx") _, lateout("r11") _);
+    }
+    let e: Vec<u64> = ENTRY.iter().map(|e| e.load(SeqCst)).collect();
+    v!(e[0]);
+    v!((e[1] - e[4], e[2] - e[4]));
+    v!(e[3]);
+    v!(e[4] % 16);
+    println!("{:x}", e[5] & 0xd00);
+}
+
+fn entry_stack() {
+    handle(SIGUSR1, keep_entry as *const () as usize, 0, &[]);
+    let at: u64;
+    // SAFETY: reads the stack pointer at the call.
+    unsafe {
+        asm!("mov {at}, rsp", "syscall", at = out(reg) at, inlateout("rax") SYS_kill => _,
+            in("rdi") sc!(SYS_getpid).0, in("rsi") SIGUSR1, lateout("rcx") _, lateout("r11") _);
+    }
+    let frame = ENTRY[4].load(SeqCst);
+    v!(frame < at - 128 - 440);
+    v!(at - frame < 16384);
+}
+
+extern "C" fn keep_frame(_: i32, info: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes valid pointers to a handler with SA_SIGINFO.
+    unsafe {
+        let uc = &*context.cast::<ucontext_t>();
+        let g = &uc.uc_mcontext.gregs;
+        let fp = uc.uc_mcontext.fpregs.cast::<u8>();
+        SEEN[0].store(uc.uc_flags, SeqCst);
+        SEEN[1].store(uc.uc_link as u64, SeqCst);
+        SEEN[2].store(g[REG_CSGSFS as usize] as u64, SeqCst);
+        SEEN[3].store(g[REG_ERR as usize] as u64, SeqCst);
+        SEEN[4].store(g[REG_TRAPNO as usize] as u64, SeqCst);
+        SEEN[5].store(g[REG_OLDMASK as usize] as u64, SeqCst);
+        SEEN[6].store(g[REG_CR2 as usize] as u64, SeqCst);
+        SEEN[7].store(std::ptr::from_ref(&uc.uc_sigmask).cast::<u64>().read(), SeqCst);
+        SEEN[8].store(uc.uc_stack.ss_flags as u64, SeqCst);
+        SEEN[9].store(fp as u64 % 64, SeqCst);
+        SEEN[10].store(u64::from(fp.add(464).cast::<u32>().read()), SeqCst);
+        let size = fp.add(480).cast::<u32>().read() as usize;
+        let extended = fp.add(468).cast::<u32>().read() as usize;
+        SEEN[11].store((extended - size) as u64, SeqCst);
+        SEEN[12].store(u64::from(fp.add(size).cast::<u32>().read_unaligned()), SeqCst);
+        SEEN[13].store(fp.add(472).cast::<u64>().read(), SeqCst);
+        SEEN[14].store(size as u64, SeqCst);
+        SEEN[15].store((*info).si_addr() as u64, SeqCst);
+    }
+}
+
+fn frame_contents() {
+    mask(SIG_BLOCK, &[SIGHUP]);
+    handle(SIGUSR1, keep_frame as *const () as usize, SA_SIGINFO, &[SIGINT]);
+    kill_self(SIGUSR1);
+    println!("flags {:x} link {:x} selectors {:x}", seen(0), seen(1), seen(2));
+    println!("err {} trapno {} oldmask {:x} cr2 {:x} mask {:x}", seen(3), seen(4), seen(5), seen(6), seen(7));
+    println!("stack flags {:x}", seen(8));
+    println!("fp at {} magic {:x} +{} {:x}", seen(9), seen(10), seen(11), seen(12));
+    println!("features {:x} size {}", seen(13), seen(14));
+}
+
+static GOT_INFO: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn look_at_info(_: i32, info: *const u64) {
+    // SAFETY: the address is within the frame.
+    GOT_INFO.store(unsafe { info.read() }, SeqCst);
+}
+
+fn frame_siginfo_only_if_asked() {
+    handle(SIGUSR1, look_at_info as *const () as usize, SA_SIGINFO, &[]);
+    kill_self(SIGUSR1);
+    v!(GOT_INFO.load(SeqCst));
+}
+
+extern "C" fn step_over(sig: i32, info: *mut siginfo_t, context: *mut c_void) {
+    keep_frame(sig, info, context);
+    // SAFETY: as in keep_frame; the length of the instruction was noted before.
+    unsafe {
+        SEEN[0].store(sig as u64, SeqCst);
+        SEEN[1].store((*info).si_code as u64, SeqCst);
+        let rip = &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs[REG_RIP as usize];
+        SEEN[8].store(((*info).si_addr() as u64).wrapping_sub(*rip as u64), SeqCst);
+        *rip += STEP.load(SeqCst) as i64;
+    }
+}
+
+static STEP: AtomicU64 = AtomicU64::new(0);
+
+/// Stands for the address of the instruction itself.
+const THE_INSTRUCTION: u64 = 1;
+
+fn show_fault(what: &str, base: u64) {
+    let at = match seen(15) {
+        0 => "nothing".to_string(),
+        _ if base == THE_INSTRUCTION => format!("the instruction {:+}", seen(8) as i64),
+        at => format!("{:+}", at.wrapping_sub(base) as i64),
+    };
+    println!("{what}: {} code {} err {} trapno {} at {at}", signal_name(seen(0) as i32), seen(1), seen(3), seen(4));
+}
+
+macro_rules! fault {
+    ($what:literal, $base:expr, $len:literal, $($asm:tt)*) => {{
+        STEP.store($len, SeqCst);
+        SEEN[0].store(0, SeqCst);
+        let base = $base as u64;
+        // SAFETY: the handler steps over the instruction that faults.
+        unsafe { asm!($($asm)*) };
+        show_fault($what, base);
+    }};
+}
+
+fn fault_contents() {
+    for sig in [SIGSEGV, SIGBUS] {
+        handle(sig, step_over as *const () as usize, SA_SIGINFO, &[]);
+    }
+    let none = map(PAGE, PROT_NONE, ANON);
+    let ro = map(PAGE, PROT_READ, ANON);
+    let fd = file(&c("short"), b"x");
+    let past = map_fd(fd, PAGE * 2, RW, MAP_SHARED) + PAGE;
+    let gone = map(PAGE, RW, ANON);
+    must!(SYS_munmap, gone, PAGE);
+    fault!("read none", none, 2, "mov al, [rdi]", in("rdi") none + 5, out("al") _);
+    fault!("write none", none, 2, "mov [rdi], al", in("rdi") none + 5, in("al") 0u8);
+    fault!("write read-only", ro, 2, "mov [rdi], al", in("rdi") ro + 9, in("al") 0u8);
+    fault!("read gone", gone, 2, "mov al, [rdi]", in("rdi") gone, out("al") _);
+    fault!("write gone", gone, 2, "mov [rdi], al", in("rdi") gone, in("al") 0u8);
+    fault!("read past end", past, 2, "mov al, [rdi]", in("rdi") past + 1, out("al") _);
+    fault!("write past end", past, 2, "mov [rdi], al", in("rdi") past + 1, in("al") 0u8);
+    fault!("null", 0, 2, "mov al, [rdi]", in("rdi") 0usize, out("al") _);
+    fault!("not canonical", 0, 2, "mov al, [rdi]", in("rdi") 1usize << 63, out("al") _);
+    fault!("kernel half", 0, 2, "mov al, [rdi]", in("rdi") 0xffff_8000_0000_0000u64, out("al") _);
+}
+
+fn exceptions() {
+    for sig in [SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGBUS] {
+        handle(sig, step_over as *const () as usize, SA_SIGINFO, &[]);
+    }
+    fault!("divide by zero", THE_INSTRUCTION, 2, "div cl", in("cl") 0u8, inout("ax") 1u16 => _);
+    fault!("undefined", THE_INSTRUCTION, 2, "ud2");
+    fault!("breakpoint", 0, 0, "int3");
+    fault!("privileged", 0, 1, "hlt");
+    fault!("port", 0, 1, "in al, dx", in("dx") 0x80u16, out("al") _);
+    fault!("into the kernel", 0, 3, "lgdt [rdi]", in("rdi") 0);
+}
+
+fn restorer_needed() {
+    v!(in_child(|| {
+        let act = [keep_entry as *const () as usize as u64, 0, 0, 0];
+        must!(SYS_rt_sigaction, SIGUSR1, &act, 0, 8);
+        kill_self(SIGUSR1);
+    }));
+}
+
+fn handler_nowhere() {
+    for at in [8usize, 1 << 63, 0xffff_ffff_ffff_f000, map(PAGE, RW, ANON)] {
+        v!(in_child(|| {
+            handle(SIGUSR1, at, 0, &[]);
+            kill_self(SIGUSR1);
+        }));
+    }
+}
+
+fn stack_nowhere() {
+    for at in [0usize, 8, 128, 1 << 63, usize::MAX, map(PAGE, PROT_READ, ANON) + PAGE] {
+        v!(in_child(|| {
+            handle(SIGUSR1, keep_entry as *const () as usize, 0, &[]);
+            // SAFETY: nothing is on the stack any more; the signal ends the process.
+            unsafe {
+                asm!("mov rsp, {at}", "syscall", at = in(reg) at, inlateout("rax") SYS_kill => _,
+                    in("rdi") sc!(SYS_getpid).0, in("rsi") SIGUSR1);
+            }
+        }));
+    }
+}
+
+extern "C" fn change_registers(_: i32, _: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: a valid frame.
+    let g = unsafe { &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs };
+    for (i, reg) in [REG_RBX, REG_R12, REG_R13, REG_R14, REG_R15, REG_RCX, REG_R11, REG_RAX].into_iter().enumerate() {
+        g[reg as usize] = 0x1111 * (i as i64 + 1);
+    }
+}
+
+fn frame_changes() {
+    handle(SIGUSR1, change_registers as *const () as usize, SA_SIGINFO, &[]);
+    let mut out = [0u64; 8];
+    // SAFETY: the handler changes exactly the registers named here.
+    unsafe {
+        asm!("push rbx", "syscall", "mov [r8], rbx", "mov [r8+8], r12", "mov [r8+16], r13", "mov [r8+24], r14",
+            "mov [r8+32], r15", "mov [r8+40], rcx", "mov [r8+48], r11", "mov [r8+56], rax", "pop rbx",
+            inlateout("rax") SYS_kill => _, in("rdi") sc!(SYS_getpid).0, in("rsi") SIGUSR1, in("r8") &mut out,
+            out("r12") _, out("r13") _, out("r14") _, out("r15") _, out("rcx") _, out("r11") _);
+    }
+    println!("{out:x?}");
+}
+
+extern "C" fn change_xmm(_: i32, _: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: a valid frame, whose FXSAVE image has xmm7 at 160 + 7 * 16.
+    unsafe {
+        let fp = (*context.cast::<ucontext_t>()).uc_mcontext.fpregs.cast::<u8>();
+        fp.add(160 + 7 * 16).cast::<u64>().write_unaligned(0xabcd);
+        fp.add(24).cast::<u32>().write_unaligned(0x1f80 | 0x6000);
+    }
+}
+
+fn xmm7_after_kill(before: u64) -> (u64, u32) {
+    let (after, mut mxcsr): (u64, u32);
+    mxcsr = 0;
+    // SAFETY: registers named; MXCSR is put back.
+    unsafe {
+        asm!("movq xmm7, {before}", "syscall", "movq {after}, xmm7", "stmxcsr [r8]", before = in(reg) before,
+            after = lateout(reg) after, inlateout("rax") SYS_kill => _, in("rdi") sc!(SYS_getpid).0,
+            in("rsi") SIGUSR1, in("r8") &mut mxcsr, lateout("rcx") _, lateout("r11") _, lateout("xmm7") _);
+        let normal = 0x1f80u32;
+        asm!("ldmxcsr [{}]", in(reg) &normal);
+    }
+    (after, mxcsr)
+}
+
+fn frame_xmm_changes() {
+    handle(SIGUSR1, change_xmm as *const () as usize, SA_SIGINFO, &[]);
+    println!("{:x?}", xmm7_after_kill(5));
+}
+
+extern "C" fn clobber_state(_: i32) {
+    let (mut mxcsr, mut control) = (0u32, 0u16);
+    let (sse, x87) = (0x1f80u32 | 0x2000, 0x027fu16);
+    // SAFETY: a handler may change all of these: they are restored.
+    unsafe {
+        asm!("stmxcsr [{}]", in(reg) &mut mxcsr);
+        asm!("fnstcw [{}]", in(reg) &mut control);
+        let zero: u64;
+        asm!("movq {}, xmm7", out(reg) zero);
+        SEEN[0].store(u64::from(mxcsr), SeqCst);
+        SEEN[1].store(u64::from(control), SeqCst);
+        SEEN[2].store(zero, SeqCst);
+        asm!("ldmxcsr [{}]", in(reg) &sse);
+        asm!("fldcw [{}]", in(reg) &x87);
+        asm!("pcmpeqd xmm7, xmm7", out("xmm7") _);
+        if std::is_x86_feature_detected!("avx") {
+            asm!("vcmpps ymm8, ymm8, ymm8, 15", out("ymm8") _);
+        }
+    }
+}
+
+fn state_kept() {
+    handle(SIGUSR1, clobber_state as *const () as usize, 0, &[]);
+    println!("{:x?}", xmm7_after_kill(0x1234_5678_9abc_def0));
+    if std::is_x86_feature_detected!("avx") {
+        let pattern = [7u64, 8, 9, 10];
+        let mut after = [0u64; 4];
+        // SAFETY: registers named.
+        unsafe {
+            asm!("vmovdqu ymm8, [r9]", "syscall", "vmovdqu [r10], ymm8", in("r9") &pattern, in("r10") &mut after,
+                inlateout("rax") SYS_kill => _, in("rdi") sc!(SYS_getpid).0, in("rsi") SIGUSR1, lateout("rcx") _,
+                lateout("r11") _, out("ymm8") _);
+        }
+        v!(after);
+    }
+}
+
+fn state_at_entry() {
+    handle(SIGUSR1, clobber_state as *const () as usize, 0, &[]);
+    let (sse, x87) = (0x1f80u32 | 0x4000, 0x007fu16);
+    // SAFETY: put back below.
+    unsafe {
+        asm!("ldmxcsr [{}]", in(reg) &sse);
+        asm!("fldcw [{}]", in(reg) &x87);
+    }
+    let (after, mxcsr) = xmm7_after_kill(99);
+    let mut control = 0u16;
+    // SAFETY: reads and restores control words.
+    unsafe {
+        asm!("fnstcw [{}]", in(reg) &mut control);
+        asm!("fninit");
+    }
+    println!("at entry {:x} {:x} {}; afterwards {mxcsr:x} {control:x} {after}", seen(0), seen(1), seen(2));
+}
+
+/// What a handler does to its frame.
+static EDIT: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn edit_frame(_: i32, _: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: a valid frame; what is done to it is the kernel's affair.
+    unsafe {
+        let uc = &mut *context.cast::<ucontext_t>();
+        let fp = uc.uc_mcontext.fpregs.cast::<u8>();
+        let g = &mut uc.uc_mcontext.gregs;
+        let selectors = g[REG_CSGSFS as usize] as u64;
+        let flags = g[REG_EFL as usize];
+        let edit = EDIT.load(SeqCst);
+        let set_fp = |uc: &mut ucontext_t, at: usize| uc.uc_mcontext.fpregs = at as *mut _;
+        match edit {
+            1 => g[REG_CSGSFS as usize] = (selectors & !0xffff) as i64,
+            2 => g[REG_CSGSFS as usize] = (selectors & !0xffff | 0x10) as i64,
+            3 => g[REG_CSGSFS as usize] = (selectors & !0xffff | 0xfff0) as i64,
+            4 => g[REG_CSGSFS as usize] = (selectors & !0xffff | 0x30) as i64,
+            5 => g[REG_CSGSFS as usize] = (selectors & 0xffff_ffff_ffff) as i64,
+            6 => g[REG_CSGSFS as usize] = (selectors & 0xffff_ffff_ffff | 0x18 << 48) as i64,
+            7 => {
+                g[REG_CSGSFS as usize] = (selectors & 0xffff_ffff_ffff) as i64;
+                uc.uc_flags &= !4;
+            }
+            8 => g[REG_CSGSFS as usize] = (selectors | 0xffff_ffff_0000 & !0x0000_0000_ffff) as i64,
+            10 => g[REG_EFL as usize] = flags | 0x3000,
+            11 => g[REG_EFL as usize] = flags & !0x200,
+            12 => g[REG_EFL as usize] = flags | 0x4000 | 0x20000,
+            13 => g[REG_EFL as usize] = -1 & !0x100 & !0x40000 & !0x400,
+            14 => g[REG_EFL as usize] = 0,
+            15 => g[REG_EFL as usize] = flags | 0x400,
+            20 => g[REG_RIP as usize] = i64::MIN,
+            21 => g[REG_RIP as usize] = 0x7fff_ffff_ffff,
+            22 => g[REG_RIP as usize] = -4096,
+            23 => g[REG_RIP as usize] = 0,
+            24 => g[REG_RIP as usize] = 0x7fff_ffff_f000,
+            30 => set_fp(uc, fp as usize + 1),
+            31 => set_fp(uc, fp as usize + 8),
+            32 => set_fp(uc, 64),
+            33 => set_fp(uc, 1 << 63),
+            34 => set_fp(uc, 0),
+            35 => fp.add(464).cast::<u32>().write_unaligned(0),
+            36 => fp.add(480).cast::<u32>().write_unaligned(1 << 30),
+            37 => fp.add(480).cast::<u32>().write_unaligned(16),
+            38 => fp.add(468).cast::<u32>().write_unaligned(0),
+            39 => fp.add(472).cast::<u64>().write_unaligned(!0),
+            40 => fp.add(472).cast::<u64>().write_unaligned(0),
+            41 => fp.add(24).cast::<u32>().write_unaligned(0xffff_ffff),
+            42 => fp.add(512).cast::<u64>().write_unaligned(!0),
+            43 => fp.add(512).cast::<u64>().write_unaligned(0),
+            44 => fp.add(520).cast::<u64>().write_unaligned(1 << 63),
+            45 => fp.add(528).cast::<u64>().write_unaligned(1),
+            46 => {
+                let size = fp.add(480).cast::<u32>().read_unaligned() as usize;
+                fp.add(size).cast::<u32>().write_unaligned(7);
+            }
+            47 => uc.uc_flags = 0,
+            48 => fp.add(512).cast::<u64>().write_unaligned(1 << 8),
+            50 => g[REG_RSP as usize] = 0,
+            51 => uc.uc_stack.ss_flags = 77,
+            52 => uc.uc_stack = stack_t { ss_sp: 4096 as *mut _, ss_flags: 0, ss_size: 1 },
+            53 => uc.uc_stack = stack_t { ss_sp: 4096 as *mut _, ss_flags: 0, ss_size: 65536 },
+            _ => {}
+        }
+    }
+}
+
+/// A child whose handler makes this edit; it prints what is left afterwards.
+fn edited(edit: u64) {
+    let end = in_child(|| {
+        handle(SIGUSR1, edit_frame as *const () as usize, SA_SIGINFO, &[]);
+        EDIT.store(edit, SeqCst);
+        let pid = sc!(SYS_getpid).0;
+        let (xmm, mut mxcsr, mut control, flags, ss, cs): (u64, u32, u16, u64, u16, u16);
+        (mxcsr, control) = (0, 0);
+        // SAFETY: registers named; flags are put back.
+        unsafe {
+            asm!("movq xmm7, {b}", "syscall", "pushfq", "pop {f}", "cld", "movq {b}, xmm7", "stmxcsr [r8]",
+                "fnstcw [r9]", "mov {s:x}, ss", "mov {c:x}, cs", b = inout(reg) 0x77u64 => xmm,
+                f = out(reg) flags, s = out(reg) ss, c = out(reg) cs, inlateout("rax") SYS_kill => _, in("rdi") pid,
+                in("rsi") SIGUSR1, in("r8") &mut mxcsr, in("r9") &mut control, lateout("rcx") _, lateout("r11") _,
+                lateout("xmm7") _);
+        }
+        let known = [0x100u64, 0x200, 0x400, 0x3000, 0x4000, 0x10000, 0x20000, 0x40000].iter().sum::<u64>();
+        println!("{edit}: lives: {xmm:x} {mxcsr:x} {control:x} flags {:x} {cs:x} {ss:x}", flags & known);
+        let mut stack = [0u64; 3];
+        must!(SYS_sigaltstack, 0, &mut stack);
+        println!("stack {:x?}", &stack[1..]);
+    });
+    println!("{edit}: {end:?}");
+}
+
+fn hostile_selectors() {
+    (1..=8).for_each(edited);
+}
+
+fn hostile_flags() {
+    (10..=15).for_each(edited);
+}
+
+fn hostile_rip() {
+    (20..=24).for_each(edited);
+}
+
+fn hostile_fpstate() {
+    (30..=48).for_each(edited);
+}
+
+fn hostile_stack() {
+    v!(in_child(|| {
+        handle(SIGUSR1, edit_frame as *const () as usize, SA_SIGINFO, &[]);
+        EDIT.store(50, SeqCst);
+        kill_self(SIGUSR1);
+    }));
+    (51..=53).for_each(edited);
+    // Without a frame at all.
+    for at in [0usize, 8, 1 << 63, usize::MAX - 7, map(PAGE, RW, ANON), map(PAGE, RW, ANON) + PAGE] {
+        v!(in_child(|| {
+            // SAFETY: it does not come back.
+            unsafe {
+                asm!("mov rsp, {at}", "syscall", "ud2", at = in(reg) at, in("rax") SYS_rt_sigreturn,
+                    options(noreturn));
+            }
+        }));
+    }
+}
+
+fn restore_initial_state() {
+    edited(0);
+    edited(34);
+}
+
+extern "C" fn edit_mask(_: i32, _: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: a valid frame; the kernel's mask is the first word.
+    unsafe { std::ptr::from_mut(&mut (*context.cast::<ucontext_t>()).uc_sigmask).cast::<u64>().write(!0) };
+}
+
+fn restore_mask() {
+    handle(SIGUSR1, edit_mask as *const () as usize, SA_SIGINFO, &[]);
+    kill_self(SIGUSR1);
+    println!("{:x}", current_mask());
+}
+
+static STEPS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn stepped(_: i32, info: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: a valid frame.
+    unsafe {
+        SEEN[0].store((*info).si_code as u64, SeqCst);
+        let g = &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs;
+        SEEN[1].store(g[REG_TRAPNO as usize] as u64, SeqCst);
+        if STEPS.fetch_add(1, SeqCst) == 4 {
+            g[REG_EFL as usize] &= !0x100;
+        }
+    }
+}
+
+fn trap_flag() {
+    handle(SIGTRAP, stepped as *const () as usize, SA_SIGINFO, &[]);
+    // SAFETY: single steps, each of which the handler sees; it clears the flag after some.
+    unsafe {
+        asm!("pushfq", "or dword ptr [rsp], 0x100", "popfq", "nop", "nop", "nop", "nop", "nop", "nop", "nop", "nop");
+    }
+    v!((STEPS.load(SeqCst), seen(0), seen(1)));
+}
+
+fn alt_errors() {
+    let mem = map(PAGE * 4, RW, ANON);
+    let mut old = [9u64; 3];
+    t!(SYS_sigaltstack, 0, &mut old);
+    v!((old[1], old[2]));
+    for stack in [
+        [mem as u64, 0, 8192],
+        [mem as u64, 1, 8192],
+        [mem as u64, 2, 8192],
+        [0, 2, 0],
+        [mem as u64, 3, 8192],
+        [mem as u64, 4, 8192],
+        [mem as u64, 0, 2047],
+        [mem as u64, 0, 0],
+        [mem as u64, 1 << 31, 8192],
+        [mem as u64, 1 << 31 | 1, 8192],
+        [mem as u64, 1 << 31 | 2, 8192],
+    ] {
+        let ret = sc!(SYS_sigaltstack, &stack, &mut old);
+        let mut now = [0u64; 3];
+        must!(SYS_sigaltstack, 0, &mut now);
+        println!("{:x?} = {ret}, before {}, now {:x} {}", &stack[1..], old[1], now[1], now[2]);
+    }
+    t!(SYS_sigaltstack, 8, 0);
+    t!(SYS_sigaltstack, 0, 8);
+}
+
+fn set_alt(at: usize, len: usize, flags: i32) {
+    must!(SYS_sigaltstack, &[at as u64, flags as u32 as u64, len as u64], 0);
+}
+
+extern "C" fn where_am_i(_: i32) {
+    let mut stack = [0u64; 3];
+    sc!(SYS_sigaltstack, 0, &mut stack);
+    let here = std::ptr::from_ref(&stack) as u64;
+    SEEN[0].store(u64::from(here >= stack[0] && here < stack[0] + stack[2]), SeqCst);
+    SEEN[1].store(stack[1], SeqCst);
+    let other = [stack[0], 0, stack[2]];
+    SEEN[2].store(sc!(SYS_sigaltstack, &other, 0).0 as u64, SeqCst);
+    SEEN[3].store(sc!(SYS_sigaltstack, &[0u64, 2, 0], 0).0 as u64, SeqCst);
+}
+
+fn alt_use() {
+    set_alt(map(PAGE * 8, RW, ANON), PAGE * 8, 0);
+    for flags in [SA_ONSTACK, 0] {
+        handle(SIGUSR1, where_am_i as *const () as usize, flags, &[]);
+        kill_self(SIGUSR1);
+        println!("on it {} flags {:x}", seen(0), seen(1));
+        set_alt(map(PAGE * 8, RW, ANON), PAGE * 8, 0);
+    }
+}
+
+fn alt_in_use() {
+    set_alt(map(PAGE * 8, RW, ANON), PAGE * 8, 0);
+    handle(SIGUSR1, where_am_i as *const () as usize, SA_ONSTACK, &[]);
+    kill_self(SIGUSR1);
+    v!((seen(2) as i64, seen(3) as i64));
+    let mut now = [0u64; 3];
+    t!(SYS_sigaltstack, 0, &mut now);
+    v!((now[1], now[2]));
+}
+
+fn alt_disarm() {
+    set_alt(map(PAGE * 8, RW, ANON), PAGE * 8, 1 << 31);
+    handle(SIGUSR1, where_am_i as *const () as usize, SA_ONSTACK, &[]);
+    kill_self(SIGUSR1);
+    println!("on it {} flags {:x} may set {} {}", seen(0), seen(1), seen(2) as i64, seen(3) as i64);
+    let mut now = [0u64; 3];
+    t!(SYS_sigaltstack, 0, &mut now);
+    println!("{:x} {}", now[1], now[2]);
+}
+
+fn alt_small() {
+    v!(in_child(|| {
+        set_alt(map(PAGE, RW, ANON), 2048, 0);
+        handle(SIGUSR1, where_am_i as *const () as usize, SA_ONSTACK, &[]);
+        kill_self(SIGUSR1);
+    }));
+}
+
+extern "C" fn survive(_: i32) {
+    println!("caught on the other stack");
+    exit(5);
+}
+
+#[allow(unconditional_recursion)]
+fn recurse(n: u64) -> u64 {
+    let big = std::hint::black_box([n; 512]);
+    recurse(n + 1) + big[(n % 512) as usize]
+}
+
+fn alt_overflow() {
+    v!(in_child(|| {
+        set_alt(map(PAGE * 16, RW, ANON), PAGE * 16, 0);
+        handle(SIGSEGV, survive as *const () as usize, SA_ONSTACK, &[]);
+        println!("{}", recurse(0));
+    }));
+    v!(in_child(|| {
+        handle(SIGSEGV, survive as *const () as usize, 0, &[]);
+        println!("{}", recurse(0));
+    }));
+}
+
+fn alt_thread() {
+    set_alt(map(PAGE * 8, RW, ANON), PAGE * 8, 0);
+    v!(in_child(|| {
+        let mut now = [0u64; 3];
+        must!(SYS_sigaltstack, 0, &mut now);
+        v!((now[1], now[2]));
+    }));
+}
+
+fn interrupter(sig: i32, then: impl FnOnce()) -> i32 {
+    let me = sc!(SYS_getpid).0;
+    spawn(move || {
+        sleep_ms(10);
+        until_sleeping(me as i32);
+        must!(SYS_kill, me, sig);
+        then();
+    })
+}
+
+fn restart_read() {
+    for flags in [SA_RESTART, 0] {
+        catch(SIGUSR1, flags);
+        let (r, w) = pipe();
+        let child = interrupter(SIGUSR1, || {
+            sleep_ms(20);
+            put(w, b"data");
+        });
+        v!(get(r, 10));
+        v!(reap(child));
+    }
+    // Not by one that nobody handles.
+    let (r, w) = pipe();
+    let child = interrupter(SIGWINCH, || {
+        sleep_ms(20);
+        put(w, b"data");
+    });
+    v!(get(r, 10));
+    v!(reap(child));
+}
+
+fn restart_wait() {
+    for flags in [SA_RESTART, 0] {
+        catch(SIGUSR1, flags);
+        let child = interrupter(SIGUSR1, || sleep_ms(20));
+        let mut status = 0;
+        let ret = sc!(SYS_wait4, child, &mut status, 0, 0);
+        println!("wait4 = {} {:?}", ret.ok(), if ret.is_ok() { status_text(status) } else { reap(child) });
+    }
+}
+
+fn restart_never() {
+    catch(SIGUSR1, SA_RESTART);
+    let (r, _w) = pipe();
+    let mut p = pollfd { fd: r, events: POLLIN, revents: 0 };
+    let child = interrupter(SIGUSR1, || ());
+    t!(SYS_poll, &mut p, 1, -1);
+    v!(reap(child));
+    let child = interrupter(SIGUSR1, || ());
+    t!(SYS_poll, &mut p, 1, 5000);
+    v!(reap(child));
+    let child = interrupter(SIGUSR1, || ());
+    let mut set = [0u64; 16];
+    set[0] = 1 << r;
+    t!(SYS_select, r + 1, &mut set, 0, 0, 0);
+    v!(reap(child));
+    let epoll = must!(SYS_epoll_create1, 0).fd();
+    let child = interrupter(SIGUSR1, || ());
+    let mut events = [0u64; 4];
+    t!(SYS_epoll_wait, epoll, &mut events, 1, -1);
+    v!(reap(child));
+    let child = interrupter(SIGUSR1, || ());
+    t!(SYS_pause);
+    v!(reap(child));
+}
+
+fn restart_sleep() {
+    catch(SIGUSR1, SA_RESTART);
+    let child = interrupter(SIGUSR1, || ());
+    let time = timespec { tv_sec: 5, tv_nsec: 0 };
+    let mut left = timespec { tv_sec: -1, tv_nsec: 0 };
+    t!(SYS_nanosleep, &time, &mut left);
+    v!(left.tv_sec);
+    v!(reap(child));
+    let child = interrupter(SIGUSR1, || ());
+    t!(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, &mut left);
+    v!(left.tv_sec);
+    v!(reap(child));
+    let child = interrupter(SIGUSR1, || ());
+    let mut at: timespec = zeroed();
+    must!(SYS_clock_gettime, CLOCK_MONOTONIC, &mut at);
+    at.tv_sec += 5;
+    left.tv_sec = 77;
+    t!(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &at, &mut left);
+    v!(left.tv_sec);
+    v!(reap(child));
+    t!(SYS_restart_syscall);
+}
+
+fn now_ms() -> i64 {
+    let mut t: timespec = zeroed();
+    must!(SYS_clock_gettime, CLOCK_MONOTONIC, &mut t);
+    t.tv_sec * 1000 + t.tv_nsec / 1_000_000
+}
+
+/// Calls that a stop interrupts go on afterwards, each in its way, and none is longer or shorter for it.
+fn restart_stopped() {
+    let (r, _w) = pipe();
+    let stop_it = |pid: i32| {
+        until_sleeping(pid);
+        must!(SYS_kill, pid, SIGSTOP);
+        must!(SYS_wait4, pid, 0, WUNTRACED, 0);
+        sleep_ms(20);
+        must!(SYS_kill, pid, SIGCONT);
+    };
+    let time = timespec { tv_sec: 0, tv_nsec: 150_000_000 };
+    let sleeps: [(&str, &dyn Fn() -> Ret); 4] = [
+        ("nanosleep", &|| sc!(SYS_nanosleep, &time, 0)),
+        ("clock_nanosleep", &|| sc!(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, 0)),
+        ("poll", &|| sc!(SYS_poll, &mut pollfd { fd: r, events: POLLIN, revents: 0 }, 1, 150)),
+        ("futex", &|| sc!(SYS_futex, &0u32, FUTEX_WAIT, 0, &time)),
+    ];
+    for (name, sleep) in sleeps {
+        let pid = spawn(|| {
+            let start = now_ms();
+            let ret = sleep();
+            let took = now_ms() - start;
+            println!("{name} = {ret} in time {}", (149..1000).contains(&took));
+        });
+        stop_it(pid);
+        v!(reap(pid));
+    }
+    // These are interrupted by it.
+    let pid = spawn(|| {
+        let epoll = must!(SYS_epoll_create1, 0).fd();
+        t!(SYS_epoll_wait, epoll, &mut [0u64; 4], 1, 150);
+    });
+    stop_it(pid);
+    v!(reap(pid));
+    let pid = spawn(|| {
+        let set = 1u64 << 9;
+        mask(SIG_BLOCK, &[SIGUSR1]);
+        t!(SYS_rt_sigtimedwait, &set, 0, &time, 8);
+    });
+    stop_it(pid);
+    v!(reap(pid));
+}
+
+fn restart_futex() {
+    for flags in [SA_RESTART, 0] {
+        catch(SIGUSR1, flags);
+        let word = 0u32;
+        let time = timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        let child = interrupter(SIGUSR1, || ());
+        t!(SYS_futex, &word, FUTEX_WAIT, 0, &time);
+        v!(reap(child));
+    }
+}
+
+/// A restarted call finds all its arguments again.
+fn restart_registers() {
+    catch(SIGUSR1, SA_RESTART);
+    let (r, w) = pipe();
+    let child = interrupter(SIGUSR1, || {
+        sleep_ms(20);
+        put(w, b"0123456789");
+    });
+    let mut buf = [0u8; 10];
+    let (mut rax, rdi, rsi, rdx, r8, r9, r10) = (SYS_read, r as u64, buf.as_mut_ptr(), 4u64, 55u64, 66u64, 77u64);
+    let (odi, osi, odx, o8, o9, o10): (u64, u64, u64, u64, u64, u64);
+    // SAFETY: registers named.
+    unsafe {
+        asm!("syscall", inlateout("rax") rax, inlateout("rdi") rdi => odi, inlateout("rsi") rsi => osi,
+            inlateout("rdx") rdx => odx, inlateout("r8") r8 => o8, inlateout("r9") r9 => o9,
+            inlateout("r10") r10 => o10, lateout("rcx") _, lateout("r11") _);
+    }
+    v!((rax, odi == rdi, osi == rsi as u64, odx, o8, o9, o10));
+    v!(text(&buf));
+    v!(reap(child));
+}
+
+static DEPTH: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn nest(sig: i32) {
+    if DEPTH.fetch_add(1, SeqCst) < 20 {
+        kill_self(sig);
+    }
+}
+
+fn nested_handlers() {
+    handle(SIGUSR1, nest as *const () as usize, SA_NODEFER, &[]);
+    kill_self(SIGUSR1);
+    v!(DEPTH.load(SeqCst));
+}
