@@ -302,8 +302,9 @@ impl FileOps for HostStream {
                 let count = self.stream().readable_bytes()?;
                 task.space().write(arg, &count)?;
             }
-            // Enough for a program to see that it writes to a terminal, and how wide that is.
-            libc::TCGETS => {
+            // Enough for a program to see that it writes to a terminal, and how wide that is. As input it is a plain stream:
+            // nobody edits lines twice.
+            libc::TCGETS if self.shared.number != Some(0) => {
                 let settings = terminal::settings(self.stream().fd())?;
                 task.space().write(arg, &super::tty::termios::Termios::from_libc(&settings).to_kernel())?;
             }
