@@ -1,6 +1,7 @@
 //! File descriptors: the numbers by which a process knows its open files.
 
 use super::file::OpenFile;
+use super::locks;
 use crate::lock::KCell;
 use crate::sched::current;
 use crate::task::limits;
@@ -102,7 +103,7 @@ impl FdTable {
         }
         let old = self.slots.borrow_mut().put(at, Entry { file, close_on_exec });
         if let Some(old) = old {
-            closed(old);
+            closed(self, old);
         }
         Ok(())
     }
@@ -110,7 +111,7 @@ impl FdTable {
     /// close(2).
     pub fn close(&self, fd: i32) -> Result<()> {
         let entry = usize::try_from(fd).ok().and_then(|fd| self.slots.borrow_mut().take(fd));
-        closed(entry.ok_or(Errno::EBADF)?);
+        closed(self, entry.ok_or(Errno::EBADF)?);
         Ok(())
     }
 
@@ -120,7 +121,7 @@ impl FdTable {
         for fd in first as usize..end {
             let entry = self.slots.borrow_mut().take(fd);
             if let Some(entry) = entry {
-                closed(entry);
+                closed(self, entry);
             }
         }
     }
@@ -157,7 +158,7 @@ impl FdTable {
         for fd in marked {
             let entry = self.slots.borrow_mut().take(fd);
             if let Some(entry) = entry {
-                closed(entry);
+                closed(self, entry);
             }
         }
     }
@@ -185,8 +186,9 @@ impl FdTable {
     }
 }
 
-/// A descriptor is gone: tells the file, and perhaps drops it.
-fn closed(entry: Entry) {
+/// A descriptor of `table` is gone: gives up the process's record locks, tells the file, and perhaps drops it.
+fn closed(table: &FdTable, entry: Entry) {
+    locks::descriptor_closed(table, &entry.file);
     entry.file.ops.descriptor_closed(&entry.file);
 }
 
@@ -194,7 +196,7 @@ impl Drop for FdTable {
     fn drop(&mut self) {
         let slots = self.slots.take();
         for entry in slots.entries.into_iter().flatten() {
-            closed(entry);
+            closed(self, entry);
         }
     }
 }

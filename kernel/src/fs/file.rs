@@ -180,6 +180,7 @@ pub struct OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         self.watchers.file_closed(self);
+        super::locks::file_closed(self);
     }
 }
 

@@ -15,6 +15,7 @@ pub mod file;
 pub mod hostfs;
 pub mod inode;
 pub mod inotify;
+pub mod locks;
 pub mod memfs;
 mod memory_devices;
 pub mod mount;

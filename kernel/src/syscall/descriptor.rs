@@ -89,7 +89,7 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
         }
         libc::F_GETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.size() as u64),
         libc::F_SETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.set_size(arg as u32 as u64, call.task)? as u64),
-        _ => Err(Errno::EINVAL),
+        _ => super::lock::fcntl(call, &file, command, arg).unwrap_or(Err(Errno::EINVAL)),
     }
 }
 

@@ -11,6 +11,7 @@ mod futex;
 mod identity;
 mod inspect;
 mod io;
+mod lock;
 mod memory;
 mod message;
 mod pipe;
@@ -66,6 +67,7 @@ pub const fn entry(number: i64, name: &'static str, args: &'static str, handler:
 const AREAS: &[&[Entry]] = &[
     descriptor::CALLS,
     io::CALLS,
+    lock::CALLS,
     epoll::CALLS,
     exec::CALLS,
     memory::CALLS,

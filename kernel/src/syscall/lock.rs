@@ -1,0 +1,120 @@
+//! File locks: flock(2), and the lock commands of fcntl(2).
+
+use super::{Call, Entry, entry};
+use crate::fs::file::OpenFile;
+use crate::fs::inode::FileKind;
+use crate::fs::locks::{self, END, Kind, Owner, Record};
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+pub const CALLS: &[Entry] = &[entry(libc::SYS_flock, "flock", "fd", flock)];
+
+fn flock(call: &mut Call<'_>) -> Result<u64> {
+    let file = call.task.files().get_io(call.int(0))?;
+    let operation = call.int(1);
+    let kind = match operation & !libc::LOCK_NB {
+        libc::LOCK_SH => Some(Kind::Read),
+        libc::LOCK_EX => Some(Kind::Write),
+        libc::LOCK_UN => None,
+        _ => return Err(Errno::EINVAL),
+    };
+    locks::flock(&file, kind, operation & libc::LOCK_NB == 0)?;
+    Ok(0)
+}
+
+/// A lock command of fcntl(2). None when `command` is no such command.
+pub fn fcntl(call: &Call<'_>, file: &Arc<OpenFile>, command: i32, arg: u64) -> Option<Result<u64>> {
+    Some(match command {
+        libc::F_GETLK | libc::F_OFD_GETLK => get(call, file, command, arg),
+        libc::F_SETLK | libc::F_SETLKW | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => set(call, file, command, arg),
+        libc::F_GETLEASE => Ok(libc::F_UNLCK as u64),
+        libc::F_SETLEASE => lease(file, arg as i32),
+        _ => return None,
+    })
+}
+
+/// The owner and pid that a command's lock has.
+fn owner(call: &Call<'_>, file: &OpenFile, command: i32, asked: &libc::flock) -> Result<(Owner, i32)> {
+    match command {
+        libc::F_OFD_GETLK | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => {
+            if asked.l_pid != 0 {
+                return Err(Errno::EINVAL);
+            }
+            Ok((Owner::open_file(file), -1))
+        }
+        _ => Ok((Owner::process(&call.task.files()), call.task.pid())),
+    }
+}
+
+/// The bytes that a struct flock means, both ends included.
+fn range(file: &OpenFile, asked: &libc::flock) -> Result<(u64, u64)> {
+    let base = match asked.l_whence as i32 {
+        libc::SEEK_SET => 0,
+        libc::SEEK_CUR => file.position.get() as i64,
+        libc::SEEK_END => file.inode.attr()?.size as i64,
+        _ => return Err(Errno::EINVAL),
+    };
+    let start = base.checked_add(asked.l_start).ok_or(Errno::EOVERFLOW)?;
+    if start < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (start, end) = match asked.l_len {
+        0 => (start, END as i64),
+        len @ 1.. => (start, start.checked_add(len - 1).ok_or(Errno::EOVERFLOW)?),
+        len => (start.checked_add(len).ok_or(Errno::EINVAL)?, start - 1),
+    };
+    if start < 0 { Err(Errno::EINVAL) } else { Ok((start as u64, end as u64)) }
+}
+
+fn kind(asked: &libc::flock) -> Result<Option<Kind>> {
+    match asked.l_type as i32 {
+        libc::F_RDLCK => Ok(Some(Kind::Read)),
+        libc::F_WRLCK => Ok(Some(Kind::Write)),
+        libc::F_UNLCK => Ok(None),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn get(call: &Call<'_>, file: &OpenFile, command: i32, arg: u64) -> Result<u64> {
+    let mut asked: libc::flock = call.task.space().read(arg)?;
+    let kind = kind(&asked)?.ok_or(Errno::EINVAL)?;
+    let (start, end) = range(file, &asked)?;
+    let (owner, pid) = owner(call, file, command, &asked)?;
+    match locks::conflict(file, &Record { owner, pid, kind, start, end })? {
+        None => asked.l_type = libc::F_UNLCK as i16,
+        Some(held) => {
+            asked.l_type = if held.kind == Kind::Write { libc::F_WRLCK } else { libc::F_RDLCK } as i16;
+            asked.l_whence = libc::SEEK_SET as i16;
+            asked.l_start = held.start as i64;
+            asked.l_len = if held.end == END { 0 } else { (held.end - held.start + 1) as i64 };
+            asked.l_pid = held.pid;
+        }
+    }
+    call.task.space().write(arg, &asked)?;
+    Ok(0)
+}
+
+fn set(call: &Call<'_>, file: &OpenFile, command: i32, arg: u64) -> Result<u64> {
+    let asked: libc::flock = call.task.space().read(arg)?;
+    let (start, end) = range(file, &asked)?;
+    let kind = kind(&asked)?;
+    let (owner, pid) = owner(call, file, command, &asked)?;
+    match kind {
+        Some(Kind::Read) if !file.readable() => return Err(Errno::EBADF),
+        Some(Kind::Write) if !file.writable() => return Err(Errno::EBADF),
+        Some(kind) => {
+            let wait = matches!(command, libc::F_SETLKW | libc::F_OFD_SETLKW);
+            locks::lock(file, Record { owner, pid, kind, start, end }, wait)?;
+        }
+        None => locks::unlock(file, owner, start, end)?,
+    }
+    Ok(0)
+}
+
+/// Nobody breaks leases here, so none are given out; but who may ask is judged as Linux does.
+fn lease(file: &OpenFile, kind: i32) -> Result<u64> {
+    if file.inode.kind() != FileKind::Regular || ![libc::F_RDLCK, libc::F_WRLCK, libc::F_UNLCK].contains(&kind) {
+        return Err(Errno::EINVAL);
+    }
+    Err(Errno::EAGAIN)
+}
