@@ -2,6 +2,7 @@
 //!
 //! One file an area. A handler decodes its arguments and calls the subsystem, which knows nothing of registers.
 
+mod attributes;
 mod clock;
 mod descriptor;
 mod epoll;
@@ -14,7 +15,10 @@ mod io;
 mod lock;
 mod memory;
 mod message;
+mod names;
+mod open;
 mod pipe;
+mod place;
 mod poll;
 mod prctl;
 mod process;
@@ -22,9 +26,11 @@ mod resource;
 mod sched;
 mod signal;
 mod socket;
+mod stat;
 mod system;
 mod timeout;
 mod timer;
+mod xattr;
 
 use crate::model::UserThread;
 use crate::task::Task;
@@ -65,6 +71,10 @@ pub const fn entry(number: i64, name: &'static str, args: &'static str, handler:
 /// Every area's rows. An area adds itself here.
 #[rustfmt::skip]
 const AREAS: &[&[Entry]] = &[
+    xattr::CALLS,
+    attributes::CALLS,
+    names::CALLS,
+    open::CALLS,
     descriptor::CALLS,
     io::CALLS,
     lock::CALLS,
@@ -74,8 +84,10 @@ const AREAS: &[&[Entry]] = &[
     eventfd::CALLS,
     message::CALLS,
     pipe::CALLS,
+    place::CALLS,
     poll::CALLS,
     socket::CALLS,
+    stat::CALLS,
     futex::CALLS,
     process::CALLS,
     signal::CALLS,

@@ -4,7 +4,7 @@
 //! the rules here are exact: which writes are atomic, when poll(2) says what, who is woken, who gets SIGPIPE.
 
 mod buffer;
-mod fifo;
+pub mod fifo;
 pub mod splice;
 
 pub use fifo::{Fifo, open_fifo};

@@ -2,6 +2,7 @@
 
 use super::{Kind, UnixSocket};
 use crate::fs::inode::InodeRef;
+use crate::fs::names;
 use crate::lock::KCell;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
@@ -107,7 +108,7 @@ impl<'a> Target<'a> {
         let found = match self {
             Target::Abstract(name) => ABSTRACT.borrow().get(&(kind, name.to_vec())).and_then(Weak::upgrade),
             Target::Path(path) => {
-                let inode = crate::fs::names::find_socket(path)?;
+                let inode = names::find_socket(path)?;
                 let attr = inode.attr()?;
                 NODES.borrow().get(&(attr.dev, attr.ino)).and_then(Weak::upgrade)
             }
@@ -127,13 +128,15 @@ impl UnixSocket {
             return self.autobind();
         }
         if self.state.borrow().name.is_some() {
-            return Err(Errno::EINVAL);
+            // The name is looked at before the socket.
+            let taken = path[0] != 0 && names::find_socket(until_nul(path)).is_ok();
+            return Err(if taken { Errno::EADDRINUSE } else { Errno::EINVAL });
         }
         if path[0] == 0 {
             return if self.bind_abstract(path.to_vec()) { Ok(()) } else { Err(Errno::EADDRINUSE) };
         }
         let path = until_nul(path);
-        let inode = crate::fs::names::make_socket(path)?;
+        let inode = names::make_socket(path)?;
         let attr = inode.attr()?;
         let key = (attr.dev, attr.ino);
         NODES.borrow_mut().insert(key, self.me.clone());

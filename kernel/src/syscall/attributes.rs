@@ -1,0 +1,288 @@
+//! Changing what a file is: chmod(2), chown(2), utimensat(2), truncate(2), fallocate(2).
+
+use super::stat::resolve;
+use super::{Call, Entry, entry};
+use crate::fs::Path;
+use crate::fs::file::OpenFile;
+use crate::fs::inode::{FileKind, InodeRef, SetAttr, Timestamp};
+use crate::fs::permission::{self, WRITE};
+use crate::signal::{SigInfo, send_to_task};
+use crate::task::creds::{CAP_CHOWN, CAP_FOWNER, CAP_FSETID};
+use crate::task::limits;
+use crate::{Errno, Result, time};
+
+const NO_FOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW;
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_chmod, "chmod", "po", |call| {
+        chmod(call, target(call, libc::AT_FDCWD, call.args[0], 0)?, call.args[1])
+    }),
+    entry(libc::SYS_fchmod, "fchmod", "fo", |call| chmod(call, open_target(call)?, call.args[1])),
+    entry(libc::SYS_fchmodat, "fchmodat", "fpo", |call| {
+        chmod(call, target(call, call.int(0), call.args[1], 0)?, call.args[2])
+    }),
+    entry(libc::SYS_fchmodat2, "fchmodat2", "fpox", |call| {
+        let flags = known(call.int(3), NO_FOLLOW | libc::AT_EMPTY_PATH)?;
+        chmod(call, target(call, call.int(0), call.args[1], flags)?, call.args[2])
+    }),
+    entry(libc::SYS_chown, "chown", "pdd", |call| {
+        chown(call, target(call, libc::AT_FDCWD, call.args[0], 0)?, call.args[1], call.args[2])
+    }),
+    entry(libc::SYS_lchown, "lchown", "pdd", |call| {
+        chown(call, target(call, libc::AT_FDCWD, call.args[0], NO_FOLLOW)?, call.args[1], call.args[2])
+    }),
+    entry(libc::SYS_fchown, "fchown", "fdd", |call| chown(call, open_target(call)?, call.args[1], call.args[2])),
+    entry(libc::SYS_fchownat, "fchownat", "fpddx", |call| {
+        let flags = known(call.int(4), NO_FOLLOW | libc::AT_EMPTY_PATH)?;
+        chown(call, target(call, call.int(0), call.args[1], flags)?, call.args[2], call.args[3])
+    }),
+    entry(libc::SYS_utime, "utime", "pP", utime),
+    entry(libc::SYS_utimes, "utimes", "pP", |call| utimes(call, libc::AT_FDCWD, call.args[0], call.args[1])),
+    entry(libc::SYS_futimesat, "futimesat", "fpP", |call| utimes(call, call.int(0), call.args[1], call.args[2])),
+    entry(libc::SYS_utimensat, "utimensat", "fpPx", utimensat),
+    entry(libc::SYS_truncate, "truncate", "pd", truncate),
+    entry(libc::SYS_ftruncate, "ftruncate", "fd", ftruncate),
+    entry(libc::SYS_fallocate, "fallocate", "fxdd", fallocate),
+];
+
+/// What is to be changed: an inode, and where it was found, if it has a name.
+type Target = (InodeRef, Option<Path>);
+
+fn known(flags: i32, allowed: i32) -> Result<i32> {
+    if flags & !allowed != 0 { Err(Errno::EINVAL) } else { Ok(flags) }
+}
+
+fn target(call: &Call<'_>, dirfd: i32, path: u64, flags: i32) -> Result<Target> {
+    writable(resolve(call, dirfd, path, flags)?)
+}
+
+/// The open file of the first argument.
+fn open_target(call: &Call<'_>) -> Result<Target> {
+    let file = call.task.files().get_io(call.int(0))?;
+    writable((file.inode.clone(), file.path.clone()))
+}
+
+/// EROFS in a read-only mount.
+fn writable(target: Target) -> Result<Target> {
+    if let Some(path) = &target.1 {
+        path.mount.want_write()?;
+    }
+    Ok(target)
+}
+
+fn chmod(call: &Call<'_>, (inode, _): Target, mode: u64) -> Result<u64> {
+    if inode.kind() == FileKind::Symlink {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let creds = call.task.creds();
+    permission::check_owner(&creds, &*inode)?;
+    let mut mode = mode as u32 & 0o7777;
+    if mode & libc::S_ISGID != 0 && !creds.capable(CAP_FSETID) && !creds.in_group(inode.owner()?.gid) {
+        mode &= !libc::S_ISGID;
+    }
+    inode.set_attr(&SetAttr { mode: Some(mode), ..SetAttr::default() })?;
+    Ok(0)
+}
+
+/// The permission bits without those that give a program another identity; None when there are none to drop.
+fn without_set_ids(inode: &InodeRef) -> Result<Option<u32>> {
+    if inode.kind() != FileKind::Regular {
+        return Ok(None);
+    }
+    let mode = inode.owner()?.mode;
+    let mut kept = mode & !libc::S_ISUID;
+    if mode & libc::S_IXGRP != 0 {
+        kept &= !libc::S_ISGID;
+    }
+    Ok((kept != mode).then_some(kept))
+}
+
+fn chown(call: &Call<'_>, (inode, _): Target, uid: u64, gid: u64) -> Result<u64> {
+    let id = |id: u64| Some(id as u32).filter(|&id| id != u32::MAX);
+    let (uid, gid) = (id(uid), id(gid));
+    let creds = call.task.creds();
+    if !creds.capable(CAP_CHOWN) {
+        let owner = inode.owner()?;
+        let uid_ok = uid.is_none_or(|uid| uid == owner.uid && creds.fsuid == owner.uid);
+        let gid_ok = gid.is_none_or(|gid| creds.fsuid == owner.uid && (gid == owner.gid || creds.in_group(gid)));
+        if !uid_ok || !gid_ok {
+            return Err(Errno::EPERM);
+        }
+    }
+    let mode = without_set_ids(&inode)?;
+    inode.set_attr(&SetAttr { uid, gid, mode, ..SetAttr::default() })?;
+    Ok(0)
+}
+
+/// One time to set: none (UTIME_OMIT), now, or a certain one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NewTime {
+    Keep,
+    Now,
+    At(Timestamp),
+}
+
+impl NewTime {
+    fn from_timespec(sec: i64, nsec: i64) -> Result<NewTime> {
+        match nsec {
+            libc::UTIME_NOW => Ok(NewTime::Now),
+            libc::UTIME_OMIT => Ok(NewTime::Keep),
+            0..1_000_000_000 => Ok(NewTime::At(sec as Timestamp * 1_000_000_000 + nsec as Timestamp)),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn value(self) -> Option<Timestamp> {
+        match self {
+            NewTime::Keep => None,
+            NewTime::Now => Some(time::realtime() as Timestamp),
+            NewTime::At(time) => Some(time),
+        }
+    }
+}
+
+fn set_times(call: &Call<'_>, (inode, _): Target, times: [NewTime; 2]) -> Result<u64> {
+    let creds = call.task.creds();
+    let is_owner = || -> Result<bool> { Ok(creds.capable(CAP_FOWNER) || inode.owner()?.uid == creds.fsuid) };
+    if times == [NewTime::Now; 2] {
+        // Whoever may write may say that something was written.
+        if !is_owner()? {
+            permission::check(&creds, &*inode, WRITE)?;
+        }
+    } else if !is_owner()? {
+        return Err(Errno::EPERM);
+    }
+    let [atime, mtime] = times.map(NewTime::value);
+    inode.set_attr(&SetAttr { atime, mtime, ..SetAttr::default() })?;
+    Ok(0)
+}
+
+fn utimensat(call: &mut Call<'_>) -> Result<u64> {
+    let [_, path, times, ..] = call.args;
+    let flags = known(call.int(3), NO_FOLLOW | libc::AT_EMPTY_PATH)?;
+    let times = match times {
+        0 => [NewTime::Now; 2],
+        addr => {
+            let [asec, ansec, msec, mnsec] = call.task.space().read::<[i64; 4]>(addr)?;
+            [NewTime::from_timespec(asec, ansec)?, NewTime::from_timespec(msec, mnsec)?]
+        }
+    };
+    if times == [NewTime::Keep; 2] {
+        return Ok(0);
+    }
+    if path == 0 && call.int(0) != libc::AT_FDCWD {
+        if flags != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let target = open_target(call)?;
+        return set_times(call, target, times);
+    }
+    set_times(call, target(call, call.int(0), path, flags)?, times)
+}
+
+fn utimes(call: &Call<'_>, dirfd: i32, path: u64, times: u64) -> Result<u64> {
+    let times = match times {
+        0 => [NewTime::Now; 2],
+        addr => {
+            let [asec, ausec, msec, musec] = call.task.space().read::<[i64; 4]>(addr)?;
+            if !(0..1_000_000).contains(&ausec) || !(0..1_000_000).contains(&musec) {
+                return Err(Errno::EINVAL);
+            }
+            [NewTime::from_timespec(asec, ausec * 1000)?, NewTime::from_timespec(msec, musec * 1000)?]
+        }
+    };
+    set_times(call, target(call, dirfd, path, 0)?, times)
+}
+
+fn utime(call: &mut Call<'_>) -> Result<u64> {
+    let [path, times, ..] = call.args;
+    let times = match times {
+        0 => [NewTime::Now; 2],
+        addr => {
+            let [asec, msec] = call.task.space().read::<[i64; 2]>(addr)?;
+            [NewTime::from_timespec(asec, 0)?, NewTime::from_timespec(msec, 0)?]
+        }
+    };
+    set_times(call, target(call, libc::AT_FDCWD, path, 0)?, times)
+}
+
+/// Sets a regular file's size, within RLIMIT_FSIZE.
+fn set_size(call: &Call<'_>, inode: &InodeRef, size: i64) -> Result<u64> {
+    let size = size as u64;
+    if size > call.task.process.limit(limits::FSIZE) && size > inode.attr()?.size {
+        let _ = send_to_task(call.task, SigInfo::kernel(libc::SIGXFSZ));
+        return Err(Errno::EFBIG);
+    }
+    let mode = if call.task.creds().capable(CAP_FSETID) { None } else { without_set_ids(inode)? };
+    inode.set_attr(&SetAttr { size: Some(size), mode, ..SetAttr::default() })?;
+    Ok(0)
+}
+
+fn truncate(call: &mut Call<'_>) -> Result<u64> {
+    let size = call.args[1] as i64;
+    if size < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (inode, path) = resolve(call, libc::AT_FDCWD, call.args[0], 0)?;
+    match inode.kind() {
+        FileKind::Regular => {}
+        FileKind::Directory => return Err(Errno::EISDIR),
+        _ => return Err(Errno::EINVAL),
+    }
+    let (inode, _) = writable((inode, path))?;
+    permission::check(&call.task.creds(), &*inode, WRITE)?;
+    set_size(call, &inode, size)
+}
+
+fn ftruncate(call: &mut Call<'_>) -> Result<u64> {
+    let size = call.args[1] as i64;
+    if size < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = call.task.files().get_io(call.int(0))?;
+    if file.inode.kind() != FileKind::Regular || !file.writable() {
+        return Err(Errno::EINVAL);
+    }
+    set_size(call, &file.inode, size)
+}
+
+fn fallocate(call: &mut Call<'_>) -> Result<u64> {
+    let (mode, offset, len) = (call.int(1), call.args[2] as i64, call.args[3] as i64);
+    if offset < 0 || len <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = call.task.files().get_io(call.int(0))?;
+    allocate(call, &file, mode, offset, len)
+}
+
+fn allocate(call: &Call<'_>, file: &OpenFile, mode: i32, offset: i64, len: i64) -> Result<u64> {
+    const EXCLUSIVE: i32 = libc::FALLOC_FL_PUNCH_HOLE
+        | libc::FALLOC_FL_COLLAPSE_RANGE
+        | libc::FALLOC_FL_ZERO_RANGE
+        | libc::FALLOC_FL_INSERT_RANGE
+        | libc::FALLOC_FL_UNSHARE_RANGE;
+    let kind = mode & EXCLUSIVE;
+    if mode & !(EXCLUSIVE | libc::FALLOC_FL_KEEP_SIZE) != 0 || kind.count_ones() > 1 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if kind == libc::FALLOC_FL_PUNCH_HOLE && mode & libc::FALLOC_FL_KEEP_SIZE == 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if !file.writable() {
+        return Err(Errno::EBADF);
+    }
+    match file.inode.kind() {
+        FileKind::Regular => {}
+        FileKind::Fifo => return Err(Errno::ESPIPE),
+        FileKind::Directory => return Err(Errno::EISDIR),
+        _ => return Err(Errno::ENODEV),
+    }
+    let end = offset.checked_add(len).ok_or(Errno::EFBIG)? as u64;
+    let grows = mode & libc::FALLOC_FL_KEEP_SIZE == 0;
+    if grows && end > call.task.process.limit(limits::FSIZE) {
+        let _ = send_to_task(call.task, SigInfo::kernel(libc::SIGXFSZ));
+        return Err(Errno::EFBIG);
+    }
+    file.inode.allocate(mode, offset as u64, len as u64)?;
+    Ok(0)
+}

@@ -1,0 +1,109 @@
+//! Making, removing and moving names: mkdir(2), unlink(2), rename(2), link(2) and their relatives.
+
+use super::{Call, Entry, entry};
+use crate::fs::Path;
+use crate::fs::inode::{FileKind, NewNode};
+use crate::fs::names;
+use crate::fs::walk::{self, Walk};
+use crate::task::creds::CAP_DAC_READ_SEARCH;
+use crate::{Errno, Result};
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_mkdir, "mkdir", "po", |call| {
+        make(call, libc::AT_FDCWD, call.args[0], &NewNode::Directory, call.args[1] as u32)
+    }),
+    entry(libc::SYS_mkdirat, "mkdirat", "fpo", |call| {
+        make(call, call.int(0), call.args[1], &NewNode::Directory, call.args[2] as u32)
+    }),
+    entry(libc::SYS_mknod, "mknod", "pox", |call| {
+        let [path, mode, device, ..] = call.args;
+        make_node(call, libc::AT_FDCWD, path, mode as u32, device)
+    }),
+    entry(libc::SYS_mknodat, "mknodat", "fpox", |call| {
+        let [_, path, mode, device, ..] = call.args;
+        make_node(call, call.int(0), path, mode as u32, device)
+    }),
+    entry(libc::SYS_symlink, "symlink", "pp", |call| symlink(call, call.args[0], libc::AT_FDCWD, call.args[1])),
+    entry(libc::SYS_symlinkat, "symlinkat", "pfp", |call| symlink(call, call.args[0], call.int(1), call.args[2])),
+    entry(libc::SYS_link, "link", "pp", |call| {
+        link(call, (libc::AT_FDCWD, call.args[0]), (libc::AT_FDCWD, call.args[1]), 0)
+    }),
+    entry(libc::SYS_linkat, "linkat", "fpfpx", |call| {
+        link(call, (call.int(0), call.args[1]), (call.int(2), call.args[3]), call.int(4))
+    }),
+    entry(libc::SYS_unlink, "unlink", "p", |call| remove(call, libc::AT_FDCWD, call.args[0], false)),
+    entry(libc::SYS_rmdir, "rmdir", "p", |call| remove(call, libc::AT_FDCWD, call.args[0], true)),
+    entry(libc::SYS_unlinkat, "unlinkat", "fpx", |call| match call.int(2) {
+        0 => remove(call, call.int(0), call.args[1], false),
+        libc::AT_REMOVEDIR => remove(call, call.int(0), call.args[1], true),
+        _ => Err(Errno::EINVAL),
+    }),
+    entry(libc::SYS_rename, "rename", "pp", |call| {
+        rename(call, (libc::AT_FDCWD, call.args[0]), (libc::AT_FDCWD, call.args[1]), 0)
+    }),
+    entry(libc::SYS_renameat, "renameat", "fpfp", |call| {
+        rename(call, (call.int(0), call.args[1]), (call.int(2), call.args[3]), 0)
+    }),
+    entry(libc::SYS_renameat2, "renameat2", "fpfpx", |call| {
+        rename(call, (call.int(0), call.args[1]), (call.int(2), call.args[3]), call.args[4] as u32)
+    }),
+];
+
+fn path(call: &Call<'_>, addr: u64) -> Result<Vec<u8>> {
+    call.task.space().read_path(addr)
+}
+
+fn make(call: &Call<'_>, dirfd: i32, addr: u64, node: &NewNode<'_>, mode: u32) -> Result<u64> {
+    names::make(call.task, dirfd, &path(call, addr)?, node, mode)?;
+    Ok(0)
+}
+
+fn make_node(call: &Call<'_>, dirfd: i32, addr: u64, mode: u32, device: u64) -> Result<u64> {
+    let node = match mode & libc::S_IFMT {
+        0 | libc::S_IFREG => NewNode::Regular,
+        libc::S_IFCHR => NewNode::Device(FileKind::CharDevice, device as u32 as u64),
+        libc::S_IFBLK => NewNode::Device(FileKind::BlockDevice, device as u32 as u64),
+        libc::S_IFIFO => NewNode::Fifo,
+        libc::S_IFSOCK => NewNode::Socket,
+        libc::S_IFDIR => return Err(Errno::EPERM),
+        _ => return Err(Errno::EINVAL),
+    };
+    make(call, dirfd, addr, &node, mode & 0o7777)
+}
+
+fn symlink(call: &Call<'_>, target: u64, dirfd: i32, addr: u64) -> Result<u64> {
+    let target = path(call, target)?;
+    if target.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    make(call, dirfd, addr, &NewNode::Symlink(&target), 0o777)
+}
+
+fn link(call: &Call<'_>, old: (i32, u64), new: (i32, u64), flags: i32) -> Result<u64> {
+    if flags & !(libc::AT_SYMLINK_FOLLOW | libc::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let text = path(call, old.1)?;
+    let mut how = Walk::empty();
+    how.set(Walk::FOLLOW, flags & libc::AT_SYMLINK_FOLLOW != 0);
+    if flags & libc::AT_EMPTY_PATH != 0 && text.is_empty() {
+        if !call.task.creds().capable(CAP_DAC_READ_SEARCH) {
+            return Err(Errno::ENOENT);
+        }
+        how |= Walk::EMPTY;
+    }
+    let target: Path = walk::lookup(call.task, old.0, &text, how)?;
+    names::link(call.task, &target, new.0, &path(call, new.1)?)?;
+    Ok(0)
+}
+
+fn remove(call: &Call<'_>, dirfd: i32, addr: u64, directory: bool) -> Result<u64> {
+    names::remove(call.task, dirfd, &path(call, addr)?, directory)?;
+    Ok(0)
+}
+
+fn rename(call: &Call<'_>, old: (i32, u64), new: (i32, u64), flags: u32) -> Result<u64> {
+    let (from, to) = (path(call, old.1)?, path(call, new.1)?);
+    names::rename(call.task, (old.0, &from), (new.0, &to), flags)?;
+    Ok(0)
+}

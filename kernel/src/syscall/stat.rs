@@ -1,0 +1,309 @@
+//! Asking about files: stat(2), access(2), readlink(2), getdents(2), statfs(2).
+
+use super::{Call, Entry, entry};
+use crate::fs::Path;
+use crate::fs::file::OpenFile;
+use crate::fs::inode::{Attr, FileKind, InodeRef, Timestamp};
+use crate::fs::mount::StatFs;
+use crate::fs::permission::{self, WRITE};
+use crate::fs::walk::{self, Walk};
+use crate::mm::user::zeroed;
+use crate::task::creds::Creds;
+use crate::{Errno, Result};
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_stat, "stat", "pP", |call| stat_path(call, libc::AT_FDCWD, call.args[0], call.args[1], 0)),
+    entry(libc::SYS_lstat, "lstat", "pP", |call| {
+        stat_path(call, libc::AT_FDCWD, call.args[0], call.args[1], libc::AT_SYMLINK_NOFOLLOW)
+    }),
+    entry(libc::SYS_fstat, "fstat", "fP", |call| {
+        let file = call.task.files().get(call.int(0))?;
+        write_stat(call, call.args[1], &file.inode.attr()?)
+    }),
+    entry(libc::SYS_newfstatat, "newfstatat", "fpPx", |call| {
+        stat_path(call, call.int(0), call.args[1], call.args[2], call.int(3))
+    }),
+    entry(libc::SYS_statx, "statx", "fpxxP", statx),
+    entry(libc::SYS_access, "access", "po", |call| access(call, libc::AT_FDCWD, call.args[0], call.args[1] as u32, 0)),
+    entry(libc::SYS_faccessat, "faccessat", "fpo", |call| {
+        access(call, call.int(0), call.args[1], call.args[2] as u32, 0)
+    }),
+    entry(libc::SYS_faccessat2, "faccessat2", "fpox", |call| {
+        access(call, call.int(0), call.args[1], call.args[2] as u32, call.int(3))
+    }),
+    entry(libc::SYS_readlink, "readlink", "pPu", |call| {
+        let [path, addr, size, ..] = call.args;
+        read_link(call, libc::AT_FDCWD, path, addr, size)
+    }),
+    entry(libc::SYS_readlinkat, "readlinkat", "fpPu", |call| {
+        let [_, path, addr, size, ..] = call.args;
+        read_link(call, call.int(0), path, addr, size)
+    }),
+    entry(libc::SYS_getdents, "getdents", "fPu", |call| read_dir(call, true)),
+    entry(libc::SYS_getdents64, "getdents64", "fPu", |call| read_dir(call, false)),
+    entry(libc::SYS_statfs, "statfs", "pP", |call| {
+        let path = call.task.space().read_path(call.args[0])?;
+        let path = walk::lookup(call.task, libc::AT_FDCWD, &path, Walk::FOLLOW)?;
+        write_statfs(call, Some(&path), &path.mount.fs.statfs()?)
+    }),
+    entry(libc::SYS_fstatfs, "fstatfs", "fP", fstatfs),
+];
+
+/// The AT_* flags that only ask for a more or less exact answer: it is exact here.
+const SYNC_FLAGS: i32 = libc::AT_STATX_FORCE_SYNC | libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT;
+/// Most bytes of directory entries that one call gives.
+const MAX_ENTRIES: usize = 256 * 1024;
+
+/// What a path with AT_* flags names: a place in the tree, or with AT_EMPTY_PATH perhaps a file without one.
+pub(super) fn resolve(call: &Call<'_>, dirfd: i32, path_addr: u64, flags: i32) -> Result<(InodeRef, Option<Path>)> {
+    let path = match path_addr {
+        0 if flags & libc::AT_EMPTY_PATH != 0 => Vec::new(),
+        addr => call.task.space().read_path(addr)?,
+    };
+    if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 && dirfd != libc::AT_FDCWD {
+        let file = call.task.files().get(dirfd)?;
+        return Ok((file.inode.clone(), file.path.clone()));
+    }
+    let mut how = if flags & libc::AT_SYMLINK_NOFOLLOW == 0 { Walk::FOLLOW } else { Walk::empty() };
+    how.set(Walk::EMPTY, flags & libc::AT_EMPTY_PATH != 0);
+    let found = walk::lookup(call.task, dirfd, &path, how)?;
+    Ok((found.inode().clone(), Some(found)))
+}
+
+fn split_time(time: Timestamp) -> (i64, i64) {
+    let second = 1_000_000_000;
+    (time.div_euclid(second) as i64, time.rem_euclid(second) as i64)
+}
+
+fn stat_path(call: &Call<'_>, dirfd: i32, path: u64, addr: u64, flags: i32) -> Result<u64> {
+    if flags & !(libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH | SYNC_FLAGS) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (inode, _) = resolve(call, dirfd, path, flags)?;
+    write_stat(call, addr, &inode.attr()?)
+}
+
+fn write_stat(call: &Call<'_>, addr: u64, attr: &Attr) -> Result<u64> {
+    let mut stat: libc::stat = zeroed();
+    stat.st_dev = attr.dev;
+    stat.st_ino = attr.ino;
+    stat.st_nlink = attr.nlink as u64;
+    stat.st_mode = attr.kind.mode() | attr.mode;
+    stat.st_uid = attr.uid;
+    stat.st_gid = attr.gid;
+    stat.st_rdev = attr.rdev;
+    stat.st_size = attr.size as i64;
+    stat.st_blksize = attr.block_size as i64;
+    stat.st_blocks = attr.blocks as i64;
+    (stat.st_atime, stat.st_atime_nsec) = split_time(attr.atime);
+    (stat.st_mtime, stat.st_mtime_nsec) = split_time(attr.mtime);
+    (stat.st_ctime, stat.st_ctime_nsec) = split_time(attr.ctime);
+    call.task.space().write(addr, &stat)?;
+    Ok(0)
+}
+
+fn statx(call: &mut Call<'_>) -> Result<u64> {
+    let (flags, mask) = (call.int(2), call.args[3] as u32);
+    let sync = flags & (libc::AT_STATX_FORCE_SYNC | libc::AT_STATX_DONT_SYNC);
+    if flags & !(libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH | SYNC_FLAGS) != 0
+        || sync == libc::AT_STATX_FORCE_SYNC | libc::AT_STATX_DONT_SYNC
+        || mask & libc::STATX__RESERVED as u32 != 0
+    {
+        return Err(Errno::EINVAL);
+    }
+    let (inode, path) = resolve(call, call.int(0), call.args[1], flags)?;
+    let attr = inode.attr()?;
+    let mut out: libc::statx = zeroed();
+    out.stx_mask = libc::STATX_BASIC_STATS;
+    out.stx_blksize = attr.block_size;
+    out.stx_nlink = attr.nlink;
+    out.stx_uid = attr.uid;
+    out.stx_gid = attr.gid;
+    out.stx_mode = (attr.kind.mode() | attr.mode) as u16;
+    out.stx_ino = attr.ino;
+    out.stx_size = attr.size;
+    out.stx_blocks = attr.blocks;
+    let time = |time: Timestamp| {
+        let (sec, nsec) = split_time(time);
+        let mut out: libc::statx_timestamp = zeroed::<libc::statx>().stx_atime;
+        out.tv_sec = sec;
+        out.tv_nsec = nsec as u32;
+        out
+    };
+    out.stx_atime = time(attr.atime);
+    out.stx_mtime = time(attr.mtime);
+    out.stx_ctime = time(attr.ctime);
+    if let Some(btime) = attr.btime {
+        out.stx_btime = time(btime);
+        out.stx_mask |= libc::STATX_BTIME;
+    }
+    (out.stx_rdev_major, out.stx_rdev_minor) = (libc::major(attr.rdev), libc::minor(attr.rdev));
+    (out.stx_dev_major, out.stx_dev_minor) = (libc::major(attr.dev), libc::minor(attr.dev));
+    out.stx_attributes_mask = libc::STATX_ATTR_MOUNT_ROOT as u64;
+    if let Some(path) = path {
+        out.stx_mnt_id = path.mount.id as u64;
+        out.stx_mask |= libc::STATX_MNT_ID;
+        if path.is_mount_root() {
+            out.stx_attributes |= libc::STATX_ATTR_MOUNT_ROOT as u64;
+        }
+    }
+    call.task.space().write(call.args[4], &out)?;
+    Ok(0)
+}
+
+/// Credentials with the real ids in the place of the effective ones, as access(2) judges.
+fn real_creds(creds: &Creds) -> Creds {
+    let mut real = creds.clone();
+    (real.fsuid, real.fsgid) = (creds.uid, creds.gid);
+    real.effective = if creds.uid == 0 { creds.permitted } else { 0 };
+    real
+}
+
+fn access(call: &Call<'_>, dirfd: i32, path: u64, wanted: u32, flags: i32) -> Result<u64> {
+    if wanted & !0o7 != 0 || flags & !(libc::AT_EACCESS | libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let own = call.task.creds();
+    let real;
+    let creds = if flags & libc::AT_EACCESS != 0 || own.uid == own.fsuid && own.gid == own.fsgid {
+        &*own
+    } else {
+        real = real_creds(&own);
+        &real
+    };
+    let text = call.task.space().read_path(path)?;
+    let (inode, place) = if text.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
+        resolve(call, dirfd, path, flags)?
+    } else {
+        let root = call.task.fs.borrow().root.cloned();
+        let start = if text.first() == Some(&b'/') { root.clone() } else { walk::start(call.task, dirfd)? };
+        let how = if flags & libc::AT_SYMLINK_NOFOLLOW == 0 { Walk::FOLLOW } else { Walk::empty() };
+        let found = walk::walk_from(creds, &root, &start, &text, how)?.target.ok_or(Errno::ENOENT)?;
+        (found.inode().clone(), Some(found))
+    };
+    if wanted == 0 {
+        return Ok(0);
+    }
+    if let Some(place) = &place {
+        let kind = inode.kind();
+        let flags = place.mount.flags();
+        if wanted & permission::EXEC != 0
+            && kind == FileKind::Regular
+            && flags.contains(crate::fs::mount::MountFlags::NOEXEC)
+        {
+            return Err(Errno::EACCES);
+        }
+        permission::check(creds, &*inode, wanted)?;
+        if wanted & WRITE != 0 && matches!(kind, FileKind::Regular | FileKind::Directory | FileKind::Symlink) {
+            place.mount.want_write()?;
+        }
+        return Ok(0);
+    }
+    permission::check(creds, &*inode, wanted)?;
+    Ok(0)
+}
+
+fn read_link(call: &Call<'_>, dirfd: i32, path: u64, addr: u64, size: u64) -> Result<u64> {
+    let size = size as i32;
+    if size <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    let text = call.task.space().read_path(path)?;
+    let how = if dirfd == libc::AT_FDCWD { Walk::empty() } else { Walk::EMPTY };
+    let found = walk::lookup(call.task, dirfd, &text, how)?;
+    if found.inode().kind() != FileKind::Symlink {
+        return Err(if text.is_empty() { Errno::ENOENT } else { Errno::EINVAL });
+    }
+    let target = found.inode().read_link()?;
+    let len = target.len().min(size as usize);
+    call.task.space().write_bytes(addr, &target[..len])?;
+    Ok(len as u64)
+}
+
+/// Directory entries, in the layout of getdents64(2) or the older one.
+fn read_dir(call: &Call<'_>, old: bool) -> Result<u64> {
+    let file = call.task.files().get_io(call.int(0))?;
+    if file.inode.kind() != FileKind::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    if file.path.as_ref().is_some_and(|path| path.dentry.is_deleted()) {
+        return Err(Errno::ENOENT);
+    }
+    let room = (call.args[2] as u32 as usize).min(MAX_ENTRIES);
+    let mut out = Vec::new();
+    let mut position = file.position.get();
+    let mut too_long = false;
+    file.ops.read_dir(&file, &mut |entry| {
+        // Inode, offset, length, then type and name, or name and, in the last byte, type.
+        let len = (19 + entry.name.len() + 1).next_multiple_of(8);
+        if out.len() + len > room {
+            too_long = out.is_empty();
+            return false;
+        }
+        let end = out.len() + len;
+        out.extend_from_slice(&entry.ino.to_ne_bytes());
+        out.extend_from_slice(&entry.next.to_ne_bytes());
+        out.extend_from_slice(&(len as u16).to_ne_bytes());
+        if !old {
+            out.push(entry.kind);
+        }
+        out.extend_from_slice(entry.name);
+        out.resize(end, 0);
+        if old {
+            out[end - 1] = entry.kind;
+        }
+        position = entry.next;
+        true
+    })?;
+    if too_long {
+        return Err(Errno::EINVAL);
+    }
+    call.task.space().write_bytes(call.args[1], &out)?;
+    file.position.set(position);
+    Ok(out.len() as u64)
+}
+
+fn fstatfs(call: &mut Call<'_>) -> Result<u64> {
+    let file = call.task.files().get(call.int(0))?;
+    match &file.path {
+        Some(path) => write_statfs(call, Some(path), &path.mount.fs.statfs()?),
+        None => write_statfs(call, None, &nameless(&file)),
+    }
+}
+
+/// What the file systems of pipes, sockets and other nameless files say.
+fn nameless(file: &OpenFile) -> StatFs {
+    let magic = match file.inode.kind() {
+        FileKind::Fifo => 0x5049_5045,
+        FileKind::Socket => 0x534f_434b,
+        _ => 0x0904_1934,
+    };
+    StatFs { magic, block_size: 4096, name_max: 255, ..StatFs::default() }
+}
+
+fn write_statfs(call: &Call<'_>, path: Option<&Path>, stat: &StatFs) -> Result<u64> {
+    const ST_VALID: i64 = 0x20;
+    const ST_RELATIME: u64 = 0x1000;
+    let flags = path.map_or(0, |path| path.mount.flags().bits());
+    // The numbers of mount(2) and statfs(2) agree but for this one.
+    let flags = flags & 0xc0f | if flags & libc::MS_RELATIME != 0 { ST_RELATIME } else { 0 };
+    let words: [i64; 15] = [
+        stat.magic as i64,
+        stat.block_size as i64,
+        stat.blocks as i64,
+        stat.free as i64,
+        stat.available as i64,
+        stat.files as i64,
+        stat.files_free as i64,
+        path.map_or(0, |path| path.mount.id as i64),
+        stat.name_max as i64,
+        stat.block_size as i64,
+        flags as i64 | ST_VALID,
+        0,
+        0,
+        0,
+        0,
+    ];
+    call.task.space().write(call.args[1], &words)?;
+    Ok(0)
+}
