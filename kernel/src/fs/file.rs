@@ -100,7 +100,7 @@ pub trait FileOps: Send + Sync + Any {
         Err(Errno::EINVAL)
     }
 
-    /// Writes at `offset` (for O_APPEND the file finds its own end, and says in the result only how much it wrote).
+    /// Writes at `offset`, which for O_APPEND is the end.
     fn write(&self, file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
         Err(Errno::EINVAL)
     }
@@ -181,6 +181,7 @@ impl Drop for OpenFile {
     fn drop(&mut self) {
         self.watchers.file_closed(self);
         super::locks::file_closed(self);
+        super::notify::closed(self);
     }
 }
 

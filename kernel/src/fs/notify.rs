@@ -1,6 +1,7 @@
 //! Who watches which file (inotify(7)): the file layer tells of what it did, and the watches of the inodes concerned hear it.
 
 use super::dentry::Dentry;
+use super::file::OpenFile;
 use super::inode::InodeRef;
 use super::inotify::Inotify;
 use crate::lock::KCell;
@@ -94,6 +95,24 @@ pub fn file(dentry: &Arc<Dentry>, event: u32) {
             send(&parent.inode, event, 0, &dentry.name(), dentry.is_deleted());
         }
         send(&dentry.inode, event, 0, b"", false);
+    }
+}
+
+/// As `file`, for an open file.
+#[inline]
+pub fn open_file(open: &OpenFile, event: u32) {
+    if active()
+        && let Some(path) = &open.path
+    {
+        file(&path.dentry, event);
+    }
+}
+
+/// An open file is closed for good.
+#[inline]
+pub fn closed(open: &OpenFile) {
+    if active() && open.flags.get() & libc::O_PATH == 0 {
+        open_file(open, if open.writable() { CLOSE_WRITE } else { CLOSE_NOWRITE });
     }
 }
 

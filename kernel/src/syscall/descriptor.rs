@@ -2,7 +2,7 @@
 
 use super::{Call, Entry, entry};
 use crate::fs::file::OpenFile;
-use crate::fs::pipe;
+use crate::fs::{memfs, pipe};
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[
@@ -85,6 +85,11 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
     match command {
         libc::F_SETFL => {
             set_flags(&file, arg as i32);
+            Ok(0)
+        }
+        libc::F_GET_SEALS => Ok(memfs::seals(&file)? as u64),
+        libc::F_ADD_SEALS => {
+            memfs::add_seals(&file, arg as u32)?;
             Ok(0)
         }
         libc::F_GETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.size() as u64),

@@ -2,9 +2,13 @@
 
 use super::{Call, Entry, entry};
 use crate::fs::file::OpenFile;
-use crate::fs::inode::FileKind;
+use crate::fs::inode::{FileKind, SetAttr};
+use crate::fs::notify;
 use crate::mm::IoBuf;
 use crate::mm::user::MAX_TRANSFER;
+use crate::signal::SigInfo;
+use crate::task::creds::CAP_FSETID;
+use crate::task::limits;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -103,6 +107,9 @@ pub fn read(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>) -> Result
     if offset.is_none() && n > 0 && file.ops.seekable() {
         file.position.set(at + n as u64);
     }
+    if n > 0 {
+        notify::open_file(file, notify::ACCESS);
+    }
     Ok(n)
 }
 
@@ -113,16 +120,53 @@ pub fn write(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>, append: 
     }
     let mut at = start(file, offset, buf.remaining())?;
     let seekable = file.ops.seekable();
-    let at_end = seekable && file.flags.get() & libc::O_APPEND != 0;
-    if append && seekable && !at_end {
+    if seekable && (append || file.flags.get() & libc::O_APPEND != 0) {
         at = file.inode.attr()?.size;
+    }
+    let regular = file.inode.kind() == FileKind::Regular;
+    if regular && !buf.is_empty() {
+        obey_size_limit(buf, at)?;
     }
     let n = file.ops.write(file, buf, at)?;
     if offset.is_none() && n > 0 && seekable {
-        // The file found its own end: it is where the write ended.
-        file.position.set(if at_end { file.inode.attr()?.size } else { at + n as u64 });
+        file.position.set(at + n as u64);
+    }
+    if n > 0 {
+        if regular {
+            drop_set_ids(file)?;
+        }
+        notify::open_file(file, notify::MODIFY);
     }
     Ok(n)
+}
+
+/// RLIMIT_FSIZE: a write that would begin beyond it is EFBIG and SIGXFSZ, one that would end there is cut.
+fn obey_size_limit(buf: &mut IoBuf<'_>, at: u64) -> Result<()> {
+    let task = crate::sched::current();
+    let limit = task.process.limit(limits::FSIZE);
+    if limit == limits::INFINITY {
+        return Ok(());
+    }
+    if at >= limit {
+        // A standard signal always gets through.
+        let _ = crate::signal::send_to_task(&task, SigInfo::kill(libc::SIGXFSZ, task.pid(), task.creds().uid));
+        return Err(Errno::EFBIG);
+    }
+    buf.limit((limit - at) as usize);
+    Ok(())
+}
+
+/// A program that somebody without privileges wrote to does not give its owner's any more.
+fn drop_set_ids(file: &OpenFile) -> Result<()> {
+    let mode = file.inode.owner()?.mode;
+    if mode & (libc::S_ISUID | libc::S_ISGID) == 0 || crate::sched::current().creds().capable(CAP_FSETID) {
+        return Ok(());
+    }
+    let mut drop = libc::S_ISUID;
+    if mode & 0o010 != 0 {
+        drop |= libc::S_ISGID;
+    }
+    file.inode.set_attr(&SetAttr { mode: Some(mode & !drop), ..SetAttr::default() })
 }
 
 fn read_vector(call: &Call<'_>, offset: Option<u64>) -> Result<u64> {

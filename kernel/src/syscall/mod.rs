@@ -10,6 +10,7 @@ mod eventfd;
 mod exec;
 mod futex;
 mod identity;
+mod inotify;
 mod inspect;
 mod io;
 mod lock;
@@ -26,6 +27,7 @@ mod resource;
 mod sched;
 mod signal;
 mod socket;
+mod special;
 mod stat;
 mod system;
 mod timeout;
@@ -92,10 +94,12 @@ const AREAS: &[&[Entry]] = &[
     process::CALLS,
     signal::CALLS,
     identity::CALLS,
+    inotify::CALLS,
     inspect::CALLS,
     prctl::CALLS,
     resource::CALLS,
     sched::CALLS,
+    special::CALLS,
     system::CALLS,
     clock::CALLS,
     timer::CALLS,

@@ -4,7 +4,7 @@ use super::inode::MemInode;
 use super::timestamp;
 use crate::fs::contents::Contents;
 use crate::fs::file::{FileOps, MapObject, OpenFile};
-use crate::fs::inode::{Inode, InodeRef};
+use crate::fs::inode::InodeRef;
 use crate::fs::mount::MountFlags;
 use crate::mm::IoBuf;
 use crate::mm::frames::PAGE_SIZE;
@@ -130,18 +130,5 @@ impl MemInode {
             contents.allocate(offset, len, mode & KEEP != 0)?;
         }
         self.touch()
-    }
-
-    /// Drops set-id bits, as a change by somebody without privileges does.
-    pub fn drop_set_ids(&self) -> Result<()> {
-        let owner = self.owner()?;
-        let mut drop = owner.mode & libc::S_ISUID;
-        if owner.mode & (libc::S_ISGID | 0o010) == libc::S_ISGID | 0o010 {
-            drop |= libc::S_ISGID;
-        }
-        if drop != 0 {
-            self.change(|meta| meta.mode &= !drop)?;
-        }
-        Ok(())
     }
 }

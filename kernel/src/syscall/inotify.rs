@@ -1,0 +1,54 @@
+//! inotify(7).
+
+use super::{Call, Entry, entry};
+use crate::fs::file::OpenFile;
+use crate::fs::inotify::Inotify;
+use crate::fs::permission;
+use crate::fs::walk::{self, Walk};
+use crate::{Errno, Result};
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_inotify_init, "inotify_init", "", |call| init(call, 0)),
+    entry(libc::SYS_inotify_init1, "inotify_init1", "x", |call| init(call, call.int(0))),
+    entry(libc::SYS_inotify_add_watch, "inotify_add_watch", "fpx", add_watch),
+    entry(libc::SYS_inotify_rm_watch, "inotify_rm_watch", "fd", |call| {
+        let file = call.task.files().get(call.int(0))?;
+        inotify_of(&file)?.unwatch(call.int(1))?;
+        Ok(0)
+    }),
+];
+
+fn inotify_of(file: &OpenFile) -> Result<&Inotify> {
+    file.ops_as::<Inotify>().ok_or(Errno::EINVAL)
+}
+
+fn init(call: &mut Call<'_>, flags: i32) -> Result<u64> {
+    if flags & !(libc::IN_NONBLOCK | libc::IN_CLOEXEC) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = Inotify::open(flags & libc::IN_NONBLOCK != 0);
+    Ok(call.task.files().install(file, flags & libc::IN_CLOEXEC != 0)? as u64)
+}
+
+fn add_watch(call: &mut Call<'_>) -> Result<u64> {
+    const OPTIONS: u32 = libc::IN_DONT_FOLLOW
+        | libc::IN_EXCL_UNLINK
+        | libc::IN_MASK_ADD
+        | libc::IN_MASK_CREATE
+        | libc::IN_ONESHOT
+        | libc::IN_ONLYDIR;
+    let mask = call.args[2] as u32;
+    let both = libc::IN_MASK_ADD | libc::IN_MASK_CREATE;
+    if mask & (libc::IN_ALL_EVENTS | OPTIONS) == 0 || mask & libc::IN_ALL_EVENTS == 0 || mask & both == both {
+        return Err(Errno::EINVAL);
+    }
+    let file = call.task.files().get_io(call.int(0))?;
+    let inotify = inotify_of(&file)?;
+    let mut how = Walk::empty();
+    how.set(Walk::FOLLOW, mask & libc::IN_DONT_FOLLOW == 0);
+    how.set(Walk::DIRECTORY, mask & libc::IN_ONLYDIR != 0);
+    let path = call.task.space().read_path(call.args[1])?;
+    let path = walk::lookup(call.task, libc::AT_FDCWD, &path, how)?;
+    permission::check(&call.task.creds(), &**path.inode(), permission::READ)?;
+    Ok(inotify.watch(path.inode(), mask)? as u64)
+}
