@@ -47,6 +47,7 @@ pub const CALLS: &[Entry] = &[
     }),
     entry(libc::SYS_lseek, "lseek", "fdd", lseek),
     entry(libc::SYS_sendfile, "sendfile", "ffPu", sendfile),
+    entry(libc::SYS_copy_file_range, "copy_file_range", "fPfPux", copy_file_range),
     entry(libc::SYS_fsync, "fsync", "f", |call| fsync(call, false)),
     entry(libc::SYS_fdatasync, "fdatasync", "f", |call| fsync(call, true)),
 ];
@@ -218,6 +219,63 @@ fn lseek(call: &mut Call<'_>) -> Result<u64> {
     }
     file.position.set(position as u64);
     Ok(position as u64)
+}
+
+fn copy_file_range(call: &mut Call<'_>) -> Result<u64> {
+    let (input, output) = (file(call, 0)?, file(call, 2)?);
+    let space = call.task.space();
+    let position = |file: &OpenFile, addr: u64| match addr {
+        0 => Ok(file.position.get()),
+        addr => offset(space.read(addr)?),
+    };
+    let (from, to) = (position(&input, call.args[1])?, position(&output, call.args[3])?);
+    if call.int(5) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let kinds = [input.inode.kind(), output.inode.kind()];
+    if kinds.contains(&FileKind::Directory) {
+        return Err(Errno::EISDIR);
+    }
+    if kinds != [FileKind::Regular; 2] {
+        return Err(Errno::EINVAL);
+    }
+    if !input.readable() || !output.writable() || output.flags.get() & libc::O_APPEND != 0 {
+        return Err(Errno::EBADF);
+    }
+    let count = (call.args[4] as usize).min(MAX_TRANSFER);
+    let (first, last) = (from.min(to), from.max(to));
+    if Arc::ptr_eq(&input.inode, &output.inode) && last - first < count as u64 {
+        return Err(Errno::EINVAL);
+    }
+    let mut chunk = vec![0; count.min(CHUNK)];
+    let mut done = 0;
+    let result = loop {
+        let want = (count - done).min(CHUNK);
+        let at = done as u64;
+        let got = match read(&input, &mut IoBuf::kernel_mut(&mut chunk[..want]), Some(from + at)) {
+            Ok(0) => break Ok(()),
+            Ok(got) => got,
+            Err(e) => break Err(e),
+        };
+        match write(&output, &mut IoBuf::kernel(&chunk[..got]), Some(to + at), false) {
+            Ok(n) => done += n,
+            Err(e) => break Err(e),
+        }
+        if done == count || call.task.signal_pending() {
+            break Ok(());
+        }
+    };
+    if done == 0 {
+        result?;
+    }
+    for (file, addr, start) in [(&input, call.args[1], from), (&output, call.args[3], to)] {
+        let end = start + done as u64;
+        match addr {
+            0 => file.position.set(end),
+            addr => space.write(addr, &end)?,
+        }
+    }
+    Ok(done as u64)
 }
 
 fn sendfile(call: &mut Call<'_>) -> Result<u64> {

@@ -16,6 +16,7 @@ mod io;
 mod lock;
 mod memory;
 mod message;
+mod mount;
 mod names;
 mod open;
 mod pipe;
@@ -83,6 +84,7 @@ const AREAS: &[&[Entry]] = &[
     epoll::CALLS,
     exec::CALLS,
     memory::CALLS,
+    mount::CALLS,
     eventfd::CALLS,
     message::CALLS,
     pipe::CALLS,

@@ -1,0 +1,172 @@
+//! Mounts: mount(2), umount2(2), sync(2) and syncfs(2).
+//!
+//! There is one mount namespace and nothing propagates in it, so a mount is private from the beginning.
+
+use super::{Call, Entry, entry};
+use crate::fs::memfs::MemFs;
+use crate::fs::mount::{self, FileSystem, Mount, MountFlags};
+use crate::fs::path::Path;
+use crate::fs::tty::devpts;
+use crate::fs::walk::{self, Walk};
+use crate::fs::{procfs, sysfs};
+use crate::task::creds::CAP_SYS_ADMIN;
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_mount, "mount", "ppsxP", mount),
+    entry(libc::SYS_umount2, "umount2", "px", umount),
+    entry(libc::SYS_sync, "sync", "", |_| {
+        for mount in mount::all() {
+            // Nobody is told of errors here.
+            let _ = mount.fs.sync();
+        }
+        Ok(0)
+    }),
+    entry(libc::SYS_syncfs, "syncfs", "f", |call| {
+        let file = call.task.files().get_io(call.int(0))?;
+        match &file.path {
+            Some(path) => path.mount.fs.sync().map(|()| 0),
+            None => Ok(0),
+        }
+    }),
+];
+
+/// What the upper half of the flags was in ancient times.
+const MAGIC: u64 = 0xc0ed_0000;
+const MAGIC_MASK: u64 = 0xffff_0000;
+const PROPAGATION: u64 = libc::MS_SHARED | libc::MS_PRIVATE | libc::MS_SLAVE | libc::MS_UNBINDABLE;
+
+fn administrator(call: &Call<'_>) -> Result<()> {
+    if call.task.creds().capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+fn string(call: &Call<'_>, arg: usize) -> Result<Option<Vec<u8>>> {
+    match call.args[arg] {
+        0 => Ok(None),
+        addr => call.task.space().read_string(addr, libc::PATH_MAX as usize, Errno::EINVAL).map(Some),
+    }
+}
+
+fn find(call: &Call<'_>, path: &[u8]) -> Result<Path> {
+    walk::lookup(call.task, libc::AT_FDCWD, path, Walk::FOLLOW)
+}
+
+fn mount(call: &mut Call<'_>) -> Result<u64> {
+    let (source, kind) = (string(call, 0)?, string(call, 2)?);
+    let target = call.task.space().read_path(call.args[1])?;
+    let mut flags = call.args[3];
+    if flags & MAGIC_MASK == MAGIC {
+        flags &= !MAGIC_MASK;
+    }
+    let target = find(call, &target)?;
+    administrator(call)?;
+    let own = MountFlags::from_bits_truncate(flags);
+    if flags & libc::MS_REMOUNT != 0 {
+        at_root(&target)?.set_flags(own);
+    } else if flags & libc::MS_BIND != 0 {
+        let source = find(call, &source.ok_or(Errno::EINVAL)?)?;
+        bind(&source, &target, flags & libc::MS_REC != 0)?;
+    } else if flags & PROPAGATION != 0 {
+        at_root(&target)?;
+        // What nothing propagates to is private, and a slave of nobody.
+        if flags & (libc::MS_SHARED | libc::MS_UNBINDABLE) != 0 {
+            return Err(Errno::EINVAL);
+        }
+    } else if flags & libc::MS_MOVE != 0 {
+        return Err(Errno::EINVAL);
+    } else {
+        let options = if call.args[4] == 0 { Vec::new() } else { string(call, 4)?.unwrap_or_default() };
+        let fs = make(&kind.ok_or(Errno::EINVAL)?, &options)?;
+        let source = source.unwrap_or_else(|| b"none".to_vec());
+        mount::attach(&Mount::new(fs, &source, own), &target)?;
+    }
+    Ok(0)
+}
+
+/// The mount that begins at a place.
+fn at_root(place: &Path) -> Result<&Arc<Mount>> {
+    if place.is_mount_root() { Ok(&place.mount) } else { Err(Errno::EINVAL) }
+}
+
+/// Shows what is at `source` at `target` too; with `recursive`, what is mounted below as well.
+fn bind(source: &Path, target: &Path, recursive: bool) -> Result<()> {
+    let below: Vec<(Arc<Mount>, Vec<u8>)> = if recursive {
+        let inside = |mount: Arc<Mount>| {
+            let place = mount.place()?;
+            let (name, reachable) = place.name_below(source);
+            (reachable && place != *source).then_some((mount, name))
+        };
+        mount::all().into_iter().filter_map(inside).collect()
+    } else {
+        Vec::new()
+    };
+    let copy = Mount::bind(source);
+    mount::attach(&copy, target)?;
+    let (creds, top) = (crate::sched::current().creds(), copy.root_path());
+    for (mount, name) in below {
+        let place = walk::walk_from(&creds, &top, &top, &name, Walk::FOLLOW)?.target.ok_or(Errno::ENOENT)?;
+        mount::attach(&Mount::bind(&mount.root_path()), &place)?;
+    }
+    Ok(())
+}
+
+/// A new file system by its type.
+fn make(kind: &[u8], options: &[u8]) -> Result<Arc<dyn FileSystem>> {
+    match kind {
+        b"tmpfs" | b"ramfs" => {
+            let options = String::from_utf8_lossy(options).into_owned();
+            let (mut size, mut mode, mut uid, mut gid) = (None, 0o1777, 0, 0);
+            for option in options.split(',').filter(|o| !o.is_empty()) {
+                let (name, value) = option.split_once('=').unwrap_or((option, ""));
+                match name {
+                    "size" => size = Some(bytes(value).ok_or(Errno::EINVAL)?),
+                    "nr_blocks" => size = Some(bytes(value).and_then(|n| n.checked_mul(4096)).ok_or(Errno::EINVAL)?),
+                    "mode" => mode = u32::from_str_radix(value, 8).map_err(|_| Errno::EINVAL)? & 0o7777,
+                    "uid" => uid = value.parse().map_err(|_| Errno::EINVAL)?,
+                    "gid" => gid = value.parse().map_err(|_| Errno::EINVAL)?,
+                    "nr_inodes" | "huge" | "mpol" | "inode64" | "inode32" | "noswap" => {}
+                    _ => return Err(Errno::EINVAL),
+                }
+            }
+            Ok(MemFs::new(size, mode, uid, gid))
+        }
+        b"proc" => Ok(procfs::file_system()),
+        b"sysfs" => Ok(sysfs::file_system()),
+        b"devpts" => Ok(devpts::file_system()),
+        _ => Err(Errno::ENODEV),
+    }
+}
+
+/// A size as tmpfs takes it: bytes, or with k, m or g; or a share of memory in percent.
+fn bytes(text: &str) -> Option<u64> {
+    if let Some(percent) = text.strip_suffix('%') {
+        return (crate::mm::frames::limit() / 100).checked_mul(percent.parse().ok()?);
+    }
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+fn umount(call: &mut Call<'_>) -> Result<u64> {
+    const UMOUNT_NOFOLLOW: i32 = 8;
+    let flags = call.int(1);
+    if flags & !(libc::MNT_FORCE | libc::MNT_DETACH | libc::MNT_EXPIRE | UMOUNT_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let path = call.task.space().read_path(call.args[0])?;
+    let how = if flags & UMOUNT_NOFOLLOW != 0 { Walk::empty() } else { Walk::FOLLOW };
+    let place = walk::lookup(call.task, libc::AT_FDCWD, &path, how)?;
+    administrator(call)?;
+    let mount = at_root(&place)?.clone();
+    // The place itself keeps the mount in use.
+    drop(place);
+    mount::detach(&mount, flags & libc::MNT_DETACH != 0)?;
+    Ok(0)
+}
