@@ -56,6 +56,10 @@ pub struct Contents {
 struct Inner {
     runs: BTreeMap<u64, Frames>,
     size: u64,
+    /// Number of frames in `runs`.
+    pages: u64,
+    /// Frames beyond the end of the file up to this page were asked for (FALLOC_FL_KEEP_SIZE); others there were only taken ahead.
+    allocated: u64,
 }
 
 impl Inner {
@@ -79,11 +83,23 @@ impl Inner {
             }
         }
         let keys: Vec<u64> = self.runs.range(from..to).map(|(&first, _)| first).collect();
-        keys.into_iter().map(|key| self.runs.remove(&key).map_or(0, |frames| frames.count() as u64)).sum()
+        let count = |key| self.runs.remove(&key).map_or(0, |frames| frames.count() as u64);
+        let freed = keys.into_iter().map(count).sum();
+        self.pages -= freed;
+        freed
     }
 
+    /// The first page that holds nothing of the file: frames from there on were taken ahead.
+    fn end(&self) -> u64 {
+        self.size.div_ceil(PAGE_SIZE).max(self.allocated)
+    }
+
+    /// Frames of the file, without those taken ahead.
     fn pages(&self) -> u64 {
-        self.runs.values().map(|frames| frames.count() as u64).sum()
+        let end = self.end();
+        let runs = self.runs.iter().rev();
+        let ahead = runs.map(|(&first, frames)| (first + frames.count() as u64).saturating_sub(end.max(first)));
+        self.pages - ahead.take_while(|&pages| pages > 0).sum::<u64>()
     }
 }
 
@@ -165,6 +181,9 @@ impl Contents {
         let page = offset / PAGE_SIZE;
         let within = (offset % PAGE_SIZE) as usize;
         let mut inner = self.inner.borrow_mut();
+        if page > inner.end() {
+            self.give_up_ahead(&mut inner);
+        }
         if inner.find(page).is_none() {
             let wanted = ((within + len) as u64).div_ceil(PAGE_SIZE);
             self.fill(&mut inner, page, wanted)?;
@@ -178,7 +197,7 @@ impl Contents {
         let room = inner.next_after(page).map_or(u64::MAX, |next| next - page);
         // A file that grows at its end is given as much again as it has, so that it stays in few runs.
         let at_end = room == u64::MAX && page * PAGE_SIZE >= inner.size && page > 0;
-        let ahead = if at_end { inner.pages().min(MAX_RUN / 4) } else { 0 };
+        let ahead = if at_end { inner.pages.min(MAX_RUN / 4) } else { 0 };
         let mut count = wanted.max(ahead).min(room).clamp(1, MAX_RUN);
         if self.quota.take(count).is_err() {
             count = wanted.min(room).clamp(1, MAX_RUN);
@@ -189,6 +208,7 @@ impl Contents {
         }
         match Frames::alloc(count as u32, Fill::Zero) {
             Ok(frames) => {
+                inner.pages += count;
                 let before = inner.runs.range_mut(..page).next_back();
                 if let Some((&first, before)) = before
                     && first + before.count() as u64 == page
@@ -215,9 +235,19 @@ impl Contents {
             let keep = size.div_ceil(PAGE_SIZE);
             let freed = inner.remove(keep, u64::MAX);
             self.quota.give_back(freed);
+            inner.allocated = inner.allocated.min(keep);
             self.zero_in_page(&inner, size, keep * PAGE_SIZE);
+        } else {
+            self.give_up_ahead(&mut inner);
         }
         inner.size = size;
+    }
+
+    /// Gives up what was taken ahead: the file's end jumps over it, and there is a hole.
+    fn give_up_ahead(&self, inner: &mut Inner) {
+        let end = inner.end();
+        let freed = inner.remove(end, u64::MAX);
+        self.quota.give_back(freed);
     }
 
     /// Zeroes [from, to), which lies within one page.
@@ -259,7 +289,9 @@ impl Contents {
                 None => self.fill(&mut inner, page, end.div_ceil(PAGE_SIZE) - page)?,
             }
         }
-        if !keep_size {
+        if keep_size {
+            inner.allocated = inner.allocated.max(end.div_ceil(PAGE_SIZE));
+        } else {
             inner.size = inner.size.max(end);
         }
         Ok(())
@@ -288,7 +320,7 @@ impl Contents {
 
 impl Drop for Contents {
     fn drop(&mut self) {
-        let pages = self.inner.borrow().pages();
+        let pages = self.inner.borrow().pages;
         self.quota.give_back(pages);
     }
 }

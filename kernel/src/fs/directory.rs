@@ -80,7 +80,7 @@ impl FileOps for Directory {
         }
         if from <= 1 {
             let mut parent = self.path.clone();
-            parent.ascend(&super::mount::root());
+            parent.ascend(None);
             let ino = parent.inode().attr()?.ino;
             if !emit(&DirEntry { ino, next: DOTS, kind: DIR, name: b".." }) {
                 return Ok(());

@@ -46,3 +46,6 @@ pub(crate) fn send_sigpipe() {
     // A standard signal always gets through.
     let _ = crate::signal::send_to_task(&task, info);
 }
+
+#[cfg(test)]
+mod tests;

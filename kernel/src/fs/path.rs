@@ -46,10 +46,10 @@ impl Path {
         crossed
     }
 
-    /// One step up, over mount points, but not above `root`. False when there is nothing above.
-    pub fn ascend(&mut self, root: &Path) -> bool {
+    /// One step up, over mount points, but not above `root` if one is given. False when there is nothing above.
+    pub fn ascend(&mut self, root: Option<&Path>) -> bool {
         loop {
-            if self == root {
+            if root == Some(&*self) {
                 return false;
             }
             if !self.is_mount_root() {

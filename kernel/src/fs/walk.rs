@@ -228,7 +228,7 @@ impl Walker<'_> {
             return Err(Errno::EXDEV);
         }
         let mount = self.at.mount.id;
-        if self.at.ascend(&self.root) {
+        if self.at.ascend(Some(&self.root)) {
             self.at.descend();
         }
         if self.how.contains(Walk::NO_XDEV) && self.at.mount.id != mount {

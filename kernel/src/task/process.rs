@@ -121,7 +121,7 @@ pub fn made() -> u64 {
 
 impl Process {
     /// A process without threads, in no table, group list or family yet.
-    pub(super) fn new(
+    pub fn new(
         pid: Pid,
         group: &Arc<ProcessGroup>,
         limits: Limits,
