@@ -7,7 +7,6 @@ use crate::fs::file::OpenFile;
 use crate::fs::socket::Outgoing;
 use crate::mm::IoBuf;
 use crate::sched::current;
-use crate::task::limits;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -32,12 +31,7 @@ pub struct Attachments {
 impl Attachments {
     pub fn new(message: &mut Outgoing<'_>) -> Result<Attachments> {
         let files = std::mem::take(&mut message.rights);
-        let rights = if files.is_empty() {
-            None
-        } else {
-            let task = current();
-            Rights::new(files, task.creds().uid, task.process.limit(limits::NOFILE))?
-        };
+        let rights = if files.is_empty() { None } else { Some(Rights::new(files, &current())?) };
         Ok(Attachments { rights, creds: message.creds })
     }
 

@@ -8,6 +8,8 @@ use super::UnixSocket;
 use crate::fs::file::OpenFile;
 use crate::fs::socket::SocketFile;
 use crate::lock::KCell;
+use crate::task::creds::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
+use crate::task::{Task, limits};
 use crate::{Errno, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +21,9 @@ pub const MAX_RIGHTS: usize = 253;
 static SOCKETS: KCell<BTreeMap<usize, (std::sync::Weak<OpenFile>, usize)>> = KCell::new(BTreeMap::new());
 /// Files in flight for each user.
 static USERS: KCell<BTreeMap<u32, usize>> = KCell::new(BTreeMap::new());
+/// With more sockets in flight than this, lost ones are looked for: twice what the last search left, so that searches stay rare.
+static COLLECT_AT: KCell<usize> = KCell::new(MIN_COLLECT);
+const MIN_COLLECT: usize = 64;
 
 /// The open files of one message.
 pub struct Rights {
@@ -31,24 +36,27 @@ fn unix_socket(file: &OpenFile) -> Option<&UnixSocket> {
 }
 
 impl Rights {
-    /// ETOOMANYREFS when `uid` would have more than `limit` files in flight.
-    pub fn new(files: Vec<Arc<OpenFile>>, uid: u32, limit: u64) -> Result<Option<Rights>> {
-        if files.is_empty() {
-            return Ok(None);
+    /// ETOOMANYREFS when the sender has more files in flight than it may have open.
+    pub fn new(files: Vec<Arc<OpenFile>>, sender: &Task) -> Result<Rights> {
+        let creds = sender.creds();
+        let uid = creds.uid;
+        let in_flight = || USERS.borrow().get(&uid).copied().unwrap_or(0) as u64;
+        let limit = sender.process.limit(limits::NOFILE);
+        if SOCKETS.borrow().len() > COLLECT_AT.get() || in_flight() > limit {
+            collect();
+            COLLECT_AT.set(2 * SOCKETS.borrow().len() + MIN_COLLECT);
+            let privileged = creds.capable(CAP_SYS_RESOURCE) || creds.capable(CAP_SYS_ADMIN);
+            if in_flight() > limit && !privileged {
+                return Err(Errno::ETOOMANYREFS);
+            }
         }
-        let mut users = USERS.borrow_mut();
-        let count = users.entry(uid).or_insert(0);
-        if *count as u64 > limit {
-            return Err(Errno::ETOOMANYREFS);
-        }
-        *count += files.len();
-        drop(users);
+        *USERS.borrow_mut().entry(uid).or_insert(0) += files.len();
         let mut sockets = SOCKETS.borrow_mut();
         for file in files.iter().filter(|f| unix_socket(f).is_some()) {
             sockets.entry(Arc::as_ptr(file) as usize).or_insert_with(|| (Arc::downgrade(file), 0)).1 += 1;
         }
         drop(sockets);
-        Ok(Some(Rights { files, uid }))
+        Ok(Rights { files, uid })
     }
 
     /// The files, received.
@@ -109,7 +117,7 @@ fn close_all(files: Vec<Arc<OpenFile>>) {
     IN_CLOSE.set(false);
 }
 
-/// Frees sockets that only messages hold which only they themselves could receive. Called when a socket is closed.
+/// Frees sockets that only messages hold which only they themselves could receive. Called when a socket is closed, and when there are many.
 pub fn collect() {
     if SOCKETS.borrow().is_empty() {
         return;
