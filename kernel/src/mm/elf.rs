@@ -158,7 +158,7 @@ impl Program {
         } else if main && self.interpreter.is_some() {
             DYN_BASE.wrapping_sub(low)
         } else {
-            let len = end - low;
+            let len = (end - low).next_multiple_of(PAGE_SIZE);
             let align = self.segments.iter().map(|s| s.align).filter(|a| a.is_power_of_two()).max().unwrap_or(0);
             let room = space.find_room(len.checked_add(align).ok_or(Errno::ENOMEM)?)?;
             let base = if align > PAGE_SIZE { room.next_multiple_of(align) } else { room };
@@ -217,8 +217,10 @@ impl Program {
                 offset: segment.offset & !(PAGE_SIZE - 1),
             })?;
             zero_from = file_end.next_multiple_of(PAGE_SIZE);
+            // To the end of the page: the loader of shared libraries takes its first memory there.
+            // To the end of the page: the loader of shared libraries takes its first memory there.
             if segment.memsz > segment.filesz && segment.flags & elf::PF_W != 0 {
-                let tail = zero_from.min(end) - file_end;
+                let tail = zero_from - file_end;
                 space.write_bytes(file_end, &vec![0; tail as usize])?;
             }
         }
