@@ -218,7 +218,6 @@ impl Program {
             })?;
             zero_from = file_end.next_multiple_of(PAGE_SIZE);
             // To the end of the page: the loader of shared libraries takes its first memory there.
-            // To the end of the page: the loader of shared libraries takes its first memory there.
             if segment.memsz > segment.filesz && segment.flags & elf::PF_W != 0 {
                 let tail = zero_from - file_end;
                 space.write_bytes(file_end, &vec![0; tail as usize])?;
