@@ -248,8 +248,6 @@ fn sys_sched_getattr(call: &mut Call<'_>) -> Result<u64> {
         true => (now.priority as u64) << 32,
         false => now.nice as u32 as u64,
     };
-    // No utilization is asked for: any, from none to all.
-    attr[6] = 1024 << 32;
     call.task.space().write_bytes(addr, &bytes_of(&attr)[..size])?;
     Ok(0)
 }

@@ -79,9 +79,9 @@ impl WakeOp {
             0 => old == to,
             1 => old != to,
             2 => old < to,
-            3 => old >= to,
-            4 => old <= to,
-            5 => old > to,
+            3 => old <= to,
+            4 => old > to,
+            5 => old >= to,
             _ => return None,
         })
     }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn wake_op_is_taken_apart() {
         // FUTEX_OP(FUTEX_OP_ADD, -1, FUTEX_OP_CMP_GT, 1)
-        let op = WakeOp::decode(1 << 28 | 5 << 24 | 0xfff << 12 | 1);
+        let op = WakeOp::decode(1 << 28 | 4 << 24 | 0xfff << 12 | 1);
         assert_eq!(op.apply(7), Some(6));
         assert_eq!(op.compares(2), Some(true));
         assert_eq!(op.compares(1), Some(false));
