@@ -174,6 +174,8 @@ fn restore(task: &Arc<Task>, user: &mut dyn UserThread) -> Result<()> {
     let mut words = [0u64; SIGINFO];
     read_words(&space, frame, &mut words)?;
     set_mask(task, SigSet(words[UC_MASK]));
+    // A call that was interrupted before the handler is not gone on with after it.
+    task.signals.borrow_mut().restart = None;
 
     let (cs, ss) = (words[MC_SELECTORS] & 0xffff | 3, words[MC_SELECTORS] >> 48 | 3);
     let strict = words[UC_FLAGS] & UC_STRICT_RESTORE_SS != 0;

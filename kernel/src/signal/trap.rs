@@ -51,8 +51,9 @@ pub fn force_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, trapno: 
 /// A memory access that the address space refuses: SIGSEGV with SEGV_MAPERR or SEGV_ACCERR, or SIGBUS with BUS_ADRERR.
 /// `write` and `exec` say what the access was.
 pub fn page_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, write: bool, exec: bool) {
-    // What lies above all user addresses is said to be present, whether it is or not.
-    let present = signal == libc::SIGSEGV && code == SEGV_ACCERR || addr >= USER_END;
+    // Whether a refused page was in memory is not known; it seldom is, where it matters. What lies above all user addresses is
+    // always said to be.
+    let present = addr >= USER_END;
     // P, W/R, U/S and I/D of the page-fault error code.
     let error = present as u64 | (write as u64) << 1 | 1 << 2 | (exec as u64) << 4;
     force_fault(task, signal, code, addr, PAGE_FAULT, error);

@@ -236,7 +236,12 @@ fn kill_process(sender: &Arc<Task>, pid: Pid, signal: i32, info: SigInfo) -> Res
 }
 
 fn kill_thread(sender: &Arc<Task>, tgid: Option<Pid>, tid: Pid, signal: i32, info: SigInfo) -> Result<u64> {
-    let target = task::find(tid).ok_or(Errno::ESRCH)?;
+    let Some(target) = task::find(tid) else {
+        // A process that has ended is there until it is waited for.
+        let zombie = task::find_process(tid).filter(|_| tgid.is_none_or(|tgid| tgid == tid)).ok_or(Errno::ESRCH)?;
+        check_and_send(sender, &zombie, signal, info)?;
+        return Ok(0);
+    };
     if tgid.is_some_and(|tgid| tgid != target.pid()) {
         return Err(Errno::ESRCH);
     }

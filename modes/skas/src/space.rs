@@ -235,7 +235,7 @@ impl SkasSpace {
         let cpu = cpu::current();
         let local = self.locals.borrow_mut()[cpu].take();
         if let Some(local) = local {
-            if let Some(state) = &local.stub.loaded {
+            if let Some(state) = local.stub.loaded.as_ref().filter(|state| state.borrow().is_on(local.stub.tracee)) {
                 state.borrow_mut().forget();
             }
             local.stub.end();

@@ -27,9 +27,14 @@ pub struct State {
 }
 
 impl State {
+    /// Whether this stub process holds it. One that held it may still name it, though it has moved to another CPU's since.
+    pub fn is_on(&self, tracee: Tracee) -> bool {
+        self.on.is_some_and(|(on, _)| on == tracee)
+    }
+
     /// Reads the registers from the stub process, if it alone has them, because it is about to lose them.
     pub fn save_regs(&mut self, tracee: Tracee) -> Result<()> {
-        if std::mem::take(&mut self.stub_has_regs) {
+        if self.is_on(tracee) && std::mem::take(&mut self.stub_has_regs) {
             count(|c| &c.register_reads, 1);
             self.saved = Some(tracee.regs()?);
         }
@@ -95,9 +100,10 @@ impl SkasThread {
         let mut locals = space.locals.borrow_mut();
         let local = locals[cpu].as_mut().ok_or(Errno::ESRCH)?;
         let tracee = local.stub.tracee;
-        let mine = local.stub.loaded.as_ref().is_some_and(|loaded| Arc::ptr_eq(loaded, &self.state));
-        if !mine {
-            if let Some(other) = local.stub.loaded.take() {
+        let named = local.stub.loaded.as_ref().is_some_and(|loaded| Arc::ptr_eq(loaded, &self.state));
+        if !named || !self.state.borrow().is_on(tracee) {
+            let other = local.stub.loaded.take().filter(|other| other.borrow().is_on(tracee));
+            if let Some(other) = other {
                 State::unload(&other);
             }
             // It may still lie in a stub process of another space (a vfork child's parent's, before an exec).
