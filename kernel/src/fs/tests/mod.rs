@@ -1,5 +1,6 @@
 //! Tests of the file layer as a whole, without a guest: a task that never runs makes the calls.
 
+mod costs;
 mod memory;
 mod overlay;
 mod walking;
