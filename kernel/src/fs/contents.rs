@@ -1,6 +1,6 @@
 //! The contents of files that live in guest memory: runs of frames by page, holes between them.
 
-use super::file::PageSource;
+use super::file::{Mappers, PageSource};
 use crate::lock::KCell;
 use crate::mm::frames::{Fill, Frames, PAGE_SIZE};
 use crate::mm::user::IoBuf;
@@ -50,6 +50,7 @@ pub fn shared_memory(len: u64) -> Arc<dyn PageSource> {
 pub struct Contents {
     inner: KCell<Inner>,
     quota: Arc<Quota>,
+    mappers: Mappers,
 }
 
 #[derive(Default)]
@@ -73,7 +74,7 @@ impl Inner {
     }
 
     /// Takes the runs of pages [from, to) out.
-    fn remove(&mut self, from: u64, to: u64) -> u64 {
+    fn remove(&mut self, from: u64, to: u64) -> Vec<Frames> {
         for at in [from, to] {
             if let Some((&first, frames)) = self.runs.range_mut(..at).next_back()
                 && at < first + frames.count() as u64
@@ -83,10 +84,9 @@ impl Inner {
             }
         }
         let keys: Vec<u64> = self.runs.range(from..to).map(|(&first, _)| first).collect();
-        let count = |key| self.runs.remove(&key).map_or(0, |frames| frames.count() as u64);
-        let freed = keys.into_iter().map(count).sum();
-        self.pages -= freed;
-        freed
+        let removed: Vec<Frames> = keys.into_iter().filter_map(|key| self.runs.remove(&key)).collect();
+        self.pages -= count(&removed);
+        removed
     }
 
     /// The first page that holds nothing of the file: frames from there on were taken ahead.
@@ -103,9 +103,13 @@ impl Inner {
     }
 }
 
+fn count(runs: &[Frames]) -> u64 {
+    runs.iter().map(|frames| frames.count() as u64).sum()
+}
+
 impl Contents {
     pub fn new(quota: &Arc<Quota>) -> Arc<Contents> {
-        Arc::new(Contents { inner: KCell::default(), quota: quota.clone() })
+        Arc::new(Contents { inner: KCell::default(), quota: quota.clone(), mappers: Mappers::default() })
     }
 
     pub fn size(&self) -> u64 {
@@ -230,24 +234,36 @@ impl Contents {
 
     /// Sets the size. What lies beyond the end is given up, and reads as zero if the file grows again.
     pub fn truncate(&self, size: u64) {
-        let mut inner = self.inner.borrow_mut();
-        if size < inner.size {
-            let keep = size.div_ceil(PAGE_SIZE);
-            let freed = inner.remove(keep, u64::MAX);
-            self.quota.give_back(freed);
-            inner.allocated = inner.allocated.min(keep);
-            self.zero_in_page(&inner, size, keep * PAGE_SIZE);
-        } else {
-            self.give_up_ahead(&mut inner);
-        }
-        inner.size = size;
+        let keep = size.div_ceil(PAGE_SIZE);
+        let removed = {
+            let mut inner = self.inner.borrow_mut();
+            let mut removed = Vec::new();
+            if size < inner.size {
+                removed = inner.remove(keep, u64::MAX);
+                inner.allocated = inner.allocated.min(keep);
+                self.zero_in_page(&inner, size, keep * PAGE_SIZE);
+            } else {
+                self.give_up_ahead(&mut inner);
+            }
+            inner.size = size;
+            removed
+        };
+        self.give_up(removed, keep, u64::MAX / PAGE_SIZE);
     }
 
-    /// Gives up what was taken ahead: the file's end jumps over it, and there is a hole.
+    /// Lets go of frames that mappers may have: not before they cannot reach them any more.
+    fn give_up(&self, removed: Vec<Frames>, first: u64, end: u64) {
+        if !removed.is_empty() {
+            self.mappers.invalidate(std::ptr::from_ref(self).cast(), first, end);
+            self.quota.give_back(count(&removed));
+        }
+    }
+
+    /// Gives up what was taken ahead: the file's end jumps over it, and there is a hole. Nobody can have mapped it.
     fn give_up_ahead(&self, inner: &mut Inner) {
         let end = inner.end();
-        let freed = inner.remove(end, u64::MAX);
-        self.quota.give_back(freed);
+        let removed = inner.remove(end, u64::MAX);
+        self.quota.give_back(count(&removed));
     }
 
     /// Zeroes [from, to), which lies within one page.
@@ -263,16 +279,17 @@ impl Contents {
     /// fallocate(FALLOC_FL_PUNCH_HOLE): the range reads as zero; whole pages are given up.
     pub fn punch(&self, offset: u64, len: u64) {
         let end = offset.saturating_add(len);
-        let mut inner = self.inner.borrow_mut();
         let (from, to) = (offset.div_ceil(PAGE_SIZE), end / PAGE_SIZE);
-        if from < to {
-            let freed = inner.remove(from, to);
-            self.quota.give_back(freed);
-        }
-        self.zero_in_page(&inner, offset, end.min(from * PAGE_SIZE));
-        if to >= from {
-            self.zero_in_page(&inner, to * PAGE_SIZE, end);
-        }
+        let removed = {
+            let mut inner = self.inner.borrow_mut();
+            let removed = if from < to { inner.remove(from, to) } else { Vec::new() };
+            self.zero_in_page(&inner, offset, end.min(from * PAGE_SIZE));
+            if to >= from {
+                self.zero_in_page(&inner, to * PAGE_SIZE, end);
+            }
+            removed
+        };
+        self.give_up(removed, from, to);
     }
 
     /// fallocate(0): memory for the whole range; the size grows unless `keep_size`.
@@ -339,5 +356,9 @@ impl PageSource for Contents {
         let (first, frames) = inner.find(index).ok_or(Errno::ENOMEM)?;
         let skip = (index - first) as u32;
         Ok(Some(frames.share(skip, (frames.count() - skip).min(max))))
+    }
+
+    fn mappers(&self) -> Option<&Mappers> {
+        Some(&self.mappers)
     }
 }

@@ -56,15 +56,25 @@ pub trait PageSource: Send + Sync {
     /// The frames from page `index` on: at least one page, at most `max` (what lies together is given together), shared with
     /// the source. With `write`, holes are filled; without, they may be too. Pages wholly past the end: None (SIGBUS).
     fn frames(&self, index: u64, max: u32, write: bool) -> Result<Option<crate::mm::Frames>>;
+
+    /// Where mappers are to be known, for sources whose pages can go away. A mapper holds no reference on frames it has mapped: the
+    /// source gives none of them up before its mappers have settled.
+    fn mappers(&self) -> Option<&Mappers> {
+        None
+    }
 }
 
-/// Something that maps pages of files: an address space.
+/// Something that maps pages of a source: an address space.
 pub trait Mapper: Send + Sync {
-    /// The file's pages from `first` to before `end` are gone or replaced: mappings of them must be looked up again at the next touch.
-    fn invalidate(&self, inode: &super::inode::InodeRef, first: u64, end: u64);
+    /// The source's pages from `first` to before `end` are no longer what they were: mappings of them must be looked up again at the
+    /// next touch. Nothing of the mapper's may be borrowed. `source` is the source's address, as [`Arc::as_ptr`] gives it.
+    fn invalidate(&self, source: *const (), first: u64, end: u64);
+
+    /// Returns when no CPU's user code can reach what was invalidated. May drop the big lock.
+    fn settle(&self);
 }
 
-/// Who maps a file: told when pages go away. An address space adds itself when it maps the file.
+/// Who maps a source. An address space adds itself when it makes a mapping.
 #[derive(Default)]
 pub struct Mappers(KCell<Vec<std::sync::Weak<dyn Mapper>>>);
 
@@ -75,17 +85,17 @@ impl Mappers {
         list.push(mapper);
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
-    }
-
-    pub fn invalidate(&self, inode: &super::inode::InodeRef, first: u64, end: u64) {
-        if self.is_empty() {
+    /// Makes all mappers forget the pages, and returns when they are out of reach.
+    pub fn invalidate(&self, source: *const (), first: u64, end: u64) {
+        if self.0.borrow().is_empty() {
             return;
         }
         let list: Vec<_> = self.0.borrow().iter().filter_map(std::sync::Weak::upgrade).collect();
-        for mapper in list {
-            mapper.invalidate(inode, first, end);
+        for mapper in &list {
+            mapper.invalidate(source, first, end);
+        }
+        for mapper in &list {
+            mapper.settle();
         }
     }
 }

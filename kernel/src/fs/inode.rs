@@ -208,10 +208,5 @@ pub trait Inode: Send + Sync + Any {
         Ok(Vec::new())
     }
 
-    /// The address spaces that map this file, for kinds whose pages can go away (see [`super::file::Mappers`]).
-    fn mappers(&self) -> Option<&super::file::Mappers> {
-        None
-    }
-
     fn as_any(&self) -> &dyn Any;
 }

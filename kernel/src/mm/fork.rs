@@ -32,6 +32,7 @@ impl AddressSpace {
             let copy = parent.pages.count() <= COPY_PAGES;
             for vma in areas {
                 inner.vmas.insert(vma.clone());
+                child.register(&vma);
                 let (from, to) = (page_of(vma.start), page_of(vma.end));
                 if matches!(vma.backing, Backing::Host(_)) && !vma.prot.is_empty() {
                     let _ = child.map_backing(&vma, from, to, When::OnTouch);

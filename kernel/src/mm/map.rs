@@ -165,6 +165,7 @@ impl AddressSpace {
     pub(super) fn put_in(&self, inner: &mut Inner, vma: Vma, populate: bool) -> Result<()> {
         let (from, to) = (page_of(vma.start), page_of(vma.end));
         inner.vmas.insert(vma.clone());
+        self.register(&vma);
         if vma.prot.is_empty() {
             return Ok(());
         }
@@ -216,6 +217,7 @@ impl AddressSpace {
             self.host_unmap(page_of(start), page_of(end));
         }
         inner.garbage.extend(pages);
+        inner.retire(&removed);
         removed
     }
 

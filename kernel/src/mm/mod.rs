@@ -6,6 +6,7 @@
 pub mod elf;
 mod fork;
 pub mod frames;
+pub mod invalidate;
 pub mod map;
 pub mod maps;
 pub mod space;

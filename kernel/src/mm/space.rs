@@ -2,13 +2,13 @@
 
 use super::frames::{Fill, Frames, PAGE_SIZE};
 use super::vma::{Backing, Pages, Run, Vma, VmaFlags, Vmas, page_of};
-use crate::fs::file::HostFile;
+use crate::fs::file::{HostFile, PageSource};
 use crate::lock::KCell;
 use crate::model::{Access, Fault, Mapping, ModelSpace, Prot, Source, When};
 use crate::sched::model;
 use crate::{Errno, Result};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use umlab_host::memory::{FileMapping, Window};
 
 /// Lowest address a guest may map (vm.mmap_min_addr).
@@ -22,6 +22,7 @@ pub struct AddressSpace {
     pub id: u64,
     pub(super) inner: KCell<Inner>,
     pub(super) host: Box<dyn ModelSpace>,
+    pub(super) me: Weak<AddressSpace>,
 }
 
 #[derive(Default)]
@@ -38,6 +39,8 @@ pub struct Inner {
     pub layout: Layout,
     /// Frames taken out that user code on another CPU may still reach; see `collect`.
     pub garbage: Vec<(u64, Run)>,
+    /// Sources of pages that were taken out likewise.
+    pub retired: Vec<Arc<dyn PageSource>>,
 }
 
 /// Where exec put what /proc shows.
@@ -101,7 +104,8 @@ impl AddressSpace {
             inner.vmas.insert(area(vdso.image, vdso.end, "[vdso]", Prot::READ | Prot::EXEC));
             inner.mmap_top = vdso.data;
         }
-        Ok(Arc::new(AddressSpace { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), inner: KCell::new(inner), host }))
+        let (id, inner) = (NEXT_ID.fetch_add(1, Ordering::Relaxed), KCell::new(inner));
+        Ok(Arc::new_cyclic(|me| AddressSpace { id, inner, host, me: me.clone() }))
     }
 
     /// The host's side, for entering user mode.
@@ -503,10 +507,13 @@ impl AddressSpace {
     /// Lets go of frames that were taken out: not before no CPU's user code can reach them. The big lock may be dropped
     /// meanwhile, so no borrow of the space is held.
     pub(super) fn collect(&self) {
-        if self.inner.borrow().garbage.is_empty() {
+        let garbage = {
+            let mut inner = self.inner.borrow_mut();
+            (std::mem::take(&mut inner.garbage), std::mem::take(&mut inner.retired))
+        };
+        if garbage.0.is_empty() && garbage.1.is_empty() {
             return;
         }
-        let garbage = std::mem::take(&mut self.inner.borrow_mut().garbage);
         self.host.sync();
         drop(garbage);
     }

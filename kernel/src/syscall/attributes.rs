@@ -6,10 +6,11 @@ use crate::fs::Path;
 use crate::fs::file::OpenFile;
 use crate::fs::inode::{FileKind, InodeRef, SetAttr, Timestamp};
 use crate::fs::permission::{self, WRITE};
+use crate::fs::{memfs, notify};
 use crate::signal::{SigInfo, send_to_task};
 use crate::task::creds::{CAP_CHOWN, CAP_FOWNER, CAP_FSETID};
 use crate::task::limits;
-use crate::{Errno, Result, time};
+use crate::{Errno, Result};
 
 const NO_FOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW;
 
@@ -70,7 +71,14 @@ fn writable(target: Target) -> Result<Target> {
     Ok(target)
 }
 
-fn chmod(call: &Call<'_>, (inode, _): Target, mode: u64) -> Result<u64> {
+/// Tells those who watch the file.
+fn tell(path: Option<Path>) {
+    if let Some(path) = path {
+        notify::file(&path.dentry, notify::ATTRIB);
+    }
+}
+
+fn chmod(call: &Call<'_>, (inode, path): Target, mode: u64) -> Result<u64> {
     if inode.kind() == FileKind::Symlink {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -81,6 +89,7 @@ fn chmod(call: &Call<'_>, (inode, _): Target, mode: u64) -> Result<u64> {
         mode &= !libc::S_ISGID;
     }
     inode.set_attr(&SetAttr { mode: Some(mode), ..SetAttr::default() })?;
+    tell(path);
     Ok(0)
 }
 
@@ -97,7 +106,7 @@ fn without_set_ids(inode: &InodeRef) -> Result<Option<u32>> {
     Ok((kept != mode).then_some(kept))
 }
 
-fn chown(call: &Call<'_>, (inode, _): Target, uid: u64, gid: u64) -> Result<u64> {
+fn chown(call: &Call<'_>, (inode, path): Target, uid: u64, gid: u64) -> Result<u64> {
     let id = |id: u64| Some(id as u32).filter(|&id| id != u32::MAX);
     let (uid, gid) = (id(uid), id(gid));
     let creds = call.task.creds();
@@ -111,6 +120,7 @@ fn chown(call: &Call<'_>, (inode, _): Target, uid: u64, gid: u64) -> Result<u64>
     }
     let mode = without_set_ids(&inode)?;
     inode.set_attr(&SetAttr { uid, gid, mode, ..SetAttr::default() })?;
+    tell(path);
     Ok(0)
 }
 
@@ -135,13 +145,14 @@ impl NewTime {
     fn value(self) -> Option<Timestamp> {
         match self {
             NewTime::Keep => None,
-            NewTime::Now => Some(time::realtime() as Timestamp),
+            // The clock that file systems stamp with: a finer one would be ahead of them.
+            NewTime::Now => Some(memfs::timestamp()),
             NewTime::At(time) => Some(time),
         }
     }
 }
 
-fn set_times(call: &Call<'_>, (inode, _): Target, times: [NewTime; 2]) -> Result<u64> {
+fn set_times(call: &Call<'_>, (inode, path): Target, times: [NewTime; 2]) -> Result<u64> {
     let creds = call.task.creds();
     let is_owner = || -> Result<bool> { Ok(creds.capable(CAP_FOWNER) || inode.owner()?.uid == creds.fsuid) };
     if times == [NewTime::Now; 2] {
@@ -154,6 +165,7 @@ fn set_times(call: &Call<'_>, (inode, _): Target, times: [NewTime; 2]) -> Result
     }
     let [atime, mtime] = times.map(NewTime::value);
     inode.set_attr(&SetAttr { atime, mtime, ..SetAttr::default() })?;
+    tell(path);
     Ok(0)
 }
 

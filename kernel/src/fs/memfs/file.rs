@@ -4,7 +4,6 @@ use super::inode::MemInode;
 use super::timestamp;
 use crate::fs::contents::Contents;
 use crate::fs::file::{FileOps, MapObject, OpenFile};
-use crate::fs::inode::InodeRef;
 use crate::fs::mount::MountFlags;
 use crate::mm::IoBuf;
 use crate::mm::frames::PAGE_SIZE;
@@ -121,8 +120,6 @@ impl MemInode {
                 return Err(Errno::EPERM);
             }
             contents.punch(offset, len);
-            let inode: InodeRef = self.arc();
-            self.mappers.invalidate(&inode, offset / PAGE_SIZE, end.div_ceil(PAGE_SIZE));
         } else {
             if mode & KEEP == 0 && seals & libc::F_SEAL_GROW as u32 != 0 && end > contents.size() {
                 return Err(Errno::EPERM);

@@ -4,7 +4,7 @@ use super::dir::Dir;
 use super::file::MemFile;
 use super::{MemFs, timestamp};
 use crate::fs::contents::Contents;
-use crate::fs::file::{DirEntry, FileOps, Mappers};
+use crate::fs::file::{DirEntry, FileOps};
 use crate::fs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
 use crate::fs::pipe::{Fifo, open_fifo};
 use crate::lock::KCell;
@@ -28,7 +28,6 @@ pub struct MemInode {
     pub(super) lower: Option<InodeRef>,
     /// Where the stand-in was found, until the directory there holds it for good.
     pub(super) origin: KCell<Option<(Arc<MemInode>, Box<[u8]>)>>,
-    pub(super) mappers: Mappers,
 }
 
 pub(super) enum Body {
@@ -95,7 +94,6 @@ impl MemInode {
             meta: KCell::new(meta),
             lower,
             origin: KCell::new(origin),
-            mappers: Mappers::default(),
         })
     }
 
@@ -220,10 +218,6 @@ impl MemInode {
             return Err(Errno::EPERM);
         }
         contents.truncate(size);
-        if size < old {
-            let inode: InodeRef = self.arc();
-            self.mappers.invalidate(&inode, size / PAGE_SIZE, u64::MAX / PAGE_SIZE);
-        }
         self.touch()
     }
 }
@@ -431,10 +425,6 @@ impl Inode for MemInode {
             (None, Some(lower)) => lower.list_xattrs(),
             _ => Ok(Vec::new()),
         }
-    }
-
-    fn mappers(&self) -> Option<&Mappers> {
-        Some(&self.mappers)
     }
 
     fn as_any(&self) -> &dyn Any {

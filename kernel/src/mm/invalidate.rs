@@ -1,0 +1,52 @@
+//! Mappings of pages that go away under them: a memory file that is cut, or has a hole punched.
+
+use super::frames::PAGE_SIZE;
+use super::space::{AddressSpace, Inner};
+use super::vma::{Backing, Vma, page_of};
+use crate::fs::file::Mapper;
+use std::sync::Arc;
+
+impl AddressSpace {
+    /// Makes itself known to the source that an area maps.
+    pub(super) fn register(&self, vma: &Vma) {
+        if let Backing::Pages(pages) = &vma.backing
+            && let Some(mappers) = pages.mappers()
+        {
+            mappers.add(self.me.clone());
+        }
+    }
+}
+
+impl Inner {
+    /// Keeps the sources of areas that were taken out until `collect`: user code on another CPU may still reach their frames.
+    pub(super) fn retire(&mut self, removed: &[Vma]) {
+        let pages = removed.iter().filter_map(|vma| match &vma.backing {
+            Backing::Pages(pages) => Some(pages.clone()),
+            _ => None,
+        });
+        self.retired.extend(pages);
+    }
+}
+
+impl Mapper for AddressSpace {
+    fn invalidate(&self, source: *const (), first: u64, end: u64) {
+        let inner = self.inner.borrow();
+        for vma in inner.vmas.iter() {
+            let Backing::Pages(pages) = &vma.backing else { continue };
+            if Arc::as_ptr(pages).cast::<()>() != source {
+                continue;
+            }
+            // Pages of the source, then of the address space.
+            let offset = vma.offset / PAGE_SIZE;
+            let (from, to) = (first.max(offset), end.min(offset + vma.len() / PAGE_SIZE));
+            if from < to {
+                let start = page_of(vma.start);
+                self.host_unmap(start + from - offset, start + to - offset);
+            }
+        }
+    }
+
+    fn settle(&self) {
+        self.host.sync();
+    }
+}
