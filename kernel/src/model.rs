@@ -54,6 +54,9 @@ pub struct Mapping {
 pub enum When {
     /// Before the space's user code runs again.
     Now,
+    /// As `Now`, on the current CPU: the core brings back what user code found missing. Nothing else can be mapped there, so what other
+    /// CPUs have of the range is right.
+    Missing,
     /// At the latest when user code faults on it (the core then asks with `Now`) or other orders are carried out. Only for ranges
     /// where user code cannot reach anything older.
     OnTouch,

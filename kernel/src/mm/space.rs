@@ -235,42 +235,29 @@ impl AddressSpace {
         }
         let page = page_of(addr);
         let writable = vma.prot.contains(Prot::WRITE);
+        // The area allows the access, so whatever the host has there is missing or older than the area: another thread may have
+        // changed it since the fault. Only a write to what is mapped without the right to write means more, a copy.
         if vma.is_shared() {
-            // Everything the area allows is mapped; so a refusal stands.
-            if fault.present {
-                return Err(BadAccess::Refused);
-            }
-            return self.map_backing(&vma, page, page + 1, When::Now);
+            return self.map_backing(&vma, page, page + 1, When::Missing);
         }
         match inner.pages.find(page) {
             Some((first, run)) => {
-                if !fault.present {
-                    // The host's mapping is missing: made again, as far as it goes.
-                    let (from, to) = (first.max(page_of(vma.start)), first + run.frames.count() as u64);
-                    self.map_private(&mut inner, &vma, from, to.min(page_of(vma.end)), When::Now);
-                    return Ok(());
+                if fault.present && writable && run.host_ro {
+                    return self.make_private(&mut inner, &vma, page);
                 }
-                if !writable || !run.host_ro {
-                    return Err(BadAccess::Refused);
-                }
-                self.make_private(&mut inner, &vma, page)
+                // The host's mapping is missing: made again, as far as it goes.
+                let (from, to) = (first.max(page_of(vma.start)), first + run.frames.count() as u64);
+                self.map_private(&mut inner, &vma, from, to.min(page_of(vma.end)), When::Missing);
+                Ok(())
             }
-            None if matches!(vma.backing, Backing::Anonymous) => {
-                if fault.present {
-                    return Err(BadAccess::Refused);
-                }
-                self.make_private(&mut inner, &vma, page)
-            }
+            None if matches!(vma.backing, Backing::Anonymous) => self.make_private(&mut inner, &vma, page),
             None => {
                 // File contents. A refused access to them in a writable area is the first write.
-                if !fault.present {
-                    let (from, to) = self.hole_around(&inner, &vma, page);
-                    return self.map_backing(&vma, from, to, When::Now);
+                if fault.present && writable {
+                    return self.make_private(&mut inner, &vma, page);
                 }
-                if !writable {
-                    return Err(BadAccess::Refused);
-                }
-                self.make_private(&mut inner, &vma, page)
+                let (from, to) = self.hole_around(&inner, &vma, page);
+                self.map_backing(&vma, from, to, When::Missing)
             }
         }
     }
@@ -353,7 +340,8 @@ impl AddressSpace {
             let chunk = page - page % CHUNK;
             let (from, to) = (from.max(chunk), to.min(chunk + CHUNK));
             let frames = Frames::alloc((to - from) as u32, Fill::Zero).map_err(oom)?;
-            self.put_pages(inner, vma, from, frames, When::Now);
+            // Nothing was ever mapped here.
+            self.put_pages(inner, vma, from, frames, When::Missing);
             return Ok(());
         }
         let (from, to) = self.hole_around(inner, vma, page);

@@ -155,7 +155,9 @@ impl ModelSpace for SkasSpace {
     fn map(&self, mapping: Mapping, when: When) {
         count(|c| &c.maps, 1);
         self.taint_vdso(mapping.start, mapping.len);
-        self.push_elsewhere([libc::SYS_munmap as u64, mapping.start, mapping.len, 0, 0, 0, 0]);
+        if when != When::Missing {
+            self.push_elsewhere([libc::SYS_munmap as u64, mapping.start, mapping.len, 0, 0, 0, 0]);
+        }
         let mut flags = libc::MAP_FIXED | libc::MAP_NORESERVE;
         let (fd, offset, file) = match mapping.source {
             Source::Physmem { offset } => {
@@ -179,7 +181,7 @@ impl ModelSpace for SkasSpace {
             fd as u64,
             offset,
         ];
-        self.push_here(order, file, when == When::Now);
+        self.push_here(order, file, when != When::OnTouch);
     }
 
     fn unmap(&self, start: u64, len: u64) {
