@@ -39,7 +39,7 @@ impl Screen {
             "--env",
             "PS1=READY> ",
             "--env",
-            "TERM=xterm",
+            "TERM=dumb",
             "--",
         ]);
         uml.args(command).stdin(end()).stdout(end()).stderr(end());

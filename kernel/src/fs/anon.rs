@@ -4,6 +4,7 @@
 
 use super::file::{FileOps, OpenFile};
 use super::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
+use super::pipe::{self, Pipe};
 use crate::lock::KCell;
 use crate::{Errno, Result, time};
 use std::any::Any;
@@ -34,12 +35,18 @@ pub struct AnonInode {
     ino: u64,
     attr: KCell<(u32, u32, u32)>,
     created: Timestamp,
+    /// What a pipe's links in /proc/PID/fd open.
+    pipe: Option<Arc<Pipe>>,
 }
 
 static NEXT_INO: KCell<u64> = KCell::new(1000);
 
 impl AnonInode {
     pub fn new(kind: AnonKind, uid: u32, gid: u32) -> Arc<AnonInode> {
+        AnonInode::make(kind, uid, gid, None)
+    }
+
+    fn make(kind: AnonKind, uid: u32, gid: u32, pipe: Option<Arc<Pipe>>) -> Arc<AnonInode> {
         let mode = match kind {
             AnonKind::Pipe | AnonKind::Other(_) => 0o600,
             AnonKind::Socket => 0o777,
@@ -53,7 +60,8 @@ impl AnonInode {
                 *next
             }
         };
-        Arc::new(AnonInode { kind, ino, attr: KCell::new((mode, uid, gid)), created: time::realtime() as Timestamp })
+        let (attr, created) = (KCell::new((mode, uid, gid)), time::realtime() as Timestamp);
+        Arc::new(AnonInode { kind, ino, attr, created, pipe })
     }
 
     /// Where the link in /proc/PID/fd seems to lead.
@@ -107,8 +115,11 @@ impl Inode for AnonInode {
         Ok(())
     }
 
-    fn open(self: Arc<Self>, _flags: i32) -> Result<Arc<dyn FileOps>> {
-        Err(Errno::ENXIO)
+    fn open(self: Arc<Self>, flags: i32) -> Result<Arc<dyn FileOps>> {
+        match &self.pipe {
+            Some(pipe) => pipe::reopen(pipe, flags),
+            None => Err(Errno::ENXIO),
+        }
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -125,9 +136,9 @@ impl OpenFile {
 
     /// The two ends of a new pipe, for reading and for writing.
     pub fn pipe(flags: i32) -> (Arc<OpenFile>, Arc<OpenFile>) {
-        let (reader, writer) = super::pipe::new_pair();
+        let (reader, writer) = pipe::new_pair();
         let creds = crate::sched::current().creds();
-        let inode: InodeRef = AnonInode::new(AnonKind::Pipe, creds.fsuid, creds.fsgid);
+        let inode: InodeRef = AnonInode::make(AnonKind::Pipe, creds.fsuid, creds.fsgid, Some(reader.pipe().clone()));
         (
             OpenFile::new(reader, inode.clone(), flags | libc::O_RDONLY),
             OpenFile::new(writer, inode, flags | libc::O_WRONLY),

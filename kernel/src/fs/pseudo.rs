@@ -217,6 +217,10 @@ impl Inode for PseudoInode {
         Err(Errno::ENOENT)
     }
 
+    fn rename(&self, _name: &[u8], _new_dir: &InodeRef, _new_name: &[u8], _flags: u32) -> Result<()> {
+        Err(Errno::ENOENT)
+    }
+
     fn names_version(&self) -> Option<u64> {
         // A table's rows never change; what is listed comes and goes.
         matches!(self.entry.node, Node::Directory(_)).then_some(0)

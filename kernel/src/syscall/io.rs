@@ -82,7 +82,7 @@ fn vector_flags(call: &Call<'_>) -> Result<bool> {
     Ok(flags & libc::RWF_APPEND != 0)
 }
 
-/// Where a transfer begins: at `offset`, or at the file's position, where there is one. EOVERFLOW when it would end beyond the largest
+/// Where a transfer begins: at `offset`, or at the file's position, where there is one. EINVAL when it would end beyond the largest
 /// offset.
 fn start(file: &OpenFile, offset: Option<u64>, len: usize) -> Result<u64> {
     if !file.ops.seekable() {
@@ -91,7 +91,7 @@ fn start(file: &OpenFile, offset: Option<u64>, len: usize) -> Result<u64> {
     let start = offset.unwrap_or_else(|| file.position.get());
     match start.checked_add(len as u64) {
         Some(end) if end <= i64::MAX as u64 => Ok(start),
-        _ => Err(Errno::EOVERFLOW),
+        _ => Err(Errno::EINVAL),
     }
 }
 
@@ -205,10 +205,10 @@ fn lseek(call: &mut Call<'_>) -> Result<u64> {
     }
     let position = match whence {
         libc::SEEK_SET => offset,
-        libc::SEEK_CUR => (file.position.get() as i64).checked_add(offset).ok_or(Errno::EOVERFLOW)?,
+        libc::SEEK_CUR => (file.position.get() as i64).checked_add(offset).ok_or(Errno::EINVAL)?,
         libc::SEEK_END => {
             let end = file.ops.seek_special(&file, 0, whence)?;
-            (end as i64).checked_add(offset).ok_or(Errno::EOVERFLOW)?
+            (end as i64).checked_add(offset).ok_or(Errno::EINVAL)?
         }
         _ => file.ops.seek_special(&file, offset, whence)? as i64,
     };

@@ -61,3 +61,14 @@ pub fn open_fifo(fifo: &Fifo, flags: i32) -> Result<Arc<dyn FileOps>> {
     };
     Ok(Arc::new(end))
 }
+
+/// Opens a pipe without a name once more, through /proc/PID/fd: without waiting for a partner.
+pub fn reopen(pipe: &Arc<Pipe>, flags: i32) -> Result<Arc<dyn FileOps>> {
+    let (reads, writes) = match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => (true, false),
+        libc::O_WRONLY => (false, true),
+        libc::O_RDWR => (true, true),
+        _ => return Err(Errno::EINVAL),
+    };
+    Ok(Arc::new(pipe.open_end(reads, writes)))
+}

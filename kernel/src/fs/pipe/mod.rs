@@ -7,7 +7,7 @@ mod buffer;
 pub mod fifo;
 pub mod splice;
 
-pub use fifo::{Fifo, open_fifo};
+pub use fifo::{Fifo, open_fifo, reopen};
 
 use super::file::{Events, FileOps, OpenFile};
 use crate::lock::KCell;
@@ -258,6 +258,10 @@ pub struct PipeEnd {
 }
 
 impl PipeEnd {
+    pub fn pipe(&self) -> &Arc<Pipe> {
+        &self.pipe
+    }
+
     /// Says nothing of a missing writer until the first has come.
     fn expect_writer(&self) {
         self.quiet_until_writer.set(Some(self.writers_seen));

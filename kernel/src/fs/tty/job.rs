@@ -1,6 +1,6 @@
 //! Job control: which session a terminal controls, who may use it, and hangup.
 
-use super::{Control, Tty, pgid};
+use super::{Control, Tty};
 use crate::sched;
 use crate::signal::{self, SigInfo};
 use crate::task::creds::CAP_SYS_ADMIN;
@@ -8,7 +8,7 @@ use crate::task::group::ControllingTty;
 use crate::task::{Pid, Process, Session, Task};
 use crate::{Errno, Result};
 use std::any::Any;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// The terminal that controls a process.
 pub fn controlling_tty(process: &Process) -> Option<Arc<Tty>> {
@@ -29,11 +29,10 @@ pub(super) fn may_administer() -> bool {
 
 impl ControllingTty for Tty {
     fn release(&self, session: &Arc<Session>, hangup: bool) {
-        let foreground = self.control.take().foreground.upgrade();
+        let foreground = self.control.take().foreground;
         let tell = |signal| {
-            if let Some(group) = &foreground {
-                let _ = signal::send_to_group(group.pgid, SigInfo::kernel(signal));
-            }
+            // A group that has ended is told nothing.
+            let _ = signal::send_to_group(foreground, SigInfo::kernel(signal));
         };
         tell(libc::SIGHUP);
         if !hangup {
@@ -50,7 +49,7 @@ impl ControllingTty for Tty {
     }
 
     fn foreground(&self) -> Pid {
-        pgid(&self.control.borrow().foreground)
+        self.control.borrow().foreground
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -75,11 +74,9 @@ impl Tty {
 
     /// Sends a signal to the foreground group.
     pub(super) fn signal_foreground(&self, signal: i32) {
-        let group = self.control.borrow().foreground.upgrade();
-        if let Some(group) = group {
-            // An empty group is no error here.
-            let _ = signal::send_to_group(group.pgid, SigInfo::kernel(signal));
-        }
+        let group = self.control.borrow().foreground;
+        // An empty group is no error here, nor is none.
+        let _ = signal::send_to_group(group, SigInfo::kernel(signal));
     }
 
     /// Whether the current task may read from it (SIGTTIN) or change it (SIGTTOU) now: background groups are stopped.
@@ -91,7 +88,7 @@ impl Tty {
             return Ok(());
         }
         let own = task.process.group();
-        let foreground = pgid(&self.control.borrow().foreground);
+        let foreground = self.control.borrow().foreground;
         if foreground == 0 || foreground == own.pgid {
             return Ok(());
         }
@@ -109,7 +106,7 @@ impl Tty {
     pub fn make_controlling(&self, leader: &Process) {
         let group = leader.group();
         let session = group.session.clone();
-        self.control.set(Control { session: Arc::downgrade(&session), foreground: Arc::downgrade(&group) });
+        self.control.set(Control { session: Arc::downgrade(&session), foreground: group.pgid });
         session.tty.set(Some(self.arc()));
         leader.settings.borrow_mut().no_tty = false;
     }
@@ -166,7 +163,7 @@ impl Tty {
         if !master && !self.controls(&task.process) {
             return Err(Errno::ENOTTY);
         }
-        Ok(pgid(&self.control.borrow().foreground))
+        Ok(self.control.borrow().foreground)
     }
 
     /// TIOCGSID.
@@ -190,7 +187,7 @@ impl Tty {
         if group.session.sid != task.process.group().session.sid {
             return Err(Errno::EPERM);
         }
-        self.control.borrow_mut().foreground = Arc::downgrade(&group);
+        self.control.borrow_mut().foreground = group.pgid;
         Ok(0)
     }
 
@@ -200,7 +197,7 @@ impl Tty {
         if let Some(session) = control.session.upgrade() {
             session.tty.set(None);
             // What the leader leaves behind when it ends is told then, see `leader_ended`.
-            session.old_foreground.set(pgid(&control.foreground));
+            session.old_foreground.set(control.foreground);
             if let Some(leader) = crate::task::find_process(session.sid) {
                 let _ = signal::send_to_process(&leader, SigInfo::kernel(libc::SIGHUP));
                 let _ = signal::send_to_process(&leader, SigInfo::kernel(libc::SIGCONT));
@@ -236,10 +233,4 @@ pub fn vhangup(task: &Task) -> Result<u64> {
         tty.hang_up();
     }
     Ok(0)
-}
-
-impl Default for Control {
-    fn default() -> Control {
-        Control { session: Weak::new(), foreground: Weak::new() }
-    }
 }

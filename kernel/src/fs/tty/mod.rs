@@ -20,7 +20,7 @@ pub mod termios;
 use crate::fs::file::FileOps;
 use crate::lock::KCell;
 use crate::sched::wait::WaitQueue;
-use crate::task::{Pid, ProcessGroup, Session};
+use crate::task::{Pid, Session};
 use crate::{Errno, Result};
 use discipline::{Action, Discipline};
 use file::TtyFile;
@@ -66,9 +66,11 @@ pub struct Tty {
 }
 
 /// The session a terminal controls, and the group that may read from it.
+#[derive(Default)]
 struct Control {
     session: Weak<Session>,
-    foreground: Weak<ProcessGroup>,
+    /// A process group's id, 0 for none. It stays when the group has ended.
+    foreground: Pid,
 }
 
 struct State {
@@ -330,11 +332,6 @@ pub fn open_slave(index: u32, flags: i32) -> Result<Arc<dyn FileOps>> {
         tty.adopt_by_open();
     }
     Ok(ops)
-}
-
-/// A pid, or 0.
-fn pgid(group: &Weak<ProcessGroup>) -> Pid {
-    group.upgrade().map_or(0, |g| g.pgid)
 }
 
 #[cfg(test)]
