@@ -33,10 +33,7 @@ impl Stack {
             return Err(Errno::last());
         }
         // SAFETY: the lowest page of the memory just mapped.
-        unsafe {
-            libc::mprotect(base, 4096, libc::PROT_NONE);
-            libc::madvise(base, STACK_SIZE, libc::MADV_DONTFORK);
-        }
+        unsafe { libc::mprotect(base, 4096, libc::PROT_NONE) };
         Ok(Stack { base: base.cast() })
     }
 

@@ -1,5 +1,6 @@
 //! The core: one guest kernel, the same under every process model.
 
+pub mod boot;
 pub mod events;
 pub mod fs;
 pub mod lock;
@@ -8,9 +9,11 @@ pub mod mm;
 pub mod model;
 pub mod sched;
 pub mod signal;
+pub mod stats;
 pub mod syscall;
 pub mod task;
 pub mod time;
+pub mod trace;
 pub mod uts;
 
 pub use umlab_host::{Errno, Result};

@@ -1,1 +1,17 @@
-fn main() {}
+//! `uml` boots one guest in its own process: the program to run under a debugger.
+
+use clap::Parser;
+use umlab::options::RunOptions;
+
+/// Boot a guest kernel and run a command in it
+#[derive(Parser)]
+#[command(name = "uml", version, about, max_term_width = 100)]
+struct Uml {
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+fn main() {
+    let uml = Uml::try_parse().unwrap_or_else(|e| umlab::run::usage(&e));
+    std::process::exit(umlab::run::run(uml.options));
+}

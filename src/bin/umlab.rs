@@ -1,1 +1,75 @@
-fn main() {}
+//! `umlab`, the testbed's command line.
+
+use clap::{Parser, Subcommand};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use umlab::models::MODELS;
+use umlab::options::RunOptions;
+use umlab_kernel::boot::STATUS_OWN;
+
+/// A laboratory for user-mode kernels
+#[derive(Parser)]
+#[command(name = "umlab", version, about, max_term_width = 100)]
+struct Umlab {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a command in a fresh guest
+    #[command(after_help = RUN_HELP)]
+    Run(RunOptions),
+    /// List the process models, and whether this host can run them
+    Models,
+}
+
+const RUN_HELP: &str = "\
+The exit status is the command's; 128+N after signal N, 127 when the command was not found, 126 when it
+could not be executed, 125 for umlab's own errors.
+
+Examples:
+  umlab run -- bash                        an interactive shell on the host's own tree, changes kept in memory
+  umlab run --rw . -- make -j2             build in the current directory, for real
+  umlab run --cpus 1 --trace=/tmp/t -- ls  what ls asks of the kernel";
+
+fn main() {
+    let umlab = Umlab::try_parse().unwrap_or_else(|e| umlab::run::usage(&e));
+    let status = match umlab.command {
+        Verb::Run(options) => match umlab::models::find(&options.model) {
+            Ok(_) => boot(),
+            Err(message) => {
+                eprintln!("umlab: {message}");
+                STATUS_OWN
+            }
+        },
+        Verb::Models => models(),
+    };
+    std::process::exit(status);
+}
+
+/// Becomes `uml`, which lies beside this program, with the same options.
+fn boot() -> i32 {
+    let uml = match std::env::current_exe() {
+        Ok(own) => own.with_file_name("uml"),
+        Err(e) => {
+            eprintln!("umlab: cannot find out where it lies itself: {e}");
+            return STATUS_OWN;
+        }
+    };
+    let run = std::env::args_os().position(|argument| argument == "run").map_or(1, |at| at + 1);
+    let error = Command::new(&uml).args(std::env::args_os().skip(run)).exec();
+    eprintln!("umlab: cannot start {}: {error}", uml.display());
+    STATUS_OWN
+}
+
+fn models() -> i32 {
+    for model in MODELS {
+        println!("{:<10} {}", model.name, model.description);
+        match (model.probe)() {
+            Ok(()) => println!("{:<10} this host can run it", ""),
+            Err(reason) => println!("{:<10} not on this host: {reason}", ""),
+        }
+    }
+    0
+}

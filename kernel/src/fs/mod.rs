@@ -32,6 +32,7 @@ pub mod socket;
 pub mod stdio;
 pub mod sysfs;
 pub mod timerfd;
+pub mod tree;
 pub mod tty;
 pub mod walk;
 

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Pages of a new private mapping that are given memory at once: the rest comes by faults, chunk by chunk.
 const EAGER: u64 = 64;
+/// How many of them are brought in at once, because they are surely touched.
+const EAGER_POPULATE: u64 = 16;
 /// Private writable file mappings up to this many pages are copied at once (the data segments of libraries).
 const EAGER_COPY: u64 = 32;
 
@@ -180,21 +182,21 @@ impl AddressSpace {
                     while page < to {
                         let count = (to - page).min(256);
                         let frames = Frames::alloc(count as u32, Fill::Zero)?;
-                        self.put_pages(inner, &vma, page, frames, When::Now);
+                        self.put_pages(inner, &vma, page, frames, When::Now, count);
                         page += count;
                     }
                 } else if !vma.flags.intersects(VmaFlags::NORESERVE | VmaFlags::GROWSDOWN) {
                     // No memory is no error here, as it is not on Linux: the touch decides.
                     let count = (to - from).min(EAGER);
                     if let Ok(frames) = Frames::alloc(count as u32, Fill::Zero) {
-                        self.put_pages(inner, &vma, from, frames, When::Now);
+                        self.put_pages(inner, &vma, from, frames, When::Now, EAGER_POPULATE);
                     }
                 }
             }
             Backing::Host(_) | Backing::Pages(_) => {
                 let copy = !vma.is_shared() && vma.prot.contains(Prot::WRITE) && to - from <= EAGER_COPY;
                 if copy && let Ok(frames) = self.copy_of_backing(&vma, from, to) {
-                    self.put_pages(inner, &vma, from, frames, When::OnTouch);
+                    self.put_pages(inner, &vma, from, frames, When::OnTouch, EAGER_POPULATE);
                 } else if matches!(vma.backing, Backing::Host(_)) {
                     self.map_backing(&vma, from, to, When::OnTouch).map_err(oom)?;
                 } else if populate {
@@ -373,7 +375,7 @@ impl AddressSpace {
         }
         let to = inner.pages.next_after(from).unwrap_or(u64::MAX).min(to).min(from + EAGER);
         if let Ok(frames) = Frames::alloc((to - from) as u32, Fill::Zero) {
-            self.put_pages(inner, vma, from, frames, When::Now);
+            self.put_pages(inner, vma, from, frames, When::Now, EAGER_POPULATE);
         }
     }
 

@@ -58,7 +58,8 @@ pub struct Layout {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 static ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
 
-/// The most pages that a fault on private memory brings in.
+/// The most pages that a fault on private memory brings in: where nothing is near, and where memory goes on.
+const FIRST_CHUNK: u64 = 16;
 const CHUNK: u64 = 64;
 /// Pages copied at a fault on copy-on-write memory.
 const COPY_RUN: u64 = 16;
@@ -330,25 +331,28 @@ impl AddressSpace {
             let len = ((to - from) * PAGE_SIZE) as usize;
             new.window(0, len).copy_from(&old.window(0, len));
             let replaced = inner.pages.remove(from, to);
-            self.put_pages(inner, vma, from, new, When::Now);
+            self.put_pages(inner, vma, from, new, When::Now, COPY_RUN);
             inner.garbage.extend(replaced);
             return Ok(());
         }
         if matches!(vma.backing, Backing::Anonymous) {
             let (from, to) = self.hole_around(inner, vma, page);
-            // Aligned chunks, so that neighbours meet; growth downwards takes what lies below.
-            let chunk = page - page % CHUNK;
-            let (from, to) = (from.max(chunk), to.min(chunk + CHUNK));
+            // Aligned chunks, so that neighbours meet; growth downwards takes what lies below. Memory that is touched for the first
+            // time is brought in a little at a time; where it goes on from what is there already, by long strides.
+            let goes_on = from == page && inner.pages.find(page.wrapping_sub(1)).is_some();
+            let size = if goes_on { CHUNK } else { FIRST_CHUNK };
+            let chunk = page - page % size;
+            let (from, to) = (from.max(chunk), to.min(chunk + size));
             let frames = Frames::alloc((to - from) as u32, Fill::Zero).map_err(oom)?;
             // Nothing was ever mapped here.
-            self.put_pages(inner, vma, from, frames, When::Missing);
+            self.put_pages(inner, vma, from, frames, When::Missing, CHUNK);
             return Ok(());
         }
         let (from, to) = self.hole_around(inner, vma, page);
         let chunk = page - page % COPY_RUN;
         let (from, to) = (from.max(chunk), to.min(chunk + COPY_RUN));
         let frames = self.copy_of_backing(vma, from, to)?;
-        self.put_pages(inner, vma, from, frames, When::Now);
+        self.put_pages(inner, vma, from, frames, When::Now, COPY_RUN);
         Ok(())
     }
 
@@ -387,23 +391,32 @@ impl AddressSpace {
         Ok(frames)
     }
 
-    /// Puts frames of its own at `page` and has the host map them.
-    pub(super) fn put_pages(&self, inner: &mut Inner, vma: &Vma, page: u64, frames: Frames, when: When) {
+    /// Puts frames of its own at `page` and has the host map them, the first `populate` of them brought in at once.
+    pub(super) fn put_pages(
+        &self,
+        inner: &mut Inner,
+        vma: &Vma,
+        page: u64,
+        frames: Frames,
+        when: When,
+        populate: u64,
+    ) {
         let count = frames.count() as u64;
         let offset = frames.offset();
         inner.pages.insert(page, Run { frames, host_ro: false });
-        if !vma.prot.is_empty() {
-            self.host.map(
-                Mapping {
-                    start: page * PAGE_SIZE,
-                    len: count * PAGE_SIZE,
-                    prot: vma.prot,
-                    source: Source::Physmem { offset },
-                    populate: count <= 4,
-                },
-                when,
-            );
+        if vma.prot.is_empty() {
+            return;
         }
+        let map = |from: u64, to: u64, populate| {
+            if from < to {
+                let source = Source::Physmem { offset: offset + from * PAGE_SIZE };
+                let (start, len) = ((page + from) * PAGE_SIZE, (to - from) * PAGE_SIZE);
+                self.host.map(Mapping { start, len, prot: vma.prot, source, populate }, when);
+            }
+        };
+        let populate = populate.min(count);
+        map(0, populate, true);
+        map(populate, count, false);
     }
 
     /// Has the host map the private runs within pages [from, to) of `vma`; shared ones without write permission.

@@ -37,7 +37,7 @@ mod xattr;
 
 use crate::model::UserThread;
 use crate::task::Task;
-use crate::{Errno, Result};
+use crate::{Errno, Result, stats, trace};
 use std::sync::Arc;
 
 /// One system call being handled.
@@ -122,8 +122,18 @@ pub fn lookup(number: u64) -> Option<&'static Entry> {
 
 /// ENOSYS for what the core does not have.
 pub fn dispatch(call: &mut Call<'_>) -> Result<u64> {
-    match lookup(call.number) {
+    let entry = lookup(call.number);
+    stats::count_call(call.number);
+    let traced = trace::is_on().then(|| trace::describe(call.task, entry, call.number, &call.args));
+    let result = match entry {
         Some(entry) => (entry.handler)(call),
-        None => Err(Errno::ENOSYS),
+        None => {
+            stats::count_missing(call.number);
+            Err(Errno::ENOSYS)
+        }
+    };
+    if let Some(described) = traced {
+        trace::finish(call.task, &described, &result);
     }
+    result
 }

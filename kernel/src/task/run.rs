@@ -11,11 +11,20 @@ use std::sync::Arc;
 
 /// Makes the kernel context of a task, whose main runs the trap loop, and starts it.
 pub fn spawn(task: &Arc<Task>, user: Box<dyn UserThread>) -> Result<()> {
+    spawn_with(task, user, Box::new(|_, _| {}))
+}
+
+/// What a task does in the core before it first enters user mode.
+pub type Prologue = Box<dyn FnOnce(&Arc<Task>, &mut dyn UserThread) + Send>;
+
+/// As [`spawn`], with something to do first in the new context.
+pub fn spawn_with(task: &Arc<Task>, mut user: Box<dyn UserThread>, prologue: Prologue) -> Result<()> {
     task.set_residence(user.residence());
     let weak = Arc::downgrade(task);
     let context = model().new_context(Box::new(move || {
         sched::finish_switch();
         if let Some(task) = weak.upgrade() {
+            prologue(&task, &mut *user);
             run(task, user);
         }
         sched::end_current()
@@ -92,9 +101,10 @@ fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
     const SEGV_ACCERR: i32 = 2;
     const BUS_ADRERR: i32 = 2;
     let bad = match task.space().fault(fault) {
-        Ok(()) => return,
+        Ok(()) => return crate::stats::count_fault(false),
         Err(bad) => bad,
     };
+    crate::stats::count_fault(true);
     let (signal, code) = match bad {
         BadAccess::Unmapped => (libc::SIGSEGV, SEGV_MAPERR),
         BadAccess::Refused => (libc::SIGSEGV, SEGV_ACCERR),

@@ -282,7 +282,12 @@ impl UserThread for SkasThread {
     fn run(&mut self, space: &dyn ModelSpace) -> Trap {
         let space = own(space);
         match self.try_run(space) {
-            Ok(Trap::Lost) | Err(_) => {
+            Err(e) => {
+                umlab_kernel::log!(Warn, "a stub process cannot go on: {e}");
+                space.discard();
+                Trap::Lost
+            }
+            Ok(Trap::Lost) => {
                 space.discard();
                 Trap::Lost
             }
