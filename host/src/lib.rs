@@ -4,6 +4,7 @@
 //! processes, clocks, threads and ptrace. The guest kernel and the process models build on it and never call libc for
 //! these things themselves, so host headers and guest ABI stay apart. Nothing here knows what a guest is.
 
+pub mod arena;
 pub mod auxv;
 pub mod clock;
 pub mod context;

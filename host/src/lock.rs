@@ -29,6 +29,11 @@ impl SharedLock {
         }
     }
 
+    /// Takes it if nobody holds it.
+    pub fn try_lock(&self) -> bool {
+        self.state.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok()
+    }
+
     #[cold]
     fn lock_slow(&self) {
         for _ in 0..SPINS {

@@ -52,6 +52,11 @@ impl SharedMemory {
         self.fd.as_fd()
     }
 
+    /// Where it is mapped.
+    pub fn base(&self) -> *mut u8 {
+        self.base
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }

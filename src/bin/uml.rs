@@ -3,6 +3,10 @@
 use clap::Parser;
 use umlab::options::RunOptions;
 
+/// Core state must be shareable between host processes, all of it.
+#[global_allocator]
+static HEAP: umlab_host::arena::SharedHeap = umlab_host::arena::SharedHeap::new();
+
 /// Boot a guest kernel and run a command in it
 #[derive(Parser)]
 #[command(name = "uml", version, about, max_term_width = 100)]
