@@ -1,8 +1,8 @@
 //! The command line of a run, the same for `umlab run` and `uml`.
 
 use clap::{Args, ValueEnum};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use umlab_kernel::boot::{Bind, Config, Tmpfs};
 

@@ -63,11 +63,7 @@ impl OomHandler for Grow {
         let old = talc.oom_handler.heap;
         // SAFETY: the memory lies in the mapping, which stays for good, and nobody else uses it.
         talc.oom_handler.heap = unsafe {
-            if old.is_empty() {
-                talc.claim(Span::new(start, end))?
-            } else {
-                talc.extend(old, Span::new(base, end))
-            }
+            if old.is_empty() { talc.claim(Span::new(start, end))? } else { talc.extend(old, Span::new(base, end)) }
         };
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! From a configuration to a running guest, and its end.
 
+use crate::fs::FdTable;
 use crate::fs::file::OpenFile;
 use crate::fs::stdio::{Standard, standard_streams};
-use crate::fs::FdTable;
 use crate::mm::frames;
 use crate::model::{ProcessModel, UserThread};
 use crate::task::creds::Creds;
@@ -125,7 +125,8 @@ fn try_exec(task: &Arc<Task>, user: &mut dyn UserThread, config: Config) -> std:
     let shown = String::from_utf8_lossy(&name).into_owned();
     let failed = |e: Errno| {
         let status = if matches!(e, Errno::ENOENT | Errno::ENOTDIR) { STATUS_NOT_FOUND } else { STATUS_NOT_EXECUTABLE };
-        let reason = if name.contains(&b'/') || e != Errno::ENOENT { e.to_string() } else { "command not found".into() };
+        let reason =
+            if name.contains(&b'/') || e != Errno::ENOENT { e.to_string() } else { "command not found".into() };
         Failure { message: format!("cannot run '{shown}': {reason}"), status }
     };
     let (file, path) = find_program(task, &name, &config.environment).map_err(failed)?;

@@ -10,7 +10,7 @@ pub enum Level {
     Debug,
 }
 
-static LEVEL: AtomicU8 = AtomicU8::new(Level::Debug as u8);
+static LEVEL: AtomicU8 = AtomicU8::new(Level::Error as u8);
 
 /// Shows messages up to `level`.
 pub fn set_level(level: Level) {

@@ -3,9 +3,8 @@
 use super::file::OpenFile;
 use super::hostfs::HostFs;
 use super::inode::NewNode;
-use super::memfs::MemTree;
+use super::memfs::MemFs;
 use super::mount::{self, FileSystem, Mount, MountFlags};
-use super::overlay::Overlay;
 use super::walk::{Walk, walk_from};
 use super::{FsContext, Path, devfs, procfs, sysfs, tty};
 use crate::boot::{Config, Failure, STATUS_OWN};
@@ -20,7 +19,8 @@ fn failed(what: String, e: Errno) -> Failure {
 
 /// Makes the tree that `config` describes. Its errors are for the person who started the guest.
 pub fn build(config: &Config) -> std::result::Result<Arc<FsContext>, Failure> {
-    let root = make_root(config).map_err(|e| failed(format!("cannot use '{}' as the root", config.root.display()), e))?;
+    let root =
+        make_root(config).map_err(|e| failed(format!("cannot use '{}' as the root", config.root.display()), e))?;
     let kernel = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let plain: [(&str, Arc<dyn FileSystem>, MountFlags); 5] = [
         ("/proc", procfs::file_system(), kernel),
@@ -52,20 +52,20 @@ pub fn build(config: &Config) -> std::result::Result<Arc<FsContext>, Failure> {
 
 fn make_root(config: &Config) -> Result<Path> {
     let lower = HostFs::new(&config.root, false)?;
-    let overlay = Overlay::new(lower, config.memory)?;
+    let overlay = MemFs::over(lower.root());
     let root = Mount::new(overlay, b"overlay", MountFlags::empty());
     mount::set_root(&root);
     Ok(mount::root())
 }
 
 fn make_dev(config: &Config) -> Result<Arc<dyn FileSystem>> {
-    let dev = MemTree::new(1 << 20, 0o755, &Creds::user(0, 0, Vec::new()));
+    let dev = MemFs::of_kind("devtmpfs", Some(1 << 20), 0o755, 0, 0);
     devfs::populate(&dev.root(), config.uid)?;
     Ok(dev)
 }
 
 fn memory(config: &Config, size: Option<u64>) -> Arc<dyn FileSystem> {
-    MemTree::new(size.unwrap_or(config.memory / 2), 0o1777, &Creds::user(0, 0, Vec::new()))
+    MemFs::new(Some(size.unwrap_or(config.memory / 2)), 0o1777, 0, 0)
 }
 
 /// Mounts `fs` at `place`, which is made if it is missing.
@@ -104,5 +104,5 @@ pub fn change_directory(task: &Arc<Task>, path: &[u8]) -> Result<()> {
 
 /// /dev/console, for reading and writing.
 pub fn open_console(task: &Arc<Task>) -> Result<Arc<OpenFile>> {
-    super::open::open(task, libc::AT_FDCWD, b"/dev/console", libc::O_RDWR, 0)
+    super::open::open(task, libc::AT_FDCWD, b"/dev/console", libc::O_RDWR, 0, Walk::empty())
 }

@@ -1,7 +1,7 @@
 //! Guest address spaces: what is mapped where, and the core's own way to it.
 
 use super::frames::{Fill, Frames, PAGE_SIZE};
-use super::vma::{Backing, Pages, Run, Vma, VmaFlags, Vmas, page_of};
+use super::vma::{Backing, Pages, Run, Vma, VmaFlags, Vmas, page_of, round_up};
 use crate::fs::file::{HostFile, PageSource};
 use crate::lock::KCell;
 use crate::model::{Access, Fault, Mapping, ModelSpace, Prot, Source, When};
@@ -392,15 +392,7 @@ impl AddressSpace {
     }
 
     /// Puts frames of its own at `page` and has the host map them, the first `populate` of them brought in at once.
-    pub(super) fn put_pages(
-        &self,
-        inner: &mut Inner,
-        vma: &Vma,
-        page: u64,
-        frames: Frames,
-        when: When,
-        populate: u64,
-    ) {
+    pub(super) fn put_pages(&self, inner: &mut Inner, vma: &Vma, page: u64, frames: Frames, when: When, populate: u64) {
         let count = frames.count() as u64;
         let offset = frames.offset();
         inner.pages.insert(page, Run { frames, host_ro: false });
@@ -538,6 +530,7 @@ impl AddressSpace {
     /// A free range of `len` bytes where mmap would place one.
     pub fn find_room(&self, len: u64) -> Result<u64> {
         let inner = self.inner.borrow();
+        let len = round_up(len).ok_or(Errno::ENOMEM)?;
         inner.vmas.find_gap(USER_BOTTOM, inner.mmap_top, len).ok_or(Errno::ENOMEM)
     }
 

@@ -115,6 +115,14 @@ fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
             return;
         }
     };
+    crate::log!(
+        Debug,
+        "process {} ({}): {bad:?} at {:#x}, rip {:#x}",
+        task.process.pid,
+        name_of(task),
+        fault.addr,
+        user.regs().rip
+    );
     let exec = match fault.access {
         Some(access) => access == Access::Exec,
         None => user.regs().rip == fault.addr,
