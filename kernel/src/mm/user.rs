@@ -51,6 +51,8 @@ pub fn zeroed<T: Plain>() -> T {
 
 /// Longest transfer of one read or write, as Linux cuts it (MAX_RW_COUNT).
 pub const MAX_TRANSFER: usize = 0x7fff_f000;
+/// No guest address is this high, whatever the model leaves of the space below.
+const USER_END: u64 = 1 << 47;
 /// IOV_MAX.
 const MAX_SEGMENTS: u64 = 1024;
 
@@ -128,6 +130,14 @@ impl AddressSpace {
     }
 }
 
+/// EFAULT for a range that no guest could have. System calls that move bytes check the whole length they are given, before it is cut.
+pub fn check_range(addr: u64, len: u64) -> Result<()> {
+    match addr.checked_add(len) {
+        Some(end) if end <= USER_END => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
+}
+
 enum Memory<'a> {
     Kernel(&'a mut [u8]),
     KernelConst(&'a [u8]),
@@ -169,6 +179,7 @@ impl<'a> IoBuf<'a> {
             if len > i64::MAX as u64 {
                 return Err(Errno::EINVAL);
             }
+            check_range(addr, len)?;
             let len = (len as usize).min(MAX_TRANSFER - total);
             total += len;
             segments.push(Memory::User { addr, len });

@@ -5,7 +5,7 @@ use crate::fs::file::OpenFile;
 use crate::fs::inode::{FileKind, SetAttr};
 use crate::fs::notify;
 use crate::mm::IoBuf;
-use crate::mm::user::MAX_TRANSFER;
+use crate::mm::user::{MAX_TRANSFER, check_range};
 use crate::signal::SigInfo;
 use crate::task::creds::CAP_FSETID;
 use crate::task::limits;
@@ -14,21 +14,21 @@ use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
     entry(libc::SYS_read, "read", "fPu", |call| {
-        let (file, mut buf) = (file(call, 0)?, buffer(call));
+        let (file, mut buf) = (file(call, 0)?, buffer(call)?);
         Ok(read(&file, &mut buf, None)? as u64)
     }),
     entry(libc::SYS_write, "write", "fbu", |call| {
-        let (file, mut buf) = (file(call, 0)?, buffer(call));
+        let (file, mut buf) = (file(call, 0)?, buffer(call)?);
         Ok(write(&file, &mut buf, None, false)? as u64)
     }),
     entry(libc::SYS_pread64, "pread64", "fPuu", |call| {
         let offset = offset(call.args[3])?;
-        let (file, mut buf) = (file(call, 0)?, buffer(call));
+        let (file, mut buf) = (file(call, 0)?, buffer(call)?);
         Ok(read(&file, &mut buf, Some(offset))? as u64)
     }),
     entry(libc::SYS_pwrite64, "pwrite64", "fbuu", |call| {
         let offset = offset(call.args[3])?;
-        let (file, mut buf) = (file(call, 0)?, buffer(call));
+        let (file, mut buf) = (file(call, 0)?, buffer(call)?);
         Ok(write(&file, &mut buf, Some(offset), false)? as u64)
     }),
     entry(libc::SYS_readv, "readv", "fvu", |call| read_vector(call, None)),
@@ -59,8 +59,9 @@ fn file(call: &Call<'_>, arg: usize) -> Result<Arc<OpenFile>> {
     call.task.files().get_io(call.int(arg))
 }
 
-fn buffer(call: &Call<'_>) -> IoBuf<'static> {
-    IoBuf::user(&call.task.space(), call.args[1], call.args[2] as usize)
+fn buffer(call: &Call<'_>) -> Result<IoBuf<'static>> {
+    check_range(call.args[1], call.args[2])?;
+    Ok(IoBuf::user(&call.task.space(), call.args[1], call.args[2] as usize))
 }
 
 /// A file offset; EINVAL for a negative one.

@@ -6,7 +6,7 @@ use super::{Call, Entry, entry};
 use crate::fs::file::OpenFile;
 use crate::fs::socket::unix::MAX_RIGHTS;
 use crate::fs::socket::{Incoming, MAX_ADDRESS, Outgoing, Socket, wait_flag};
-use crate::mm::user::bytes_of;
+use crate::mm::user::{bytes_of, check_range};
 use crate::mm::{AddressSpace, IoBuf};
 use crate::task::creds::{CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN};
 use crate::task::{Task, find_process};
@@ -60,6 +60,7 @@ impl Header {
 fn sendto(call: &mut Call<'_>) -> Result<u64> {
     let [_, addr, len, flags, to, to_len] = call.args;
     let space = call.task.space();
+    check_range(addr, len)?;
     let mut buf = IoBuf::user(&space, addr, len as usize);
     with_socket(call, |file, socket| {
         let to = if to != 0 { Some(read_address(&space, to, to_len as i32)?) } else { None };
@@ -72,6 +73,7 @@ fn sendto(call: &mut Call<'_>) -> Result<u64> {
 fn recvfrom(call: &mut Call<'_>) -> Result<u64> {
     let [_, addr, len, flags, from, from_len] = call.args;
     let space = call.task.space();
+    check_range(addr, len)?;
     let mut buf = IoBuf::user(&space, addr, len as usize);
     let incoming = with_socket(call, |file, socket| socket.receive(&mut buf, flags as i32 | wait_flag(file)))?;
     if from != 0 {
