@@ -1,0 +1,56 @@
+//! Whole programs: each runs on the host and in a guest, and must print the same and end alike.
+//!
+//! The scripts are in `tests/programs`. They work in a temporary directory of their own, and print nothing that may
+//! differ between two runs on the host.
+
+mod common;
+
+use common::{Program, SOURCE, guest_programs};
+
+fn script(interpreter: &str, name: &str) -> Program {
+    Program::new(&[interpreter, &format!("{SOURCE}/tests/programs/{name}")])
+}
+
+macro_rules! scripts {
+    ($($test:ident: $interpreter:literal $name:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            let host = script($interpreter, $name).compare().code(0);
+            assert!(host.out().ends_with("done\n"), "the script did not reach its end: {host:?}");
+        })*
+    };
+}
+
+scripts! {
+    bash_language: "bash" "bash-language.sh",
+    bash_processes: "bash" "bash-processes.sh",
+    bash_jobs: "bash" "bash-jobs.sh",
+    coreutils: "bash" "coreutils.sh",
+    text_tools: "bash" "text-tools.sh",
+    perl: "perl" "perl.pl",
+    python_files: "/usr/bin/python3" "files.py",
+    python_threads: "/usr/bin/python3" "threads.py",
+    python_subprocess: "/usr/bin/python3" "subprocesses.py",
+    python_multiprocessing: "/usr/bin/python3" "multiprocesses.py",
+    python_sqlite: "/usr/bin/python3" "sqlite.py",
+    python_asyncio: "/usr/bin/python3" "async.py",
+    git: "bash" "git.sh",
+    tar: "bash" "tar.sh",
+    sqlite: "bash" "sqlite.sh",
+    compiler: "bash" "compiler.sh",
+}
+
+/// The toolchain that built this test builds a small crate, without a network.
+#[test]
+fn cargo() {
+    let bin = std::path::Path::new(env!("CARGO")).parent().expect("the toolchain's directory");
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let host = script("bash", "cargo.sh").env("PATH", path).compare().code(0);
+    assert!(host.out().ends_with("done\n"), "{host:?}");
+}
+
+/// Threads, channels, locks, files and child processes by Rust's standard library.
+#[test]
+fn rust_threads() {
+    Program::new(&[guest_programs().join("threads")]).compare().code(0).says("done");
+}

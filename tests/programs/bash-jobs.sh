@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Job control without a terminal: process groups, stopping and continuing, and what `jobs` tells.
+set -u -m
+shopt -u huponexit
+
+echo "== jobs"
+sleep 100 &
+first=$!
+sleep 200 | sleep 300 &
+second=$!
+jobs | sed 's/  *&$//; s/  */ /g'
+echo "$(jobs -p | wc -l) jobs"
+kill %1
+wait "$first" 2>/dev/null
+echo "ended with $?"
+kill %2
+wait "$second" 2>/dev/null
+echo "ended with $?"
+kill -0 "$first" 2>/dev/null || echo gone
+
+echo "== groups"
+sh -c 'ps -o pgid= -p $$ | tr -d " " | grep -q "^$$\$" && echo "a job is a group leader"' &
+wait $!
+sh -c 'sleep 50 & sleep 60 & wait' &
+group=$!
+sleep 0.2
+kill -TERM -- -"$group"
+wait "$group" 2>/dev/null
+echo "the group ended with $?"
+sleep 0.1
+kill -0 -- -"$group" 2>/dev/null || echo "nobody is left in it"
+
+echo "== stop and continue"
+bash -c 'trap "echo continued; exit 11" CONT; while :; do sleep 0.02; done' &
+job=$!
+sleep 0.3
+kill -STOP "$job"
+sleep 0.2
+jobs | grep -c Stopped
+ps -o state= -p "$job" | cut -c1
+kill -CONT "$job"
+# The shell's wait may still report the stop.
+while wait "$job"; status=$?; [ "$status" = 147 ]; do :; done
+echo "ended with $status"
+bash -c 'kill -TSTP $$; echo resumed' &
+sleep 0.3
+jobs | grep -c Stopped
+fg %% >/dev/null
+echo "foreground: $?"
+(sleep 0.1; exit 8) &
+fg >/dev/null
+echo "foreground: $?"
+sleep 100 &
+disown %%
+jobs | wc -l
+kill $!
+echo done
