@@ -77,9 +77,13 @@ impl Program {
     }
 
     pub fn on_host(&self) -> Outcome {
+        run(self.host_command(), &self.stdin, self.limit)
+    }
+
+    pub fn host_command(&self) -> Command {
         let mut command = Command::new(&self.argv[0]);
         command.args(&self.argv[1..]).env_clear().envs(self.environment.iter().cloned());
-        run(command, &self.stdin, self.limit)
+        command
     }
 
     pub fn in_guest(&self) -> Outcome {
@@ -89,11 +93,8 @@ impl Program {
     /// `umlab run` with all that belongs to it, for tests that start it in a way of their own.
     pub fn guest_command(&self) -> Command {
         let mut command = Command::new(UMLAB);
-        command.arg("run");
-        for (key, value) in &self.environment {
-            command.arg("--env").arg(format!("{key}={value}"));
-        }
-        command.args(&self.options).arg("--").args(&self.argv);
+        command.env_clear().envs(self.environment.iter().cloned());
+        command.arg("run").args(&self.options).arg("--").args(&self.argv);
         command
     }
 

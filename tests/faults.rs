@@ -1,0 +1,186 @@
+//! Guests that misbehave, and guests that are ended: the guest kernel lives on where it should, and nothing is left on
+//! the host in any case. (That nothing is left is checked after every run, see `common::run`.)
+
+mod common;
+
+use common::{Program, end_session, members, spawn_in_session, wait};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Start a guest that makes processes all the time, end `uml` by SIGKILL after a while, and see that all is gone.
+fn killed_after(milliseconds: u64, script: &str) {
+    let mut command = Program::new(&["bash", "-c", script]).guest_command();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = spawn_in_session(command);
+    let session = child.id();
+    std::thread::sleep(Duration::from_millis(milliseconds));
+    let before = members(session);
+    kill(Pid::from_raw(session as i32), Signal::SIGKILL).unwrap();
+    wait(&mut child, Duration::from_secs(10));
+    let start = Instant::now();
+    while !members(session).is_empty() && start.elapsed() < Duration::from_secs(1) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let left = end_session(session);
+    assert!(left.is_empty(), "left {milliseconds} ms after the start, of {before:?}: {left:?}");
+}
+
+#[test]
+fn sigkill_leaves_no_process() {
+    let busy = "for i in 1 2 3 4; do (while :; do /bin/true; (:); done) & done; sleep 100 & cat /dev/zero >/dev/null";
+    // Some fall into the boot, the first exec, and the steady state.
+    for milliseconds in [0, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 200, 500, 1000] {
+        killed_after(milliseconds, busy);
+    }
+    killed_after(300, "kill -STOP $$");
+    killed_after(300, "while :; do :; done");
+}
+
+#[test]
+fn the_commands_end_is_the_guests() {
+    // What is still running when the command ends goes with it.
+    let start = Instant::now();
+    Program::sh("sleep 1000 & (setsid sleep 1000 &) ; (while :; do :; done) & echo over; exit 5")
+        .in_guest()
+        .code(5)
+        .says("over");
+    assert!(start.elapsed() < Duration::from_secs(60));
+}
+
+/// After the misdeed, the same guest still makes processes, files and pipes, and computes correctly.
+const CHECK: &str = "seq 1 1000 | sort -rn | tail -n 1; echo text >/tmp/check.$$ && cat /tmp/check.$$; /bin/echo alive";
+const CHECKED: &str = "1\ntext\nalive";
+
+#[test]
+fn fork_bomb() {
+    // The bomb has a session of its own; what ends it is a signal to everybody else.
+    let script = format!(
+        "trap '' TERM
+         setsid bash -c 'b() {{ b | b & }}; b' >/dev/null 2>&1 &
+         sleep 3
+         for i in 1 2 3 4 5; do kill -KILL -1; sleep 0.2; done 2>/dev/null
+         {CHECK}"
+    );
+    Program::new(&["bash", "-c", &script]).options(&["--mem", "1G"]).limit(300).in_guest().code(0).says(CHECKED);
+}
+
+#[test]
+fn processes_up_to_the_limit() {
+    let script = "
+import os, time
+children = []
+try:
+    while len(children) < 100000:
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(1000)
+        children.append(pid)
+except OSError as error:
+    print(error.errno)
+for pid in children:
+    os.kill(pid, 9)
+for pid in children:
+    os.waitpid(pid, 0)
+os.execvp('sh', ['sh', '-c', os.environ['CHECK']])
+";
+    let argv = ["/usr/bin/python3", "-c", script];
+    let guest = Program::new(&argv).env("CHECK", CHECK).options(&["--mem", "512M"]).limit(300).in_guest().code(0);
+    let out = guest.out();
+    // EAGAIN or ENOMEM, as Linux has it when there are too many, or too little memory for one more.
+    assert!(out == format!("11\n{CHECKED}\n") || out == format!("12\n{CHECKED}\n"), "{guest:?}");
+}
+
+#[test]
+fn memory_filler() {
+    for filler in ["tail /dev/zero", "perl -e '@a = map { \"x\" x 1000 } 1 .. 1e9'"] {
+        // Ended by the guest's kernel (137), or told that there is no memory and ended by itself.
+        let script = format!("({filler}) >/dev/null 2>&1; test $? != 0 && echo ended; {CHECK}");
+        let program = Program::new(&["bash", "-c", &script]).options(&["--mem", "256M"]).limit(180);
+        program.in_guest().code(0).says(&format!("ended\n{CHECKED}"));
+    }
+}
+
+#[test]
+fn several_memory_fillers_at_once() {
+    let script = format!("for i in 1 2 3 4; do tail /dev/zero >/dev/null 2>&1 & done; wait; {CHECK}");
+    Program::new(&["bash", "-c", &script]).options(&["--mem", "256M"]).limit(180).in_guest().code(0).says(CHECKED);
+}
+
+#[test]
+fn a_command_that_fills_memory_ends_alone() {
+    let outcome = Program::new(&["tail", "/dev/zero"]).options(&["--mem", "128M"]).limit(180).in_guest();
+    outcome.code(137);
+}
+
+#[test]
+fn overlay_filler() {
+    let script = format!(
+        "dd if=/dev/zero of=/filled bs=1M 2>/dev/null; echo $?
+         test -s /filled && rm /filled
+         {CHECK}
+         i=0; while mkdir /many.$i 2>/dev/null && [ $i -lt 20000 ]; do i=$((i + 1)); done; rm -rf /many.*
+         {CHECK}"
+    );
+    let program = Program::new(&["bash", "-c", &script]).options(&["--mem", "256M"]).limit(300);
+    program.in_guest().code(0).says(&format!("1\n{CHECKED}\n{CHECKED}"));
+}
+
+#[test]
+fn tmpfs_and_shared_memory_fillers() {
+    let script = format!(
+        "dd if=/dev/zero of=/dev/shm/filled bs=1M 2>/dev/null; echo $?; rm /dev/shm/filled
+         dd if=/dev/zero of=/tmp/filled bs=1M 2>/dev/null; echo $?; rm /tmp/filled
+         {CHECK}"
+    );
+    let program = Program::new(&["bash", "-c", &script]).options(&["--mem", "256M", "--tmpfs", "/tmp"]).limit(180);
+    program.in_guest().code(0).says(&format!("1\n1\n{CHECKED}"));
+}
+
+#[test]
+fn descriptors_and_pipes_up_to_the_limit() {
+    let script = "
+import os, resource
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+kept = []
+try:
+    while len(kept) < 200000:
+        kept += os.pipe()
+        os.set_blocking(kept[-1], False)
+        os.write(kept[-1], b'x' * 65536)
+except OSError as error:
+    print(error.errno in (23, 24, 12))
+for fd in kept:
+    os.close(fd)
+os.execvp('sh', ['sh', '-c', os.environ['CHECK']])
+";
+    let argv = ["/usr/bin/python3", "-c", script];
+    let outcome = Program::new(&argv).env("CHECK", CHECK).options(&["--mem", "256M"]).limit(180).in_guest();
+    outcome.code(0).says(&format!("True\n{CHECKED}"));
+}
+
+#[test]
+fn crashes_of_every_kind() {
+    let script = "
+import ctypes, mmap, os, signal
+def crash(what):
+    pid = os.fork()
+    if pid == 0:
+        os.close(2)
+        what()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+def run(code):
+    block = mmap.mmap(-1, 4096, prot=7)
+    block.write(code)
+    ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(block)))()
+for code in [b'\\xf4', b'\\x0f\\x0b', b'\\xcc', b'\\xfa', b'\\xcd\\x80\\xc3', b'\\xcd\\x03', b'\\xcd\\x21', b'\\x31\\xc9\\xf7\\xf1',
+             b'\\x48\\xb8' + b'\\xff' * 7 + b'\\x7f\\xff\\xe0', b'\\x9c\\x81\\x0c\\x24\\x00\\x01\\x00\\x00\\x9d\\x90\\xc3', b'\\x0f\\x34', b'\\x0f\\x01\\xd0']:
+    print(code.hex(), crash(lambda: run(code)))
+print(crash(lambda: ctypes.string_at(0)), crash(lambda: ctypes.memset(8, 0, 1)), crash(os.abort))
+";
+    let argv = ["/usr/bin/python3", "-c", script];
+    Program::new(&argv).compare().code(0);
+}

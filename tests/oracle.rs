@@ -1,0 +1,112 @@
+//! The oracle's questions (`tests/oracle`), asked on the host and in a guest: the answers must be the same.
+//!
+//! Cases that are known to differ are listed with their reasons in `tests/oracle-exceptions.txt`. A listed case that
+//! does not differ is a mistake in the list, and fails as well.
+
+mod common;
+
+use common::{End, Outcome, Program, SOURCE, guest_programs};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Several areas in one guest, so that a broken one does not hide the others, and a guest each costs little.
+const LIMIT: u64 = 600;
+
+type Answers = BTreeMap<String, Vec<String>>;
+
+/// The oracle with a directory in memory for its cases: the same kind of file system on both sides.
+fn oracle(arguments: &[&str]) -> Program {
+    let mut argv = vec![guest_programs().join("oracle").into_os_string()];
+    argv.extend(arguments.iter().map(Into::into));
+    Program::new(&argv).env("TMPDIR", "/dev/shm").env("ORACLE_TIMEOUT", "20").limit(LIMIT)
+}
+
+/// The lines below each header `== AREA/CASE`.
+fn answers(outcome: &Outcome) -> Answers {
+    let mut found = Answers::new();
+    let mut case = String::new();
+    for line in outcome.out().lines() {
+        if let Some(name) = line.strip_prefix("== ") {
+            case = name.to_string();
+            found.entry(case.clone()).or_default();
+        } else if let Some(lines) = found.get_mut(&case) {
+            lines.push(line.to_string());
+        }
+    }
+    found
+}
+
+/// CASE and reason, a line each; `#` begins a comment.
+fn exceptions() -> BTreeMap<String, String> {
+    let text =
+        std::fs::read_to_string(format!("{SOURCE}/tests/oracle-exceptions.txt")).expect("the list of exceptions");
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (case, reason) = line.split_once(char::is_whitespace).unwrap_or_else(|| panic!("no reason: {line}"));
+            (case.to_string(), reason.trim().to_string())
+        })
+        .collect()
+}
+
+/// Where two lists of lines first differ, with a line before and some after.
+fn first_difference(host: &[String], guest: &[String]) -> String {
+    let at = host.iter().zip(guest).take_while(|(h, g)| h == g).count();
+    let mut text = String::new();
+    if let Some(before) = at.checked_sub(1) {
+        text += &format!("        {}\n", host[before]);
+    }
+    for (side, lines) in [("host ", host), ("guest", guest)] {
+        for line in lines.iter().skip(at).take(4) {
+            text += &format!("  {side} {line}\n");
+        }
+        if lines.len() <= at {
+            text += &format!("  {side} (nothing more)\n");
+        }
+    }
+    text
+}
+
+#[test]
+fn the_guest_answers_as_the_host_does() {
+    let list = oracle(&["list"]).on_host().code(0).out();
+    let areas: BTreeSet<&str> = list.lines().filter_map(|line| line.split_once('/')).map(|(area, _)| area).collect();
+    let mut listed = exceptions();
+    let (mut cases, mut excused, mut failures) = (0, 0, Vec::new());
+    for area in areas {
+        let host = oracle(&["run", area]).on_host().code(0);
+        let guest = oracle(&["run", area]).in_guest();
+        let (of_host, of_guest) = (answers(&host), answers(&guest));
+        let mut wrong = 0;
+        for (case, expected) in &of_host {
+            cases += 1;
+            let got = of_guest.get(case);
+            let excuse = listed.remove(case);
+            match (got == Some(expected), excuse) {
+                (true, None) => {}
+                (false, Some(_)) => excused += 1,
+                (true, Some(reason)) => {
+                    failures.push(format!("== {case} is listed as an exception ({reason}), but is right"))
+                }
+                (false, None) => {
+                    wrong += 1;
+                    let difference = match got {
+                        Some(lines) => first_difference(expected, lines),
+                        None => "  guest (never came to this case)\n".to_string(),
+                    };
+                    failures.push(format!("== {case}\n{difference}"));
+                }
+            }
+        }
+        if guest.end != End::Code(0) {
+            failures.push(format!("== {area}: the guest's oracle {}: {}", guest.end, guest.err().trim()));
+        }
+        println!("{area}: {} of {} cases are right", of_host.len() - wrong, of_host.len());
+    }
+    for (case, reason) in listed {
+        failures.push(format!("== {case} is listed as an exception ({reason}), but there is no such case"));
+    }
+    assert!(cases > 0, "the oracle has no cases");
+    let summary = format!("{cases} cases, {excused} known exceptions, {} failures", failures.len());
+    println!("{summary}");
+    assert!(failures.is_empty(), "{summary}\n{}", failures.join("\n"));
+}
