@@ -105,6 +105,9 @@ pub fn walk(task: &Task, dirfd: i32, path: &[u8], how: Walk) -> Result<Found> {
 
 /// As `walk`, from a given place with given credentials, for the core's own use.
 pub fn walk_from(creds: &Creds, root: &Path, at: &Path, path: &[u8], how: Walk) -> Result<Found> {
+    if path.is_empty() {
+        return Err(Errno::ENOENT);
+    }
     Walker { creds, root: root.clone(), at: at.clone(), how, links: 0 }.walk(path)
 }
 
