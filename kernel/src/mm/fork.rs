@@ -22,6 +22,7 @@ impl AddressSpace {
             let mut inner = child.inner.borrow_mut();
             // The copy has the vDSO where the original has it, or not at all.
             inner.vmas = super::vma::Vmas::default();
+            parent.vmas.restricted();
             inner.brk_start = parent.brk_start;
             inner.brk = parent.brk;
             inner.mmap_top = parent.mmap_top;

@@ -86,6 +86,10 @@ pub enum BadAccess {
     OutOfMemory,
 }
 
+/// Where a thread was last refused an access that the area might allow, and how the areas were then.
+#[derive(Default)]
+pub struct LastRefusal(Option<(u64, u64)>);
+
 impl AddressSpace {
     /// An empty address space, but for the model's vDSO.
     pub fn new() -> Result<Arc<AddressSpace>> {
@@ -212,14 +216,14 @@ impl AddressSpace {
         own(inner).ok_or(Errno::EFAULT)
     }
 
-    /// Resolves a fault of user code at `addr`.
-    pub fn fault(&self, fault: &Fault) -> std::result::Result<(), BadAccess> {
-        let result = self.resolve(fault);
+    /// Resolves a fault of user code at `addr`. `last` is the thread's own, between its faults.
+    pub fn fault(&self, fault: &Fault, last: &mut LastRefusal) -> std::result::Result<(), BadAccess> {
+        let result = self.resolve(fault, last);
         self.collect();
         result
     }
 
-    fn resolve(&self, fault: &Fault) -> std::result::Result<(), BadAccess> {
+    fn resolve(&self, fault: &Fault, last: &mut LastRefusal) -> std::result::Result<(), BadAccess> {
         let addr = fault.addr;
         let mut inner = self.inner.borrow_mut();
         if inner.vmas.find(addr).is_none() {
@@ -238,6 +242,20 @@ impl AddressSpace {
         let writable = vma.prot.contains(Prot::WRITE);
         // The area allows the access, so whatever the host has there is missing or older than the area: another thread may have
         // changed it since the fault. Only a write to what is mapped without the right to write means more, a copy.
+        let copies = !vma.is_shared()
+            && writable
+            && match inner.pages.find(page) {
+                Some((_, run)) => run.host_ro,
+                None => true,
+            };
+        if fault.present && !copies {
+            // The host refuses what it has mapped. If that is as the area says, mapping it again changes nothing and the access
+            // is refused again, for good.
+            let refusal = Some((addr, inner.vmas.changes()));
+            if std::mem::replace(&mut last.0, refusal) == refusal {
+                return Err(BadAccess::Refused);
+            }
+        }
         if vma.is_shared() {
             return self.map_backing(&vma, page, page + 1, When::Missing);
         }

@@ -113,9 +113,20 @@ impl Vma {
 #[derive(Default)]
 pub struct Vmas {
     areas: BTreeMap<u64, Vma>,
+    changes: u64,
 }
 
 impl Vmas {
+    /// The host's mappings of the areas become stricter than the areas are (fork).
+    pub fn restricted(&mut self) {
+        self.changes += 1;
+    }
+
+    /// Rises whenever an area comes, goes or changes.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     pub fn find(&self, addr: u64) -> Option<&Vma> {
         self.areas.range(..=addr).next_back().map(|(_, vma)| vma).filter(|vma| addr < vma.end)
     }
@@ -158,6 +169,7 @@ impl Vmas {
 
     /// Adds an area where none is, joined with its neighbours where it continues them.
     pub fn insert(&mut self, mut vma: Vma) {
+        self.changes += 1;
         if let Some(before) = self.before(vma.start)
             && before.continues_in(&vma)
         {
@@ -177,6 +189,7 @@ impl Vmas {
 
     /// Takes everything within a range out, cutting areas at its ends.
     pub fn remove(&mut self, start: u64, end: u64) -> Vec<Vma> {
+        self.changes += 1;
         let keys: Vec<u64> = self.overlapping(start, end).map(|vma| vma.start).collect();
         let mut removed = Vec::with_capacity(keys.len());
         for key in keys {

@@ -43,6 +43,8 @@ pub fn exit_process(process: &Arc<Process>, status: i32) {
         let mut life = process.life.borrow_mut();
         *life.status.get_or_insert(status)
     };
+    // It is not stopped any more, nor is a stop to be told of.
+    process.set_job(Job::default());
     for thread in process.threads() {
         end_thread(&thread, status);
     }

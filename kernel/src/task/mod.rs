@@ -26,6 +26,7 @@ pub use process::Process;
 use crate::fs::{FdTable, FsContext};
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
+use crate::mm::space::LastRefusal;
 use crate::model::{Context, Residence};
 use crate::sched::SchedState;
 use crate::sched::wait::{Wake, WakeReason};
@@ -66,6 +67,8 @@ pub struct Task {
     residence: OnceLock<Arc<dyn Residence>>,
     /// Up to when its time is accounted for (CLOCK_MONOTONIC, ns).
     accounted: KCell<u64>,
+    /// Of its page faults.
+    pub last_refusal: KCell<LastRefusal>,
 }
 
 /// What system calls set of a thread and read back: each thread has its own.
@@ -146,6 +149,7 @@ impl Task {
             context: OnceLock::new(),
             residence: OnceLock::new(),
             accounted: KCell::new(crate::time::now()),
+            last_refusal: KCell::default(),
         })
     }
 

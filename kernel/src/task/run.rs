@@ -100,7 +100,7 @@ fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
     const SEGV_MAPERR: i32 = 1;
     const SEGV_ACCERR: i32 = 2;
     const BUS_ADRERR: i32 = 2;
-    let bad = match task.space().fault(fault) {
+    let bad = match task.space().fault(fault, &mut task.last_refusal.borrow_mut()) {
         Ok(()) => return crate::stats::count_fault(false),
         Err(bad) => bad,
     };
