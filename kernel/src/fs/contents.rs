@@ -251,6 +251,11 @@ impl Contents {
         self.give_up(removed, keep, u64::MAX / PAGE_SIZE);
     }
 
+    /// Whether an address space maps it so that it could be written.
+    pub fn is_mapped_writable(&self) -> bool {
+        self.mappers.any_writes_to(std::ptr::from_ref(self).cast())
+    }
+
     /// Lets go of frames that mappers may have: not before they cannot reach them any more.
     fn give_up(&self, removed: Vec<Frames>, first: u64, end: u64) {
         if !removed.is_empty() {

@@ -1,5 +1,6 @@
 //! What execve(2) needs of files.
 
+use super::busy::Claim;
 use super::file::OpenFile;
 use super::inode::FileKind;
 use super::mount::MountFlags;
@@ -38,9 +39,10 @@ fn open_program(task: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>> {
         return Err(Errno::EACCES);
     }
     permission::check(&task.creds(), &*inode, permission::EXEC)?;
+    let claim = Claim::execute(&inode)?;
     let ops = inode.open(libc::O_RDONLY)?;
     notify::file(&path.dentry, notify::OPEN);
-    Ok(OpenFile::at(ops, path, libc::O_RDONLY | super::open::LARGEFILE))
+    Ok(OpenFile::claimed(ops, path, Some(claim), libc::O_RDONLY | super::open::LARGEFILE))
 }
 
 /// Closes what is to be closed at exec; a shared table becomes the task's own first.

@@ -79,6 +79,11 @@ impl FdTable {
         self.install_from(0, file, close_on_exec)
     }
 
+    /// EMFILE when `install` would find no number.
+    pub fn has_room(&self) -> Result<()> {
+        if self.slots.borrow().lowest_free(0) < limit() { Ok(()) } else { Err(Errno::EMFILE) }
+    }
+
     /// As `install`, from `min` on; EINVAL when that is beyond the limit.
     pub fn install_from(&self, min: i32, file: Arc<OpenFile>, close_on_exec: bool) -> Result<i32> {
         let limit = limit();

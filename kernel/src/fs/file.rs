@@ -70,6 +70,9 @@ pub trait Mapper: Send + Sync {
     /// next touch. Nothing of the mapper's may be borrowed. `source` is the source's address, as [`Arc::as_ptr`] gives it.
     fn invalidate(&self, source: *const (), first: u64, end: u64);
 
+    /// Whether user code may write to the source by way of this mapper.
+    fn writes_to(&self, source: *const ()) -> bool;
+
     /// Returns when no CPU's user code can reach what was invalidated. May drop the big lock.
     fn settle(&self);
 }
@@ -83,6 +86,11 @@ impl Mappers {
         let mut list = self.0.borrow_mut();
         list.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&mapper));
         list.push(mapper);
+    }
+
+    /// Whether anybody may write to the source by a mapping.
+    pub fn any_writes_to(&self, source: *const ()) -> bool {
+        self.0.borrow().iter().filter_map(std::sync::Weak::upgrade).any(|mapper| mapper.writes_to(source))
     }
 
     /// Makes all mappers forget the pages, and returns when they are out of reach.
@@ -180,6 +188,8 @@ pub struct OpenFile {
     pub inode: super::inode::InodeRef,
     /// Where it was opened; None for files without a name.
     pub path: Option<super::Path>,
+    /// That it is open for writing, or being executed.
+    pub claim: Option<super::busy::Claim>,
     /// O_* flags, the access mode included, without those that only matter to open.
     pub flags: KCell<i32>,
     pub position: KCell<u64>,
@@ -198,32 +208,43 @@ impl Drop for OpenFile {
 impl OpenFile {
     /// A new open file, at its start.
     pub fn new(ops: Arc<dyn FileOps>, inode: super::inode::InodeRef, flags: i32) -> Arc<OpenFile> {
-        OpenFile::make(ops, inode, None, flags)
+        OpenFile::make(ops, inode, None, None, flags)
     }
 
     /// A new open file of what is at `path`.
     pub fn at(ops: Arc<dyn FileOps>, path: super::Path, flags: i32) -> Arc<OpenFile> {
-        OpenFile::make(ops, path.inode().clone(), Some(path), flags)
+        OpenFile::make(ops, path.inode().clone(), Some(path), None, flags)
+    }
+
+    /// As `at`, for a use that excludes others.
+    pub fn claimed(
+        ops: Arc<dyn FileOps>,
+        path: super::Path,
+        claim: Option<super::busy::Claim>,
+        flags: i32,
+    ) -> Arc<OpenFile> {
+        OpenFile::make(ops, path.inode().clone(), Some(path), claim, flags)
     }
 
     fn make(
         ops: Arc<dyn FileOps>,
         inode: super::inode::InodeRef,
         path: Option<super::Path>,
+        claim: Option<super::busy::Claim>,
         flags: i32,
     ) -> Arc<OpenFile> {
         let position = KCell::new(0);
-        Arc::new(OpenFile { ops, inode, path, flags: KCell::new(flags), position, watchers: Default::default() })
+        Arc::new(OpenFile { ops, inode, path, claim, flags: KCell::new(flags), position, watchers: Default::default() })
     }
 
     pub fn readable(&self) -> bool {
         let flags = self.flags.get();
-        flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY
+        flags & libc::O_PATH == 0 && matches!(flags & libc::O_ACCMODE, libc::O_RDONLY | libc::O_RDWR)
     }
 
     pub fn writable(&self) -> bool {
         let flags = self.flags.get();
-        flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_RDONLY
+        flags & libc::O_PATH == 0 && matches!(flags & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR)
     }
 
     pub fn nonblocking(&self) -> bool {

@@ -35,6 +35,7 @@ pub fn make(task: &Task, dirfd: i32, path: &[u8], node: &NewNode<'_>, mode: u32)
     }
     let mode = match node {
         NewNode::Symlink(_) => 0o777,
+        NewNode::Directory => mode & 0o1777 & !task.fs.borrow().umask.get(),
         _ => mode & 0o7777 & !task.fs.borrow().umask.get(),
     };
     let inode = found.dir.inode().create(&found.name, node, mode, &creds)?;
@@ -74,7 +75,7 @@ pub fn remove(task: &Task, dirfd: i32, path: &[u8], directory: bool) -> Result<(
         return Err(if victim.is_dir() { Errno::EISDIR } else { Errno::ENOTDIR });
     }
     if victim.is_mount_root() {
-        return Err(Errno::EBUSY);
+        return Err(if !directory && victim.is_dir() { Errno::EISDIR } else { Errno::EBUSY });
     }
     found.dir.mount.want_write()?;
     let dir = found.dir.inode();

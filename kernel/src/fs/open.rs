@@ -1,5 +1,7 @@
 //! open(2): from a path name to an open file.
 
+use super::anon::AnonInode;
+use super::busy::Claim;
 use super::directory::Directory;
 use super::file::{FileOps, OpenFile};
 use super::inode::{FileKind, InodeRef, NewNode, SetAttr};
@@ -66,7 +68,9 @@ pub fn open(task: &Task, dirfd: i32, path: &[u8], mut flags: i32, mode: u32, res
     let inode = found.dir.inode().create(&found.name, &NewNode::Regular, mode, &creds)?;
     let dentry = found.dir.dentry.add(&found.name, inode);
     notify::entry(&found.dir.dentry, notify::CREATE, &found.name, false);
-    open_inode(Path { mount: found.dir.mount, dentry }, flags)
+    let path = Path { mount: found.dir.mount, dentry };
+    let claim = claim(&path, flags)?;
+    open_inode(path, flags, claim)
 }
 
 /// Opens what a walk found, with the checks of open(2).
@@ -97,23 +101,35 @@ pub fn open_path(creds: &Creds, path: Path, flags: i32) -> Result<Arc<OpenFile>>
     if flags & libc::O_NOATIME != 0 {
         permission::check_owner(creds, &**inode)?;
     }
+    let claim = claim(&path, flags)?;
     if flags & libc::O_TRUNC != 0 && kind == FileKind::Regular {
         // Before the file is opened: nothing that is about to go has to be copied up.
         inode.set_attr(&SetAttr { size: Some(0), ..SetAttr::default() })?;
         notify::file(&path.dentry, notify::MODIFY);
     }
-    open_inode(path, flags)
+    open_inode(path, flags, claim)
+}
+
+/// What opening with these flags excludes.
+fn claim(path: &Path, flags: i32) -> Result<Option<Claim>> {
+    let writes = flags & (libc::O_ACCMODE | libc::O_TRUNC) != 0 && path.inode().kind() == FileKind::Regular;
+    if writes { Claim::write(path.inode()).map(Some) } else { Ok(None) }
 }
 
 /// Opens a file that may be opened.
-fn open_inode(path: Path, flags: i32) -> Result<Arc<OpenFile>> {
+fn open_inode(path: Path, flags: i32, claim: Option<Claim>) -> Result<Arc<OpenFile>> {
     let ops: Arc<dyn FileOps> = match path.inode().kind() {
         FileKind::Directory => Directory::new(path.clone()),
         FileKind::Socket => return Err(Errno::ENXIO),
         _ => path.inode().clone().open(flags)?,
     };
     notify::file(&path.dentry, notify::OPEN);
-    Ok(OpenFile::at(ops, path, flags & !NOT_KEPT | LARGEFILE))
+    let flags = flags & !NOT_KEPT | LARGEFILE;
+    if path.inode().as_any().is::<AnonInode>() {
+        // Found by way of a link in /proc, and as nameless as the first time.
+        return Ok(OpenFile::new(ops, path.inode().clone(), flags));
+    }
+    Ok(OpenFile::claimed(ops, path, claim, flags))
 }
 
 /// O_TMPFILE: a file in a directory's file system that has no name yet.
@@ -132,7 +148,9 @@ fn open_unnamed(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, how
     let inode: InodeRef = dir.inode().create_unnamed(mode, &creds, flags & libc::O_EXCL == 0)?;
     let name = format!("#{}", inode.attr()?.ino);
     let dentry = super::dentry::Dentry::nameless(inode, Some(dir.dentry.clone()), name.as_bytes());
-    open_inode(Path { mount: dir.mount, dentry }, flags & !libc::O_DIRECTORY)
+    let path = Path { mount: dir.mount, dentry };
+    let claim = claim(&path, flags)?;
+    open_inode(path, flags & !libc::O_DIRECTORY, claim)
 }
 
 /// What an O_PATH descriptor can do: nothing but name its file.

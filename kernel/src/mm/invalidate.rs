@@ -2,7 +2,7 @@
 
 use super::frames::PAGE_SIZE;
 use super::space::{AddressSpace, Inner};
-use super::vma::{Backing, Vma, page_of};
+use super::vma::{Backing, Vma, VmaFlags, page_of};
 use crate::fs::file::Mapper;
 use std::sync::Arc;
 
@@ -44,6 +44,16 @@ impl Mapper for AddressSpace {
                 self.host_unmap(start + from - offset, start + to - offset);
             }
         }
+    }
+
+    fn writes_to(&self, source: *const ()) -> bool {
+        self.inner.borrow().vmas.iter().any(|vma| match &vma.backing {
+            // What may be made writable counts: shared, and of a descriptor that is.
+            Backing::Pages(pages) => {
+                vma.is_shared() && !vma.flags.contains(VmaFlags::NOWRITE) && Arc::as_ptr(pages).cast::<()>() == source
+            }
+            _ => false,
+        })
     }
 
     fn settle(&self) {

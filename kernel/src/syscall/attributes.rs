@@ -241,9 +241,13 @@ fn truncate(call: &mut Call<'_>) -> Result<u64> {
         FileKind::Directory => return Err(Errno::EISDIR),
         _ => return Err(Errno::EINVAL),
     }
-    let (inode, _) = writable((inode, path))?;
+    let (inode, place) = writable((inode, path))?;
     permission::check(&call.task.creds(), &*inode, WRITE)?;
-    set_size(call, &inode, size)
+    set_size(call, &inode, size)?;
+    if let Some(path) = place {
+        notify::file(&path.dentry, notify::MODIFY);
+    }
+    Ok(0)
 }
 
 fn ftruncate(call: &mut Call<'_>) -> Result<u64> {
@@ -255,7 +259,9 @@ fn ftruncate(call: &mut Call<'_>) -> Result<u64> {
     if file.inode.kind() != FileKind::Regular || !file.writable() {
         return Err(Errno::EINVAL);
     }
-    set_size(call, &file.inode, size)
+    set_size(call, &file.inode, size)?;
+    notify::open_file(&file, notify::MODIFY);
+    Ok(0)
 }
 
 fn fallocate(call: &mut Call<'_>) -> Result<u64> {

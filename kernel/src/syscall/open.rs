@@ -52,8 +52,11 @@ const RESOLVE: [(u64, Walk); 5] = [
 
 fn open(call: &Call<'_>, dirfd: i32, path: u64, flags: i32, mode: u32, how: Walk) -> Result<u64> {
     let path = call.task.space().read_path(path)?;
+    // Nothing is made or waited for when no descriptor is left.
+    let files = call.task.files();
+    files.has_room()?;
     let file = open::open(call.task, dirfd, &path, flags & KNOWN, mode & 0o7777, how)?;
-    Ok(call.task.files().install(file, flags & libc::O_CLOEXEC != 0)? as u64)
+    Ok(files.install(file, flags & libc::O_CLOEXEC != 0)? as u64)
 }
 
 fn openat2(call: &mut Call<'_>) -> Result<u64> {
@@ -75,6 +78,10 @@ fn openat2(call: &mut Call<'_>) -> Result<u64> {
     }
     let makes = flags & libc::O_CREAT as u64 != 0 || flags & libc::O_TMPFILE as u64 == libc::O_TMPFILE as u64;
     if flags & !(KNOWN as u64) != 0 || mode != 0 && !makes || mode & !0o7777 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    const PATH_FLAGS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    if flags as i32 & libc::O_PATH != 0 && flags as i32 & !PATH_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
     let mut how = Walk::empty();

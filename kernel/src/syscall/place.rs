@@ -58,6 +58,9 @@ fn getcwd(call: &mut Call<'_>) -> Result<u64> {
         name.splice(..0, b"(unreachable)".iter().copied());
     }
     name.push(0);
+    if name.len() > libc::PATH_MAX as usize {
+        return Err(Errno::ENAMETOOLONG);
+    }
     if name.len() as u64 > call.args[1] {
         return Err(Errno::ERANGE);
     }

@@ -175,6 +175,9 @@ fn access(call: &Call<'_>, dirfd: i32, path: u64, wanted: u32, flags: i32) -> Re
     let (inode, place) = if text.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
         resolve(call, dirfd, path, flags)?
     } else {
+        if text.is_empty() {
+            return Err(Errno::ENOENT);
+        }
         let root = call.task.fs.borrow().root.cloned();
         let start = if text.first() == Some(&b'/') { root.clone() } else { walk::start(call.task, dirfd)? };
         let how = if flags & libc::AT_SYMLINK_NOFOLLOW == 0 { Walk::FOLLOW } else { Walk::empty() };

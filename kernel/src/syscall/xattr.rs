@@ -2,7 +2,7 @@
 
 use super::stat::resolve;
 use super::{Call, Entry, entry};
-use crate::fs::inode::InodeRef;
+use crate::fs::inode::{FileKind, InodeRef};
 use crate::fs::permission::{self, READ, WRITE};
 use crate::task::creds::CAP_SYS_ADMIN;
 use crate::{Errno, Result};
@@ -61,6 +61,10 @@ fn check(call: &Call<'_>, inode: &InodeRef, name: &[u8], wanted: u32) -> Result<
         return Err(if wanted == WRITE { Errno::EPERM } else { Errno::ENODATA });
     }
     if name.starts_with(b"user.") {
+        // Links and special files have none: their permissions mean something else.
+        if !matches!(inode.kind(), FileKind::Regular | FileKind::Directory) {
+            return Err(if wanted == WRITE { Errno::EPERM } else { Errno::ENODATA });
+        }
         return permission::check(&creds, &**inode, wanted);
     }
     if wanted == WRITE && name.starts_with(b"security.") && !creds.capable(CAP_SYS_ADMIN) {

@@ -65,6 +65,10 @@ pub fn add_seals(file: &OpenFile, seals: u32) -> Result<()> {
     if regular.seals & libc::F_SEAL_SEAL as u32 != 0 {
         return Err(Errno::EPERM);
     }
+    let writing = regular.contents.as_ref().is_some_and(|contents| contents.is_mapped_writable());
+    if seals & libc::F_SEAL_WRITE as u32 != 0 && writing {
+        return Err(Errno::EBUSY);
+    }
     regular.seals |= seals;
     Ok(())
 }
