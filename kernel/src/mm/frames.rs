@@ -80,12 +80,34 @@ impl Runs {
     }
 }
 
+/// How many references there are on each frame. Physmem has many more frame numbers than are used, so memory for the
+/// counts is taken by blocks, as their frames are first given out.
+struct References {
+    blocks: Vec<Option<Box<[u32; References::BLOCK]>>>,
+}
+
+impl References {
+    const BLOCK: usize = 8192;
+
+    const fn new() -> References {
+        References { blocks: Vec::new() }
+    }
+
+    fn of(&mut self, frame: u32) -> &mut u32 {
+        let (block, index) = (frame as usize / References::BLOCK, frame as usize % References::BLOCK);
+        if block >= self.blocks.len() {
+            self.blocks.resize_with(block + 1, || None);
+        }
+        &mut self.blocks[block].get_or_insert_with(|| Box::new([0; References::BLOCK]))[index]
+    }
+}
+
 struct Allocator {
     /// Frames without host memory: they read as zero.
     fresh: Runs,
     /// Frames with host memory and old contents.
     recycled: Runs,
-    references: Vec<u16>,
+    references: References,
     /// Host memory behind physmem when it was last asked, in bytes, and how many pages were given out since.
     resident: u64,
     since: u64,
@@ -93,7 +115,7 @@ struct Allocator {
 
 impl Allocator {
     const fn new() -> Allocator {
-        Allocator { fresh: Runs::new(), recycled: Runs::new(), references: Vec::new(), resident: 0, since: 0 }
+        Allocator { fresh: Runs::new(), recycled: Runs::new(), references: References::new(), resident: 0, since: 0 }
     }
 }
 
@@ -103,7 +125,6 @@ pub fn init(limit: u64) -> Result<()> {
     let memory = SharedMemory::new(c"umlab-physmem", frames as usize * PAGE_SIZE as usize)?;
     assert!(PHYSMEM.set(Physmem { memory, limit }).is_ok(), "physmem is made once");
     let mut allocator = ALLOCATOR.borrow_mut();
-    allocator.references = vec![0; frames as usize];
     allocator.fresh.insert(0, frames);
     Ok(())
 }
@@ -168,7 +189,7 @@ impl Frames {
                 allocator.fresh.take(count).ok_or(Errno::ENOMEM)?
             }
         };
-        allocator.references[first as usize..(first + count) as usize].fill(1);
+        (first..first + count).for_each(|frame| *allocator.references.of(frame) = 1);
         Ok(Frames { first, count })
     }
 
@@ -189,13 +210,13 @@ impl Frames {
 
     /// Whether anything else holds a reference on one of the frames.
     pub fn is_shared(&self) -> bool {
-        ALLOCATOR.borrow().references[self.first as usize..(self.first + self.count) as usize].iter().any(|&r| r > 1)
+        (0..self.count).any(|index| self.is_shared_at(index))
     }
 
     /// Whether something else holds a reference on frame `index` of the run.
     pub fn is_shared_at(&self, index: u32) -> bool {
         assert!(index < self.count);
-        ALLOCATOR.borrow().references[(self.first + index) as usize] > 1
+        *ALLOCATOR.borrow_mut().references.of(self.first + index) > 1
     }
 
     /// Another reference on `count` frames from `index` on.
@@ -203,8 +224,9 @@ impl Frames {
         assert!(count > 0 && index <= self.count && count <= self.count - index);
         let first = self.first + index;
         let mut allocator = ALLOCATOR.borrow_mut();
-        for references in &mut allocator.references[first as usize..(first + count) as usize] {
-            *references = references.checked_add(1).expect("fewer than 65536 references on a frame");
+        for frame in first..first + count {
+            // As many as there are tasks at most, whose number is limited far below.
+            *allocator.references.of(frame) += 1;
         }
         Frames { first, count }
     }
@@ -265,15 +287,15 @@ impl Drop for Frames {
         while at < end {
             // A stretch of frames whose last reference this was, then one of those that others hold.
             let start = at;
-            while at < end && allocator.references[at as usize] == 1 {
-                allocator.references[at as usize] = 0;
+            while at < end && *allocator.references.of(at) == 1 {
+                *allocator.references.of(at) = 0;
                 at += 1;
             }
             if at > start {
                 release(&mut allocator, start, at - start);
             }
-            while at < end && allocator.references[at as usize] > 1 {
-                allocator.references[at as usize] -= 1;
+            while at < end && *allocator.references.of(at) > 1 {
+                *allocator.references.of(at) -= 1;
                 at += 1;
             }
         }
