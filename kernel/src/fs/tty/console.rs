@@ -3,6 +3,7 @@
 //! The host terminal is raw, so every key comes here and the guest's line discipline decides what it means. When `uml` was
 //! started without a terminal, /dev/console exists all the same: nothing is ever typed, and its output goes to standard error.
 
+use super::termios::Termios;
 use super::{OtherEnd, Tty};
 use crate::Result;
 use crate::events::{HostReady, Watch};
@@ -66,9 +67,12 @@ fn console() -> &'static Console {
 /// guest runs; `restore` is its counterpart.
 pub fn attach() -> Result<()> {
     let (Some(input), Some(output)) = (Stream::standard(0), Stream::standard(1)) else { return Err(Errno::ENOTTY) };
+    let host = terminal::settings(input.fd())?;
     terminal::make_raw(input.fd())?;
+    let tty = Tty::new(number(TTY_SPECIAL, 1), OtherEnd::Host);
+    tty.state.borrow_mut().termios.take_habits(&Termios::from_libc(&host));
     let fresh = Console {
-        tty: Tty::new(number(TTY_SPECIAL, 1), OtherEnd::Host),
+        tty,
         input: Some(input),
         output: Some(output),
         input_watch: KCell::new(None),

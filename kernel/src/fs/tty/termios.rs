@@ -133,6 +133,14 @@ impl Termios {
         self.cc[..8].copy_from_slice(&from[9..17]);
     }
 
+    /// Takes over what a person has set up of another terminal: the editing keys, and whether text is UTF-8.
+    pub fn take_habits(&mut self, from: &Termios) {
+        let (min, time) = (self.cc[libc::VMIN], self.cc[libc::VTIME]);
+        self.cc = from.cc;
+        (self.cc[libc::VMIN], self.cc[libc::VTIME]) = (min, time);
+        self.iflag = self.iflag & !libc::IUTF8 | from.iflag & libc::IUTF8;
+    }
+
     /// From the C library's struct, for the host's own terminal.
     pub fn from_libc(from: &libc::termios) -> Termios {
         let mut cc = [0; CONTROLS];
