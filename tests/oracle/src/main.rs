@@ -23,6 +23,7 @@ areas! {
     pipes event_files polls epolls unix_sockets unix_messages
     proc_files dev_files tty_line tty_modes tty_jobs
     signals signal_frames timers
+    processes process_groups futexes identity settings
 }
 
 const USAGE: &str = "\
