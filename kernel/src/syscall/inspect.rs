@@ -39,6 +39,11 @@ fn sys_kcmp(call: &mut Call<'_>) -> Result<u64> {
     let order = match kind {
         0 => file(&a, call.args[3])?.cmp(&file(&b, call.args[4])?),
         1..=6 => address(&a).cmp(&address(&b)),
+        // What an epoll instance watches.
+        7 => {
+            call.task.space().read::<[u32; 3]>(call.args[4])?;
+            return Err(Errno::EOPNOTSUPP);
+        }
         _ => return Err(Errno::EINVAL),
     };
     Ok(match order {

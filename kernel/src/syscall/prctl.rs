@@ -110,8 +110,8 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
         libc::PR_GET_SECUREBITS => return Ok(task.creds().securebits as u64),
         libc::PR_SET_SECUREBITS => return set_securebits(call, a),
         libc::PR_SET_TIMERSLACK => {
-            let slack = if (a as i64) <= 0 { 50_000 } else { a };
-            task.attributes.borrow_mut().timer_slack = slack;
+            let mut attributes = task.attributes.borrow_mut();
+            attributes.timer_slack = if (a as i64) <= 0 { attributes.default_timer_slack } else { a };
         }
         libc::PR_GET_TIMERSLACK => return Ok(task.attributes.borrow().timer_slack),
         // Performance counters of the task's own: there are none to switch.

@@ -4,7 +4,7 @@ use super::{Call, Entry, entry};
 use crate::task::creds::{CAP_SYS_ADMIN, CAP_SYS_NICE, CAP_SYS_RESOURCE};
 use crate::task::limits::{self, Limit};
 use crate::task::usage::ticks;
-use crate::task::{Process, Task, find, find_group, pid};
+use crate::task::{Process, Task, find, find_group, find_process, pid};
 use crate::{Errno, Result, time};
 use std::sync::Arc;
 
@@ -138,6 +138,12 @@ fn those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Arc<Task>>> {
 
 fn sys_getpriority(call: &mut Call<'_>) -> Result<u64> {
     let tasks = those(call, call.int(0), call.int(1))?;
+    if tasks.is_empty()
+        && call.int(0) == PRIO_PROCESS
+        && let Some(zombie) = find_process(call.int(1))
+    {
+        return Ok((20 - zombie.nice()) as u64);
+    }
     // From 40 for the first served to 1, so that no result looks like an error.
     let best = tasks.iter().map(|task| 20 - task.attributes.borrow().nice).max();
     best.map(|priority| priority as u64).ok_or(Errno::ESRCH)

@@ -1,8 +1,8 @@
 //! The system as a whole: its names, its resources, random bytes, and what only a machine's administrator may do.
 
 use super::{Call, Entry, entry};
-use crate::mm::frames;
 use crate::mm::user::zeroed;
+use crate::mm::{IoBuf, frames};
 use crate::task::creds::CAP_SYS_ADMIN;
 use crate::task::pid;
 use crate::{Errno, Result, uts};
@@ -90,20 +90,19 @@ fn sys_getrandom(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let len = len.min(i32::MAX as u64) as usize;
-    let space = call.task.space();
+    let mut buf = IoBuf::user(&call.task.space(), addr, len);
     let mut chunk = [0u8; 4096];
-    let mut done = 0;
-    while done < len {
-        let part = &mut chunk[..(len - done).min(4096)];
+    while !buf.is_empty() {
+        let part = &mut chunk[..buf.remaining().min(4096)];
         umlab_host::random::fill(part);
-        match space.write_bytes(addr.wrapping_add(done as u64), part) {
-            Ok(()) => done += part.len(),
-            Err(_) if done > 0 => break,
-            Err(e) => return Err(e),
+        match buf.put(part) {
+            Ok(n) if n == part.len() => {}
+            Err(e) if buf.done() == 0 => return Err(e),
+            _ => break,
         }
-        if call.task.signal_pending() && done >= 256 {
+        if buf.done() >= 256 && call.task.signal_pending() {
             break;
         }
     }
-    Ok(done as u64)
+    Ok(buf.done() as u64)
 }

@@ -220,6 +220,7 @@ fn parts_for(parent: &Task, args: &CloneArgs, space: Arc<AddressSpace>) -> Parts
     let mut attributes = parent.attributes.cloned();
     attributes.clear_child_tid = if args.has(CLONE_CHILD_CLEARTID) { args.child_tid } else { 0 };
     attributes.robust_list = 0;
+    attributes.default_timer_slack = attributes.timer_slack;
     if !args.has(CLONE_THREAD) {
         attributes.parent_death_signal = 0;
     }

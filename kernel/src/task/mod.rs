@@ -94,6 +94,8 @@ pub struct Attributes {
     pub io_priority: u16,
     /// PR_SET_TIMERSLACK, ns.
     pub timer_slack: u64,
+    /// What PR_SET_TIMERSLACK goes back to: what the creator had.
+    pub default_timer_slack: u64,
 }
 
 impl Default for Attributes {
@@ -110,6 +112,7 @@ impl Default for Attributes {
             affinity: u64::MAX,
             io_priority: 0,
             timer_slack: 50_000,
+            default_timer_slack: 50_000,
         }
     }
 }

@@ -64,11 +64,12 @@ pub(super) struct Life {
 pub struct Identity {
     pub creds: Arc<Creds>,
     pub name: Vec<u8>,
+    pub nice: i32,
 }
 
 impl Identity {
     pub(super) fn of(task: &Task) -> Identity {
-        Identity { creds: task.creds(), name: task.name.cloned() }
+        Identity { creds: task.creds(), name: task.name.cloned(), nice: task.attributes.borrow().nice }
     }
 }
 
@@ -151,7 +152,7 @@ impl Process {
             signals: KCell::default(),
             signal_queue: WaitQueue::new(),
             settings: KCell::new(settings),
-            identity: KCell::new(Identity { creds, name: Vec::new() }),
+            identity: KCell::new(Identity { creds, name: Vec::new(), nice: 0 }),
         })
     }
 
@@ -219,6 +220,14 @@ impl Process {
         match self.main_thread() {
             Some(thread) => thread.creds(),
             None => self.identity.borrow().creds.clone(),
+        }
+    }
+
+    /// Its nice value, a zombie's too.
+    pub fn nice(&self) -> i32 {
+        match self.main_thread() {
+            Some(thread) => thread.attributes.borrow().nice,
+            None => self.identity.borrow().nice,
         }
     }
 

@@ -88,6 +88,12 @@ pub fn set_re_uid(old: &Creds, ruid: u32, euid: u32) -> Result<Creds> {
 
 /// setresuid(2).
 pub fn set_res_uid(old: &Creds, ids: [u32; 3]) -> Result<Creds> {
+    let [uid, euid, suid] = ids;
+    let same = |id: u32, own: u32| id == KEEP || id == own;
+    if same(uid, old.uid) && (euid == KEEP || euid == old.euid && euid == old.fsuid) && same(suid, old.suid) {
+        // Not even the file-system id changes then.
+        return Ok(old.clone());
+    }
     let mut new = old.clone();
     let allowed = |id: u32| id == KEEP || id == old.uid || id == old.euid || id == old.suid;
     if !old.capable(CAP_SETUID) && !ids.iter().all(|&id| allowed(id)) {
@@ -143,6 +149,11 @@ pub fn set_re_gid(old: &Creds, rgid: u32, egid: u32) -> Result<Creds> {
 
 /// setresgid(2).
 pub fn set_res_gid(old: &Creds, ids: [u32; 3]) -> Result<Creds> {
+    let [gid, egid, sgid] = ids;
+    let same = |id: u32, own: u32| id == KEEP || id == own;
+    if same(gid, old.gid) && (egid == KEEP || egid == old.egid && egid == old.fsgid) && same(sgid, old.sgid) {
+        return Ok(old.clone());
+    }
     let mut new = old.clone();
     let allowed = |id: u32| id == KEEP || id == old.gid || id == old.egid || id == old.sgid;
     if !old.capable(CAP_SETGID) && !ids.iter().all(|&id| allowed(id)) {

@@ -175,7 +175,7 @@ fn interrupted() {
 fn between_processes() {
     let shared = map(PAGE, RW, MAP_SHARED | MAP_ANONYMOUS);
     let pid = spawn(|| {
-        t!(SYS_futex, shared, FUTEX_WAIT, 0, 0, 0, 0);
+        exit(sc!(SYS_futex, shared, FUTEX_WAIT, 0, 0, 0, 0).0 as i32);
     });
     until_sleeping(pid);
     v!(sc!(SYS_futex, shared, FUTEX_WAKE | PRIVATE, 1, 0, 0, 0));
@@ -186,7 +186,7 @@ fn between_processes() {
     must!(SYS_ftruncate, fd, 2 * PAGE);
     let (a, b) = (map_fd(fd, 2 * PAGE, RW, MAP_SHARED), map_fd(fd, 2 * PAGE, RW, MAP_SHARED));
     let pid = spawn(|| {
-        t!(SYS_futex, a + PAGE + 8, FUTEX_WAIT, 0, 0, 0, 0);
+        exit(sc!(SYS_futex, a + PAGE + 8, FUTEX_WAIT, 0, 0, 0, 0).0 as i32);
     });
     until_sleeping(pid);
     t!(SYS_futex, b + 8, FUTEX_WAKE, 1, 0, 0, 0);
