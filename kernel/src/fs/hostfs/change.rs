@@ -88,12 +88,12 @@ impl HostInode {
         let (moved, other) = (entry(&me, name), entry(&to, new_name));
         host::rename_at(from_fd.as_fd(), name, to_fd.as_fd(), new_name, flags)?;
         if let Some(moved) = moved {
-            moved.set_place(to.clone(), new_name);
+            moved.set_place(&to, new_name);
             moved.expire();
         }
         if let Some(other) = other {
             if flags & libc::RENAME_EXCHANGE != 0 {
-                other.set_place(me, name);
+                other.set_place(&me, name);
             }
             other.expire();
         }

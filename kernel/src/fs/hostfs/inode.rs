@@ -130,8 +130,16 @@ impl HostInode {
     }
 
     /// It has this name now.
-    pub(super) fn set_place(&self, parent: Arc<HostInode>, name: &[u8]) {
-        let old = self.place.replace((Some(parent), name.into()));
+    pub(super) fn set_place(&self, parent: &Arc<HostInode>, name: &[u8]) {
+        {
+            let place = self.place.borrow();
+            // A directory whose root is shown has no place.
+            let Some(known) = &place.0 else { return };
+            if Arc::ptr_eq(known, parent) && *place.1 == *name {
+                return;
+            }
+        }
+        let old = self.place.replace((Some(parent.clone()), name.into()));
         drop(old);
     }
 

@@ -100,6 +100,8 @@ impl HostFs {
             && known.is_same(stat)
         {
             known.update(stat);
+            // Of several names the last one used: the others may be gone.
+            known.set_place(parent, name);
             return known;
         }
         let hidden = parent.mount != stat.stx_mnt_id && self.is_hidden(stat.stx_mnt_id);

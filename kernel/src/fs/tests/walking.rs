@@ -138,6 +138,11 @@ fn host_trees() {
         let open = guest.open("h", libc::O_RDONLY).unwrap();
         guest.unlink("h").unwrap();
         assert_eq!(read_all(&open), b"guest");
+        drop(open);
+        guest.write("tmp", "object").unwrap();
+        guest.link("tmp", "object").unwrap();
+        guest.unlink("tmp").unwrap();
+        assert_eq!(guest.read("object").unwrap(), "object");
         assert_eq!(error(guest.rmdir("d/e")), Some(Errno::ENOTEMPTY));
         guest.unlink("d/e/g").unwrap();
         guest.rmdir("d/e").unwrap();
