@@ -27,7 +27,8 @@ sleep 0.2
 kill -TERM -- -"$group"
 wait "$group" 2>/dev/null
 echo "the group ended with $?"
-sleep 0.1
+# Its orphans are gone when init has taken note of them.
+for _ in {1..100}; do kill -0 -- -"$group" 2>/dev/null || break; sleep 0.1; done
 kill -0 -- -"$group" 2>/dev/null || echo "nobody is left in it"
 
 echo "== stop and continue"
