@@ -22,8 +22,8 @@ areas! {
     file_open file_io file_meta file_perm file_names file_dirs file_locks file_watch
     pipes event_files polls epolls unix_sockets unix_messages
     proc_files dev_files tty_line tty_modes tty_jobs
-    signals signal_frames timers
     processes process_groups futexes identity settings
+    signals signal_jobs signal_threads signal_frames signal_stacks signal_restart timers
 }
 
 const USAGE: &str = "\

@@ -4,25 +4,22 @@ use crate::sys::*;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
 
 pub const CASES: &[crate::harness::Case] = cases![
-    action_errors, action_readback, action_reset, mask_rules, mask_errors, mask_in_handler, pending_set, delivery_order,
-    standard_coalesce, realtime_queue, info_of_kill, info_of_queue, info_of_child, queue_errors, kill_errors,
-    kill_groups, kill_permission, limit_pending, default_actions, ignored_at_once, blocked_then_ignored,
-    wait_basics, wait_errors, wait_interrupted, suspend_basics, suspend_keeps_mask, pause_returns, stop_and_continue,
-    stop_cancelled, stop_nocldstop, stop_handler, stop_orphaned, stop_killed, child_ignored, child_nocldwait,
-    fork_inherits, exec_inherits, thread_directed, thread_shared, thread_exit_retarget, thread_all_killed,
-    fault_blocked, fault_ignored, fault_in_handler, many_signals, ping_pong,
+    action_errors, action_readback, action_reset, mask_rules, mask_errors, mask_in_handler, pending_set,
+    delivery_order, standard_coalesce, realtime_queue, info_of_kill, info_of_queue, info_of_child, queue_errors,
+    kill_errors, kill_groups, kill_permission, limit_pending, ignored_at_once, blocked_then_ignored, wait_basics,
+    wait_errors, wait_interrupted, suspend_basics, suspend_keeps_mask, pause_returns,
 ];
 
 /// What handlers saw, in order.
 static LOG: [AtomicI64; 256] = [const { AtomicI64::new(0) }; 256];
 static LOGGED: AtomicUsize = AtomicUsize::new(0);
 
-fn log(value: i64) {
+pub fn log(value: i64) {
     let at = LOGGED.fetch_add(1, SeqCst);
     LOG[at.min(255)].store(value, SeqCst);
 }
 
-fn logged() -> Vec<i64> {
+pub fn logged() -> Vec<i64> {
     let n = LOGGED.swap(0, SeqCst).min(255);
     (0..n).map(|i| LOG[i].load(SeqCst)).collect()
 }
@@ -31,7 +28,7 @@ pub extern "C" fn log_signal(sig: i32) {
     log(i64::from(sig));
 }
 
-extern "C" fn log_info(sig: i32, info: *mut siginfo_t, _: *mut c_void) {
+pub extern "C" fn log_info(sig: i32, info: *mut siginfo_t, _: *mut c_void) {
     // SAFETY: the kernel passes a valid siginfo to a handler with SA_SIGINFO.
     unsafe {
         log(i64::from(sig));
@@ -41,7 +38,7 @@ extern "C" fn log_info(sig: i32, info: *mut siginfo_t, _: *mut c_void) {
     }
 }
 
-extern "C" fn log_child(_: i32, info: *mut siginfo_t, _: *mut c_void) {
+pub extern "C" fn log_child(_: i32, info: *mut siginfo_t, _: *mut c_void) {
     // SAFETY: as above, for SIGCHLD.
     unsafe {
         log(i64::from((*info).si_code));
@@ -54,7 +51,7 @@ extern "C" fn log_mask(sig: i32) {
     log(current_mask() as i64);
 }
 
-fn getpid() -> i32 {
+pub fn getpid() -> i32 {
     sc!(SYS_getpid).0 as i32
 }
 
@@ -81,17 +78,17 @@ pub fn current_mask() -> u64 {
     set
 }
 
-fn pending() -> u64 {
+pub fn pending() -> u64 {
     let mut set = 0u64;
     must!(SYS_rt_sigpending, &mut set, 8);
     set
 }
 
-fn kill_self(sig: i32) {
+pub fn kill_self(sig: i32) {
     must!(SYS_kill, getpid(), sig);
 }
 
-fn queue_self(sig: i32, value: usize) -> Ret {
+pub fn queue_self(sig: i32, value: usize) -> Ret {
     let mut info: [u64; 16] = [0; 16];
     info[1] = u64::from(-1i32 as u32);
     info[2] = getpid() as u64;
@@ -176,7 +173,7 @@ fn mask_in_handler() {
     }
 }
 
-fn pending_set() {
+pub fn pending_set() {
     mask(SIG_BLOCK, &[SIGUSR1, SIGUSR2, 40]);
     println!("{:x}", pending());
     kill_self(SIGUSR1);
@@ -423,26 +420,6 @@ fn limit_pending() {
     }));
 }
 
-fn default_actions() {
-    for sig in 1..=64 {
-        if (32..34).contains(&sig) {
-            continue;
-        }
-        let pid = spawn(move || {
-            must!(SYS_setpgid, 0, 0);
-            kill_self(sig);
-        });
-        let mut status = 0;
-        must!(SYS_wait4, pid, &mut status, WUNTRACED, 0);
-        if WIFSTOPPED(status) {
-            println!("{sig}: stopped {}", WSTOPSIG(status));
-            must!(SYS_kill, pid, SIGCONT);
-            must!(SYS_wait4, pid, &mut status, 0, 0);
-        }
-        println!("{sig}: {status:x}");
-    }
-}
-
 fn ignored_at_once() {
     ignore(SIGUSR1);
     kill_self(SIGUSR1);
@@ -467,7 +444,7 @@ fn blocked_then_ignored() {
     v!(caught(SIGUSR2));
 }
 
-fn sigwait(sigs: &[i32], ms: i64) -> (Ret, [u64; 16]) {
+pub fn sigwait(sigs: &[i32], ms: i64) -> (Ret, [u64; 16]) {
     let set: u64 = sigs.iter().map(|s| 1u64 << (s - 1)).sum();
     let ts = timespec { tv_sec: ms / 1000, tv_nsec: ms % 1000 * 1_000_000 };
     let mut info = [0u64; 16];
@@ -583,349 +560,4 @@ fn pause_returns() {
     });
     t!(SYS_pause);
     v!(reap(child));
-}
-
-fn wait_status(pid: i32, flags: i32) -> Text {
-    let mut status = 0;
-    let ret = sc!(SYS_wait4, pid, &mut status, flags, 0);
-    if ret.0 == i64::from(pid) { status_text(status) } else { Text(ret.to_string()) }
-}
-
-fn stop_and_continue() {
-    handle(SIGCHLD, log_child as *const () as usize, SA_SIGINFO | SA_RESTART, &[]);
-    let pid = spawn(|| loop {
-        sc!(SYS_pause);
-    });
-    until_sleeping(pid);
-    for sig in [SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU] {
-        must!(SYS_setpgid, pid, pid);
-        must!(SYS_kill, pid, sig);
-        v!(wait_status(pid, WUNTRACED));
-        v!(state_of(pid));
-        v!(wait_status(pid, WUNTRACED | WNOHANG));
-        must!(SYS_kill, pid, SIGUSR1 * 0);
-        must!(SYS_kill, pid, SIGCONT);
-        v!(wait_status(pid, WCONTINUED));
-        v!(wait_status(pid, WCONTINUED | WUNTRACED | WNOHANG));
-        until_sleeping(pid);
-        v!(logged());
-    }
-    must!(SYS_kill, pid, SIGCONT);
-    v!(wait_status(pid, WCONTINUED | WNOHANG));
-    // Without having waited for the stop, only the last state is told.
-    must!(SYS_kill, pid, SIGSTOP);
-    until(|| state_of(pid) == 'T');
-    must!(SYS_kill, pid, SIGCONT);
-    v!(wait_status(pid, WCONTINUED | WUNTRACED));
-    must!(SYS_kill, pid, SIGSTOP);
-    until(|| state_of(pid) == 'T');
-    must!(SYS_kill, pid, SIGKILL);
-    v!(wait_status(pid, WUNTRACED));
-    let mut info = [0u64; 16];
-    let pid = spawn(|| {
-        kill_self(SIGSTOP);
-        exit(3);
-    });
-    t!(SYS_waitid, P_PID, pid, &mut info, WSTOPPED | WNOWAIT, 0);
-    v!((info[0] as i32, info[1] as i32, info[3] as i32));
-    t!(SYS_waitid, P_PID, pid, &mut info, WSTOPPED, 0);
-    must!(SYS_kill, pid, SIGCONT);
-    t!(SYS_waitid, P_PID, pid, &mut info, WEXITED, 0);
-    v!((info[0] as i32, info[1] as i32, info[3] as i32));
-}
-
-fn stop_cancelled() {
-    mask(SIG_BLOCK, &[SIGTSTP, SIGTTIN, SIGCONT]);
-    kill_self(SIGTSTP);
-    println!("{:x}", pending());
-    kill_self(SIGCONT);
-    println!("{:x}", pending());
-    kill_self(SIGTTIN);
-    v!(pending() >> (SIGCONT - 1) & 1);
-}
-
-fn stop_nocldstop() {
-    handle(SIGCHLD, log_child as *const () as usize, SA_SIGINFO | SA_NOCLDSTOP | SA_RESTART, &[]);
-    let pid = spawn(|| {
-        kill_self(SIGSTOP);
-        exit(1);
-    });
-    v!(wait_status(pid, WUNTRACED));
-    must!(SYS_kill, pid, SIGCONT);
-    v!(wait_status(pid, 0));
-    v!(logged());
-}
-
-fn stop_handler() {
-    let pid = spawn(|| {
-        catch(SIGCONT, 0);
-        catch(SIGTSTP, 0);
-        kill_self(SIGTSTP);
-        v!(caught(SIGTSTP));
-        default(SIGTSTP);
-        kill_self(SIGSTOP);
-        v!((caught(SIGTSTP), caught(SIGCONT)));
-    });
-    v!(wait_status(pid, WUNTRACED));
-    must!(SYS_kill, pid, SIGCONT);
-    v!(wait_status(pid, 0));
-    // One that blocks SIGCONT goes on without its handler.
-    let pid = spawn(|| {
-        catch(SIGCONT, 0);
-        mask(SIG_BLOCK, &[SIGCONT]);
-        kill_self(SIGSTOP);
-        v!(caught(SIGCONT));
-        mask(SIG_UNBLOCK, &[SIGCONT]);
-        v!(caught(SIGCONT));
-    });
-    v!(wait_status(pid, WUNTRACED));
-    must!(SYS_kill, pid, SIGCONT);
-    v!(wait_status(pid, 0));
-}
-
-fn stop_orphaned() {
-    // The leader of a session of its own has no one who could continue it.
-    v!(in_child(|| {
-        must!(SYS_setsid);
-        for sig in [SIGTSTP, SIGTTIN, SIGTTOU] {
-            kill_self(sig);
-            println!("still here after {sig}");
-        }
-    }));
-}
-
-fn stop_killed() {
-    for sig in [SIGKILL, SIGTERM] {
-        let pid = spawn(|| {
-            kill_self(SIGSTOP);
-        });
-        v!(wait_status(pid, WUNTRACED));
-        must!(SYS_kill, pid, sig);
-        sleep_ms(20);
-        v!(wait_status(pid, WNOHANG));
-        if sig != SIGKILL {
-            must!(SYS_kill, pid, SIGCONT);
-            v!(wait_status(pid, 0));
-        }
-    }
-}
-
-fn child_ignored() {
-    ignore(SIGCHLD);
-    let pid = spawn(|| exit(1));
-    t!(SYS_wait4, pid, 0, 0, 0);
-    t!(SYS_wait4, -1, 0, 0, 0);
-    default(SIGCHLD);
-    v!(in_child(|| exit(2)));
-}
-
-fn child_nocldwait() {
-    handle(SIGCHLD, log_child as *const () as usize, SA_SIGINFO | SA_NOCLDWAIT | SA_RESTART, &[]);
-    let pid = spawn(|| exit(1));
-    t!(SYS_wait4, pid, 0, 0, 0);
-    v!(logged());
-}
-
-fn fork_inherits() {
-    catch(SIGUSR1, 0);
-    ignore(SIGUSR2);
-    mask(SIG_BLOCK, &[SIGHUP, SIGUSR1]);
-    kill_self(SIGUSR1);
-    v!(in_child(|| {
-        println!("{:x} {:x}", current_mask(), pending());
-        mask(SIG_UNBLOCK, &[SIGUSR1]);
-        v!(caught(SIGUSR1));
-        kill_self(SIGUSR1);
-        kill_self(SIGUSR2);
-        v!(caught(SIGUSR1));
-    }));
-    println!("{:x}", pending());
-}
-
-fn exec_inherits() {
-    catch(SIGUSR1, 0);
-    ignore(SIGUSR2);
-    v!(in_child(|| {
-        mask(SIG_BLOCK, &[SIGTERM]);
-        kill_self(SIGTERM);
-        let script = c("kill -USR2 $$; echo survived; kill -USR1 $$; echo not here");
-        let (sh, flag) = (c("/bin/sh"), c("-c"));
-        let argv = [sh.as_ptr(), flag.as_ptr(), script.as_ptr(), std::ptr::null()];
-        let env = [std::ptr::null::<i8>()];
-        must!(SYS_execve, sh.as_c_str(), &argv, &env);
-    }));
-    v!(in_child(|| {
-        mask(SIG_BLOCK, &[SIGTERM]);
-        let script = c("kill -TERM $$; echo blocked");
-        let (sh, flag) = (c("/bin/sh"), c("-c"));
-        let argv = [sh.as_ptr(), flag.as_ptr(), script.as_ptr(), std::ptr::null()];
-        let env = [std::ptr::null::<i8>()];
-        must!(SYS_execve, sh.as_c_str(), &argv, &env);
-    }));
-}
-
-static HANDLED_BY: AtomicI64 = AtomicI64::new(0);
-
-extern "C" fn note_thread(_: i32) {
-    HANDLED_BY.store(sc!(SYS_gettid).0, SeqCst);
-}
-
-fn thread_directed() {
-    handle(SIGUSR1, note_thread as *const () as usize, SA_RESTART, &[]);
-    let (r, w) = pipe();
-    let tid = std::sync::Arc::new(AtomicI64::new(0));
-    let other = tid.clone();
-    let thread = std::thread::spawn(move || {
-        other.store(sc!(SYS_gettid).0, SeqCst);
-        v!(get(r, 1));
-    });
-    until(|| tid.load(SeqCst) != 0);
-    let tid = tid.load(SeqCst);
-    must!(SYS_tgkill, getpid(), tid, SIGUSR1);
-    until(|| HANDLED_BY.load(SeqCst) != 0);
-    v!(HANDLED_BY.load(SeqCst) == tid);
-    put(w, b"x");
-    thread.join().unwrap();
-    t!(SYS_tgkill, getpid(), tid, 0);
-}
-
-fn thread_shared() {
-    handle(SIGUSR1, note_thread as *const () as usize, SA_RESTART, &[]);
-    let (r, w) = pipe();
-    let (ready_r, ready_w) = pipe();
-    let thread = std::thread::spawn(move || {
-        let tid = sc!(SYS_gettid).0;
-        put(ready_w, b"x");
-        v!(get(r, 1));
-        tid
-    });
-    v!(get(ready_r, 1));
-    // The main thread blocks it, so the other one is chosen, asleep or not.
-    mask(SIG_BLOCK, &[SIGUSR1]);
-    kill_self(SIGUSR1);
-    until(|| HANDLED_BY.load(SeqCst) != 0);
-    put(w, b"x");
-    let tid = thread.join().unwrap();
-    v!(HANDLED_BY.load(SeqCst) == tid);
-    println!("{:x}", pending());
-}
-
-fn thread_exit_retarget() {
-    // Blocked everywhere, then unblocked in one thread.
-    handle(SIGUSR1, note_thread as *const () as usize, 0, &[]);
-    mask(SIG_BLOCK, &[SIGUSR1]);
-    kill_self(SIGUSR1);
-    let thread = std::thread::spawn(|| {
-        println!("{:x}", pending());
-        mask(SIG_UNBLOCK, &[SIGUSR1]);
-        v!(HANDLED_BY.load(SeqCst) == sc!(SYS_gettid).0);
-    });
-    thread.join().unwrap();
-    println!("{:x}", pending());
-}
-
-fn thread_all_killed() {
-    for sig in [SIGTERM, SIGKILL, SIGSEGV] {
-        v!(in_child(|| {
-            for i in 0..4 {
-                std::thread::spawn(move || {
-                    loop {
-                        if i % 2 == 0 { sleep_ms(1000) } else { std::hint::spin_loop() }
-                    }
-                });
-            }
-            sleep_ms(20);
-            std::thread::spawn(move || {
-                must!(SYS_tkill, sc!(SYS_gettid).0, sig);
-            });
-            loop {
-                sc!(SYS_pause);
-            }
-        }));
-    }
-}
-
-fn crash() {
-    // SAFETY: it is the fault that is wanted.
-    unsafe { std::arch::asm!("mov al, byte ptr [8]", out("al") _) };
-}
-
-fn fault_blocked() {
-    v!(in_child(|| {
-        catch(SIGSEGV, 0);
-        mask(SIG_BLOCK, &[SIGSEGV]);
-        crash();
-    }));
-}
-
-fn fault_ignored() {
-    v!(in_child(|| {
-        ignore(SIGSEGV);
-        crash();
-    }));
-    v!(in_child(|| {
-        ignore(SIGSEGV);
-        kill_self(SIGSEGV);
-        println!("one that is sent is ignored");
-    }));
-}
-
-extern "C" fn crash_again(sig: i32) {
-    log(i64::from(sig));
-    println!("handler {:?}", logged());
-    crash();
-}
-
-fn fault_in_handler() {
-    v!(in_child(|| {
-        handle(SIGSEGV, crash_again as *const () as usize, 0, &[]);
-        crash();
-    }));
-}
-
-fn many_signals() {
-    handle(40, log_count as *const () as usize, SA_RESTART, &[]);
-    let me = getpid();
-    let child = spawn(|| {
-        for i in 0..500 {
-            let mut info: [u64; 16] = [0; 16];
-            info[1] = u64::from(-1i32 as u32);
-            info[3] = i;
-            must!(SYS_rt_sigqueueinfo, me, 40, &info);
-        }
-    });
-    v!(reap(child));
-    until(|| COUNT.load(SeqCst) == 500);
-    v!(COUNT.load(SeqCst));
-}
-
-static COUNT: AtomicI64 = AtomicI64::new(0);
-
-extern "C" fn log_count(_: i32) {
-    COUNT.fetch_add(1, SeqCst);
-}
-
-fn ping_pong() {
-    handle(SIGUSR1, log_count as *const () as usize, 0, &[]);
-    mask(SIG_BLOCK, &[SIGUSR1]);
-    let parent = getpid();
-    let child = spawn(|| {
-        for _ in 0..200 {
-            must!(SYS_kill, parent, SIGUSR1);
-            v2(sigwait(&[SIGUSR1], 5000).0);
-        }
-    });
-    let none = 0u64;
-    for _ in 0..200 {
-        sc!(SYS_rt_sigsuspend, &none, 8);
-        must!(SYS_kill, child, SIGUSR1);
-    }
-    v!(reap(child));
-    v!(COUNT.load(SeqCst));
-}
-
-fn v2(ret: Ret) {
-    if ret.0 != i64::from(SIGUSR1) {
-        println!("{ret}");
-    }
 }
