@@ -193,6 +193,8 @@ pub struct OpenFile {
     /// O_* flags, the access mode included, without those that only matter to open.
     pub flags: KCell<i32>,
     pub position: KCell<u64>,
+    /// Who is told when it becomes ready, if anybody.
+    pub(super) async_io: KCell<Option<Arc<super::async_io::AsyncIo>>>,
     /// The epoll files that watch it.
     pub watchers: super::epoll::Watchers,
 }
@@ -202,6 +204,9 @@ impl Drop for OpenFile {
         self.watchers.file_closed(self);
         super::locks::file_closed(self);
         super::notify::closed(self);
+        if self.flags.get() & libc::O_ASYNC != 0 {
+            self.set_async(false);
+        }
     }
 }
 
@@ -234,7 +239,16 @@ impl OpenFile {
         flags: i32,
     ) -> Arc<OpenFile> {
         let position = KCell::new(0);
-        Arc::new(OpenFile { ops, inode, path, claim, flags: KCell::new(flags), position, watchers: Default::default() })
+        Arc::new(OpenFile {
+            ops,
+            inode,
+            path,
+            claim,
+            flags: KCell::new(flags),
+            position,
+            async_io: KCell::new(None),
+            watchers: Default::default(),
+        })
     }
 
     pub fn readable(&self) -> bool {

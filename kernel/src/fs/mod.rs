@@ -1,6 +1,7 @@
 //! Files: what an inode and an open file are, and everything built of them.
 
 pub mod anon;
+pub mod async_io;
 pub mod busy;
 pub mod contents;
 pub mod context;

@@ -1,8 +1,10 @@
 //! Descriptors themselves: close(2), dup(2), fcntl(2), ioctl(2).
 
 use super::{Call, Entry, entry};
+use crate::fs::async_io::{OWNER_GROUP, OWNER_PROCESS, OWNER_THREAD, Owner};
 use crate::fs::file::OpenFile;
 use crate::fs::{memfs, pipe};
+use crate::task;
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[
@@ -24,6 +26,11 @@ pub const CALLS: &[Entry] = &[
 
 /// The flags F_SETFL may change.
 const CHANGEABLE: i32 = libc::O_APPEND | libc::O_NONBLOCK | libc::O_DIRECT | libc::O_NOATIME;
+
+const F_SETSIG: i32 = 10;
+const F_GETSIG: i32 = 11;
+const F_SETOWN_EX: i32 = 15;
+const F_GETOWN_EX: i32 = 16;
 
 fn close_range(call: &mut Call<'_>) -> Result<u64> {
     let [first, last, flags] = [0, 1, 2].map(|i| call.args[i] as u32);
@@ -85,8 +92,39 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
     match command {
         libc::F_SETFL => {
             set_flags(&file, arg as i32);
+            set_async(&file, arg as i32 & libc::O_ASYNC != 0);
             Ok(0)
         }
+        libc::F_GETOWN => {
+            let owner = file.async_io().owner();
+            Ok(owner.map_or(0, |owner| if owner.kind == OWNER_GROUP { -owner.id } else { owner.id }) as i64 as u64)
+        }
+        libc::F_SETOWN => {
+            let id = arg as i32;
+            let kind = if id < 0 { OWNER_GROUP } else { OWNER_PROCESS };
+            set_owner(call, &file, kind, id.checked_neg().map_or(id, |negative| id.max(negative)))
+        }
+        F_SETOWN_EX => {
+            let [kind, id]: [i32; 2] = call.task.space().read(arg)?;
+            if !(OWNER_THREAD..=OWNER_GROUP).contains(&kind) {
+                return Err(Errno::EINVAL);
+            }
+            set_owner(call, &file, kind, id)
+        }
+        F_GETOWN_EX => {
+            let owner = file.async_io().owner();
+            let pair = owner.map_or([OWNER_PROCESS, 0], |owner| [owner.kind, owner.id]);
+            call.task.space().write(arg, &pair)?;
+            Ok(0)
+        }
+        F_SETSIG => {
+            if arg > 64 {
+                return Err(Errno::EINVAL);
+            }
+            file.async_io().set_signal(arg as i32);
+            Ok(0)
+        }
+        F_GETSIG => Ok(file.async_io().signal() as u64),
         libc::F_GET_SEALS => Ok(memfs::seals(&file)? as u64),
         libc::F_ADD_SEALS => {
             memfs::add_seals(&file, arg as u32)?;
@@ -95,6 +133,29 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
         libc::F_GETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.size() as u64),
         libc::F_SETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.set_size(arg as u32 as u64, call.task)? as u64),
         _ => super::lock::fcntl(call, &file, command, arg).unwrap_or(Err(Errno::EINVAL)),
+    }
+}
+
+/// F_SETOWN: 0 for nobody; ESRCH for who does not exist.
+fn set_owner(call: &Call<'_>, file: &OpenFile, kind: i32, id: i32) -> Result<u64> {
+    let exists = match kind {
+        _ if id == 0 => true,
+        OWNER_THREAD => task::find(id).is_some(),
+        OWNER_GROUP => task::find_group(id).is_some(),
+        _ => task::find_process(id).is_some(),
+    };
+    if !exists {
+        return Err(Errno::ESRCH);
+    }
+    file.async_io().set_owner(Owner { kind, id, setter: call.task.creds() });
+    Ok(0)
+}
+
+/// Switches O_ASYNC, for files that can tell when they become ready.
+fn set_async(file: &OpenFile, on: bool) {
+    let flags = file.flags.get();
+    if (flags & libc::O_ASYNC != 0) != on && file.set_async(on) {
+        file.flags.set(flags ^ libc::O_ASYNC);
     }
 }
 
@@ -118,6 +179,10 @@ fn ioctl(call: &mut Call<'_>) -> Result<u64> {
             let on: i32 = call.task.space().read(arg)?;
             let flags = file.flags.get();
             set_flags(&file, if on != 0 { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK });
+        }
+        libc::FIOASYNC => {
+            let on: i32 = call.task.space().read(arg)?;
+            set_async(&file, on != 0);
         }
         _ => return file.ops.ioctl(&file, call.task, command, arg),
     }
