@@ -212,3 +212,54 @@ fn wait<T>(
 pub fn wait_on<T>(queue: &WaitQueue, condition: impl FnMut() -> Option<T>) -> Result<T> {
     wait_until(&[queue], None, Sleep::Interruptible, condition)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Counter(KCell<u32>);
+
+    impl Wake for Counter {
+        fn wake(&self, _reason: WakeReason) {
+            *self.0.borrow_mut() += 1;
+        }
+    }
+
+    /// A queue with one plain waiter and two exclusive ones, and the ids of the latter.
+    fn queue() -> (WaitQueue, [Arc<Counter>; 3], [u64; 2]) {
+        let queue = WaitQueue::new();
+        let counters: [Arc<Counter>; 3] = Default::default();
+        queue.add(counters[0].clone());
+        let ids = [1, 2].map(|i| queue.add_entry(counters[i].clone(), true));
+        (queue, counters, ids)
+    }
+
+    fn counts(counters: &[Arc<Counter>; 3]) -> [u32; 3] {
+        [0, 1, 2].map(|i| counters[i].0.get())
+    }
+
+    #[test]
+    fn each_wake_up_goes_to_another_exclusive_waiter() {
+        let (queue, counters, ids) = queue();
+        queue.wake_one(0);
+        assert_eq!(counts(&counters), [1, 1, 0]);
+        queue.wake_one(0);
+        assert_eq!(counts(&counters), [2, 1, 1]);
+        queue.wake_one(0);
+        assert_eq!(counts(&counters), [3, 1, 1], "both are awake already");
+        assert!(queue.rearm(ids[0]), "it was chosen, and sleeps again");
+        queue.pass_on();
+        assert_eq!(counts(&counters), [3, 2, 1]);
+    }
+
+    #[test]
+    fn a_waiter_that_leaves_says_whether_it_was_chosen() {
+        let (queue, counters, ids) = queue();
+        queue.wake_one(0);
+        assert!(queue.remove_entry(ids[0]));
+        assert!(!queue.remove_entry(ids[1]));
+        queue.wake_all();
+        assert_eq!(counts(&counters), [2, 1, 0]);
+    }
+}

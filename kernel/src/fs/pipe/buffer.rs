@@ -73,12 +73,6 @@ impl Buffer {
         self.max_slots = max_slots;
     }
 
-    /// Drops everything, as when nobody has the pipe open any more.
-    pub fn clear(&mut self) {
-        self.slots = VecDeque::new();
-        self.spares = Vec::new();
-    }
-
     /// The first step of a write: what does not fill a page goes into the last buffer, if all of it fits there.
     pub fn append_tail(&mut self, buf: &mut IoBuf<'_>) -> Result<usize> {
         let tail = buf.remaining() % PAGE;

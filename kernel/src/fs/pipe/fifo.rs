@@ -2,19 +2,29 @@
 
 use super::{Pipe, PipeEnd};
 use crate::fs::file::FileOps;
+use crate::lock::KCell;
 use crate::sched::wait::wait_on;
 use crate::{Errno, Result};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-/// What the inode of a named pipe keeps. The bytes live while anyone has it open.
+/// What the inode of a named pipe keeps: the pipe, as long as anyone has it open.
 #[derive(Default)]
 pub struct Fifo {
-    pipe: Arc<Pipe>,
+    pipe: KCell<Weak<Pipe>>,
 }
 
 impl Fifo {
     pub fn new() -> Arc<Fifo> {
         Arc::default()
+    }
+
+    fn pipe(&self) -> Arc<Pipe> {
+        let mut known = self.pipe.borrow_mut();
+        known.upgrade().unwrap_or_else(|| {
+            let pipe = Arc::new(Pipe::new());
+            *known = Arc::downgrade(&pipe);
+            pipe
+        })
     }
 }
 
@@ -24,7 +34,7 @@ impl Fifo {
 /// # Errors
 /// ENXIO for a writer that will not wait when there is no reader; ERESTARTSYS when a signal came first.
 pub fn open_fifo(fifo: &Fifo, flags: i32) -> Result<Arc<dyn FileOps>> {
-    let pipe = &fifo.pipe;
+    let pipe = &fifo.pipe();
     let nonblock = flags & libc::O_NONBLOCK != 0;
     let end: PipeEnd = match flags & libc::O_ACCMODE {
         libc::O_RDONLY => {

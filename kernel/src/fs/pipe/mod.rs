@@ -334,9 +334,6 @@ impl Drop for PipeEnd {
             let mut state = self.pipe.state.borrow_mut();
             state.readers -= self.reads as u32;
             state.writers -= self.writes as u32;
-            if state.readers == 0 && state.writers == 0 {
-                state.buffer.clear();
-            }
             (state.readers == 0) != (state.writers == 0)
         };
         if one_side_left {
