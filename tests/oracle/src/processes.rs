@@ -132,8 +132,11 @@ fn waitid_nothing() {
 
 fn stop_and_continue() {
     let pid = spawn(|| {
+        // Long enough pauses that the continuation is fetched before what comes next makes it forgotten.
         sc!(SYS_kill, sc!(SYS_getpid).0, SIGSTOP);
+        sleep_ms(200);
         sc!(SYS_kill, sc!(SYS_getpid).0, SIGTSTP);
+        sleep_ms(200);
         exit(4);
     });
     let mut status = 0;
