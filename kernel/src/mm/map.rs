@@ -16,6 +16,10 @@ const EAGER_POPULATE: u64 = 16;
 /// Private writable file mappings up to this many pages are copied at once (the data segments of libraries).
 const EAGER_COPY: u64 = 32;
 
+fn round_up_wrapping(len: u64) -> u64 {
+    len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1)
+}
+
 /// What mmap is asked for.
 pub struct MapRequest {
     pub addr: u64,
@@ -131,7 +135,13 @@ impl AddressSpace {
     ) -> Result<(Backing, Option<Arc<OpenFile>>, VmaFlags)> {
         let mut flags = if shared { VmaFlags::SHARED } else { VmaFlags::empty() };
         let Some(file) = &request.file else {
+            if request.flags & libc::MAP_TYPE == libc::MAP_SHARED_VALIDATE {
+                return Err(Errno::EINVAL);
+            }
             if shared {
+                if len > super::frames::limit() && request.flags & libc::MAP_NORESERVE == 0 {
+                    return Err(Errno::ENOMEM);
+                }
                 return Ok((Backing::Pages(crate::fs::contents::shared_memory(len)), None, flags));
             }
             return Ok((Backing::Anonymous, None, flags));
@@ -195,6 +205,7 @@ impl AddressSpace {
             }
             Backing::Host(_) | Backing::Pages(_) => {
                 let copy = !vma.is_shared() && vma.prot.contains(Prot::WRITE) && to - from <= EAGER_COPY;
+                // What lies past the file's end stays missing, and faults.
                 if copy && let Ok(frames) = self.copy_of_backing(&vma, from, to) {
                     self.put_pages(inner, &vma, from, frames, When::OnTouch, EAGER_POPULATE);
                 } else if matches!(vma.backing, Backing::Host(_)) {
@@ -577,7 +588,7 @@ impl AddressSpace {
                 libc::MADV_KEEPONFORK => self.reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, false),
                 MADV_POPULATE_READ | MADV_POPULATE_WRITE => {
                     if advice == MADV_POPULATE_WRITE && !vma.prot.contains(Prot::WRITE) || vma.prot.is_empty() {
-                        return Err(Errno::EFAULT);
+                        return Err(Errno::EINVAL);
                     }
                     if vma.is_private_anonymous() {
                         self.fill_start(&mut inner, &vma, from, to);
@@ -616,7 +627,9 @@ impl AddressSpace {
     /// mlock(2) and munlock(2): ENOMEM when not all of the range is mapped. Guest memory is never swapped by the core.
     pub fn mlock(&self, addr: u64, len: u64, on: bool) -> Result<()> {
         let start = addr & !(PAGE_SIZE - 1);
-        let end = addr.checked_add(len).and_then(round_up).ok_or(Errno::EINVAL)?;
+        // A length that wraps is rounded to none at all, as on Linux.
+        let len = round_up_wrapping(len.wrapping_add(addr - start));
+        let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
         let mut inner = self.inner.borrow_mut();
         if !inner.vmas.covers(start, end) {
             return Err(Errno::ENOMEM);
@@ -628,6 +641,11 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Bytes that are locked.
+    pub fn locked_bytes(&self) -> u64 {
+        self.inner.borrow().vmas.iter().filter(|vma| vma.flags.contains(VmaFlags::LOCKED)).map(Vma::len).sum()
+    }
+
     /// msync(2): EINVAL, ENOMEM as it says; memory files and host files need nothing done, they are the same pages.
     pub fn msync(&self, addr: u64, len: u64, flags: i32) -> Result<()> {
         const KNOWN: i32 = libc::MS_ASYNC | libc::MS_SYNC | libc::MS_INVALIDATE;
@@ -637,7 +655,7 @@ impl AddressSpace {
         if !is_aligned(addr) {
             return Err(Errno::EINVAL);
         }
-        let end = addr.checked_add(round_up(len).ok_or(Errno::ENOMEM)?).ok_or(Errno::ENOMEM)?;
+        let end = addr.checked_add(round_up_wrapping(len)).ok_or(Errno::ENOMEM)?;
         let files: Vec<Arc<OpenFile>> = {
             let inner = self.inner.borrow();
             if flags & libc::MS_INVALIDATE != 0

@@ -370,13 +370,16 @@ impl AddressSpace {
         let chunk = page - page % COPY_RUN;
         let (from, to) = (from.max(chunk), to.min(chunk + COPY_RUN));
         let frames = self.copy_of_backing(vma, from, to)?;
+        if page >= from + frames.count() as u64 {
+            return Err(BadAccess::PastEnd);
+        }
         self.put_pages(inner, vma, from, frames, When::Now, COPY_RUN);
         Ok(())
     }
 
-    /// New frames with what is behind the pages [from, to) of a private file area.
+    /// New frames with what is behind the pages [from, to) of a private file area: fewer where the file ends before.
     pub(super) fn copy_of_backing(&self, vma: &Vma, from: u64, to: u64) -> std::result::Result<Frames, BadAccess> {
-        let frames = Frames::alloc((to - from) as u32, Fill::Garbage).map_err(|_| BadAccess::OutOfMemory)?;
+        let mut frames = Frames::alloc((to - from) as u32, Fill::Garbage).map_err(|_| BadAccess::OutOfMemory)?;
         let len = ((to - from) * PAGE_SIZE) as usize;
         let window = frames.window(0, len);
         let offset = vma.offset_of(from * PAGE_SIZE);
@@ -405,7 +408,14 @@ impl AddressSpace {
             }
             Backing::Anonymous | Backing::Model(_) => {}
         }
-        window.slice(done, len).zero();
+        let pages = (done as u64).div_ceil(PAGE_SIZE) as u32;
+        if pages == 0 {
+            return Err(BadAccess::PastEnd);
+        }
+        window.slice(done, pages as usize * PAGE_SIZE as usize - done).zero();
+        if pages < frames.count() {
+            drop(frames.split_off(pages));
+        }
         Ok(frames)
     }
 

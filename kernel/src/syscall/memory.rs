@@ -10,6 +10,9 @@ pub const CALLS: &[Entry] = &[
     entry(libc::SYS_mmap, "mmap", "xuxxfx", mmap),
     entry(libc::SYS_munmap, "munmap", "xu", munmap),
     entry(libc::SYS_mprotect, "mprotect", "xux", mprotect),
+    entry(libc::SYS_pkey_mprotect, "pkey_mprotect", "xuxd", pkey_mprotect),
+    entry(libc::SYS_pkey_alloc, "pkey_alloc", "xx", |_| Err(Errno::ENOSPC)),
+    entry(libc::SYS_pkey_free, "pkey_free", "d", |_| Err(Errno::EINVAL)),
     entry(libc::SYS_mremap, "mremap", "xuuxx", mremap),
     entry(libc::SYS_madvise, "madvise", "xud", madvise),
     entry(libc::SYS_brk, "brk", "x", brk),
@@ -26,8 +29,14 @@ fn mmap(call: &mut Call<'_>) -> Result<u64> {
     let [addr, len, prot, flags, _, offset] = call.args;
     let flags = flags as i32;
     let file = if flags & libc::MAP_ANONYMOUS == 0 { Some(call.task.files().get_io(call.int(4))?) } else { None };
-    // The offset of anonymous memory means nothing.
+    if !offset.is_multiple_of(4096) {
+        return Err(Errno::EINVAL);
+    }
+    // The offset of anonymous memory means nothing else.
     let offset = if file.is_some() { offset } else { 0 };
+    if flags & libc::MAP_LOCKED != 0 {
+        check_locked(call, len)?;
+    }
     let space = call.task.space();
     let limit = call.task.process.limit(limits::AS);
     if limit != u64::MAX && space.mapped_pages().saturating_mul(4096).saturating_add(len) > limit {
@@ -46,6 +55,11 @@ fn mprotect(call: &mut Call<'_>) -> Result<u64> {
 
 fn mremap(call: &mut Call<'_>) -> Result<u64> {
     let [addr, old_len, new_len, flags, new_addr, _] = call.args;
+    let limit = call.task.process.limit(limits::AS);
+    let mapped = call.task.space().mapped_pages().saturating_mul(4096);
+    if limit != u64::MAX && mapped.saturating_add(new_len.saturating_sub(old_len)) > limit {
+        return Err(Errno::ENOMEM);
+    }
     call.task.space().mremap(addr, old_len, new_len, flags as i32, new_addr)
 }
 
@@ -67,7 +81,26 @@ fn mincore(call: &mut Call<'_>) -> Result<u64> {
     space.write_bytes(call.args[2], &pages).map(|()| 0)
 }
 
+/// RLIMIT_MEMLOCK, for those without CAP_IPC_LOCK.
+fn check_locked(call: &Call<'_>, more: u64) -> Result<()> {
+    const CAP_IPC_LOCK: u32 = 14;
+    if call.task.creds().capable(CAP_IPC_LOCK) {
+        return Ok(());
+    }
+    match call.task.process.limit(libc::RLIMIT_MEMLOCK as usize) {
+        0 => Err(Errno::EPERM),
+        limit if call.task.space().locked_bytes().saturating_add(more) > limit => Err(Errno::ENOMEM),
+        _ => Ok(()),
+    }
+}
+
+/// pkey_mprotect(2): without protection keys in the CPU's reach, only the default key exists.
+fn pkey_mprotect(call: &mut Call<'_>) -> Result<u64> {
+    if call.int(3) == -1 { mprotect(call) } else { Err(Errno::EINVAL) }
+}
+
 fn mlock(call: &mut Call<'_>) -> Result<u64> {
+    check_locked(call, call.args[1])?;
     call.task.space().mlock(call.args[0], call.args[1], true).map(|()| 0)
 }
 
