@@ -7,6 +7,9 @@ export LC_ALL=C # one decimal point, one sort order, one language in every messa
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 me=${0##*/}
 
+# Where rustup puts cargo, for those whose PATH does not lead there.
+command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+
 say() { printf '%s: %s\n' "$me" "$*" >&2; }
 die() {
     say "$*"
@@ -28,6 +31,7 @@ clean_up() {
             sleep 0.1
         done
         kill -KILL -- "-$running" 2>/dev/null || true
+        wait "$running" 2>/dev/null || true
         running=
     fi
     for dir in "${scratch_dirs[@]}"; do
