@@ -32,8 +32,11 @@ impl Stack {
         if base == libc::MAP_FAILED {
             return Err(Errno::last());
         }
-        // SAFETY: the lowest page of the memory just mapped.
-        unsafe { libc::mprotect(base, 4096, libc::PROT_NONE) };
+        // SAFETY: the memory just mapped, and its lowest page. Children of this process do not run on it.
+        unsafe {
+            libc::mprotect(base, 4096, libc::PROT_NONE);
+            libc::madvise(base, STACK_SIZE, libc::MADV_DONTFORK);
+        }
         Ok(Stack { base: base.cast() })
     }
 

@@ -9,6 +9,8 @@
 
 use crate::cpu::{self, count};
 use crate::thread::State;
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, OnceLock};
 use umlab_host::memory::{PAGE, SharedMemory};
@@ -211,16 +213,13 @@ impl Stub {
             None => todo.push(unmap(0, ORDERS)),
         }
         write_orders(&orders, &todo);
-        let plan = Plan { code_fd: shared.code.fd().as_raw_fd(), orders_fd: orders.fd().as_raw_fd(), filter: filter() };
-        let parent = std::process::id() as i32;
-        // SAFETY: a raw clone that shares the descriptor table only; the child runs `child_main`, which uses nothing but raw system calls and
-        // its copy of this stack, and never returns.
-        let pid =
-            unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_FILES as u64 | libc::SIGCHLD as u64, 0, 0, 0, 0) };
-        if pid == 0 {
-            child_main(&plan, parent);
-        }
-        let tracee = Tracee(Errno::check(pid)? as i32);
+        let plan = Plan {
+            code_fd: shared.code.fd().as_raw_fd(),
+            orders_fd: orders.fd().as_raw_fd(),
+            filter: filter(),
+            parent: std::process::id() as i32,
+        };
+        let tracee = Tracee(fork_on_own_stack(plan)?);
         let stub = Stub { tracee, cpu: cpu::current(), orders, loaded: None, tainted: false, stale: false };
         // The first stop is the int3 at the end of the orders.
         loop {
@@ -315,6 +314,62 @@ struct Plan {
     code_fd: i32,
     orders_fd: i32,
     filter: [libc::sock_filter; 7],
+    parent: i32,
+}
+
+/// Stack of a child until it is the stub. Kernel stacks are not inherited: there may be thousands, and the fork would walk them all.
+#[repr(align(16))]
+struct ChildStack(UnsafeCell<MaybeUninit<[u8; 32 * 1024]>>);
+
+// SAFETY: used by `fork_on_own_stack` only, under the big lock.
+unsafe impl Sync for ChildStack {}
+
+static CHILD_STACK: ChildStack = ChildStack(UnsafeCell::new(MaybeUninit::uninit()));
+
+std::arch::global_asm!(
+    // umlab_fork(flags, stack): clone, the child going on at the top of `stack`, where the argument and the function lie.
+    ".global umlab_fork",
+    "umlab_fork:",
+    "mov eax, 56",
+    "xor edx, edx",
+    "xor r10d, r10d",
+    "xor r8d, r8d",
+    "syscall",
+    "test rax, rax",
+    "jnz 4f",
+    "xor ebp, ebp",
+    "pop rdi",
+    "pop rax",
+    "call rax",
+    "ud2",
+    "4: ret",
+);
+
+unsafe extern "C" {
+    fn umlab_fork(flags: u64, stack: *mut u64) -> i64;
+}
+
+extern "C" fn child_start(plan: *const Plan) -> ! {
+    // SAFETY: `fork_on_own_stack` put it on this very stack.
+    child_main(unsafe { &*plan })
+}
+
+/// Forks a child that shares the descriptor table only and runs `child_main`. Returns its process number.
+fn fork_on_own_stack(plan: Plan) -> Result<i32> {
+    let size = size_of_val(&CHILD_STACK.0);
+    let base = CHILD_STACK.0.get().cast::<u8>();
+    // SAFETY: everything written lies within the stack, which only this function uses, and which is not in use: a child has its own copy. The plan comes
+    // first, from the top; then, 16-byte aligned, what the child pops: the argument and the function.
+    let pid = unsafe {
+        let at = base.add((size - size_of::<Plan>()) & !15).cast::<Plan>();
+        at.write(plan);
+        let stack = at.cast::<u64>().sub(2);
+        stack.write(at as u64);
+        stack.add(1).write(child_start as *const () as u64);
+        umlab_fork(libc::CLONE_FILES as u64 | libc::SIGCHLD as u64, stack)
+    };
+    // A raw call's result: errors are small negative numbers.
+    if pid < 0 { Err(Errno::from_raw(pid as i32)) } else { Ok(pid as i32) }
 }
 
 /// A filter that lets system calls through from the stub's code only, and turns all others into SIGSYS.
@@ -337,7 +392,7 @@ fn filter() -> [libc::sock_filter; 7] {
 }
 
 /// The child's side of the fork: gives up what it inherited and ends in the stub's code. Exits with the step's number when one fails.
-fn child_main(plan: &Plan, parent: i32) -> ! {
+fn child_main(plan: &Plan) -> ! {
     let call = |number: i64, a: u64, b: u64, c: u64, d: u64, e: u64, f: u64| -> i64 {
         let result: i64;
         // SAFETY: raw system calls; each caller below passes what the call's manual page asks for.
@@ -354,7 +409,7 @@ fn child_main(plan: &Plan, parent: i32) -> ! {
     };
     must(1, call(libc::SYS_prctl, libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64, 0, 0, 0, 0));
     // The core may have died before that took effect.
-    if call(libc::SYS_getppid, 0, 0, 0, 0, 0, 0) != parent as i64 {
+    if call(libc::SYS_getppid, 0, 0, 0, 0, 0, 0) != plan.parent as i64 {
         call(libc::SYS_exit, 2, 0, 0, 0, 0, 0);
     }
     unregister_rseq(&call);
