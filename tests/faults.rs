@@ -141,23 +141,22 @@ fn tmpfs_and_shared_memory_fillers() {
 fn descriptors_and_pipes_up_to_the_limit() {
     let script = "
 import os, resource
-hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
 kept = []
 try:
-    while len(kept) < 200000:
+    while True:
         kept += os.pipe()
         os.set_blocking(kept[-1], False)
         os.write(kept[-1], b'x' * 65536)
 except OSError as error:
-    print(error.errno in (23, 24, 12), flush=True)
+    print(error.errno, len(kept), flush=True)
 for fd in kept:
     os.close(fd)
 os.execvp('sh', ['sh', '-c', os.environ['CHECK']])
 ";
     let argv = ["/usr/bin/python3", "-c", script];
     let outcome = Program::new(&argv).env("CHECK", CHECK).options(&["--mem", "256M"]).limit(180).in_guest();
-    outcome.code(0).says(&format!("True\n{CHECKED}"));
+    outcome.code(0).says(&format!("24 4092\n{CHECKED}"));
 }
 
 #[test]
