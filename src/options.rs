@@ -66,7 +66,7 @@ pub struct RunOptions {
     pub log: Level,
 
     /// The command to run in the guest, and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 

@@ -19,7 +19,7 @@ struct Umlab {
 enum Verb {
     /// Run a command in a fresh guest
     #[command(after_help = RUN_HELP)]
-    Run(RunOptions),
+    Run(Box<RunOptions>),
     /// List the process models, and whether this host can run them
     Models,
 }

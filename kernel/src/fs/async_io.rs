@@ -79,7 +79,7 @@ impl Wake for AsyncIo {
             OWNER_GROUP => {
                 let members = task::find_group(owner.id).map(|group| group.members()).unwrap_or_default();
                 for process in members.iter().filter(|process| owner.may_tell(process)) {
-                    let _ = send_to_process(process, info.clone());
+                    let _ = send_to_process(process, info);
                 }
             }
             _ => {

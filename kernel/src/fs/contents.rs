@@ -135,12 +135,9 @@ impl Contents {
             // No borrow is held while guest memory is reached: it may be a mapping of this very file.
             let source = {
                 let inner = self.inner.borrow();
-                match inner.find(at / PAGE_SIZE) {
-                    Some((first, frames)) => {
-                        Some(frames.window(((at / PAGE_SIZE - first) * PAGE_SIZE) as usize + within, left))
-                    }
-                    None => None,
-                }
+                inner.find(at / PAGE_SIZE).map(|(first, frames)| {
+                    frames.window(((at / PAGE_SIZE - first) * PAGE_SIZE) as usize + within, left)
+                })
             };
             let result = match source {
                 Some(window) => buf.with_window(window.len(), true, |to| Ok(to.copy_from(&window))),

@@ -117,7 +117,7 @@ fn sys_clone3(call: &mut Call<'_>) -> Result<u64> {
     }
     if let Some(tid) = set_tid {
         // One number a PID namespace, and there is only one.
-        if set_tid_size > 1 || tid < 1 || tid >= crate::task::pid::PID_MAX {
+        if set_tid_size > 1 || !(1..crate::task::pid::PID_MAX).contains(&tid) {
             return Err(Errno::EINVAL);
         }
         if !call.task.creds().capable(crate::task::creds::CAP_CHECKPOINT_RESTORE)
@@ -152,8 +152,8 @@ fn sys_wait4(call: &mut Call<'_>) -> Result<u64> {
         i32::MIN => return Err(Errno::ESRCH),
         -1 => Which::Any,
         0 => Which::Group(call.task.process.group().pgid),
-        ..0 => Which::Group(-pid),
-        _ => Which::Pid(pid),
+        1.. => Which::Pid(pid),
+        _ => Which::Group(-pid),
     };
     let Some(news) = wait::wait(call.task, &which, Options::from_bits(bits | libc::WEXITED))? else { return Ok(0) };
     let space = call.task.space();

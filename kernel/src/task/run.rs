@@ -42,11 +42,7 @@ pub fn spawn_with(task: &Arc<Task>, mut user: Box<dyn UserThread>, prologue: Pro
 fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
     let user = &mut *user;
     let mut outcome = None;
-    loop {
-        match signal::on_user_return(&task, user, outcome.take()) {
-            AfterSignals::Continue => {}
-            AfterSignals::Exit(_) => break,
-        }
+    while signal::on_user_return(&task, user, outcome.take()) == AfterSignals::Continue {
         let space = task.space();
         task.enter_user();
         let trap = user.run(space.host());
@@ -84,10 +80,8 @@ fn system_call(
         // The frame has set all registers.
         return None;
     }
-    if number == libc::SYS_execve as u64 || number == libc::SYS_execveat as u64 {
-        if result.is_ok() {
-            return None;
-        }
+    if (number == libc::SYS_execve as u64 || number == libc::SYS_execveat as u64) && result.is_ok() {
+        return None;
     }
     user.set_result(match result {
         Ok(value) => value,

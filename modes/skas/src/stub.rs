@@ -306,7 +306,7 @@ fn write_orders(page: &SharedMemory, orders: &[Order]) {
     for (i, order) in orders.iter().enumerate() {
         page.window(i * size, size).write(bytes_of(order));
     }
-    page.window(orders.len() * size, 8).write(&END.to_ne_bytes());
+    page.window(std::mem::size_of_val(orders), 8).write(&END.to_ne_bytes());
 }
 
 /// What the child needs, made before the fork because it cannot allocate.

@@ -353,7 +353,7 @@ extern "C" fn edit_frame(_: i32, _: *mut siginfo_t, context: *mut c_void) {
             10 => g[REG_EFL as usize] = flags | 0x3000,
             11 => g[REG_EFL as usize] = flags & !0x200,
             12 => g[REG_EFL as usize] = flags | 0x4000 | 0x20000,
-            13 => g[REG_EFL as usize] = -1 & !0x100 & !0x40000 & !0x400,
+            13 => g[REG_EFL as usize] = !0x100 & !0x40000 & !0x400,
             14 => g[REG_EFL as usize] = 0,
             15 => g[REG_EFL as usize] = flags | 0x400,
             20 => g[REG_RIP as usize] = i64::MIN,

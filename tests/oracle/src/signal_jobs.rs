@@ -46,7 +46,7 @@ fn stop_and_continue() {
         v!(wait_status(pid, WUNTRACED));
         v!(state_of(pid));
         v!(wait_status(pid, WUNTRACED | WNOHANG));
-        must!(SYS_kill, pid, SIGUSR1 * 0);
+        must!(SYS_kill, pid, 0);
         must!(SYS_kill, pid, SIGCONT);
         v!(wait_status(pid, WCONTINUED));
         v!(wait_status(pid, WCONTINUED | WUNTRACED | WNOHANG));
