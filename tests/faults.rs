@@ -119,7 +119,7 @@ fn overlay_filler() {
         "dd if=/dev/zero of=/filled bs=1M 2>/dev/null; echo $?
          test -s /filled && rm /filled
          {CHECK}
-         i=0; while mkdir /many.$i 2>/dev/null && [ $i -lt 20000 ]; do i=$((i + 1)); done; rm -rf /many.*
+         i=0; while mkdir /many.$i 2>/dev/null && [ $i -lt 2000 ]; do i=$((i + 1)); done; rm -rf /many.*
          {CHECK}"
     );
     let program = Program::new(&["bash", "-c", &script]).options(&["--mem", "256M"]).limit(300);

@@ -119,6 +119,13 @@ impl Allocator {
     }
 }
 
+impl Allocator {
+    /// Bytes of host memory that the guest uses, as far as known, those kept for quick reuse not counted.
+    fn in_use(&self) -> u64 {
+        self.resident.saturating_sub(self.recycled.pages * PAGE_SIZE)
+    }
+}
+
 /// Makes physmem, once: `limit` bytes may be in use.
 pub fn init(limit: u64) -> Result<()> {
     let frames = (limit / PAGE_SIZE * SPARSENESS).clamp(1 << 20, 1 << 30) as u32;
@@ -182,9 +189,14 @@ impl Frames {
                     allocator.since = 0;
                     allocator.resident = physmem().memory.resident();
                 }
-                let in_use = allocator.resident.saturating_sub(allocator.recycled.pages * PAGE_SIZE);
-                if in_use + count.min(RECYCLE_MAX) as u64 * PAGE_SIZE > physmem().limit {
-                    return Err(Errno::ENOMEM);
+                let wanted = count.min(RECYCLE_MAX) as u64 * PAGE_SIZE;
+                if allocator.in_use() + wanted > physmem().limit {
+                    // What was known may be old: somebody may have ended since.
+                    allocator.since = 0;
+                    allocator.resident = physmem().memory.resident();
+                    if allocator.in_use() + wanted > physmem().limit {
+                        return Err(Errno::ENOMEM);
+                    }
                 }
                 allocator.fresh.take(count).ok_or(Errno::ENOMEM)?
             }
