@@ -271,6 +271,10 @@ pub fn on_trap_exit(interrupted: bool) {
     if !interrupted {
         return;
     }
+    if stopping() {
+        park();
+        return;
+    }
     crate::events::deliver();
     time::expire();
     load::sample();
@@ -352,7 +356,16 @@ pub fn end_current() -> Arc<dyn Context> {
     set_current(&mut cpus[cpu], next)
 }
 
+/// Leaves the CPU for good: the guest is over.
+fn park() {
+    current().sched.borrow_mut().state = RunState::Blocked;
+    switch_away();
+}
+
 fn pick(cpu: usize) -> Option<Arc<Task>> {
+    if stopping() {
+        return None;
+    }
     CPUS.borrow_mut()[cpu].queue.pop_front()
 }
 

@@ -41,7 +41,7 @@ fn restart_read() {
 fn restart_wait() {
     for flags in [SA_RESTART, 0] {
         catch(SIGUSR1, flags);
-        let child = interrupter(SIGUSR1, || sleep_ms(20));
+        let child = interrupter(SIGUSR1, || sleep_ms(300));
         let mut status = 0;
         let ret = sc!(SYS_wait4, child, &mut status, 0, 0);
         println!("wait4 = {} {:?}", ret.ok(), if ret.is_ok() { status_text(status) } else { reap(child) });
