@@ -1,7 +1,7 @@
 //! Guest address spaces: a stub process for each CPU that runs the space's threads, and the orders each still has to carry out.
 
 use crate::cpu::{self, count};
-use crate::stub::{MAX_ORDERS, Order, Stub};
+use crate::stub::{MAX_ORDERS, Order, Servant, Stub};
 use std::any::Any;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -50,54 +50,40 @@ impl SkasSpace {
     }
 
     /// Sees to it that the current CPU has a stub process that has carried out its urgent orders, and that no other CPU runs user code with
-    /// mappings that were taken away. The big lock may be dropped meanwhile. Returns whether an interrupt came.
+    /// mappings that were taken away. The big lock is dropped meanwhile. Returns whether an interrupt came.
     pub fn prepare(&self) -> Result<bool> {
-        let cpu = cpu::current();
         self.sync();
-        let mut locals = self.locals.borrow_mut();
-        if locals[cpu].is_none() {
+        let mut interrupted = false;
+        // More may be ordered by threads on other CPUs while these are carried out.
+        while let Some((servant, batch)) = self.next_batch()? {
+            interrupted |= carry_out(&servant, batch)?;
+        }
+        Ok(interrupted)
+    }
+
+    /// The orders that the current CPU's stub process, which is made if there is none, must carry out before user code runs.
+    fn next_batch(&self) -> Result<Option<(Servant, Batch)>> {
+        let cpu = cpu::current();
+        if self.locals.borrow()[cpu].is_none() {
             let stub = Stub::take()?;
             let mut batch = self.initial.take();
             if stub.stale {
                 batch.orders.insert(0, Stub::clear_order());
-                batch.urgent = true;
             }
-            if !batch.orders.is_empty() {
-                batch.urgent = true;
-            }
-            locals[cpu] = Some(Local { stub, batch, in_user: false });
+            batch.urgent = !batch.orders.is_empty();
+            self.locals.borrow_mut()[cpu] = Some(Local { stub, batch, in_user: false });
         }
+        let mut locals = self.locals.borrow_mut();
         let local = locals[cpu].as_mut().expect("it was just made");
         if !local.batch.urgent {
-            return Ok(false);
+            return Ok(None);
         }
         let batch = std::mem::take(&mut local.batch);
         local.stub.stale = false;
         if let Some(state) = &local.stub.loaded {
             state.borrow_mut().save_regs(local.stub.tracee)?;
         }
-        let mut interrupted = false;
-        let mut orders = batch.orders;
-        let mut done = 0;
-        while done < orders.len() {
-            let chunk = &orders[done..orders.len().min(done + MAX_ORDERS)];
-            let obeyed = local.stub.obey(chunk)?;
-            interrupted |= obeyed.interrupted;
-            let Some((index, error)) = obeyed.failed else {
-                done += chunk.len();
-                continue;
-            };
-            done += index;
-            let order = &mut orders[done];
-            if order[0] == libc::SYS_mprotect as u64 && error == Errno::ENOMEM {
-                // Parts of the range are not mapped. Faults bring the others back with the new rights.
-                *order = [libc::SYS_munmap as u64, order[1], order[2], 0, 0, 0, 0];
-            } else {
-                eprintln!("uml: the host refused to change a guest's mappings ({order:x?}): {error}");
-                return Err(error);
-            }
-        }
-        Ok(interrupted)
+        Ok(Some((local.stub.servant(), batch)))
     }
 
     fn protection(prot: Prot) -> u64 {
@@ -141,6 +127,42 @@ impl SkasSpace {
             }
         }
     }
+}
+
+/// Has a batch carried out, without the big lock: it takes as long as the host needs to change mappings, and concerns the current CPU alone.
+/// Returns whether an interrupt came.
+fn carry_out(servant: &Servant, batch: Batch) -> Result<bool> {
+    let Batch { mut orders, files, .. } = batch;
+    lock::leave();
+    let result = carry_out_unlocked(servant, &mut orders);
+    lock::enter();
+    // Files end under the lock.
+    drop(files);
+    result
+}
+
+fn carry_out_unlocked(servant: &Servant, orders: &mut [Order]) -> Result<bool> {
+    let mut interrupted = false;
+    let mut done = 0;
+    while done < orders.len() {
+        let chunk = &orders[done..orders.len().min(done + MAX_ORDERS)];
+        let obeyed = servant.obey(chunk)?;
+        interrupted |= obeyed.interrupted;
+        let Some((index, error)) = obeyed.failed else {
+            done += chunk.len();
+            continue;
+        };
+        done += index;
+        let order = &mut orders[done];
+        if order[0] == libc::SYS_mprotect as u64 && error == Errno::ENOMEM {
+            // Parts of the range are not mapped. Faults bring the others back with the new rights.
+            *order = [libc::SYS_munmap as u64, order[1], order[2], 0, 0, 0, 0];
+        } else {
+            eprintln!("uml: the host refused to change a guest's mappings ({order:x?}): {error}");
+            return Err(error);
+        }
+    }
+    Ok(interrupted)
 }
 
 impl Drop for SkasSpace {

@@ -135,7 +135,7 @@ pub struct Stub {
     pub tracee: Tracee,
     /// The CPU whose thread traces it.
     pub cpu: usize,
-    orders: SharedMemory,
+    orders: Arc<SharedMemory>,
     /// The thread whose user-mode state is in the process.
     pub loaded: Option<Arc<KCell<State>>>,
     /// The vDSO is no longer as it was made: not to be used for another guest process.
@@ -190,7 +190,7 @@ impl Stub {
 
     fn fork() -> Result<Stub> {
         count(|c| &c.stubs_made, 1);
-        let orders = SharedMemory::new(c"umlab-orders", ORDER_PAGES * PAGE)?;
+        let orders = Arc::new(SharedMemory::new(c"umlab-orders", ORDER_PAGES * PAGE)?);
         let shared = shared();
         // What the child has to do before its first stop, as orders, because its own code goes away on the way.
         let mut todo: Vec<Order> = Vec::new();
@@ -247,6 +247,19 @@ impl Stub {
         Ok(stub)
     }
 
+    /// A handle to have orders carried out with, when the big lock is not held.
+    pub fn servant(&self) -> Servant {
+        Servant { tracee: self.tracee, orders: self.orders.clone() }
+    }
+}
+
+/// A stub process as somebody who carries out orders.
+pub struct Servant {
+    tracee: Tracee,
+    orders: Arc<SharedMemory>,
+}
+
+impl Servant {
     /// Has the process carry out `orders`, at most `MAX_ORDERS`. The thread state in it is overwritten: the caller has read its
     /// registers and writes them again. Returns the failed order's index and error, if one failed, and whether an interrupt came meanwhile.
     pub fn obey(&self, orders: &[Order]) -> Result<Obeyed> {

@@ -8,7 +8,7 @@ use crate::space::SkasSpace;
 use crate::stub::{USER_CS, USER_CS32, USER_DS};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use umlab_host::ptrace::{Regs, Resume, Status, Tracee};
+use umlab_host::ptrace::{Regs, Resume, SignalInfo, Status, SyscallEntry, Tracee};
 use umlab_host::{Errno, Result};
 use umlab_kernel::lock::{self, KCell};
 use umlab_kernel::model::{Fault, ModelSpace, Residence, SyscallAbi, Trap, UserThread};
@@ -70,6 +70,24 @@ pub struct SkasThread {
     result: Option<u64>,
 }
 
+/// What of the registers is to be written before user code runs.
+enum Write {
+    Nothing,
+    /// The result register.
+    Result(u64),
+    /// All of them, from the thread's `regs`.
+    All,
+}
+
+/// Why user code stopped.
+enum Stop {
+    Syscall(SyscallEntry),
+    Alarm,
+    Signal(SignalInfo),
+    /// The stub process has ended.
+    Gone,
+}
+
 struct SkasResidence(Arc<KCell<State>>);
 
 impl Residence for SkasResidence {
@@ -94,8 +112,9 @@ impl SkasThread {
         SkasThread { state, regs, known: true, changed: true, result: None }
     }
 
-    /// Puts the thread's state into the current CPU's stub process of the space, and whoever's was there out of it.
-    fn load(&mut self, space: &SkasSpace) -> Result<Tracee> {
+    /// Puts the thread's state into the current CPU's stub process of the space, and whoever's was there out of it. What is still to
+    /// be written of the registers is returned: that needs no lock.
+    fn load(&mut self, space: &SkasSpace) -> Result<(Tracee, Write)> {
         let cpu = cpu::current();
         let mut locals = space.locals.borrow_mut();
         let local = locals[cpu].as_mut().ok_or(Errno::ESRCH)?;
@@ -118,25 +137,45 @@ impl SkasThread {
             drop(state);
             local.stub.loaded = Some(self.state.clone());
         }
-        if self.changed || !self.state.borrow().stub_has_regs {
+        let write = if self.changed || !self.state.borrow().stub_has_regs {
             self.fetch_regs();
             if let Some(result) = self.result.take() {
                 self.regs.rax = result;
             }
             make_harmless(&mut self.regs);
-            count(|c| &c.register_writes, 1);
-            tracee.set_regs(&self.regs)?;
             self.changed = false;
-        } else if let Some(result) = self.result.take() {
-            count(|c| &c.result_writes, 1);
-            tracee.set_rax(result)?;
-        }
+            Write::All
+        } else {
+            self.result.take().map_or(Write::Nothing, Write::Result)
+        };
         let mut state = self.state.borrow_mut();
         state.stub_has_regs = true;
         state.saved = None;
         self.known = false;
         local.in_user = true;
-        Ok(tracee)
+        Ok((tracee, write))
+    }
+
+    /// Lets user code run until it stops. Without the big lock.
+    fn run_until_stop(&self, tracee: Tracee, write: Write) -> Result<Stop> {
+        match write {
+            Write::All => {
+                count(|c| &c.register_writes, 1);
+                tracee.set_regs(&self.regs)?;
+            }
+            Write::Result(value) => {
+                count(|c| &c.result_writes, 1);
+                tracee.set_rax(value)?;
+            }
+            Write::Nothing => {}
+        }
+        tracee.resume(Resume::Sysemu)?;
+        Ok(match wait(tracee)? {
+            Status::Syscall => Stop::Syscall(tracee.syscall_entry()?),
+            Status::Signal(libc::SIGALRM) => Stop::Alarm,
+            Status::Signal(_) => Stop::Signal(tracee.signal_info()?),
+            Status::Exited(_) | Status::Killed(_) => Stop::Gone,
+        })
     }
 
     /// Makes `regs` what the thread has, but for a result that is still to be set.
@@ -163,62 +202,73 @@ impl SkasThread {
         if space.prepare()? {
             return Ok(Trap::Interrupt);
         }
-        let tracee = self.load(space)?;
+        let (tracee, write) = self.load(space)?;
         let cpu = cpu::this();
         let number = cpu::current();
         cpu.user.store(tracee.0, SeqCst);
         // From here on a kick reaches the guest itself.
-        let status = match cpu.take_kicks() {
-            true => Ok(Status::Signal(libc::SIGALRM)),
-            false => tracee.resume(Resume::Sysemu).and_then(|()| {
-                lock::leave();
-                let status = wait(tracee);
-                lock::enter();
-                status
-            }),
+        let stop = if cpu.take_kicks() {
+            self.put_off(write);
+            Ok(Stop::Alarm)
+        } else {
+            lock::leave();
+            let stop = self.run_until_stop(tracee, write);
+            lock::enter();
+            stop
         };
         cpu.user.store(0, SeqCst);
         if let Some(local) = &mut space.locals.borrow_mut()[number] {
             local.in_user = false;
         }
-        match status? {
-            Status::Syscall => {
+        match stop? {
+            Stop::Syscall(entry) => {
                 count(|c| &c.syscall_stops, 1);
-                let entry = tracee.syscall_entry()?;
                 let abi = if entry.compat { SyscallAbi::I386 } else { SyscallAbi::X64 };
                 Ok(Trap::Syscall { number: entry.number, args: entry.args, abi })
             }
-            Status::Signal(libc::SIGALRM) => {
+            Stop::Alarm => {
                 count(|c| &c.interrupt_stops, 1);
                 cpu.take_kicks();
                 Ok(Trap::Interrupt)
             }
-            Status::Signal(_) => self.exception(tracee),
-            Status::Exited(_) | Status::Killed(_) => Ok(Trap::Lost),
+            Stop::Signal(info) => Ok(self.exception(info)),
+            Stop::Gone => Ok(Trap::Lost),
         }
     }
 
-    fn exception(&mut self, tracee: Tracee) -> Result<Trap> {
-        let info = tracee.signal_info()?;
+    /// User mode is not entered after all: what `load` wanted written is still to be written.
+    fn put_off(&mut self, write: Write) {
+        match write {
+            Write::All => {
+                self.changed = true;
+                self.known = true;
+                self.state.borrow_mut().stub_has_regs = false;
+            }
+            Write::Result(value) => self.result = Some(value),
+            Write::Nothing => {}
+        }
+    }
+
+    fn exception(&mut self, info: SignalInfo) -> Trap {
         // Signals that somebody on the host sent are not the guest's; SI_KERNEL is the host's way to report some exceptions.
         if info.code <= 0 {
-            return Ok(Trap::Interrupt);
+            return Trap::Interrupt;
         }
         match info.signal {
             libc::SIGSEGV if info.code == SEGV_MAPERR || info.code == SEGV_ACCERR => {
                 count(|c| &c.fault_stops, 1);
-                Ok(Trap::Fault(Fault { addr: info.addr, present: info.code == SEGV_ACCERR, access: None }))
+                Trap::Fault(Fault { addr: info.addr, present: info.code == SEGV_ACCERR, access: None })
             }
             libc::SIGSYS => {
                 // The vsyscall page: the host has emulated the return already.
                 count(|c| &c.syscall_stops, 1);
                 let regs = *self.regs();
                 let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
-                Ok(Trap::Syscall { number: info.syscall as u64, args, abi: SyscallAbi::X64 })
+                Trap::Syscall { number: info.syscall as u64, args, abi: SyscallAbi::X64 }
             }
             signal => {
                 count(|c| &c.exception_stops, 1);
-                Ok(Trap::Exception { signal, code: info.code, addr: info.addr })
+                Trap::Exception { signal, code: info.code, addr: info.addr }
             }
         }
     }
