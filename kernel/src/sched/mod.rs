@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 /// How long a task runs while others wait.
 pub const SLICE_NS: u64 = 10_000_000;
 /// How long a task waits before an idle CPU takes it from its home.
-const STEAL_AFTER_NS: u64 = 4_000_000;
+const STEAL_AFTER_NS: u64 = 1_000_000;
 
 struct Cpu {
     current: Option<Arc<Task>>,
@@ -284,12 +284,20 @@ pub fn on_trap_exit(interrupted: bool) {
         cpus[cpu].alarm = None;
         !cpus[cpu].queue.is_empty() && time::now() >= cpus[cpu].slice_end
     };
+    hand_to_idle_cpu(cpu);
     if expired {
-        hand_to_idle_cpu(cpu);
         yield_now();
     }
     obey_affinity();
     update_alarm();
+}
+
+/// Has a CPU where tasks wait look whether it has one for `idle`, which has none.
+fn ask_for_work(idle: usize) {
+    let crowded = CPUS.borrow().iter().position(|c| c.current.is_some() && !c.queue.is_empty());
+    if let Some(crowded) = crowded.filter(|&cpu| cpu != idle) {
+        model().kick(crowded);
+    }
 }
 
 /// Gives a task that has waited for long on this CPU to one that has nothing to do.
@@ -469,6 +477,7 @@ fn idle_loop(cpu: usize) {
             continue;
         }
         CPUS.borrow_mut()[cpu].sleeping = true;
+        ask_for_work(cpu);
         let slept = time::now();
         model().idle(time::next_deadline());
         load::account_idle(time::now().saturating_sub(slept));
