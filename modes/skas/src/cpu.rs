@@ -147,19 +147,44 @@ pub fn idle(deadline: Option<u64>) {
     let cpu = this();
     let doomed = cpu.doomed.take();
     doomed.into_iter().for_each(Stub::end);
-    cpu.asleep.store(true, SeqCst);
     let kicks = cpu.kicks.load(SeqCst);
-    if kicks == cpu.kicks_seen.swap(kicks, SeqCst) {
-        let timeout = deadline.map(|d| d.saturating_sub(clock::monotonic()));
-        if timeout != Some(0) {
-            count(|c| &c.idle_sleeps, 1);
-            lock::leave();
-            futex_wait(&cpu.kicks, kicks, timeout);
-            lock::enter();
-            cpu.kicks_seen.store(cpu.kicks.load(SeqCst), SeqCst);
+    if kicks != cpu.kicks_seen.swap(kicks, SeqCst) {
+        return;
+    }
+    let timeout = deadline.map(|d| d.saturating_sub(clock::monotonic()));
+    if timeout == Some(0) {
+        return;
+    }
+    lock::leave();
+    if !spin_until_kicked(cpu, kicks) {
+        count(|c| &c.idle_sleeps, 1);
+        cpu.asleep.store(true, SeqCst);
+        futex_wait(&cpu.kicks, kicks, timeout);
+        cpu.asleep.store(false, SeqCst);
+    }
+    lock::enter();
+    cpu.kicks_seen.store(cpu.kicks.load(SeqCst), SeqCst);
+}
+
+/// Looks for a kick for about as long as a wake-up across CPUs takes: work that comes back soon (the other side of a pipe) then
+/// costs no wake-up, and sleep no more than twice as much.
+fn spin_until_kicked(cpu: &Cpu, kicks: u32) -> bool {
+    const SPIN_NS: u64 = 50_000;
+    if all().len() == 1 {
+        return false;
+    }
+    let until = clock::monotonic() + SPIN_NS;
+    loop {
+        for _ in 0..50 {
+            if cpu.kicks.load(SeqCst) != kicks {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        if clock::monotonic() > until {
+            return false;
         }
     }
-    cpu.asleep.store(false, SeqCst);
 }
 
 pub fn set_alarm(deadline: Option<u64>) {
