@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 /// How long a task runs while others wait.
 pub const SLICE_NS: u64 = 10_000_000;
 /// How long a task waits before an idle CPU takes it from its home.
-const STEAL_AFTER_NS: u64 = 1_000_000;
+const STEAL_AFTER_NS: u64 = 500_000;
 
 struct Cpu {
     current: Option<Arc<Task>>,
@@ -309,7 +309,7 @@ fn hand_to_idle_cpu(cpu: usize) {
         let Some(at) = cpus[cpu]
             .queue
             .iter()
-            .position(|t| now - t.sched.borrow().queued_at > STEAL_AFTER_NS && may_run_on(t, idle))
+            .position(|t| now.saturating_sub(t.sched.borrow().queued_at) >= STEAL_AFTER_NS && may_run_on(t, idle))
         else {
             return;
         };
@@ -333,7 +333,16 @@ pub fn update_alarm() {
     let cpu = model().current_cpu();
     let wanted = {
         let cpus = CPUS.borrow();
-        let slice = (!cpus[cpu].queue.is_empty()).then_some(cpus[cpu].slice_end);
+        let slice = cpus[cpu].queue.front().map(|next| {
+            // With a CPU idle, the next one need not wait for the end of the slice.
+            let idle = cpus.iter().position(|c| c.sleeping && c.queue.is_empty());
+            let handed_over = if idle.is_some_and(|idle| may_run_on(next, idle)) {
+                next.sched.borrow().queued_at + STEAL_AFTER_NS
+            } else {
+                u64::MAX
+            };
+            cpus[cpu].slice_end.min(handed_over)
+        });
         let timer = time::next_deadline();
         let wanted = match (slice, timer) {
             (Some(a), Some(b)) => Some(a.min(b)),
