@@ -1,7 +1,7 @@
 //! The oracle's questions (`tests/oracle`), asked on the host and in a guest: the answers must be the same.
 //!
-//! Cases that are known to differ are listed with their reasons in `tests/oracle-exceptions.txt`. A listed case that
-//! does not differ is a mistake in the list, and fails as well.
+//! Cases that are known to differ are listed with their reasons in `tests/oracle-exceptions/`, for every model or for one. A listed
+//! case that does not differ is a mistake in the list, and fails as well.
 
 mod common;
 
@@ -36,9 +36,12 @@ fn answers(outcome: &Outcome) -> Answers {
 }
 
 /// CASE and reason, a line each; `#` begins a comment.
-fn exceptions() -> BTreeMap<String, String> {
-    let text =
-        std::fs::read_to_string(format!("{SOURCE}/tests/oracle-exceptions.txt")).expect("the list of exceptions");
+fn exceptions(model: &str) -> BTreeMap<String, String> {
+    let read = |list: &str| {
+        let path = format!("{SOURCE}/tests/oracle-exceptions/{list}.txt");
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("the exceptions in {path}: {e}"))
+    };
+    let text = read("every-model") + &read(model);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
@@ -67,14 +70,18 @@ fn first_difference(host: &[String], guest: &[String]) -> String {
 }
 
 #[test]
-fn the_guest_answers_as_the_host_does() {
+fn skas() {
+    answers_as_the_host_does("skas");
+}
+
+fn answers_as_the_host_does(model: &'static str) {
     let list = oracle(&["list"]).on_host().code(0).out();
     let areas: BTreeSet<&str> = list.lines().filter_map(|line| line.split_once('/')).map(|(area, _)| area).collect();
-    let mut listed = exceptions();
+    let mut listed = exceptions(model);
     let (mut cases, mut excused, mut failures) = (0, 0, Vec::new());
     for area in areas {
         let host = oracle(&["run", area]).on_host().code(0);
-        let guest = oracle(&["run", area]).in_guest();
+        let guest = oracle(&["run", area]).model(model).in_guest();
         let (of_host, of_guest) = (answers(&host), answers(&guest));
         let mut wrong = 0;
         for (case, expected) in &of_host {

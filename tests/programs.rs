@@ -11,46 +11,69 @@ fn script(interpreter: &str, name: &str) -> Program {
     Program::new(&[interpreter, &format!("{SOURCE}/tests/programs/{name}")])
 }
 
+/// A test that the script says the same on the host and in the model's guest, up to its last line.
 macro_rules! scripts {
-    ($($test:ident: $interpreter:literal $name:literal,)*) => {
+    ($model:ident, $($test:ident: $interpreter:literal $name:literal,)*) => {
         $(#[test]
         fn $test() {
-            let host = script($interpreter, $name).compare().code(0);
-            assert!(host.out().ends_with("done\n"), "the script did not reach its end: {host:?}");
+            super::compare(super::script($interpreter, $name).model($model));
         })*
     };
 }
 
-scripts! {
-    bash_language: "bash" "bash-language.sh",
-    bash_processes: "bash" "bash-processes.sh",
-    bash_jobs: "bash" "bash-jobs.sh",
-    coreutils: "bash" "coreutils.sh",
-    text_tools: "bash" "text-tools.sh",
-    perl: "perl" "perl.pl",
-    python_files: "/usr/bin/python3" "files.py",
-    python_threads: "/usr/bin/python3" "threads.py",
-    python_subprocess: "/usr/bin/python3" "subprocesses.py",
-    python_multiprocessing: "/usr/bin/python3" "multiprocesses.py",
-    python_sqlite: "/usr/bin/python3" "sqlite.py",
-    python_asyncio: "/usr/bin/python3" "async.py",
-    git: "bash" "git.sh",
-    tar: "bash" "tar.sh",
-    sqlite: "bash" "sqlite.sh",
-    compiler: "bash" "compiler.sh",
+/// All programs in one process model.
+macro_rules! programs {
+    ($module:ident, $model:literal) => {
+        mod $module {
+            const MODEL: &str = $model;
+
+            scripts! { MODEL,
+                bash_language: "bash" "bash-language.sh",
+                bash_processes: "bash" "bash-processes.sh",
+                bash_jobs: "bash" "bash-jobs.sh",
+                coreutils: "bash" "coreutils.sh",
+                text_tools: "bash" "text-tools.sh",
+                perl: "perl" "perl.pl",
+                python_files: "/usr/bin/python3" "files.py",
+                python_threads: "/usr/bin/python3" "threads.py",
+                python_subprocess: "/usr/bin/python3" "subprocesses.py",
+                python_multiprocessing: "/usr/bin/python3" "multiprocesses.py",
+                python_sqlite: "/usr/bin/python3" "sqlite.py",
+                python_asyncio: "/usr/bin/python3" "async.py",
+                git: "bash" "git.sh",
+                tar: "bash" "tar.sh",
+                sqlite: "bash" "sqlite.sh",
+                compiler: "bash" "compiler.sh",
+            }
+
+            #[test]
+            fn cargo() {
+                super::compare(super::cargo().model(MODEL));
+            }
+
+            #[test]
+            fn rust_threads() {
+                super::compare(super::rust_threads().model(MODEL));
+            }
+        }
+    };
+}
+
+programs!(skas, "skas");
+
+#[track_caller]
+fn compare(program: Program) {
+    let host = program.compare().code(0);
+    assert!(host.out().ends_with("done\n"), "the program did not reach its end: {host:?}");
 }
 
 /// The toolchain that built this test builds a small crate, without a network.
-#[test]
-fn cargo() {
+fn cargo() -> Program {
     let bin = std::path::Path::new(env!("CARGO")).parent().expect("the toolchain's directory");
-    let path = format!("{}:/usr/bin:/bin", bin.display());
-    let host = script("bash", "cargo.sh").env("PATH", path).compare().code(0);
-    assert!(host.out().ends_with("done\n"), "{host:?}");
+    script("bash", "cargo.sh").env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
 }
 
 /// Threads, channels, locks, files and child processes by Rust's standard library.
-#[test]
-fn rust_threads() {
-    Program::new(&[guest_programs().join("threads")]).compare().code(0).says("done");
+fn rust_threads() -> Program {
+    Program::new(&[guest_programs().join("threads")])
 }

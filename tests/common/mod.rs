@@ -34,6 +34,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 pub struct Program {
     argv: Vec<OsString>,
     environment: Vec<(String, String)>,
+    model: &'static str,
     options: Vec<OsString>,
     stdin: Vec<u8>,
     limit: Duration,
@@ -44,6 +45,7 @@ impl Program {
         Program {
             argv: argv.iter().cloned().map(Into::into).collect(),
             environment: ENVIRONMENT.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+            model: "skas",
             options: Vec::new(),
             stdin: Vec::new(),
             limit: LIMIT,
@@ -57,6 +59,12 @@ impl Program {
     pub fn env(mut self, key: &str, value: impl Into<String>) -> Program {
         self.environment.retain(|(k, _)| k != key);
         self.environment.push((key.to_string(), value.into()));
+        self
+    }
+
+    /// The process model of the guest.
+    pub fn model(mut self, model: &'static str) -> Program {
+        self.model = model;
         self
     }
 
@@ -94,7 +102,7 @@ impl Program {
     pub fn guest_command(&self) -> Command {
         let mut command = Command::new(UMLAB);
         command.env_clear().envs(self.environment.iter().cloned());
-        command.arg("run").args(&self.options).arg("--").args(&self.argv);
+        command.args(["run", "--model", self.model]).args(&self.options).arg("--").args(&self.argv);
         command
     }
 
