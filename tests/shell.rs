@@ -136,9 +136,10 @@ impl Drop for Terminal {
 fn attach(command: &mut Command, slave: &OwnedFd) {
     let stream = || Stdio::from(slave.try_clone().expect("another descriptor"));
     command.stdin(stream()).stdout(stream()).stderr(stream());
-    // SAFETY: setsid(2) and ioctl(2) are async-signal-safe, and TIOCSCTTY takes a number.
+    // SAFETY: signal(2), setsid(2) and ioctl(2) are async-signal-safe, and TIOCSCTTY takes a number.
     unsafe {
         command.pre_exec(|| {
+            common::default_signals()?;
             nix::unistd::setsid()?;
             match libc::ioctl(0, libc::TIOCSCTTY, 0) {
                 0 => Ok(()),

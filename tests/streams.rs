@@ -1,5 +1,8 @@
 //! Standard streams that are no terminals: pipes, files, and what is at their other ends.
 
+mod common;
+
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,13 +13,11 @@ fn script(text: &str) -> Output {
     let name = format!("umlab-streams-{}-{:?}", std::process::id(), std::thread::current().id());
     let dir = std::env::temp_dir().join(name.replace(['(', ')'], ""));
     std::fs::create_dir_all(&dir).expect("a directory");
-    let output = Command::new("bash")
-        .args(["-c", text])
-        .env("UML", UML)
-        .env("T", &dir)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the host has a shell");
+    let mut shell = Command::new("bash");
+    shell.args(["-c", text]).env("UML", UML).env("T", &dir).stdin(Stdio::null());
+    // SAFETY: it is made for the child between fork and exec.
+    unsafe { shell.pre_exec(common::default_signals) };
+    let output = shell.output().expect("the host has a shell");
     let _ = std::fs::remove_dir_all(&dir);
     output
 }

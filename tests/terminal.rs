@@ -1,5 +1,7 @@
 //! The guest on a real terminal: what a person at a keyboard gets.
 
+mod common;
+
 use nix::libc;
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
@@ -43,9 +45,10 @@ impl Screen {
             "--",
         ]);
         uml.args(command).stdin(end()).stdout(end()).stderr(end());
-        // SAFETY: both calls are safe between fork and exec.
+        // SAFETY: the calls are safe between fork and exec.
         unsafe {
             uml.pre_exec(|| {
+                common::default_signals()?;
                 libc::setsid();
                 libc::ioctl(0, libc::TIOCSCTTY, 0);
                 Ok(())

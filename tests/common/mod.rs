@@ -248,9 +248,25 @@ pub fn run(mut command: Command, stdin: &[u8], limit: Duration) -> Outcome {
 
 /// Start a command as the leader of a new session, by which its descendants can be found.
 pub fn spawn_in_session(mut command: Command) -> Child {
-    // SAFETY: setsid(2) is async-signal-safe and touches no memory.
-    unsafe { command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(Into::into)) };
+    // SAFETY: setsid(2) and what the other does are async-signal-safe and touch no memory.
+    unsafe {
+        command.pre_exec(|| {
+            default_signals()?;
+            nix::unistd::setsid().map(drop).map_err(Into::into)
+        })
+    };
     command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
+}
+
+/// Undo what the tests may have been started with, as `nohup` or a shell's `&` do: signals that are ignored stay so across exec.
+/// For the child between fork and exec.
+pub fn default_signals() -> std::io::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { signal(number, SigHandler::SigDfl) }?;
+    }
+    Ok(())
 }
 
 fn collect(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
