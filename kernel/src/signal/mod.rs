@@ -4,6 +4,7 @@
 //! block it is about to return to user mode; there [`on_user_return`] takes it and carries out its action. Nothing is
 //! kept that says "signals are pending": it is worked out from queues and masks each time it is asked, a few loads.
 
+pub mod access;
 mod action;
 mod cpu_timer;
 mod deliver;

@@ -123,10 +123,23 @@ fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
     };
     let write = match fault.access {
         Some(access) => access == Access::Write,
-        // Where the model cannot tell: a refused access to readable memory must have been a write.
-        None => !exec && bad == BadAccess::Refused && task.space().is_readable(fault.addr),
+        None if exec => false,
+        None => signal::access::writes_at(&code_at_rip(task, user), user.regs(), fault.addr)
+            // A refused access to readable memory must have been a write.
+            .unwrap_or_else(|| bad == BadAccess::Refused && task.space().is_readable(fault.addr)),
     };
     signal::page_fault(task, signal, code, fault.addr, write, exec);
+}
+
+/// The bytes of the next instruction, as far as they can be read.
+fn code_at_rip(task: &Task, user: &mut dyn UserThread) -> Vec<u8> {
+    let rip = user.regs().rip;
+    let space = task.space();
+    let mut code = vec![0; signal::access::MAX_INSTRUCTION];
+    while !code.is_empty() && space.read_bytes(rip, &mut code).is_err() {
+        code.pop();
+    }
+    code
 }
 
 fn name_of(task: &Task) -> String {

@@ -161,7 +161,8 @@ fn fault_contents() {
     for sig in [SIGSEGV, SIGBUS] {
         handle(sig, step_over as *const () as usize, SA_SIGINFO, &[]);
     }
-    let none = map(PAGE, PROT_NONE, ANON);
+    let none = map(PAGE * 2, RW, ANON) + PAGE;
+    must!(SYS_mprotect, none, PAGE, PROT_NONE);
     let ro = map(PAGE, PROT_READ, ANON);
     let fd = file(&c("short"), b"x");
     let past = map_fd(fd, PAGE * 2, RW, MAP_SHARED) + PAGE;
@@ -172,6 +173,11 @@ fn fault_contents() {
     fault!("write read-only", ro, 2, "mov [rdi], al", in("rdi") ro + 9, in("al") 0u8);
     fault!("read gone", gone, 2, "mov al, [rdi]", in("rdi") gone, out("al") _);
     fault!("write gone", gone, 2, "mov [rdi], al", in("rdi") gone, in("al") 0u8);
+    fault!("exchange none", none, 4, "lock xadd [rdi], al", in("rdi") none, inout("al") 0u8 => _);
+    fault!("copy from none", none, 1, "movsb", inout("rsi") none => _, inout("rdi") gone => _);
+    fault!("compare none", none, 2, "cmp [rdi], al", in("rdi") none, in("al") 0u8);
+    fault!("fill none", none, 2, "rep stosb", inout("rdi") none + 7 => _, inout("rcx") 3 => _, in("al") 0u8);
+    fault!("store across into none", none, 3, "movups [rdi], xmm0", in("rdi") none - 8);
     fault!("read past end", past, 2, "mov al, [rdi]", in("rdi") past + 1, out("al") _);
     fault!("write past end", past, 2, "mov [rdi], al", in("rdi") past + 1, in("al") 0u8);
     fault!("null", 0, 2, "mov al, [rdi]", in("rdi") 0usize, out("al") _);
