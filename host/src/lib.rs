@@ -6,6 +6,7 @@
 
 pub mod arena;
 pub mod auxv;
+pub mod child;
 pub mod clock;
 pub mod context;
 pub mod errno;

@@ -20,6 +20,11 @@ enum Verb {
     /// Run a command in a fresh guest
     #[command(after_help = RUN_HELP)]
     Run(Box<RunOptions>),
+    /// Measure the models beside the host
+    Bench(Box<umlab_bench::options::BenchOptions>),
+    /// Tell what changed between two results of `bench`
+    #[command(after_help = "The exit status is 0 without a regression, 1 with one, 2 when it cannot be told.")]
+    Compare(umlab_bench::options::CompareOptions),
     /// List the process models, and whether this host can run them
     Models,
 }
@@ -43,6 +48,8 @@ fn main() {
                 STATUS_OWN
             }
         },
+        Verb::Bench(options) => bench(&options),
+        Verb::Compare(options) => umlab_bench::compare::command(&options),
         Verb::Models => models(),
     };
     std::process::exit(status);
@@ -61,6 +68,23 @@ fn boot() -> i32 {
     let error = Command::new(&uml).args(std::env::args_os().skip(run)).exec();
     eprintln!("umlab: cannot start {}: {error}", uml.display());
     STATUS_OWN
+}
+
+fn bench(options: &umlab_bench::options::BenchOptions) -> i32 {
+    let umlab = match std::env::current_exe() {
+        Ok(own) => own,
+        Err(e) => {
+            eprintln!("umlab: cannot find out where it lies itself: {e}");
+            return STATUS_OWN;
+        }
+    };
+    let models = MODELS.iter().map(|model| umlab_bench::runner::Model {
+        name: model.name.into(),
+        description: model.description.into(),
+        runs_here: (model.probe)(),
+    });
+    let allowed = umlab_host::thread::allowed_cpus().into_iter().map(|cpu| cpu as u32).collect();
+    umlab_bench::command::bench(options, &umlab_bench::plan::Setting { umlab, models: models.collect(), allowed })
 }
 
 fn models() -> i32 {

@@ -1,0 +1,109 @@
+//! The workloads there are. The program that runs them tells what it has, so a workload that is added there needs no
+//! change here.
+
+use serde::Deserialize;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The one measurement that needs nothing to run: how long a guest takes that does nothing.
+pub const START: &str = "start-to-end";
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Entry {
+    pub name: String,
+    pub group: String,
+    #[serde(default)]
+    pub summary: String,
+    #[serde(default)]
+    pub sizes: Vec<String>,
+    #[serde(default)]
+    pub host_only: bool,
+    /// Programs that must be on the PATH.
+    #[serde(default)]
+    pub needs: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct Catalogue {
+    pub program: PathBuf,
+    pub entries: Vec<Entry>,
+}
+
+impl Catalogue {
+    /// Asks the program; none is named: the one that scripts/guest-programs built.
+    pub fn load(program: Option<&Path>) -> Result<Catalogue, String> {
+        let program = match program {
+            // Absolute: it is run from another directory.
+            Some(path) => {
+                path.canonicalize().map_err(|e| format!("no workloads' program at '{}': {e}", path.display()))?
+            }
+            None => find_program()?,
+        };
+        let output = Command::new(&program).args(["list", "--json"]).output();
+        let output = output.map_err(|e| format!("cannot run the workloads' program '{}': {e}", program.display()))?;
+        let mut entries: Vec<Entry> = serde_json::from_slice(&output.stdout)
+            .map_err(|e| format!("'{}' does not tell its workloads: {e}", program.display()))?;
+        entries.push(Entry {
+            name: START.into(),
+            group: "fork-exec".into(),
+            summary: "/bin/true, from the start of the runner's process to its end".into(),
+            sizes: Vec::new(),
+            host_only: false,
+            needs: Vec::new(),
+        });
+        Ok(Catalogue { program, entries })
+    }
+
+    /// The workloads that these names or groups mean, in the catalogue's order; without names all of them.
+    pub fn select(&self, names: &[String]) -> Result<Vec<&Entry>, String> {
+        for name in names {
+            if !self.entries.iter().any(|e| e.name == *name || e.group == *name) {
+                return Err(format!("there is no workload '{name}'; {}", self.names()));
+            }
+        }
+        let wanted = |e: &&Entry| names.is_empty() || names.contains(&e.name) || names.contains(&e.group);
+        Ok(self.entries.iter().filter(wanted).collect())
+    }
+
+    fn names(&self) -> String {
+        let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+        for entry in &self.entries {
+            match groups.iter_mut().find(|(group, _)| *group == entry.group) {
+                Some((_, names)) => names.push(&entry.name),
+                None => groups.push((&entry.group, vec![&entry.name])),
+            }
+        }
+        let groups: Vec<String> =
+            groups.iter().map(|(group, names)| format!("{group} ({})", names.join(", "))).collect();
+        format!("the groups and their workloads are: {}", groups.join("; "))
+    }
+
+    /// The command line of a workload.
+    pub fn argv(&self, name: &str, size: &str, jobs: u32, parameters: &[(String, String)]) -> Vec<OsString> {
+        if name == START {
+            return vec!["/bin/true".into()];
+        }
+        let mut argv: Vec<OsString> = vec![self.program.clone().into(), "run".into(), name.into()];
+        if !size.is_empty() {
+            argv.extend(["--size".into(), size.into()]);
+        }
+        argv.extend(["--jobs".into(), jobs.to_string().into()]);
+        for (key, value) in parameters {
+            argv.extend(["--param".into(), format!("{key}={value}").into()]);
+        }
+        argv
+    }
+}
+
+fn find_program() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|e| format!("cannot find out where this program lies: {e}"))?;
+    let profile = own.parent().unwrap_or(Path::new("/"));
+    let places = [
+        // Where scripts/guest-programs builds it, static, so that host, guest and peers can run the same file.
+        profile.join("../guest-programs/x86_64-unknown-linux-gnu/release/umlab-workload"),
+        profile.join("umlab-workload"),
+    ];
+    let found = places.iter().find_map(|path| path.canonicalize().ok());
+    found.ok_or_else(|| "the workloads' program is not built; build it: scripts/guest-programs".to_string())
+}

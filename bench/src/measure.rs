@@ -1,0 +1,251 @@
+//! One sample: a workload, run once by a runner, and everything that is known of it afterwards.
+
+use crate::catalogue::{Catalogue, START};
+use crate::environment::{now, ticks};
+use crate::process::{self, End, Finished, Interrupt};
+use crate::runner::{Job, Runner};
+use crate::schema::*;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Folders for what runs, removed at the end: one in memory, and one outside of /dev.
+pub struct Scratch {
+    memory: PathBuf,
+    visible: PathBuf,
+}
+
+impl Scratch {
+    pub fn new() -> Result<Scratch, String> {
+        let memory = Path::new("/dev/shm");
+        let writable = nix::unistd::access(memory, nix::unistd::AccessFlags::W_OK).is_ok();
+        let make = |base: PathBuf, suffix: &str| {
+            sweep(&base);
+            let dir = base.join(format!("umlab-bench.{}{suffix}", std::process::id()));
+            let made = fs::create_dir_all(&dir);
+            made.map(|()| dir.clone()).map_err(|e| format!("cannot make the scratch folder '{}': {e}", dir.display()))
+        };
+        let base = if writable { memory.into() } else { std::env::temp_dir() };
+        Ok(Scratch { memory: make(base, "")?, visible: make(std::env::temp_dir(), ".visible")? })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.memory);
+        let _ = fs::remove_dir_all(&self.visible);
+    }
+}
+
+/// Removes what a harness that was killed left behind: gigabytes of memory, perhaps.
+fn sweep(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix("umlab-bench."));
+        let pid = rest.and_then(|rest| rest.trim_end_matches(".visible").parse::<i32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Everything about a sample but its result.
+pub struct Order<'a> {
+    pub round: u32,
+    pub runner: &'a Runner,
+    pub workload: &'a WorkloadInfo,
+    pub cpus: u32,
+    pub limit: f64,
+    /// What the host's results were, if there is something to check against.
+    pub expected: Option<&'a BTreeMap<String, String>>,
+}
+
+pub struct Lab<'a> {
+    pub catalogue: &'a Catalogue,
+    pub kernel_tree: Option<&'a str>,
+    pub allowed: &'a [u32],
+    pub scratch: &'a Scratch,
+    pub interrupt: &'a Interrupt,
+}
+
+/// A sample, and what it said on standard error; nothing when we were interrupted.
+pub type Taken = Option<(Sample, Vec<u8>)>;
+
+impl Lab<'_> {
+    pub fn take(&self, order: &Order) -> Result<Taken, String> {
+        let pinned: Vec<u32> = self.allowed.iter().rev().take(order.cpus as usize).copied().collect();
+        let before = ticks(&pinned);
+        std::thread::sleep(Duration::from_millis(50));
+        let began = ticks(&pinned);
+        let mut sample = blank(order);
+        sample.noise.busy_before = began.since(before).0;
+        let times = if order.workload.name == START { 5 } else { 1 };
+        let mut runs = Vec::new();
+        let mut stderr = Vec::new();
+        for _ in 0..times {
+            let Some(done) = self.run_once(order, &pinned, &mut sample)? else { return Ok(None) };
+            runs.push(done.elapsed.as_secs_f64());
+            stderr = judge(&mut sample, &done, order);
+            sample.cpu_time.user += done.cpu.0;
+            sample.cpu_time.system += done.cpu.1;
+            if !sample.is_ok() {
+                break;
+            }
+        }
+        if order.workload.name == START && sample.is_ok() {
+            let value = crate::stats::median(&runs).unwrap_or(0.0) * 1e3;
+            sample.metrics.push(Metric { name: START.into(), value, unit: "ms".into(), n: Some(times) });
+        }
+        sample.seconds = runs.iter().sum();
+        sample.noise.stolen = ticks(&pinned).since(began).1;
+        Ok(Some((sample, stderr)))
+    }
+
+    fn run_once(&self, order: &Order, pinned: &[u32], sample: &mut Sample) -> Result<Option<Finished>, String> {
+        let scratch = self.scratch.memory.join("sample");
+        let work = scratch.join("work");
+        let cannot = |e: std::io::Error| format!("cannot use the scratch folder '{}': {e}", scratch.display());
+        let _ = fs::remove_dir_all(&scratch);
+        fs::create_dir_all(&scratch).map_err(cannot)?;
+        let mut parameters = Vec::new();
+        if let Some(tree) = self.kernel_tree.filter(|_| order.workload.name == crate::plan::KERNEL_BUILD) {
+            parameters.push(("tree".to_string(), tree.to_string()));
+        }
+        let argv = self.catalogue.argv(&order.workload.name, &order.workload.size, order.cpus, &parameters);
+        let environment = environment(&work);
+        let job = Job {
+            argv: &argv,
+            environment: &environment,
+            cpus: order.cpus,
+            work: &work,
+            scratch: &scratch,
+            visible: &self.scratch.visible,
+        };
+        let command = order.runner.command(&job).map_err(cannot)?;
+        // Children inherit the CPUs of the thread that starts them.
+        pin(pinned);
+        let done = process::run(command, Duration::from_secs_f64(order.limit), self.interrupt);
+        pin(self.allowed);
+        let done = done.map_err(|e| format!("cannot start {}: {e}", order.runner.name()))?;
+        sample.counters = order.runner.counters(&scratch);
+        let _ = fs::remove_dir_all(&scratch);
+        Ok(if matches!(done.end, End::Interrupted) { None } else { Some(done) })
+    }
+}
+
+/// The same for every runner, and nothing in it that changes what a compiler or an interpreter does.
+fn environment(work: &Path) -> Vec<(OsString, OsString)> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    [("PATH", path), ("HOME", "/".into()), ("LC_ALL", "C".into()), ("TZ", "UTC".into()), ("TMPDIR", work.into())]
+        .map(|(name, value): (&str, OsString)| (name.into(), value))
+        .into()
+}
+
+fn pin(cpus: &[u32]) {
+    let mut set = nix::sched::CpuSet::new();
+    for &cpu in cpus {
+        let _ = set.set(cpu as usize);
+    }
+    // The CPUs are those we were given; if one went away since, the host's scheduler decides.
+    let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set);
+}
+
+pub fn blank(order: &Order) -> Sample {
+    Sample {
+        round: order.round,
+        runner: order.runner.name().into(),
+        workload: order.workload.name.clone(),
+        cpus: order.cpus,
+        started: now(),
+        seconds: 0.0,
+        outcome: Outcome::Ok,
+        reason: None,
+        log: None,
+        phases: Vec::new(),
+        metrics: Vec::new(),
+        checks: BTreeMap::new(),
+        counters: None,
+        cpu_time: CpuTime::default(),
+        noise: Noise::default(),
+    }
+}
+
+/// What a workload says, a line each; other lines (a console's messages) are none of ours.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Word {
+    Begin { begin: String },
+    End { end: String },
+    Metric(MetricWord),
+    Check { check: String, value: String },
+    Done { done: bool },
+}
+
+#[derive(Deserialize)]
+struct MetricWord {
+    metric: String,
+    value: f64,
+    unit: String,
+    #[serde(default)]
+    n: Option<u64>,
+}
+
+/// Fills in what it said, and whether that counts; returns the log.
+fn judge(sample: &mut Sample, done: &Finished, order: &Order) -> Vec<u8> {
+    let mut log = done.stderr.clone();
+    let mut begun: BTreeMap<String, Duration> = BTreeMap::new();
+    let mut complete = order.workload.name == START;
+    for line in &done.lines {
+        match serde_json::from_str(&line.text) {
+            Ok(Word::Begin { begin }) => drop(begun.insert(begin, line.at)),
+            Ok(Word::End { end }) => {
+                if let Some(start) = begun.remove(&end) {
+                    sample.phases.push(Phase { name: end, seconds: (line.at - start).as_secs_f64() });
+                }
+            }
+            Ok(Word::Metric(m)) if m.value.is_finite() => {
+                sample.metrics.push(Metric { name: m.metric, value: m.value, unit: m.unit, n: m.n });
+            }
+            Ok(Word::Check { check, value }) => drop(sample.checks.insert(check, value)),
+            Ok(Word::Done { done }) => complete |= done,
+            Ok(Word::Metric(_)) | Err(_) => {
+                log.extend_from_slice(line.text.as_bytes());
+                log.push(b'\n');
+            }
+        }
+    }
+    let fail = |sample: &mut Sample, outcome, reason: String| {
+        sample.outcome = outcome;
+        sample.reason = Some(reason);
+    };
+    match done.end {
+        End::TimedOut => fail(sample, Outcome::Timeout, format!("not at its end after {:.0} s", order.limit)),
+        End::Exited(status) if !status.success() => {
+            let how = match (status.code(), std::os::unix::process::ExitStatusExt::signal(&status)) {
+                (Some(code), _) => format!("it ended with status {code}"),
+                (None, signal) => format!("it was killed by signal {}", signal.unwrap_or(0)),
+            };
+            let last = String::from_utf8_lossy(&done.stderr)
+                .trim()
+                .lines()
+                .last()
+                .map(|line| format!(": {line}"))
+                .unwrap_or_default();
+            fail(sample, Outcome::Failed, how + &last);
+        }
+        _ if !complete => fail(sample, Outcome::Failed, "it ended without telling that it was done".into()),
+        _ => {
+            let differing =
+                order.expected.into_iter().flatten().find(|(name, value)| sample.checks.get(*name) != Some(value));
+            if let Some((name, value)) = differing {
+                let got = sample.checks.get(name).map_or("nothing", String::as_str);
+                let reason = format!("its result is not the host's: {name} is {got}, on the host {value}");
+                fail(sample, Outcome::Wrong, reason);
+            }
+        }
+    }
+    log
+}

@@ -1,0 +1,97 @@
+//! The command lines of `umlab bench`, `compare` and `report`.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// What to measure, and how long.
+#[derive(Args, Debug, Default)]
+pub struct BenchOptions {
+    /// Models to measure beside the host [default: all that this host can run]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with = "resume")]
+    pub models: Vec<String>,
+
+    /// Workloads to run, by name or by group [default: all]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with = "resume")]
+    pub workloads: Vec<String>,
+
+    /// Rounds, each with every runner in turn [default: 5; --quick 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99), conflicts_with = "resume")]
+    pub rounds: Option<u32>,
+
+    /// Within 3 minutes, with small workloads
+    #[arg(long, conflicts_with_all = ["full", "resume"])]
+    pub quick: bool,
+
+    /// As long as it takes, with the workloads in full size: the whole kernel
+    #[arg(long, conflicts_with = "resume")]
+    pub full: bool,
+
+    /// CPUs to measure with, host and guest alike: 1, 2 or 1,2 [default: 1 and 2]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=64), conflicts_with = "resume")]
+    pub cpus: Vec<u32>,
+
+    /// Measure other user-mode kernels too, when they are installed: User Mode Linux, gVisor
+    #[arg(long, conflicts_with = "resume")]
+    pub peers: bool,
+
+    /// Stop beginning new samples after so many minutes [default: 18; --quick 2.5; --full none]
+    #[arg(long, value_name = "MINUTES", conflicts_with = "resume")]
+    pub budget: Option<f64>,
+
+    /// Folder for the results, new or empty [default: results/TIME]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub out: Option<PathBuf>,
+
+    /// Go on with a run that was interrupted
+    #[arg(long, value_name = "DIR")]
+    pub resume: Option<PathBuf>,
+
+    /// A Linux source tree to build [default: what scripts/fetch-kernel fetches]
+    #[arg(long, value_name = "DIR")]
+    pub kernel_tree: Option<PathBuf>,
+
+    /// The program of the workloads [default: the one built beside this program]
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub workload_program: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct CompareOptions {
+    /// The results before: a folder of a run, or its results.json
+    #[arg(value_name = "A")]
+    pub before: PathBuf,
+
+    /// The results after
+    #[arg(value_name = "B")]
+    pub after: PathBuf,
+
+    /// Changes up to so many percent are not worth telling
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = percent)]
+    pub threshold: f64,
+
+    /// Compare times as they are, not times the host of the same run
+    #[arg(long)]
+    pub absolute: bool,
+
+    /// Show all that was compared, not only what changed
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ReportOptions {
+    /// A folder of a run, or a results file
+    #[arg(value_name = "DIR")]
+    pub results: PathBuf,
+
+    /// Where to write report.html, report.md, results.csv and charts/ [default: where the results are]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse() {
+        Ok(number) if (0.0..=1000.0).contains(&number) => Ok(number),
+        _ => Err("write a percentage from 0 to 1000".into()),
+    }
+}

@@ -1,0 +1,103 @@
+//! Which samples are taken when the time is short.
+//!
+//! Rounds are worth more than anything else: without several there is no interval. But one model may need ten times
+//! as long as another, and then a fixed number of rounds would take all evening. So the first round runs everything; after
+//! that the durations are known, and what takes the most time gives up its last rounds first, until the rest fits. The host
+//! is run in every round in which anything is compared with it.
+
+/// One runner with one workload and one number of CPUs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Which comparison it belongs to: items of one cell share the host's sample.
+    pub cell: usize,
+    pub is_host: bool,
+    /// Seconds a sample takes, as far as it is known.
+    pub seconds: f64,
+    /// The last round it is run in.
+    pub last_round: u32,
+}
+
+/// Takes rounds away until what is still to be done from `round` on fits into the seconds left.
+pub fn thin(items: &mut [Item], round: u32, left: f64) {
+    let rounds = |item: &Item| (item.last_round + 1).saturating_sub(round) as f64;
+    loop {
+        follow(items);
+        let cost: f64 = items.iter().map(|item| item.seconds * rounds(item)).sum();
+        if cost <= left {
+            return;
+        }
+        let worst = items
+            .iter_mut()
+            .filter(|item| !item.is_host && rounds(item) > 0.0)
+            .max_by(|a, b| (a.seconds * rounds(a)).total_cmp(&(b.seconds * rounds(b))));
+        match worst {
+            Some(item) => item.last_round -= 1,
+            // Nothing but the host is left: workloads that are measured there only.
+            None => {
+                let Some(item) =
+                    items.iter_mut().filter(|item| rounds(item) > 0.0).max_by(|a, b| a.seconds.total_cmp(&b.seconds))
+                else {
+                    return;
+                };
+                item.last_round -= 1;
+            }
+        }
+    }
+}
+
+/// The host goes on as long as somebody in its cell does.
+fn follow(items: &mut [Item]) {
+    for at in 0..items.len() {
+        if !items[at].is_host {
+            continue;
+        }
+        let others = items.iter().filter(|item| item.cell == items[at].cell && !item.is_host);
+        if let Some(last) = others.map(|item| item.last_round).max() {
+            items[at].last_round = last;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(cell: usize, is_host: bool, seconds: f64) -> Item {
+        Item { cell, is_host, seconds, last_round: 5 }
+    }
+
+    #[test]
+    fn with_time_enough_nothing_is_taken() {
+        let mut items = vec![item(0, true, 10.0), item(0, false, 20.0)];
+        thin(&mut items, 2, 120.0);
+        assert!(items.iter().all(|item| item.last_round == 5));
+    }
+
+    #[test]
+    fn the_slow_one_gives_way_and_the_others_keep_their_rounds() {
+        let mut items = vec![
+            item(0, true, 10.0),
+            item(0, false, 15.0),
+            item(0, false, 300.0),
+            item(1, true, 1.0),
+            item(1, false, 2.0),
+        ];
+        thin(&mut items, 2, 150.0);
+        let rounds: Vec<u32> = items.iter().map(|item| item.last_round).collect();
+        assert_eq!(rounds, [5, 5, 1, 5, 5]);
+    }
+
+    #[test]
+    fn the_host_stops_with_the_last_of_its_cell() {
+        let mut items = vec![item(0, true, 50.0), item(0, false, 60.0), item(1, true, 1.0), item(1, false, 1.0)];
+        thin(&mut items, 2, 20.0);
+        assert_eq!(items.iter().map(|item| item.last_round).collect::<Vec<_>>(), [1, 1, 5, 5]);
+    }
+
+    #[test]
+    fn no_time_is_no_rounds() {
+        let mut items = vec![item(0, true, 1.0), item(0, false, 1.0), item(1, true, 1.0)];
+        thin(&mut items, 2, 0.0);
+        assert!(items.iter().all(|item| item.last_round == 1), "{items:?}");
+    }
+}
