@@ -182,3 +182,39 @@ print(crash(lambda: ctypes.string_at(0)), crash(lambda: ctypes.memset(8, 0, 1)),
     let argv = ["/usr/bin/python3", "-c", script];
     Program::new(&argv).compare().code(0);
 }
+
+/// A host file that is mapped by a guest, and read through the mapping by the guest kernel, is cut.
+#[test]
+fn a_mapped_host_file_is_cut() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let script = r#"
+import ctypes, mmap, os, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open(sys.argv[1], os.O_RDWR)
+os.ftruncate(fd, 3 * 4096)
+memory = mmap.mmap(fd, 3 * 4096)
+at = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+def tell(what, result):
+    print(what, result, os.strerror(ctypes.get_errno()) if result < 0 else "")
+null = os.open("/dev/null", os.O_WRONLY)
+zero = os.open("/dev/zero", os.O_RDONLY)
+r, w = os.pipe()
+os.write(w, b"12345678")
+tell("whole", libc.write(w, ctypes.c_void_p(at + 4096), 100))
+os.ftruncate(fd, 4096)
+tell("pipe", libc.write(w, ctypes.c_void_p(at + 4096), 100))
+tell("from pipe", libc.read(r, ctypes.c_void_p(at + 4096), 4))
+tell("zero", libc.read(zero, ctypes.c_void_p(at + 8192), 4))
+tell("path", libc.open(ctypes.c_void_p(at + 4096), 0))
+tell("futex", libc.syscall(202, ctypes.c_void_p(at + 4096), 0, 0, None))
+tell("wake op", libc.syscall(202, ctypes.c_void_p(at), 5, 1, 1, ctypes.c_void_p(at + 4096), 0))
+tell("stat", libc.stat(b"/", ctypes.c_void_p(at + 4096)))
+tell("first page", libc.write(w, ctypes.c_void_p(at), 100))
+print("alive")
+"#;
+    let file = file.to_str().unwrap();
+    let directory = directory.path().to_str().unwrap();
+    Program::new(&["/usr/bin/python3", "-c", script, file]).options(&["--rw", directory]).compare().code(0);
+}

@@ -9,6 +9,7 @@ pub mod auxv;
 pub mod child;
 pub mod clock;
 pub mod context;
+pub mod copy;
 pub mod errno;
 pub mod events;
 pub mod file;

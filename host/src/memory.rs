@@ -3,7 +3,7 @@
 //! Guest code may write the memory behind a window at any moment, on another CPU. So no Rust reference is ever made to
 //! it: every access is a copy through raw pointers, and what was copied is an allegation that is judged afterwards.
 
-use crate::{Errno, Result};
+use crate::{Errno, Result, copy};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 pub const PAGE: usize = 4096;
@@ -213,62 +213,51 @@ impl Window {
         Window { ptr: unsafe { self.ptr.add(offset) }, len: len.min(self.len - offset), writable: self.writable }
     }
 
-    /// Copies from the window; as many bytes as both have.
-    pub fn read(&self, out: &mut [u8]) -> usize {
+    /// Copies from the window; as many bytes as both have, fewer when memory of the window is missing. EFAULT when that is so at its start.
+    pub fn read(&self, out: &mut [u8]) -> Result<usize> {
         let n = out.len().min(self.len);
-        // SAFETY: both are valid for n bytes and do not overlap: `out` is a Rust reference, the window guest memory.
-        unsafe { std::ptr::copy_nonoverlapping(self.ptr, out.as_mut_ptr(), n) };
-        n
+        // SAFETY: the window is a mapping for this, and `out` is borrowed.
+        some_of(n, unsafe { copy::copy(out.as_mut_ptr(), self.ptr, n) })
     }
 
-    /// Copies into the window; as many bytes as both have.
-    pub fn write(&self, bytes: &[u8]) -> usize {
+    /// Copies into the window; otherwise as `read`.
+    pub fn write(&self, bytes: &[u8]) -> Result<usize> {
         assert!(self.writable);
         let n = bytes.len().min(self.len);
         // SAFETY: as in `read`, and the window is writable.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.ptr, n) };
-        n
+        some_of(n, unsafe { copy::copy(self.ptr, bytes.as_ptr(), n) })
     }
 
-    /// Copies between windows, which may overlap; as many bytes as both have.
-    pub fn copy_from(&self, from: &Window) -> usize {
+    /// Copies between windows; otherwise as `read`. Of windows that overlap, this one must not begin within the other.
+    pub fn copy_from(&self, from: &Window) -> Result<usize> {
         assert!(self.writable);
         let n = self.len.min(from.len);
-        // SAFETY: both windows are valid for n bytes; `copy` allows overlap.
-        unsafe { std::ptr::copy(from.ptr, self.ptr, n) };
-        n
+        // SAFETY: both windows are mappings for this.
+        some_of(n, unsafe { copy::copy(self.ptr, from.ptr, n) })
     }
 
+    /// Fills the window, which is of physmem, with zeros.
     pub fn zero(&self) {
         assert!(self.writable);
         // SAFETY: the window is valid and writable.
         unsafe { std::ptr::write_bytes(self.ptr, 0, self.len) };
     }
 
-    /// The position of the first `byte`, if there is one.
-    pub fn find(&self, byte: u8) -> Option<usize> {
-        // SAFETY: the window is valid for reading `len` bytes; memchr reads no further.
-        let hit = unsafe { libc::memchr(self.ptr.cast(), byte as i32, self.len) };
-        if hit.is_null() { None } else { Some(hit as usize - self.ptr as usize) }
-    }
-
-    /// The 32-bit word at the window's start as an atomic, for futexes. None when it is too short or misaligned.
-    pub fn atomic_u32(&self) -> Option<&std::sync::atomic::AtomicU32> {
-        if self.len < 4 || !(self.ptr as usize).is_multiple_of(4) || !self.writable {
-            return None;
-        }
-        // SAFETY: valid, aligned, and only ever accessed atomically or by raw copies.
-        Some(unsafe { std::sync::atomic::AtomicU32::from_ptr(self.ptr.cast()) })
-    }
-
-    /// The 32-bit word at the window's start, loaded atomically. None when the window is too short or misaligned.
+    /// The 32-bit word at the window's start, loaded atomically. None when the window is too short or misaligned, or its memory missing.
     pub fn load_u32(&self) -> Option<u32> {
-        if self.len < 4 || !(self.ptr as usize).is_multiple_of(4) {
-            return None;
-        }
-        // SAFETY: valid and aligned; only loaded from, which read-only memory allows, and others access it atomically too.
-        let word = unsafe { std::sync::atomic::AtomicU32::from_ptr(self.ptr.cast()) };
-        Some(word.load(std::sync::atomic::Ordering::Acquire))
+        // SAFETY: the window is a mapping for this, long enough, and aligned.
+        if self.has_word() { unsafe { copy::load(self.ptr.cast()) } } else { None }
+    }
+
+    /// Replaces the 32-bit word at the window's start atomically if it is `expected`. Returns what it was; None as for `load_u32`.
+    pub fn compare_exchange_u32(&self, expected: u32, new: u32) -> Option<u32> {
+        assert!(self.writable);
+        // SAFETY: as in `load_u32`, and the window is writable.
+        if self.has_word() { unsafe { copy::compare_exchange(self.ptr.cast(), expected, new) } } else { None }
+    }
+
+    fn has_word(&self) -> bool {
+        self.len >= 4 && (self.ptr as usize).is_multiple_of(4)
     }
 
     /// pread(2) (or read(2) without an offset) from a host file into the window.
@@ -311,4 +300,9 @@ impl Window {
         };
         Ok(Errno::check(n as i64)? as usize)
     }
+}
+
+/// A copy of `n` bytes of which `copied` were possible.
+fn some_of(n: usize, copied: usize) -> Result<usize> {
+    if copied == 0 && n > 0 { Err(Errno::EFAULT) } else { Ok(copied) }
 }

@@ -140,7 +140,7 @@ impl Contents {
                 })
             };
             let result = match source {
-                Some(window) => buf.with_window(window.len(), true, |to| Ok(to.copy_from(&window))),
+                Some(window) => buf.with_window(window.len(), true, |to| to.copy_from(&window)),
                 None => buf.put(&ZEROS[..left.min(PAGE_SIZE as usize - within)]),
             };
             match result {
@@ -164,7 +164,7 @@ impl Contents {
                 Err(_) if done > 0 => break,
                 Err(e) => return Err(e),
             };
-            match buf.with_window(window.len(), false, |from| Ok(window.copy_from(&from))) {
+            match buf.with_window(window.len(), false, |from| window.copy_from(&from)) {
                 Ok(n) => {
                     done += n;
                     let mut inner = self.inner.borrow_mut();

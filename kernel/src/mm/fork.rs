@@ -53,7 +53,7 @@ impl AddressSpace {
                         for (index, count) in resident {
                             let new = Frames::alloc(count, Fill::Garbage)?;
                             let len = (count as u64 * PAGE_SIZE) as usize;
-                            new.window(0, len).copy_from(&old.window((index as u64 * PAGE_SIZE) as usize, len));
+                            new.window(0, len).copy_from(&old.window((index as u64 * PAGE_SIZE) as usize, len))?;
                             child.put_pages(&mut inner, &vma, page + index as u64, new, When::OnTouch, 0);
                         }
                     }

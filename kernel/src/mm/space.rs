@@ -347,7 +347,7 @@ impl AddressSpace {
             let old = run.frames.share((from - first) as u32, (to - from) as u32);
             let new = Frames::alloc((to - from) as u32, Fill::Garbage).map_err(oom)?;
             let len = ((to - from) * PAGE_SIZE) as usize;
-            new.window(0, len).copy_from(&old.window(0, len));
+            new.window(0, len).copy_from(&old.window(0, len)).map_err(oom)?;
             let replaced = inner.pages.remove(from, to);
             self.put_pages(inner, vma, from, new, When::Now, COPY_RUN);
             inner.garbage.extend(replaced);
@@ -403,7 +403,8 @@ impl AddressSpace {
                         .frames(page_of(at), ((len - done) as u64 / PAGE_SIZE) as u32, false)
                         .map_err(|_| BadAccess::OutOfMemory)?;
                     let Some(old) = old else { break };
-                    done += window.slice(done, len).copy_from(&old.window(0, len - done));
+                    let copied = window.slice(done, len).copy_from(&old.window(0, len - done));
+                    done += copied.map_err(|_| BadAccess::PastEnd)?;
                 }
             }
             Backing::Anonymous | Backing::Model(_) => {}

@@ -53,6 +53,8 @@ pub fn zeroed<T: Plain>() -> T {
 pub const MAX_TRANSFER: usize = 0x7fff_f000;
 /// No guest address is this high, whatever the model leaves of the space below.
 const USER_END: u64 = 1 << 47;
+/// Strings are read by this many bytes, a part of a page: most are shorter.
+const STRING_CHUNK: usize = 256;
 /// IOV_MAX.
 const MAX_SEGMENTS: u64 = 1024;
 
@@ -74,7 +76,7 @@ impl AddressSpace {
         let mut done = 0;
         while done < out.len() {
             let window = self.window(addr.wrapping_add(done as u64), out.len() - done, false)?;
-            done += window.read(&mut out[done..]);
+            done += window.read(&mut out[done..])?;
         }
         Ok(())
     }
@@ -84,7 +86,7 @@ impl AddressSpace {
         let mut done = 0;
         while done < bytes.len() {
             let window = self.window(addr.wrapping_add(done as u64), bytes.len() - done, true)?;
-            done += window.write(&bytes[done..]);
+            done += window.write(&bytes[done..])?;
         }
         Ok(())
     }
@@ -103,23 +105,15 @@ impl AddressSpace {
         let mut out = Vec::new();
         while out.len() < max {
             let at = addr.wrapping_add(out.len() as u64);
-            let want = (max - out.len()).min(4096 - (at % 4096) as usize);
-            let window = self.window(at, want, false)?;
-            let mut chunk = [0u8; 4096];
-            let n = match window.find(0) {
-                Some(n) => n,
-                None => window.len(),
-            };
-            let n = window.slice(0, n).read(&mut chunk[..n]);
-            // What was copied decides, not what was seen before: the guest may change it in between.
-            if let Some(end) = chunk[..n].iter().position(|&b| b == 0) {
+            let mut chunk = [0u8; STRING_CHUNK];
+            // Within a page, so that nothing beyond the string's last one is asked for.
+            let want = (max - out.len()).min(STRING_CHUNK - (at % STRING_CHUNK as u64) as usize);
+            let n = self.window(at, want, false)?.read(&mut chunk[..want])?;
+            if let Some(end) = chunk[..n].iter().position(|&byte| byte == 0) {
                 out.extend_from_slice(&chunk[..end]);
                 return Ok(out);
             }
             out.extend_from_slice(&chunk[..n]);
-            if n < window.len() {
-                return Ok(out);
-            }
         }
         Err(too_long)
     }
@@ -221,7 +215,10 @@ impl<'a> IoBuf<'a> {
         let mut copied = 0;
         while copied < bytes.len() && self.remaining > 0 {
             let n = match self.piece(bytes.len() - copied, true) {
-                Ok(Piece::Window(w)) => w.write(&bytes[copied..]),
+                Ok(Piece::Window(w)) => match w.write(&bytes[copied..]) {
+                    Err(_) if copied > 0 => return Ok(copied),
+                    result => result?,
+                },
                 Ok(Piece::Kernel(k)) => {
                     k.copy_from_slice(&bytes[copied..copied + k.len()]);
                     k.len()
@@ -242,7 +239,10 @@ impl<'a> IoBuf<'a> {
         while copied < out.len() && self.remaining > 0 {
             let want = out.len() - copied;
             let n = match self.piece(want, false) {
-                Ok(Piece::Window(w)) => w.read(&mut out[copied..]),
+                Ok(Piece::Window(w)) => match w.read(&mut out[copied..]) {
+                    Err(_) if copied > 0 => return Ok(copied),
+                    result => result?,
+                },
                 Ok(Piece::Kernel(k)) => {
                     out[copied..copied + k.len()].copy_from_slice(k);
                     k.len()

@@ -28,6 +28,7 @@ pub struct Skas {
 impl Skas {
     /// Makes the model for a guest of `cpus` CPUs.
     pub fn new(cpus: usize) -> Result<Skas> {
+        umlab_host::copy::install();
         stub::init()?;
         cpu::init(cpus);
         Ok(Skas { user_top: stub::USER_TOP })

@@ -80,7 +80,7 @@ pub fn init() -> Result<()> {
         let len = (&raw const umlab_stub_end).offset_from(start) as usize;
         std::slice::from_raw_parts(start, len)
     };
-    code.window(0, PAGE).write(text);
+    code.window(0, PAGE).write(text)?;
     let (vdso, guest_vdso) = find_vdso();
     let _ = SHARED.set(Shared { code, vdso, guest_vdso });
     Ok(())
@@ -212,7 +212,7 @@ impl Stub {
             }
             None => todo.push(unmap(0, ORDERS)),
         }
-        write_orders(&orders, &todo);
+        write_orders(&orders, &todo)?;
         let plan = Plan {
             code_fd: shared.code.fd().as_raw_fd(),
             orders_fd: orders.fd().as_raw_fd(),
@@ -265,7 +265,7 @@ impl Servant {
     pub fn obey(&self, orders: &[Order]) -> Result<Obeyed> {
         count(|c| &c.order_stops, 1);
         count(|c| &c.orders, orders.len() as u64);
-        write_orders(&self.orders, orders);
+        write_orders(&self.orders, orders)?;
         // SAFETY: all-zero is a valid register set.
         let mut regs: Regs = unsafe { std::mem::zeroed() };
         regs.rip = CODE;
@@ -313,13 +313,14 @@ pub const USER_CS: u64 = 0x33;
 pub const USER_CS32: u64 = 0x23;
 pub const USER_DS: u64 = 0x2b;
 
-fn write_orders(page: &SharedMemory, orders: &[Order]) {
+fn write_orders(page: &SharedMemory, orders: &[Order]) -> Result<()> {
     assert!(orders.len() <= MAX_ORDERS);
     let size = size_of::<Order>();
     for (i, order) in orders.iter().enumerate() {
-        page.window(i * size, size).write(bytes_of(order));
+        page.window(i * size, size).write(bytes_of(order))?;
     }
-    page.window(std::mem::size_of_val(orders), 8).write(&END.to_ne_bytes());
+    page.window(std::mem::size_of_val(orders), 8).write(&END.to_ne_bytes())?;
+    Ok(())
 }
 
 /// What the child needs, made before the fork because it cannot allocate.

@@ -180,10 +180,14 @@ fn load(space: &AddressSpace, addr: u64) -> Result<u32> {
 
 /// Replaces the word as long as `change` gives a new value for the old one. Returns the last old value.
 fn update(space: &AddressSpace, addr: u64, mut change: impl FnMut(u32) -> Option<u32>) -> Result<u32> {
-    use std::sync::atomic::Ordering::{AcqRel, Acquire};
     let window = space.window(addr, 4, true)?;
-    let word = window.atomic_u32().ok_or(Errno::EFAULT)?;
-    match word.fetch_update(AcqRel, Acquire, &mut change) {
-        Ok(old) | Err(old) => Ok(old),
+    let mut old = window.load_u32().ok_or(Errno::EFAULT)?;
+    while let Some(new) = change(old) {
+        let was = window.compare_exchange_u32(old, new).ok_or(Errno::EFAULT)?;
+        if was == old {
+            break;
+        }
+        old = was;
     }
+    Ok(old)
 }
