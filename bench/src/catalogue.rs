@@ -1,6 +1,7 @@
 //! The workloads there are. The program that runs them tells what it has, so a workload that is added there needs no
 //! change here.
 
+use crate::schema::WorkloadInfo;
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,11 +23,16 @@ pub struct Entry {
     /// Programs that must be on the PATH.
     #[serde(default)]
     pub needs: Vec<String>,
+    /// Not in the program, see `scripted`.
+    #[serde(skip)]
+    pub scripted: bool,
 }
 
 #[derive(Debug)]
 pub struct Catalogue {
-    pub program: PathBuf,
+    /// None: it is not built, and there are scripted workloads only.
+    program: Option<PathBuf>,
+    root: Option<PathBuf>,
     pub entries: Vec<Entry>,
 }
 
@@ -36,14 +42,17 @@ impl Catalogue {
         let program = match program {
             // Absolute: it is run from another directory.
             Some(path) => {
-                path.canonicalize().map_err(|e| format!("no workloads' program at '{}': {e}", path.display()))?
+                Some(path.canonicalize().map_err(|e| format!("no workloads' program at '{}': {e}", path.display()))?)
             }
             None => find_program()?,
         };
-        let output = Command::new(&program).args(["list", "--json"]).output();
-        let output = output.map_err(|e| format!("cannot run the workloads' program '{}': {e}", program.display()))?;
-        let mut entries: Vec<Entry> = serde_json::from_slice(&output.stdout)
-            .map_err(|e| format!("'{}' does not tell its workloads: {e}", program.display()))?;
+        let mut entries = match &program {
+            Some(program) => ask(program)?,
+            None => Vec::new(),
+        };
+        let root = crate::environment::project_root();
+        let scripted = crate::scripted::entries(root.as_deref());
+        entries.extend(scripted.into_iter().filter(|s| !entries.iter().any(|e| e.name == s.name)).collect::<Vec<_>>());
         entries.push(Entry {
             name: START.into(),
             group: "fork-exec".into(),
@@ -51,8 +60,15 @@ impl Catalogue {
             sizes: Vec::new(),
             host_only: false,
             needs: Vec::new(),
+            scripted: true,
         });
-        Ok(Catalogue { program, entries })
+        // The main one first: when the time is short, it has its samples.
+        entries.sort_by_key(|entry| entry.group != "kernel-build");
+        Ok(Catalogue { program, root, entries })
+    }
+
+    pub fn has_program(&self) -> bool {
+        self.program.is_some()
     }
 
     /// The workloads that these names or groups mean, in the catalogue's order; without names all of them.
@@ -79,24 +95,36 @@ impl Catalogue {
         format!("the groups and their workloads are: {}", groups.join("; "))
     }
 
-    /// The command line of a workload.
-    pub fn argv(&self, name: &str, size: &str, jobs: u32, parameters: &[(String, String)]) -> Vec<OsString> {
+    /// The command line of a workload. `work` is its directory, `tree` the kernel's source.
+    pub fn argv(&self, workload: &WorkloadInfo, jobs: u32, tree: Option<&str>, work: &Path) -> Vec<OsString> {
+        let (name, size) = (workload.name.as_str(), workload.size.as_str());
         if name == START {
             return vec!["/bin/true".into()];
         }
-        let mut argv: Vec<OsString> = vec![self.program.clone().into(), "run".into(), name.into()];
+        let scripted = self.entries.iter().any(|e| e.name == name && e.scripted);
+        let Some(program) = self.program.as_ref().filter(|_| !scripted) else {
+            return crate::scripted::argv(self.root.as_deref(), name, size, jobs, tree, work);
+        };
+        let mut argv: Vec<OsString> = vec![program.into(), "run".into(), name.into()];
         if !size.is_empty() {
             argv.extend(["--size".into(), size.into()]);
         }
         argv.extend(["--jobs".into(), jobs.to_string().into()]);
-        for (key, value) in parameters {
-            argv.extend(["--param".into(), format!("{key}={value}").into()]);
+        if let Some(tree) = tree.filter(|_| name == crate::scripted::KERNEL_BUILD) {
+            argv.extend(["--param".into(), format!("tree={tree}").into()]);
         }
         argv
     }
 }
 
-fn find_program() -> Result<PathBuf, String> {
+fn ask(program: &Path) -> Result<Vec<Entry>, String> {
+    let output = Command::new(program).args(["list", "--json"]).output();
+    let output = output.map_err(|e| format!("cannot run the workloads' program '{}': {e}", program.display()))?;
+    serde_json::from_slice(&output.stdout)
+        .map_err(|e| format!("'{}' does not tell its workloads: {e}", program.display()))
+}
+
+fn find_program() -> Result<Option<PathBuf>, String> {
     let own = std::env::current_exe().map_err(|e| format!("cannot find out where this program lies: {e}"))?;
     let profile = own.parent().unwrap_or(Path::new("/"));
     let places = [
@@ -104,6 +132,5 @@ fn find_program() -> Result<PathBuf, String> {
         profile.join("../guest-programs/x86_64-unknown-linux-gnu/release/umlab-workload"),
         profile.join("umlab-workload"),
     ];
-    let found = places.iter().find_map(|path| path.canonicalize().ok());
-    found.ok_or_else(|| "the workloads' program is not built; build it: scripts/guest-programs".to_string())
+    Ok(places.iter().find_map(|path| path.canonicalize().ok()))
 }

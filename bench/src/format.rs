@@ -8,7 +8,14 @@ pub fn number(value: f64, half_width: f64) -> String {
         return format!("{value}");
     }
     let magnitude = value.abs().log10().floor() as i32;
-    let uncertain = if half_width > 0.0 { half_width.log10().floor() as i32 } else { magnitude - 2 };
+    let uncertain = match half_width {
+        w if w <= 0.0 => magnitude - 2,
+        w => {
+            let place = w.log10().floor();
+            // 1.3 is worth one more place than 9: rounding to whole numbers would lose half of it.
+            place as i32 - (w / 10f64.powf(place) < 2.0) as i32
+        }
+    };
     let decimals = (-uncertain).clamp(1 - magnitude, 3 - magnitude).max(0) as usize;
     format!("{value:.decimals$}")
 }
@@ -75,6 +82,7 @@ mod tests {
             (23.4567, 0.0, "23.5"),
             (0.171234, 0.002, "0.171"),
             (1234.5, 20.0, "1234"),
+            (23.4567, 1.3, "23.5"),
             (1234.5, 0.001, "1234"),
             (5.0, 9.0, "5.0"),
         ] {

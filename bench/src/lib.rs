@@ -8,6 +8,7 @@
 //! From samples to what is said of them: `series`, `stats`, `noise`, then `compare` or `report`.
 
 pub mod catalogue;
+pub mod chart;
 pub mod command;
 pub mod compare;
 pub mod environment;
@@ -18,11 +19,13 @@ pub mod options;
 pub mod plan;
 pub mod process;
 pub mod progress;
+pub mod report;
 pub mod run;
 pub mod runner;
 pub mod schedule;
 pub mod schema;
 mod schema_v0;
+pub mod scripted;
 pub mod series;
 pub mod stats;
 pub mod store;

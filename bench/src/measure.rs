@@ -110,11 +110,7 @@ impl Lab<'_> {
         let cannot = |e: std::io::Error| format!("cannot use the scratch folder '{}': {e}", scratch.display());
         let _ = fs::remove_dir_all(&scratch);
         fs::create_dir_all(&scratch).map_err(cannot)?;
-        let mut parameters = Vec::new();
-        if let Some(tree) = self.kernel_tree.filter(|_| order.workload.name == crate::plan::KERNEL_BUILD) {
-            parameters.push(("tree".to_string(), tree.to_string()));
-        }
-        let argv = self.catalogue.argv(&order.workload.name, &order.workload.size, order.cpus, &parameters);
+        let argv = self.catalogue.argv(order.workload, order.cpus, self.kernel_tree, &work);
         let environment = environment(&work);
         let job = Job {
             argv: &argv,

@@ -14,7 +14,8 @@ pub struct BenchOptions {
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with = "resume")]
     pub workloads: Vec<String>,
 
-    /// Rounds, each with every runner in turn [default: 5; --quick 3]
+    /// Rounds, each with every runner in turn, however long they take [default: 5; --quick 3; as many as the time
+    /// allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99), conflicts_with = "resume")]
     pub rounds: Option<u32>,
 
@@ -26,7 +27,8 @@ pub struct BenchOptions {
     #[arg(long, conflicts_with = "resume")]
     pub full: bool,
 
-    /// CPUs to measure with, host and guest alike: 1, 2 or 1,2 [default: 1 and 2]
+    /// CPUs to measure with, host and guest alike: 1, 2 or 1,2; every workload with each [default: one, and the
+    /// kernel build with 1 and 2; --quick 1; --full 1 to 8]
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=64), conflicts_with = "resume")]
     pub cpus: Vec<u32>,
 
@@ -34,9 +36,14 @@ pub struct BenchOptions {
     #[arg(long, conflicts_with = "resume")]
     pub peers: bool,
 
-    /// Stop beginning new samples after so many minutes [default: 18; --quick 2.5; --full none]
+    /// Stop beginning new samples after so many minutes [default: 18; --quick 2.5; none with
+    /// --full or --rounds]
     #[arg(long, value_name = "MINUTES", conflicts_with = "resume")]
     pub budget: Option<f64>,
+
+    /// End a sample after so many seconds [default: 60, a kernel build 300; --quick 15 and 60; --full hours]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
 
     /// Folder for the results, new or empty [default: results/TIME]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]

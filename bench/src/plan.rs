@@ -8,8 +8,8 @@ use crate::schema::{Absent, Plan, WorkloadInfo};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The workload that needs a kernel tree and is measured with several numbers of CPUs.
-pub const KERNEL_BUILD: &str = "kernel-build";
+/// It needs a kernel tree and is measured with several numbers of CPUs.
+pub use crate::scripted::KERNEL_BUILD;
 
 /// What `umlab bench` is told by its caller.
 pub struct Setting {
@@ -56,11 +56,17 @@ impl Setting {
             true => Some(kernel_tree(options.kernel_tree.as_deref())?),
             false => None,
         };
-        let workloads = entries.iter().map(|entry| workload(entry, profile, &cpus)).collect::<Result<_, _>>()?;
+        let workloads =
+            entries.iter().map(|entry| workload(entry, profile, &cpus, options)).collect::<Result<_, _>>()?;
         let plan = Plan {
             profile: profile.name.into(),
             rounds: options.rounds.unwrap_or(profile.rounds),
-            budget: options.budget.map_or(profile.budget, |minutes| minutes * 60.0),
+            budget: match (options.budget, options.rounds) {
+                (Some(minutes), _) => minutes * 60.0,
+                // Who asks for rounds gets them.
+                (None, Some(_)) => FULL.budget,
+                (None, None) => profile.budget,
+            },
             kernel_tree,
             runners: runners.iter().map(Runner::info).collect(),
             absent,
@@ -122,10 +128,11 @@ impl Setting {
 
     fn cpus(&self, options: &BenchOptions) -> Result<Vec<u32>, String> {
         let most = self.allowed.len() as u32;
-        let mut cpus = match (options.cpus.as_slice(), options.full) {
-            ([], false) => vec![1, 2.min(most)],
-            ([], true) => (1..=most.min(8)).collect(),
-            (given, _) => given.to_vec(),
+        let mut cpus = match options.cpus.as_slice() {
+            [] if options.quick => vec![1],
+            [] if options.full => (1..=most.min(8)).collect(),
+            [] => vec![1, 2.min(most)],
+            given => given.to_vec(),
         };
         cpus.sort_unstable();
         cpus.dedup();
@@ -136,7 +143,7 @@ impl Setting {
     }
 }
 
-fn workload(entry: &Entry, profile: &Profile, cpus: &[u32]) -> Result<WorkloadInfo, String> {
+fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptions) -> Result<WorkloadInfo, String> {
     let kernel = entry.name == KERNEL_BUILD;
     let built_in: &[&str] = if kernel { &["gcc", "ld", "make", "flex", "bison", "bc", "perl"] } else { &[] };
     let needs = entry.needs.iter().map(String::as_str).chain(built_in.iter().copied());
@@ -155,10 +162,11 @@ fn workload(entry: &Entry, profile: &Profile, cpus: &[u32]) -> Result<WorkloadIn
         group: entry.group.clone(),
         summary: entry.summary.clone(),
         size: size.map(|s| s.to_string()).unwrap_or_default(),
-        // Everything but the build is about one task's costs, or about two that hand over to each other.
-        cpus: if kernel { cpus.to_vec() } else { vec![cpus.first().copied().unwrap_or(1)] },
+        // Everything but the build is about one task's costs, or about two that hand over to each other; but who names
+        // CPUs gets them.
+        cpus: if kernel || !options.cpus.is_empty() { cpus.to_vec() } else { cpus[..1].to_vec() },
         host_only: entry.host_only || entry.group == "primitives",
-        limit: if kernel { profile.limits.0 } else { profile.limits.1 },
+        limit: options.limit.map_or(if kernel { profile.limits.0 } else { profile.limits.1 }, f64::from),
     })
 }
 

@@ -25,6 +25,8 @@ enum Verb {
     /// Tell what changed between two results of `bench`
     #[command(after_help = "The exit status is 0 without a regression, 1 with one, 2 when it cannot be told.")]
     Compare(umlab_bench::options::CompareOptions),
+    /// Write the report of a run: a page, Markdown, CSV and charts
+    Report(umlab_bench::options::ReportOptions),
     /// List the process models, and whether this host can run them
     Models,
 }
@@ -50,6 +52,7 @@ fn main() {
         },
         Verb::Bench(options) => bench(&options),
         Verb::Compare(options) => umlab_bench::compare::command(&options),
+        Verb::Report(options) => umlab_bench::report::command(&options),
         Verb::Models => models(),
     };
     std::process::exit(status);

@@ -1,0 +1,99 @@
+//! The report: what was measured, for people who will judge the method before they look at a bar.
+//!
+//! Everything is computed here from the results alone, once; the page, the Markdown and the charts only show it. A model
+//! that was not measured has its row and says so.
+
+mod claims;
+mod costs;
+mod csv;
+mod growth;
+mod html;
+mod markdown;
+mod parts;
+mod table;
+
+use crate::chart::Scene;
+use crate::noise::{Noise, noise};
+use crate::options::ReportOptions;
+use crate::schema::{HOST, Kind, Results, RunnerInfo};
+use crate::series::{Series, series};
+use crate::store::{load, write_atomically};
+use std::path::{Path, PathBuf};
+
+/// A chart, with the name of its files.
+pub struct Chart {
+    pub id: String,
+    pub title: String,
+    pub caption: String,
+    pub scene: Scene,
+}
+
+pub struct Report<'a> {
+    pub results: &'a Results,
+    pub series: Vec<Series>,
+    pub noise: Noise,
+    pub claims: Vec<claims::Judged>,
+    pub costs: costs::Reckonings,
+}
+
+impl<'a> Report<'a> {
+    pub fn new(results: &'a Results) -> Report<'a> {
+        let series = series(results);
+        let (claims, costs) = (claims::judge(results, &series), costs::reckon(results, &series));
+        Report { results, noise: noise(results), claims, costs, series }
+    }
+
+    /// The runners that were to be measured, with their place in the plan.
+    pub fn runners(&self) -> impl Iterator<Item = (usize, &RunnerInfo)> {
+        self.results.head.plan.runners.iter().enumerate()
+    }
+
+    pub fn others(&self) -> impl Iterator<Item = (usize, &RunnerInfo)> {
+        self.runners().filter(|(_, runner)| runner.kind != Kind::Host)
+    }
+
+    pub fn host_name(&self) -> &'static str {
+        HOST
+    }
+
+    pub fn charts(&self) -> Vec<Chart> {
+        parts::charts(self)
+    }
+}
+
+/// `umlab report`: writes the files; the exit status.
+pub fn command(options: &ReportOptions) -> i32 {
+    match write(&options.results, options.out.as_deref()) {
+        Ok(page) => {
+            println!("{}", page.display());
+            0
+        }
+        Err(message) => {
+            eprintln!("umlab report: {message}");
+            crate::command::USAGE
+        }
+    }
+}
+
+/// Writes report.html, report.md, results.csv and the charts; returns the page's path.
+pub fn write(path: &Path, out: Option<&Path>) -> Result<PathBuf, String> {
+    let results = load(path)?;
+    let beside = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+    let out = out.unwrap_or(beside);
+    let folder = out.join("charts");
+    std::fs::create_dir_all(&folder).map_err(|e| format!("cannot write to '{}': {e}", out.display()))?;
+    let report = Report::new(&results);
+    let charts = report.charts();
+    let put = |name: &str, bytes: &[u8]| {
+        let path = out.join(name);
+        write_atomically(&path, bytes).map_err(|e| format!("cannot write '{}': {e}", path.display()))
+    };
+    for chart in &charts {
+        put(&format!("charts/{}.svg", chart.id), chart.scene.standalone_svg().as_bytes())?;
+        chart.scene.write_png(&folder.join(format!("{}.png", chart.id)))?;
+    }
+    put("results.csv", &csv::render(&results)?)?;
+    put("report.md", markdown::render(&report, &charts).as_bytes())?;
+    put("report.html", html::render(&report, &charts).as_bytes())?;
+    Ok(out.join("report.html"))
+}
