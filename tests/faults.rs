@@ -218,3 +218,68 @@ print("alive")
     let directory = directory.path().to_str().unwrap();
     Program::new(&["/usr/bin/python3", "-c", script, file]).options(&["--rw", directory]).compare().code(0);
 }
+
+/// What pipes and sockets hold counts as memory: it comes to an end, and is free again when they are closed.
+#[test]
+fn pipes_and_messages_fill_memory() {
+    let script = "
+import os, resource, socket
+resource.setrlimit(resource.RLIMIT_NOFILE, (100000, 100000))
+def pipe():
+    r, w = os.pipe()
+    os.set_blocking(w, False)
+    kept.extend([r, w])
+    return os.write(w, b'x' * 65536)
+def pair():
+    a, b = socket.socketpair()
+    a.setblocking(False)
+    kept.extend([a.detach(), b.detach()])
+    return os.write(kept[-2], b'x' * 65536)
+def datagram():
+    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    a.setblocking(False)
+    kept.extend([a.detach(), b.detach()])
+    return os.write(kept[-2], b'x' * 65536)
+for fill in [pipe, pair, datagram, pipe]:
+    kept, filled = [], 0
+    try:
+        while filled < 1 << 30:
+            filled += fill()
+    except OSError as error:
+        print(error.errno, 50 << 20 < filled < 128 << 20, flush=True)
+    for fd in kept:
+        os.close(fd)
+os.execvp('sh', ['sh', '-c', os.environ['CHECK']])
+";
+    let argv = ["/usr/bin/python3", "-c", script];
+    let outcome = Program::new(&argv).env("CHECK", CHECK).options(&["--mem", "128M"]).limit(180).in_guest();
+    outcome.code(0).says(&format!("12 True\n12 True\n12 True\n12 True\n{CHECKED}"));
+}
+
+/// Whoever asks for the page that is not there any more: the largest process has to go, but for those that must not.
+#[test]
+fn the_largest_process_is_killed() {
+    let script = "
+import os, sys, time
+def touch(megabytes):
+    return [bytearray(os.urandom(1 << 10) * 1024) for _ in range(megabytes)]
+r, w = os.pipe()
+large = os.fork()
+if large == 0:
+    kept = touch(130)
+    open('/proc/self/oom_score_adj', 'w').write(sys.argv[1])
+    os.write(w, b'.')
+    time.sleep(100)
+    os._exit(0)
+os.read(r, 1)
+asking = os.fork()
+if asking == 0:
+    touch(150)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(asking, 0)[1]), os.waitpid(large, os.WNOHANG) == (large, 9))
+";
+    for (adjustment, expected) in [("0", "0 True"), ("-1000", "-9 False"), ("-900", "-9 False")] {
+        let program = Program::new(&["/usr/bin/python3", "-c", script, adjustment]).options(&["--mem", "256M"]);
+        program.limit(180).in_guest().code(0).says(expected);
+    }
+}

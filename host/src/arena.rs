@@ -8,6 +8,7 @@ use crate::lock::SharedLock;
 use crate::memory::{PAGE, SharedMemory};
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use talc::{OomHandler, Span, Talc, Talck};
 
 /// Address space of the heap. Memory is used only for what was allocated.
@@ -84,21 +85,39 @@ impl Default for SharedHeap {
     }
 }
 
-// SAFETY: Talck is an allocator; this only passes calls on.
+/// Bytes that are allocated now, of all heaps of this process: there is but one outside of tests.
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of the heap that are allocated now.
+pub fn in_use() -> usize {
+    IN_USE.load(Relaxed)
+}
+
+// SAFETY: Talck is an allocator; this only passes calls on, and counts.
 unsafe impl GlobalAlloc for SharedHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's contract is Talck's.
-        unsafe { self.0.alloc(layout) }
+        let at = unsafe { self.0.alloc(layout) };
+        if !at.is_null() {
+            IN_USE.fetch_add(layout.size(), Relaxed);
+        }
+        at
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Relaxed);
         // SAFETY: the caller's contract is Talck's.
         unsafe { self.0.dealloc(at, layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller's contract is Talck's.
-        unsafe { self.0.realloc(at, layout, size) }
+        let new = unsafe { self.0.realloc(at, layout, size) };
+        if !new.is_null() {
+            // The difference, also when it is negative.
+            IN_USE.fetch_add(size.wrapping_sub(layout.size()), Relaxed);
+        }
+        new
     }
 }
 

@@ -172,15 +172,25 @@ impl Dentry {
 
     fn set_absent(&self, name: &[u8], version: u64) {
         let dropped = {
-            let mut children = self.children.borrow_mut();
-            if children.absent >= ABSENT_KEPT {
-                children.by_name.retain(|_, child| child.dentry.is_some());
-                children.absent = 0;
-            }
+            let children = self.children.borrow();
+            let full = children.absent >= ABSENT_KEPT;
             drop(children);
+            if full {
+                self.forget_absent();
+            }
             self.put(name.into(), Child { dentry: None, version })
         };
         drop(dropped);
+    }
+
+    /// Forgets which names do not exist.
+    fn forget_absent(&self) {
+        let mut children = self.children.borrow_mut();
+        if children.absent > 0 {
+            children.by_name.retain(|_, child| child.dentry.is_some());
+            children.by_name.shrink_to_fit();
+            children.absent = 0;
+        }
     }
 
     fn forget(&self, name: &[u8]) {
@@ -273,6 +283,23 @@ fn remember(dentry: &Arc<Dentry>) {
             CACHE.borrow_mut().push_back(Arc::downgrade(candidate));
         }
     }
+}
+
+/// Forgets all names that nobody uses: memory is short.
+pub fn shrink() {
+    let cached = CACHE.take();
+    let mut kept = VecDeque::new();
+    // The youngest first: what is in a directory is younger than the directory.
+    for weak in cached.into_iter().rev() {
+        let Some(dentry) = weak.upgrade() else { continue };
+        dentry.forget_absent();
+        dentry.used.store(false, Relaxed);
+        if !dentry.is_deleted() && !dentry.evict() {
+            kept.push_front(weak);
+        }
+    }
+    // What was dropped may have remembered others.
+    CACHE.borrow_mut().extend(kept);
 }
 
 impl Drop for Dentry {

@@ -74,7 +74,7 @@ impl FdTable {
         if file.flags.get() & libc::O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
     }
 
-    /// Gives an open file the lowest free number; EMFILE at the limit.
+    /// Gives an open file the lowest free number; EMFILE at the limit, ENOMEM without memory.
     pub fn install(&self, file: Arc<OpenFile>, close_on_exec: bool) -> Result<i32> {
         self.install_from(0, file, close_on_exec)
     }
@@ -91,6 +91,8 @@ impl FdTable {
         if min >= limit && min > 0 {
             return Err(Errno::EINVAL);
         }
+        // About what an open file takes.
+        crate::mm::pressure::room_for(512)?;
         let mut slots = self.slots.borrow_mut();
         let fd = slots.lowest_free(min);
         if fd >= limit {

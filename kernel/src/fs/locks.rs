@@ -116,8 +116,9 @@ fn first_conflict(locks: &FileLocks, wanted: &Record) -> Option<Record> {
 ///
 /// # Errors
 /// EAGAIN when another's is in the way and `wait` is not set; EDEADLK when waiting would never end; ERESTARTSYS when a signal
-/// came first.
+/// came first; ENOLCK without memory.
 pub fn lock(file: &OpenFile, wanted: Record, wait: bool) -> Result<()> {
+    crate::mm::pressure::room_for(256).map_err(|_| Errno::ENOLCK)?;
     let key = key(file)?;
     let locks = locks_of(key);
     let result = loop {

@@ -9,6 +9,7 @@ use crate::lock::KCell;
 use crate::{Errno, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
+use umlab_host::arena;
 use umlab_host::memory::{SharedMemory, Window};
 
 pub const PAGE_SIZE: u64 = 4096;
@@ -120,9 +121,22 @@ impl Allocator {
 }
 
 impl Allocator {
-    /// Bytes of host memory that the guest uses, as far as known, those kept for quick reuse not counted.
+    /// Bytes of host memory that the guest and the core use, as far as known, those kept for quick reuse not counted.
     fn in_use(&self) -> u64 {
-        self.resident.saturating_sub(self.recycled.pages * PAGE_SIZE)
+        self.resident.saturating_sub(self.recycled.pages * PAGE_SIZE) + arena::in_use() as u64
+    }
+
+    /// ENOMEM when so many bytes more would be too many.
+    fn check(&mut self, wanted: u64) -> Result<()> {
+        // Parts of the core that are tested alone have no guest.
+        let Some(physmem) = PHYSMEM.get() else { return Ok(()) };
+        if self.in_use() + wanted <= physmem.limit {
+            return Ok(());
+        }
+        // What was known may be old: somebody may have ended since.
+        self.since = 0;
+        self.resident = physmem.memory.resident();
+        if self.in_use() + wanted <= physmem.limit { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 }
 
@@ -150,10 +164,16 @@ pub fn limit() -> u64 {
     physmem().limit
 }
 
-/// Bytes of host memory in use by the guest now, those kept for quick reuse not counted.
+/// Bytes of host memory in use by the guest and the core now, those kept for quick reuse not counted.
 pub fn used() -> u64 {
-    let recycled = ALLOCATOR.borrow().recycled.pages * PAGE_SIZE;
-    physmem().memory.resident().saturating_sub(recycled)
+    let mut allocator = ALLOCATOR.borrow_mut();
+    allocator.resident = physmem().memory.resident();
+    allocator.in_use()
+}
+
+/// ENOMEM when the guest has used up its memory but for less than `bytes`. Nothing is set aside.
+pub fn check_room(bytes: u64) -> Result<()> {
+    ALLOCATOR.borrow_mut().check(bytes)
 }
 
 /// What new frames hold.
@@ -189,15 +209,7 @@ impl Frames {
                     allocator.since = 0;
                     allocator.resident = physmem().memory.resident();
                 }
-                let wanted = count.min(RECYCLE_MAX) as u64 * PAGE_SIZE;
-                if allocator.in_use() + wanted > physmem().limit {
-                    // What was known may be old: somebody may have ended since.
-                    allocator.since = 0;
-                    allocator.resident = physmem().memory.resident();
-                    if allocator.in_use() + wanted > physmem().limit {
-                        return Err(Errno::ENOMEM);
-                    }
-                }
+                allocator.check(count.min(RECYCLE_MAX) as u64 * PAGE_SIZE)?;
                 allocator.fresh.take(count).ok_or(Errno::ENOMEM)?
             }
         };

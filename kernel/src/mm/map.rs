@@ -100,6 +100,8 @@ impl AddressSpace {
         {
             return Err(Errno::ENOMEM);
         }
+        // What the core keeps of an area.
+        super::pressure::room_for(256)?;
         let mut inner = self.inner.borrow_mut();
         if inner.vmas.len() >= MAX_AREAS {
             return Err(Errno::ENOMEM);

@@ -9,6 +9,7 @@ pub mod frames;
 pub mod invalidate;
 pub mod map;
 pub mod maps;
+pub mod pressure;
 pub mod space;
 pub mod user;
 pub mod vma;

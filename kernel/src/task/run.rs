@@ -103,11 +103,7 @@ fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
         BadAccess::Unmapped => (libc::SIGSEGV, SEGV_MAPERR),
         BadAccess::Refused => (libc::SIGSEGV, SEGV_ACCERR),
         BadAccess::PastEnd => (libc::SIGBUS, BUS_ADRERR),
-        BadAccess::OutOfMemory => {
-            crate::log!(Warn, "out of memory: process {} ({}) is killed", task.process.pid, name_of(task));
-            exit::exit_group(task, exit::killed_by(libc::SIGKILL, false));
-            return;
-        }
+        BadAccess::OutOfMemory => return crate::mm::pressure::relieve(task),
     };
     crate::log!(
         Debug,

@@ -93,6 +93,7 @@ impl Epoll {
         if self.items.borrow().contains_key(&key) {
             return Err(Errno::EEXIST);
         }
+        crate::mm::pressure::room_for(256)?;
         let item = Item::new(self, file, key, events | ALWAYS, data);
         self.items.borrow_mut().insert(key, item.clone());
         item.register(file);

@@ -5,6 +5,7 @@
 //! same gives the same answers from poll(2) and the same short writes as on Linux.
 
 use crate::mm::IoBuf;
+use crate::mm::pressure::room_for;
 use crate::{Errno, Result};
 use std::collections::VecDeque;
 
@@ -92,7 +93,14 @@ impl Buffer {
     pub fn fill(&mut self, buf: &mut IoBuf<'_>, mode: Mode, over: bool) -> Result<usize> {
         let mut done = 0;
         while !buf.is_empty() && (over || !self.is_full()) {
-            let mut page = self.spares.pop().unwrap_or_else(|| Box::new([0; PAGE]));
+            let mut page = match self.spares.pop() {
+                Some(page) => page,
+                None => match room_for(PAGE) {
+                    Ok(()) => Box::new([0; PAGE]),
+                    Err(_) if done > 0 => break,
+                    Err(e) => return Err(e),
+                },
+            };
             let want = buf.remaining().min(PAGE);
             match buf.take(&mut page[..want]) {
                 Ok(n) if n == want => {

@@ -218,10 +218,7 @@ fn process_limits(subject: Subject) -> Result<Vec<u8>> {
 }
 
 fn oom_score(subject: Subject) -> Result<Vec<u8>> {
-    let process = subject.process()?;
-    let pages = process.main_thread().and_then(|t| t.space.cloned()).map_or(0, |s| s.resident_pages());
-    let total = (crate::mm::frames::limit() / crate::mm::PAGE_SIZE).max(1);
-    let share = (pages * 1000 / total) as i64 + process.settings.borrow().oom_score_adj as i64;
+    let share = crate::mm::pressure::badness(&*subject.process()?).unwrap_or(-1000);
     Ok(format!("{}\n", ((1000 + share) * 2 / 3).max(0)).into_bytes())
 }
 

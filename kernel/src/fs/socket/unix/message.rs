@@ -6,6 +6,7 @@ use super::{Kind, UnixSocket};
 use crate::fs::file::OpenFile;
 use crate::fs::socket::Outgoing;
 use crate::mm::IoBuf;
+use crate::mm::pressure::room_for;
 use crate::sched::current;
 use crate::{Errno, Result};
 use std::sync::Arc;
@@ -57,6 +58,7 @@ impl Message {
         len: usize,
         attachments: Attachments,
     ) -> Result<Message> {
+        room_for(len)?;
         let bytes = buf.take_vec(len)?;
         if bytes.len() < len {
             return Err(Errno::EFAULT);

@@ -1,0 +1,87 @@
+//! What happens when the guest's memory is used up.
+//!
+//! Memory of guest processes and what the core keeps for them (pipes' contents, messages, open files, cached names) count alike against the
+//! guest's limit. A call that needs more gets ENOMEM ([`room_for`]). A page fault cannot be refused: caches are given up, and then the
+//! process that holds most is killed ([`relieve`]), as proc(5) says of /proc/PID/oom_score, whoever happened to ask.
+
+use super::frames;
+use crate::fs::dentry;
+use crate::lock::KCell;
+use crate::sched::wait::{Sleep, wait_until};
+use crate::signal::{self, SigInfo};
+use crate::task::pid;
+use crate::task::{Pid, Process, Task, exit};
+use crate::{Result, time};
+use std::sync::Arc;
+
+/// How long the last process that was killed may take to give its memory back, before another one is.
+const PATIENCE_NS: u64 = 2_000_000_000;
+/// How often a fault that waits for memory looks again.
+const PAUSE_NS: u64 = 2_000_000;
+
+/// Who was killed last, and when.
+static VICTIM: KCell<Option<(Pid, u64)>> = KCell::new(None);
+
+/// Asked before the core sets `bytes` of its own memory aside for a guest. It may give up caches; no core data is borrowed meanwhile.
+///
+/// # Errors
+/// ENOMEM when the guest's memory is used up.
+pub fn room_for(bytes: usize) -> Result<()> {
+    match frames::check_room(bytes as u64) {
+        Ok(()) => Ok(()),
+        Err(_) => {
+            dentry::shrink();
+            frames::check_room(bytes as u64)
+        }
+    }
+}
+
+/// After a fault of `task` for which there was no memory: makes room, or sees to it that there soon is. The fault is then to be tried again,
+/// unless the task itself is to end.
+pub fn relieve(task: &Arc<Task>) {
+    let before = frames::used();
+    dentry::shrink();
+    if frames::used() + frames::PAGE_SIZE <= before {
+        return;
+    }
+    let now = time::now();
+    let waiting = match *VICTIM.borrow() {
+        Some((pid, since)) => pid::find_process(pid).is_some_and(|p| !p.ended()) && now - since < PATIENCE_NS,
+        None => false,
+    };
+    if !waiting {
+        let Some(victim) = largest() else {
+            crate::log!(Error, "out of memory, and there is no process that may be killed");
+            exit::exit_group(task, exit::killed_by(libc::SIGKILL, false));
+            return;
+        };
+        let name = String::from_utf8_lossy(&victim.name()).into_owned();
+        crate::log!(Warn, "out of memory: process {} ({name}) is killed", victim.pid);
+        *VICTIM.borrow_mut() = Some((victim.pid, now));
+        if Arc::ptr_eq(&victim, &task.process) {
+            exit::exit_group(task, exit::killed_by(libc::SIGKILL, false));
+            return;
+        }
+        let _ = signal::send_to_process(&victim, SigInfo::kernel(libc::SIGKILL));
+    }
+    // Only SIGKILL ends the pause; other signals are looked at when the fault is over.
+    let _ = wait_until(&[], Some(now + PAUSE_NS), Sleep::Killable, || None::<()>);
+}
+
+/// A process's share of the guest's memory in thousandths, changed by its /proc/PID/oom_score_adj. None for one that is never killed.
+pub fn badness(process: &Process) -> Option<i64> {
+    const NEVER: i32 = -1000;
+    let adjustment = process.settings.borrow().oom_score_adj;
+    if process.is_init() || process.ended() || adjustment == NEVER {
+        return None;
+    }
+    let space = process.threads().iter().find_map(|thread| thread.space.cloned())?;
+    let total = (frames::limit() / frames::PAGE_SIZE).max(1);
+    Some((space.resident_pages() * 1000 / total) as i64 + adjustment as i64)
+}
+
+/// The process that is to be killed first; of equal ones the youngest.
+fn largest() -> Option<Arc<Process>> {
+    let scored = pid::processes().into_iter().filter_map(|process| Some((badness(&process)?, process.pid, process)));
+    scored.max_by_key(|&(badness, pid, _)| (badness, pid)).map(|(_, _, process)| process)
+}
