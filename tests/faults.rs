@@ -283,3 +283,38 @@ print(os.waitstatus_to_exitcode(os.waitpid(asking, 0)[1]), os.waitpid(large, os.
         program.limit(180).in_guest().code(0).says(expected);
     }
 }
+
+/// A user who may have few processes on the host: fork(2) says so in the guest, and what runs there goes on.
+#[test]
+fn the_host_refuses_processes() {
+    let script = "
+import os, time
+children = []
+try:
+    while True:
+        child = os.fork()
+        if child == 0:
+            time.sleep(1000)
+        children.append(child)
+except OSError as error:
+    print(error.errno, 20 < len(children) < 60, flush=True)
+for child in children:
+    os.kill(child, 9)
+print({os.waitpid(child, 0)[1] for child in children}, flush=True)
+os.execvp('sh', ['sh', '-c', os.environ['CHECK']])
+";
+    // The limit is the user's, and root has none: a user that nobody else here is.
+    let wrapper = "exec setpriv --reuid 54321 --regid 54321 --clear-groups prlimit --nproc=60 \"$@\"";
+    let guest = Program::new(&["/usr/bin/python3", "-c", script])
+        .options(&["--env", &format!("CHECK={CHECK}")])
+        .guest_command();
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", wrapper, "bash"]).arg(guest.get_program()).args(guest.get_args()).env_clear();
+    command.envs(guest.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let outcome = common::run(command, b"", Duration::from_secs(120));
+    if outcome.err().starts_with("setpriv:") || outcome.err().starts_with("prlimit:") {
+        eprintln!("not tested: not root, or the build's directory is closed to other users");
+        return;
+    }
+    outcome.code(0).says(&format!("11 True\n{{9}}\n{CHECKED}"));
+}

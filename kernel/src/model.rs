@@ -69,6 +69,11 @@ pub enum When {
 /// replacing [`ModelSpace::map`] was called and the calling task enters user mode (or [`ModelSpace::sync`] returned), no user
 /// code can use the old mapping, on any CPU.
 pub trait ModelSpace: Send + Sync {
+    /// Makes sure that user code will be able to run in the space, of which the host may not have enough: for the copy that a fork makes.
+    ///
+    /// # Errors
+    /// What the host says when it refuses another process, EAGAIN or ENOMEM.
+    fn secure(&self) -> Result<()>;
     /// Maps, over whatever was there.
     fn map(&self, mapping: Mapping, when: When);
     fn unmap(&self, start: u64, len: u64);
@@ -91,6 +96,8 @@ pub enum Trap {
     Exception { signal: i32, code: i32, addr: u64 },
     /// The host interrupted user mode: a tick, or [`ProcessModel::kick`].
     Interrupt,
+    /// User mode was not entered: the host refuses what that takes on this CPU, but has it on another one.
+    Elsewhere { cpu: usize },
     /// The host object that ran the thread is gone (killed from outside, say): the guest process cannot go on.
     Lost,
 }

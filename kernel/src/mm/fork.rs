@@ -14,9 +14,11 @@ use std::sync::Arc;
 const COPY_PAGES: u64 = 1024;
 
 impl AddressSpace {
-    /// A copy of the address space, its private memory copied on write. ENOMEM when there is no memory for it.
+    /// A copy of the address space, its private memory copied on write. ENOMEM when there is no memory for it, EAGAIN when the host
+    /// has no process for it.
     pub fn fork(self: &Arc<Self>) -> Result<Arc<AddressSpace>> {
         let child = AddressSpace::new()?;
+        child.host.secure()?;
         {
             let mut parent = self.inner.borrow_mut();
             let mut inner = child.inner.borrow_mut();

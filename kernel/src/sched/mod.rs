@@ -236,6 +236,21 @@ pub fn obey_affinity() {
     switch_away();
 }
 
+/// Goes on on another CPU, whatever is to be done there.
+pub fn move_to(cpu: usize) {
+    let task = current();
+    if let Some(residence) = task.residence() {
+        residence.leave_cpu();
+    }
+    {
+        let mut sched = task.sched.borrow_mut();
+        sched.cpu = cpu;
+        sched.settled = true;
+    }
+    enqueue(task, false);
+    switch_away();
+}
+
 /// Sleeps until `wake`. A wake-up since the caller last looked at its condition returns at once.
 pub fn block_current() {
     {

@@ -53,6 +53,7 @@ fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
             Trap::Fault(fault) => page_fault(&task, user, &fault),
             Trap::Exception { .. } => signal::from_trap(&task, &trap),
             Trap::Interrupt => sched::on_trap_exit(true),
+            Trap::Elsewhere { cpu } => sched::move_to(cpu),
             Trap::Lost => {
                 crate::log!(Warn, "process {} lost its host process and is killed", task.process.pid);
                 exit::exit_group(&task, exit::killed_by(libc::SIGKILL, false));

@@ -48,6 +48,8 @@ pub struct Cpu {
     timer: OnceLock<ThreadTimer>,
     /// Stub processes that no address space uses.
     pub pool: KCell<Vec<Stub>>,
+    /// How many of them address spaces count on.
+    pub promised: KCell<usize>,
     /// Stub processes to be ended, which only this CPU's thread can do.
     pub doomed: KCell<Vec<Stub>>,
 }
@@ -64,6 +66,7 @@ pub fn init(count: usize) {
                 asleep: AtomicBool::new(false),
                 timer: OnceLock::new(),
                 pool: KCell::new(Vec::new()),
+                promised: KCell::new(0),
                 doomed: KCell::new(Vec::new()),
             })
             .collect(),

@@ -9,7 +9,7 @@ use umlab_host::{Errno, Result};
 use umlab_kernel::fs::file::HostFile;
 use umlab_kernel::lock::{self, KCell};
 use umlab_kernel::mm::frames;
-use umlab_kernel::model::{Mapping, ModelSpace, Prot, Source, When};
+use umlab_kernel::model::{Mapping, ModelSpace, Prot, Source, Trap, When};
 
 /// Orders for one stub process, in the sequence they were given.
 #[derive(Default)]
@@ -41,40 +41,64 @@ pub struct SkasSpace {
     pub locals: KCell<Vec<Option<Local>>>,
     /// Orders given before there was any stub process; the first one gets them.
     initial: KCell<Batch>,
+    /// The CPU that has put a stub process aside for the space.
+    promise: KCell<Option<usize>>,
 }
 
 impl SkasSpace {
     pub fn new() -> SkasSpace {
         let locals = cpu::all().iter().map(|_| None).collect();
-        SkasSpace { locals: KCell::new(locals), initial: KCell::default() }
+        SkasSpace { locals: KCell::new(locals), initial: KCell::default(), promise: KCell::default() }
     }
 
     /// Sees to it that the current CPU has a stub process that has carried out its urgent orders, and that no other CPU runs user code with
-    /// mappings that were taken away. The big lock is dropped meanwhile. Returns whether an interrupt came.
-    pub fn prepare(&self) -> Result<bool> {
+    /// mappings that were taken away. The big lock is dropped meanwhile. Returns a trap in the place of user mode's, if there is one.
+    pub fn prepare(&self) -> Result<Option<Trap>> {
         self.sync();
         let mut interrupted = false;
+        if self.locals.borrow()[cpu::current()].is_none() {
+            match self.take_stub() {
+                // There is one elsewhere already, or one is put aside.
+                Err(Errno::EAGAIN | Errno::ENOMEM) if let Some(cpu) = self.anywhere() => {
+                    return Ok(Some(Trap::Elsewhere { cpu }));
+                }
+                result => result?,
+            }
+        }
         // More may be ordered by threads on other CPUs while these are carried out.
         while let Some((servant, batch)) = self.next_batch()? {
             interrupted |= carry_out(&servant, batch)?;
         }
-        Ok(interrupted)
+        Ok(interrupted.then_some(Trap::Interrupt))
     }
 
-    /// The orders that the current CPU's stub process, which is made if there is none, must carry out before user code runs.
+    /// A CPU that has a stub process for the space.
+    fn anywhere(&self) -> Option<usize> {
+        self.locals.borrow().iter().position(Option::is_some).or(*self.promise.borrow())
+    }
+
+    /// Gives the space a stub process on the current CPU.
+    fn take_stub(&self) -> Result<()> {
+        let cpu = cpu::current();
+        if *self.promise.borrow() == Some(cpu) {
+            self.break_promise();
+        }
+        let stub = Stub::take()?;
+        self.break_promise();
+        let mut batch = self.initial.take();
+        if stub.stale {
+            batch.orders.insert(0, Stub::clear_order());
+        }
+        batch.urgent = !batch.orders.is_empty();
+        self.locals.borrow_mut()[cpu] = Some(Local { stub, batch, in_user: false });
+        Ok(())
+    }
+
+    /// The orders that the current CPU's stub process must carry out before user code runs.
     fn next_batch(&self) -> Result<Option<(Servant, Batch)>> {
         let cpu = cpu::current();
-        if self.locals.borrow()[cpu].is_none() {
-            let stub = Stub::take()?;
-            let mut batch = self.initial.take();
-            if stub.stale {
-                batch.orders.insert(0, Stub::clear_order());
-            }
-            batch.urgent = !batch.orders.is_empty();
-            self.locals.borrow_mut()[cpu] = Some(Local { stub, batch, in_user: false });
-        }
         let mut locals = self.locals.borrow_mut();
-        let local = locals[cpu].as_mut().expect("it was just made");
+        let Some(local) = &mut locals[cpu] else { return Ok(None) };
         if !local.batch.urgent {
             return Ok(None);
         }
@@ -84,6 +108,13 @@ impl SkasSpace {
             state.borrow_mut().save_regs(local.stub.tracee)?;
         }
         Ok(Some((local.stub.servant(), batch)))
+    }
+
+    /// Lets go of the stub process that was put aside: the space has one, or needs none.
+    fn break_promise(&self) {
+        if let Some(cpu) = self.promise.take() {
+            Stub::unpromise(cpu);
+        }
     }
 
     fn protection(prot: Prot) -> u64 {
@@ -167,6 +198,7 @@ fn carry_out_unlocked(servant: &Servant, orders: &mut [Order]) -> Result<bool> {
 
 impl Drop for SkasSpace {
     fn drop(&mut self) {
+        self.break_promise();
         for local in self.locals.take().into_iter().flatten() {
             local.stub.put_back();
         }
@@ -174,6 +206,12 @@ impl Drop for SkasSpace {
 }
 
 impl ModelSpace for SkasSpace {
+    fn secure(&self) -> Result<()> {
+        let promise = Stub::promise()?;
+        *self.promise.borrow_mut() = Some(promise);
+        Ok(())
+    }
+
     fn map(&self, mapping: Mapping, when: When) {
         count(|c| &c.maps, 1);
         self.taint_vdso(mapping.start, mapping.len);

@@ -151,14 +151,30 @@ impl Stub {
         let cpu = cpu::this();
         let doomed = cpu.doomed.take();
         doomed.into_iter().for_each(Stub::end);
-        let pooled = cpu.pool.borrow_mut().pop();
-        match pooled {
+        let spare = cpu.pool.borrow().len() > *cpu.promised.borrow();
+        match if spare { cpu.pool.borrow_mut().pop() } else { None } {
             Some(stub) => {
                 count(|c| &c.stubs_reused, 1);
                 Ok(stub)
             }
             None => Stub::fork(),
         }
+    }
+
+    /// Puts a stub process aside on the current CPU for who will `take` it after `unpromise`. Returns the CPU.
+    pub fn promise() -> Result<usize> {
+        let cpu = cpu::this();
+        if cpu.pool.borrow().len() <= *cpu.promised.borrow() {
+            let stub = Stub::fork()?;
+            cpu.pool.borrow_mut().push(stub);
+        }
+        *cpu.promised.borrow_mut() += 1;
+        Ok(cpu::current())
+    }
+
+    /// The stub process that was put aside on `cpu` is anybody's again.
+    pub fn unpromise(cpu: usize) {
+        *cpu::all()[cpu].promised.borrow_mut() -= 1;
     }
 
     /// Gives it back to its CPU, from whichever CPU.

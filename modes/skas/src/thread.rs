@@ -199,8 +199,8 @@ impl SkasThread {
     }
 
     fn try_run(&mut self, space: &SkasSpace) -> Result<Trap> {
-        if space.prepare()? {
-            return Ok(Trap::Interrupt);
+        if let Some(trap) = space.prepare()? {
+            return Ok(trap);
         }
         let (tracee, write) = self.load(space)?;
         let cpu = cpu::this();
