@@ -32,7 +32,7 @@ struct Profile {
 }
 
 const QUICK: Profile =
-    Profile { name: "quick", rounds: 3, budget: 150.0, sizes: &["smoke", "quick"], limits: (60.0, 15.0) };
+    Profile { name: "quick", rounds: 3, budget: 150.0, sizes: &["smoke", "quick"], limits: (40.0, 15.0) };
 const DEFAULT: Profile =
     Profile { name: "default", rounds: 5, budget: 1080.0, sizes: &["quick"], limits: (300.0, 60.0) };
 const FULL: Profile =

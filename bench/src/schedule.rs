@@ -13,6 +13,8 @@ pub struct Item {
     pub is_host: bool,
     /// Seconds a sample takes, as far as it is known.
     pub seconds: f64,
+    /// How much its rounds are worth beside those of others.
+    pub weight: f64,
     /// The last round it is run in.
     pub last_round: u32,
 }
@@ -20,6 +22,7 @@ pub struct Item {
 /// Takes rounds away until what is still to be done from `round` on fits into the seconds left.
 pub fn thin(items: &mut [Item], round: u32, left: f64) {
     let rounds = |item: &Item| (item.last_round + 1).saturating_sub(round) as f64;
+    let price = |item: &Item| item.seconds / item.weight;
     loop {
         follow(items);
         let cost: f64 = items.iter().map(|item| item.seconds * rounds(item)).sum();
@@ -29,7 +32,7 @@ pub fn thin(items: &mut [Item], round: u32, left: f64) {
         let worst = items
             .iter_mut()
             .filter(|item| !item.is_host && rounds(item) > 0.0)
-            .max_by(|a, b| (a.seconds * rounds(a)).total_cmp(&(b.seconds * rounds(b))));
+            .max_by(|a, b| (price(a) * rounds(a)).total_cmp(&(price(b) * rounds(b))));
         match worst {
             Some(item) => item.last_round -= 1,
             // Nothing but the host is left: workloads that are measured there only.
@@ -63,7 +66,7 @@ mod tests {
     use super::*;
 
     fn item(cell: usize, is_host: bool, seconds: f64) -> Item {
-        Item { cell, is_host, seconds, last_round: 5 }
+        Item { cell, is_host, seconds, weight: 1.0, last_round: 5 }
     }
 
     #[test]
@@ -92,6 +95,14 @@ mod tests {
         let mut items = vec![item(0, true, 50.0), item(0, false, 60.0), item(1, true, 1.0), item(1, false, 1.0)];
         thin(&mut items, 2, 20.0);
         assert_eq!(items.iter().map(|item| item.last_round).collect::<Vec<_>>(), [1, 1, 5, 5]);
+    }
+
+    #[test]
+    fn what_is_worth_more_keeps_more() {
+        let heavy = Item { weight: 8.0, ..item(0, false, 30.0) };
+        let mut items = vec![item(0, true, 20.0), heavy, item(1, true, 10.0), item(1, false, 10.0)];
+        thin(&mut items, 2, 180.0);
+        assert!(items[1].last_round > items[3].last_round, "{items:?}");
     }
 
     #[test]

@@ -29,10 +29,19 @@ pub fn dies_with_caller(command: &mut Command) -> &mut Command {
 
 /// CPU seconds, in user and in system mode, of all children that were waited for.
 pub fn cpu_seconds() -> Result<(f64, f64)> {
+    usage(libc::RUSAGE_CHILDREN)
+}
+
+/// CPU seconds, in user and in system mode, of this process itself.
+pub fn own_cpu_seconds() -> Result<(f64, f64)> {
+    usage(libc::RUSAGE_SELF)
+}
+
+fn usage(who: i32) -> Result<(f64, f64)> {
     // SAFETY: an all-zero rusage is a valid one; the call fills it.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is valid for writing one rusage.
-    Errno::check(unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage) } as i64)?;
+    Errno::check(unsafe { libc::getrusage(who, &mut usage) } as i64)?;
     let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
     Ok((seconds(usage.ru_utime), seconds(usage.ru_stime)))
 }

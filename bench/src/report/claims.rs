@@ -12,6 +12,8 @@ pub enum Verdict {
     Reversed,
     /// The interval reaches both into and out of what was claimed.
     Open,
+    /// One sample, which has no interval.
+    Unjudged,
     NotMeasured,
 }
 
@@ -22,6 +24,7 @@ impl Verdict {
             Verdict::NotReproduced => "not reproduced",
             Verdict::Reversed => "reversed",
             Verdict::Open => "open: the interval is too wide",
+            Verdict::Unjudged => "open: one sample only",
             Verdict::NotMeasured => "not measured",
         }
     }
@@ -121,7 +124,6 @@ pub fn judge(results: &Results, series: &[Series]) -> Vec<Judged> {
                 let why = match verdict {
                     Verdict::NotReproduced | Verdict::Reversed if e.mid < claim.range.0 => claim.why_less,
                     Verdict::NotReproduced | Verdict::Reversed => claim.why_more,
-                    Verdict::Open if e.n < 2 => "One sample has no interval.",
                     _ => "",
                 };
                 (verdict, why.to_string())
@@ -161,7 +163,7 @@ pub fn primitive<'a>(series: &'a [Series], names: &[&str]) -> Option<&'a Series>
 fn verdict(e: &Estimate, (low, high): (f64, f64)) -> Verdict {
     let inside = |v: f64| low <= v && v <= high;
     match e {
-        e if e.n < 2 => Verdict::Open,
+        e if e.n < 2 => Verdict::Unjudged,
         // What the words say lies within what we measured, or the other way round.
         e if inside(e.low) && inside(e.high) => Verdict::Reproduced,
         e if e.high < low || e.low > high => match (low > 1.0 && e.high < 1.0) || (high < 1.0 && e.low > 1.0) {
@@ -211,6 +213,6 @@ mod tests {
         ] {
             assert_eq!(verdict(&estimate, range), expected, "{estimate:?} {range:?}");
         }
-        assert_eq!(verdict(&Estimate { n: 1, ..e(1.3, 1.3, 1.3) }, (1.2, 1.4)), Verdict::Open);
+        assert_eq!(verdict(&Estimate { n: 1, ..e(1.3, 1.3, 1.3) }, (1.2, 1.4)), Verdict::Unjudged);
     }
 }
