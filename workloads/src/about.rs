@@ -1,0 +1,86 @@
+//! What a workload says of itself.
+
+use serde_json::{Value, json};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    KernelBuild,
+    ForkExec,
+    Micro,
+    Apps,
+    /// What the host's own mechanisms cost; there is nothing to run in a guest.
+    Primitives,
+}
+
+impl Group {
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::KernelBuild => "kernel-build",
+            Group::ForkExec => "fork-exec",
+            Group::Micro => "micro",
+            Group::Apps => "apps",
+            Group::Primitives => "primitives",
+        }
+    }
+}
+
+/// How much of it is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub name: &'static str,
+    /// What it takes on a machine of 2026, in seconds: for plans, never for results.
+    pub seconds: f64,
+}
+
+/// Something that `--param KEY=VALUE` sets.
+#[derive(Clone, Copy, Debug)]
+pub struct Param {
+    pub key: &'static str,
+    pub meaning: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    pub name: &'static str,
+    pub group: Group,
+    pub summary: &'static str,
+    /// What one operation is, exactly; lmbench's name for it where it has one.
+    pub definition: &'static str,
+    /// Smallest first. `smoke` is for tests and quick runs, `quick` for ordinary ones, `full` for long ones.
+    pub sizes: &'static [Size],
+    pub params: &'static [Param],
+    /// Programs that must be on the PATH.
+    pub needs: &'static [&'static str],
+}
+
+impl About {
+    /// A row in the list that the harness reads.
+    pub fn json(&self) -> Value {
+        let seconds: serde_json::Map<String, Value> =
+            self.sizes.iter().map(|size| (size.name.into(), size.seconds.into())).collect();
+        json!({
+            "name": self.name,
+            "group": self.group.name(),
+            "summary": self.summary,
+            "definition": self.definition,
+            "sizes": self.sizes.iter().map(|size| size.name).collect::<Vec<_>>(),
+            "seconds": seconds,
+            "params": self.params.iter().map(|param| (param.key.into(), param.meaning.into())).collect::<serde_json::Map<String, Value>>(),
+            "needs": self.needs,
+            "host_only": self.group == Group::Primitives,
+        })
+    }
+}
+
+/// The table in README.md.
+pub fn table(abouts: &[About]) -> String {
+    let mut text = String::from(
+        "| workload | group | one operation, or the work | on the host: smoke, quick, full |\n|---|---|---|---|\n",
+    );
+    for about in abouts {
+        let seconds: Vec<String> = about.sizes.iter().map(|size| format!("{} s", size.seconds)).collect();
+        text +=
+            &format!("| `{}` | {} | {} | {} |\n", about.name, about.group.name(), about.definition, seconds.join(", "));
+    }
+    text
+}

@@ -1,0 +1,83 @@
+//! Child processes of workloads: made by a plain fork, ended for sure, and their end looked at.
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{AccessFlags, ForkResult, Pid, access, fork};
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
+
+/// The argument that makes this program end at once.
+pub const DO_NOTHING: &str = "do-nothing";
+
+/// The dynamic program that does nothing.
+pub const DYNAMIC: &CStr = c"/bin/true";
+
+/// This program, as the static one that does nothing: its path and arguments.
+pub fn itself() -> Result<[CString; 2]> {
+    let path = std::env::current_exe().context("cannot find this program's own path")?;
+    Ok([CString::new(path.as_os_str().as_bytes())?, CString::new(DO_NOTHING)?])
+}
+
+pub fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| access(&dir.join(program), AccessFlags::X_OK).is_ok())
+}
+
+/// A child process. Dropped, it is killed.
+pub struct Child(Option<Pid>);
+
+impl Child {
+    /// Forks a child that runs `work` and ends with its result: status 0, or 1 and a message.
+    pub fn fork(work: impl FnOnce() -> Result<()>) -> Result<Child> {
+        // SAFETY: workloads fork only while they have one thread, so no lock of another thread's is held in the child.
+        match unsafe { fork() }.context("fork")? {
+            ForkResult::Parent { child } => Ok(Child(Some(child))),
+            ForkResult::Child => {
+                let status = match work() {
+                    Ok(()) => 0,
+                    Err(error) => {
+                        eprintln!("umlab-workload: in a child: {error:#}");
+                        1
+                    }
+                };
+                exit_now(status)
+            }
+        }
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.0.expect("it was not waited for")
+    }
+
+    /// Its end, which must be a good one.
+    pub fn wait(mut self) -> Result<()> {
+        match self.0.take() {
+            Some(pid) => ended_well(pid),
+            None => bail!("there is nothing to wait for"),
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0.take() {
+            // An error: it has ended by itself. Either way it is waited for.
+            let _ = kill(pid, Signal::SIGKILL);
+            let _ = waitpid(pid, None);
+        }
+    }
+}
+
+/// Waits for the child, which must end with status 0.
+pub fn ended_well(pid: Pid) -> Result<()> {
+    let status = waitpid(pid, None).context("waitpid")?;
+    ensure!(matches!(status, WaitStatus::Exited(ended, 0) if ended == pid), "a child ended badly: {status:?}");
+    Ok(())
+}
+
+/// The end of a forked child, without the parent's clean-up.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: it ends the process and touches nothing.
+    unsafe { libc::_exit(status) }
+}

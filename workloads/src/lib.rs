@@ -1,0 +1,43 @@
+//! What is run and measured.
+//!
+//! A model can only be compared by work that is the same everywhere. So a workload is a part of one program,
+//! `umlab-workload`, which is static: the host, a guest of any model and a peer run the same file. It runs the work where
+//! it is, and says on standard output, in lines of JSON, what was done ([`Report`]). It knows nothing of models,
+//! rounds or statistics; those are the harness's.
+//!
+//! A workload is one file with one type, and a row in [`ALL`].
+
+pub mod about;
+pub mod apps;
+pub mod children;
+pub mod fork_exec;
+pub mod kernel_build;
+pub mod memory;
+pub mod micro;
+pub mod primitives;
+pub mod report;
+pub mod setting;
+pub mod timing;
+
+pub use about::{About, Group, Param, Size};
+pub use report::Report;
+pub use setting::Setting;
+
+/// Something to run and measure.
+pub trait Workload: Sync {
+    /// What it is. The harness plans by this, and the table in README.md is made of it.
+    fn about(&self) -> About;
+
+    /// Run it here, now. It must find out by itself whether the work was done right: a result that depends on
+    /// nothing but the workload goes into a check, which must be the same on every kernel; everything else that must
+    /// hold is an error when it does not.
+    fn run(&self, setting: &Setting, report: &mut Report) -> anyhow::Result<()>;
+}
+
+/// All workloads, in the order in which they are listed and run.
+pub const ALL: &[&dyn Workload] =
+    &[&kernel_build::KernelBuild, &fork_exec::fork_exit::ForkExit, &micro::null_call::NullCall];
+
+pub fn find(name: &str) -> Option<&'static dyn Workload> {
+    ALL.iter().copied().find(|workload| workload.about().name == name)
+}
