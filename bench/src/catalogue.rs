@@ -17,6 +17,8 @@ pub struct Entry {
     #[serde(default)]
     pub summary: String,
     #[serde(default)]
+    pub definition: String,
+    #[serde(default)]
     pub sizes: Vec<String>,
     #[serde(default)]
     pub host_only: bool,
@@ -30,9 +32,7 @@ pub struct Entry {
 
 #[derive(Debug)]
 pub struct Catalogue {
-    /// None: it is not built, and there are scripted workloads only.
-    program: Option<PathBuf>,
-    root: Option<PathBuf>,
+    program: PathBuf,
     pub entries: Vec<Entry>,
 }
 
@@ -42,21 +42,19 @@ impl Catalogue {
         let program = match program {
             // Absolute: it is run from another directory.
             Some(path) => {
-                Some(path.canonicalize().map_err(|e| format!("no workloads' program at '{}': {e}", path.display()))?)
+                path.canonicalize().map_err(|e| format!("no workloads' program at '{}': {e}", path.display()))?
             }
             None => find_program()?,
         };
-        let mut entries = match &program {
-            Some(program) => ask(program)?,
-            None => Vec::new(),
-        };
-        let root = crate::environment::project_root();
-        let scripted = crate::scripted::entries(root.as_deref());
-        entries.extend(scripted.into_iter().filter(|s| !entries.iter().any(|e| e.name == s.name)).collect::<Vec<_>>());
+        let mut entries = ask(&program)?;
+        if !entries.iter().any(|entry| entry.name == crate::scripted::SHELL_LOOP) {
+            entries.push(crate::scripted::entry());
+        }
         entries.push(Entry {
             name: START.into(),
             group: "fork-exec".into(),
             summary: "/bin/true, from the start of the runner's process to its end".into(),
+            definition: String::new(),
             sizes: Vec::new(),
             host_only: false,
             needs: Vec::new(),
@@ -64,11 +62,7 @@ impl Catalogue {
         });
         // The main one first: when the time is short, it has its samples.
         entries.sort_by_key(|entry| entry.group != "kernel-build");
-        Ok(Catalogue { program, root, entries })
-    }
-
-    pub fn has_program(&self) -> bool {
-        self.program.is_some()
+        Ok(Catalogue { program, entries })
     }
 
     /// The workloads that these names or groups mean, in the catalogue's order; without names all of them.
@@ -95,22 +89,21 @@ impl Catalogue {
         format!("the groups and their workloads are: {}", groups.join("; "))
     }
 
-    /// The command line of a workload. `work` is its directory, `tree` the kernel's source.
-    pub fn argv(&self, workload: &WorkloadInfo, jobs: u32, tree: Option<&str>, work: &Path) -> Vec<OsString> {
+    /// The command line of a workload; `tree` is the kernel's source.
+    pub fn argv(&self, workload: &WorkloadInfo, jobs: u32, tree: Option<&str>) -> Vec<OsString> {
         let (name, size) = (workload.name.as_str(), workload.size.as_str());
         if name == START {
             return vec!["/bin/true".into()];
         }
-        let scripted = self.entries.iter().any(|e| e.name == name && e.scripted);
-        let Some(program) = self.program.as_ref().filter(|_| !scripted) else {
-            return crate::scripted::argv(self.root.as_deref(), name, size, jobs, tree, work);
-        };
-        let mut argv: Vec<OsString> = vec![program.into(), "run".into(), name.into()];
+        if self.entries.iter().any(|e| e.name == name && e.scripted) {
+            return crate::scripted::argv();
+        }
+        let mut argv: Vec<OsString> = vec![self.program.clone().into(), "run".into(), name.into()];
         if !size.is_empty() {
             argv.extend(["--size".into(), size.into()]);
         }
         argv.extend(["--jobs".into(), jobs.to_string().into()]);
-        if let Some(tree) = tree.filter(|_| name == crate::scripted::KERNEL_BUILD) {
+        if let Some(tree) = tree.filter(|_| name == crate::plan::KERNEL_BUILD) {
             argv.extend(["--param".into(), format!("tree={tree}").into()]);
         }
         argv
@@ -124,7 +117,7 @@ fn ask(program: &Path) -> Result<Vec<Entry>, String> {
         .map_err(|e| format!("'{}' does not tell its workloads: {e}", program.display()))
 }
 
-fn find_program() -> Result<Option<PathBuf>, String> {
+fn find_program() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|e| format!("cannot find out where this program lies: {e}"))?;
     let profile = own.parent().unwrap_or(Path::new("/"));
     let places = [
@@ -132,5 +125,6 @@ fn find_program() -> Result<Option<PathBuf>, String> {
         profile.join("../guest-programs/x86_64-unknown-linux-gnu/release/umlab-workload"),
         profile.join("umlab-workload"),
     ];
-    Ok(places.iter().find_map(|path| path.canonicalize().ok()))
+    let found = places.iter().find_map(|path| path.canonicalize().ok());
+    found.ok_or_else(|| "the workloads' program is not built; build it: scripts/guest-programs".into())
 }

@@ -31,11 +31,6 @@ pub fn bench(options: &BenchOptions, setting: &Setting) -> i32 {
 fn try_bench(options: &BenchOptions, setting: &Setting) -> Result<i32, String> {
     let interrupt = Interrupt::install().map_err(|e| format!("cannot handle signals: {e}"))?;
     let catalogue = Catalogue::load(options.workload_program.as_deref())?;
-    if !catalogue.has_program() {
-        eprintln!(
-            "umlab bench: the workloads' program is not built (scripts/guest-programs builds it): scripted workloads only"
-        );
-    }
     let (mut store, runners) = match &options.resume {
         Some(dir) => {
             let store = Store::resume(dir)?;

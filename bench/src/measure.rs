@@ -96,8 +96,9 @@ impl Lab<'_> {
             }
         }
         if order.workload.name == START && sample.is_ok() {
-            let value = crate::stats::median(&runs).unwrap_or(0.0) * 1e3;
-            sample.metrics.push(Metric { name: START.into(), value, unit: "ms".into(), n: Some(times) });
+            let batches: Vec<f64> = runs.iter().map(|seconds| seconds * 1e3).collect();
+            let value = crate::stats::median(&batches).unwrap_or(0.0);
+            sample.metrics.push(Metric { name: START.into(), value, unit: "ms".into(), n: Some(times), batches });
         }
         sample.seconds = runs.iter().sum();
         sample.noise.stolen = ticks(&pinned).since(began).1;
@@ -110,7 +111,7 @@ impl Lab<'_> {
         let cannot = |e: std::io::Error| format!("cannot use the scratch folder '{}': {e}", scratch.display());
         let _ = fs::remove_dir_all(&scratch);
         fs::create_dir_all(&scratch).map_err(cannot)?;
-        let argv = self.catalogue.argv(order.workload, order.cpus, self.kernel_tree, &work);
+        let argv = self.catalogue.argv(order.workload, order.cpus, self.kernel_tree);
         let environment = environment(&work);
         let job = Job {
             argv: &argv,
@@ -162,6 +163,7 @@ pub fn blank(order: &Order) -> Sample {
         log: None,
         phases: Vec::new(),
         metrics: Vec::new(),
+        left_out: Vec::new(),
         checks: BTreeMap::new(),
         counters: None,
         cpu_time: CpuTime::default(),
@@ -177,6 +179,7 @@ enum Word {
     End { end: String },
     Metric(MetricWord),
     Check { check: String, value: String },
+    Skip { skip: String, reason: String },
     Done { done: bool },
 }
 
@@ -187,6 +190,8 @@ struct MetricWord {
     unit: String,
     #[serde(default)]
     n: Option<u64>,
+    #[serde(default)]
+    batches: Vec<f64>,
 }
 
 /// Fills in what it said, and whether that counts; returns the log.
@@ -203,9 +208,16 @@ fn judge(sample: &mut Sample, done: &Finished, order: &Order) -> Vec<u8> {
                 }
             }
             Ok(Word::Metric(m)) if m.value.is_finite() => {
-                sample.metrics.push(Metric { name: m.metric, value: m.value, unit: m.unit, n: m.n });
+                sample.metrics.push(Metric {
+                    name: m.metric,
+                    value: m.value,
+                    unit: m.unit,
+                    n: m.n,
+                    batches: m.batches,
+                });
             }
             Ok(Word::Check { check, value }) => drop(sample.checks.insert(check, value)),
+            Ok(Word::Skip { skip, reason }) => sample.left_out.push(LeftOut { name: skip, reason }),
             Ok(Word::Done { done }) => complete |= done,
             Ok(Word::Metric(_)) | Err(_) => {
                 log.extend_from_slice(line.text.as_bytes());

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// It needs a kernel tree and is measured with several numbers of CPUs.
-pub use crate::scripted::KERNEL_BUILD;
+pub const KERNEL_BUILD: &str = "kernel-build";
 
 /// What `umlab bench` is told by its caller.
 pub struct Setting {
@@ -161,6 +161,7 @@ fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptio
         name: entry.name.clone(),
         group: entry.group.clone(),
         summary: entry.summary.clone(),
+        definition: entry.definition.clone(),
         size: size.map(|s| s.to_string()).unwrap_or_default(),
         // Everything but the build is about one task's costs, or about two that hand over to each other; but who names
         // CPUs gets them.

@@ -83,6 +83,9 @@ pub struct WorkloadInfo {
     pub name: String,
     pub group: String,
     pub summary: String,
+    /// What is done, exactly.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub definition: String,
     pub size: String,
     /// The numbers of CPUs (and jobs) it is measured with.
     pub cpus: Vec<u32>,
@@ -153,6 +156,8 @@ pub struct Sample {
     /// What the workload measured itself, by the clock it sees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<Metric>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// What must be as on the host.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub checks: BTreeMap<String, String>,
@@ -178,6 +183,16 @@ pub struct Metric {
     pub unit: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<u64>,
+    /// The batches that the value is the median of, in the same unit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batches: Vec<f64>,
+}
+
+/// A part of a workload that was left out, as what a machine has too little memory for.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct LeftOut {
+    pub name: String,
+    pub reason: String,
 }
 
 /// CPU seconds of the runner's process and of the children that it waited for.

@@ -8,6 +8,7 @@ case $1 in
                {"name":"two","group":"fork-exec","summary":"two phases","sizes":["quick","full"]},
                {"name":"crash-in-guest","group":"bad"},{"name":"hang-in-guest","group":"bad"},
                {"name":"slow-in-guest","group":"bad"},{"name":"wrong","group":"bad"},
+               {"name":"kernel-build","group":"kernel-build","sizes":["quick"]},
                {"name":"absent","group":"bad2","needs":["no-such-program-at-all"]}]'
         exit ;;
     run) ;;

@@ -134,7 +134,7 @@ fn time(report: &Report, charts: &[Chart]) -> Markup {
             p {
                 "A reckoning: what each model counted, times what one of it costs on this host (measured in the same run). "
                 em { "User" } " is what the program itself computes, taken from the host's run; " em { "core" } " is the computing of the guest kernel's own process, "
-                "where a model has one. What these do not explain is hatched."
+                "where a model has one. What these do not explain is hatched. Shown for workloads that are a fixed amount of work, on one CPU."
             }
             @if report.costs.units.is_empty() {
                 p.notice { "The host's primitives were not measured in this run, so nothing but the program's own computing can be told." }
@@ -180,6 +180,8 @@ fn method_part(report: &Report) -> Markup {
             @if report.runners().any(|(_, runner)| runner.kind == Kind::Peer) {
                 p { "Peers see the host's file tree as umlab's guests do: User Mode Linux through hostfs, gVisor through its gofer; User Mode Linux has one CPU." }
             }
+            h3 { "Workloads" }
+            (workloads_table(report).html())
             h3 { "Environment" }
             (environment_table(report).html())
             h3 { "Raw numbers" }

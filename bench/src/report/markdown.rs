@@ -68,6 +68,7 @@ pub fn render(report: &Report, charts: &[Chart]) -> String {
         }
         text.push('\n');
     }
+    text += &format!("{}\n", workloads_table(report).markdown());
     text += &environment_table(report).markdown();
     text += "\nEvery value is in [results.csv](results.csv).\n";
     text

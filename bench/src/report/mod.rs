@@ -15,7 +15,7 @@ mod table;
 use crate::chart::Scene;
 use crate::noise::{Noise, noise};
 use crate::options::ReportOptions;
-use crate::schema::{HOST, Kind, Results, RunnerInfo};
+use crate::schema::{Kind, Results, RunnerInfo};
 use crate::series::{Series, series};
 use crate::store::{load, write_atomically};
 use std::path::{Path, PathBuf};
@@ -50,10 +50,6 @@ impl<'a> Report<'a> {
 
     pub fn others(&self) -> impl Iterator<Item = (usize, &RunnerInfo)> {
         self.runners().filter(|(_, runner)| runner.kind != Kind::Host)
-    }
-
-    pub fn host_name(&self) -> &'static str {
-        HOST
     }
 
     pub fn charts(&self) -> Vec<Chart> {

@@ -275,6 +275,23 @@ pub fn environment_table(report: &Report) -> Table {
     Table { head: vec![Cell::text("what"), Cell::text("value")], rows }
 }
 
+/// What each workload does, and what was left out of it.
+pub fn workloads_table(report: &Report) -> Table {
+    let rows = report.results.head.plan.workloads.iter().map(|workload| {
+        let what = if workload.definition.is_empty() { &workload.summary } else { &workload.definition };
+        let samples = report.results.samples.iter().filter(|s| s.workload == workload.name);
+        let mut left_out: Vec<String> = samples
+            .flat_map(|s| s.left_out.iter().map(|l| format!("without {} on {}: {}", l.name, s.runner, l.reason)))
+            .collect();
+        left_out.dedup();
+        left_out.sort();
+        left_out.dedup();
+        let cell = Cell { main: what.clone(), below: left_out.join("; "), number: false };
+        vec![Cell::text(workload.name.clone()), Cell::text(workload.size.clone()), cell]
+    });
+    Table { head: ["workload", "size", "what is done"].map(Cell::text).into(), rows: rows.collect() }
+}
+
 /// The method, a paragraph each.
 pub fn method(report: &Report) -> Vec<String> {
     let plan = &report.results.head.plan;
