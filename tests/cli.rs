@@ -377,9 +377,19 @@ fn another_root() {
 fn trace() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("trace");
-    Program::sh("cat /etc/hostname; true").options(&[&format!("--trace={}", file.display())]).in_guest().code(0);
+    let script = "cat /etc/hostname; trap : USR1; kill -USR1 $$; sh -c 'kill -9 $$'; true";
+    Program::sh(script).options(&[&format!("--trace={}", file.display())]).in_guest().code(0);
     let trace = fs::read_to_string(&file).unwrap();
-    for part in ["execve(\"", "openat(AT_FDCWD, \"/etc/hostname\"", "read(", "write(1", "exit_group(0"] {
+    for part in [
+        "[\"sh\", \"-c\", \"cat /etc/hostname",
+        "openat(AT_FDCWD, \"/etc/hostname\"",
+        "read(",
+        "write(1",
+        "--- SIGUSR1 {si_signo=SIGUSR1, si_code=0} ---",
+        "+++ killed by SIGKILL +++",
+        "exit_group(0",
+        "+++ exited with 0 +++",
+    ] {
         assert!(trace.contains(part), "no {part} in:\n{trace}");
     }
     let outcome = Program::new(&["true"]).options(&["--trace"]).in_guest().code(0);

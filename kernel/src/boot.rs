@@ -130,8 +130,10 @@ fn try_exec(task: &Arc<Task>, user: &mut dyn UserThread, config: Config) -> std:
         Failure { message: format!("cannot run '{shown}': {reason}"), status }
     };
     let (file, path) = find_program(task, &name, &config.environment).map_err(failed)?;
-    let image = Image { file, path, arguments: config.command.clone(), environment: config.environment };
+    let variables = config.environment.len();
+    let image = Image { file, path: path.clone(), arguments: config.command.clone(), environment: config.environment };
     let prepared = exec::prepare(task, image).map_err(failed)?;
+    crate::trace::first_exec(task, &path, &config.command, variables);
     exec::commit(task, user, prepared).map_err(failed)
 }
 

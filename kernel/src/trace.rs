@@ -1,7 +1,8 @@
-//! `--trace`: system calls in strace's manner, a line each.
+//! `--trace`: system calls, signals and ends of threads in strace's manner, a line each.
 
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
+use crate::signal::SigInfo;
 use crate::syscall::Entry;
 use crate::task::Task;
 use crate::{Errno, Result};
@@ -87,8 +88,53 @@ pub fn finish(task: &Task, described: &str, result: &Result<u64>) {
         Err(e) if e.is_restart() => format!("? {e:?} (to be restarted)"),
         Err(e) => format!("-1 {e:?} ({e})"),
     };
+    line(task, &format!("{described} = {result}"));
+}
+
+/// The first execve(2), which no guest process calls: the guest's command.
+pub fn first_exec(task: &Task, path: &[u8], arguments: &[Vec<u8>], variables: usize) {
+    if is_on() {
+        let arguments: Vec<String> = arguments.iter().map(|argument| quote(argument)).collect();
+        line(task, &format!("execve({}, [{}], [/* {variables} vars */]) = 0", quote(path), arguments.join(", ")));
+    }
+}
+
+/// A signal that is delivered.
+pub fn signal(task: &Task, info: &SigInfo) {
+    if is_on() {
+        let name = signal_name(info.signal());
+        line(task, &format!("--- {name} {{si_signo={name}, si_code={}}} ---", info.code()));
+    }
+}
+
+/// The end of a thread, with the wait status of its process.
+pub fn ended(task: &Task, status: i32) {
+    if is_on() {
+        match status & 0x7f {
+            0 => line(task, &format!("+++ exited with {} +++", status >> 8 & 0xff)),
+            number => {
+                let core = if status & 0x80 != 0 { " (core dumped)" } else { "" };
+                line(task, &format!("+++ killed by {}{core} +++", signal_name(number)));
+            }
+        }
+    }
+}
+
+fn signal_name(number: i32) -> String {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+        "WINCH", "IO", "PWR", "SYS",
+    ];
+    match NAMES.get((number as usize).wrapping_sub(1)) {
+        Some(name) => format!("SIG{name}"),
+        None => format!("SIGRT_{}", number - 32),
+    }
+}
+
+fn line(task: &Task, text: &str) {
     if let Some(file) = &mut *FILE.borrow_mut() {
         // A full disk must not end the guest.
-        let _ = writeln!(file, "[{}] {described} = {result}", task.tid());
+        let _ = writeln!(file, "[{}] {text}", task.tid());
     }
 }

@@ -53,6 +53,7 @@ fn deliver(task: &Arc<Task>, user: &mut dyn UserThread, mut syscall: Option<Sysc
             continue;
         }
         let Some(info) = take_next(task) else { break };
+        crate::trace::signal(task, &info);
         let signal = info.signal();
         let action = take_action(task, signal);
         match action.handler {

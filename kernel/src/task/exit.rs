@@ -54,6 +54,7 @@ pub fn exit_process(process: &Arc<Process>, status: i32) {
 pub fn finish(task: &Arc<Task>) {
     let status = task.ending.borrow().unwrap_or(0);
     let process = task.process.clone();
+    crate::trace::ended(task, status);
     signal::on_task_exit(task);
     leave_space(task);
     let space = task.space.take();

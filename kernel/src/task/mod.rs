@@ -199,6 +199,12 @@ impl Task {
         self.vfork.borrow().is_some()
     }
 
+    /// A page fault that the core resolved (ru_minflt). Those that the host resolves are not known.
+    pub fn count_fault(&self) {
+        self.usage.borrow_mut().minor_faults += 1;
+        self.process.usage.borrow_mut().minor_faults += 1;
+    }
+
     /// The trap loop is about to enter user mode: the time since was the core's.
     pub fn enter_user(&self) {
         self.account_system(self.lap());

@@ -96,7 +96,10 @@ fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
     const SEGV_ACCERR: i32 = 2;
     const BUS_ADRERR: i32 = 2;
     let bad = match task.space().fault(fault, &mut task.last_refusal.borrow_mut()) {
-        Ok(()) => return crate::stats::count_fault(false),
+        Ok(()) => {
+            task.count_fault();
+            return crate::stats::count_fault(false);
+        }
         Err(bad) => bad,
     };
     crate::stats::count_fault(true);
