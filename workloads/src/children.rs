@@ -2,9 +2,13 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{AccessFlags, ForkResult, Pid, access, fork};
+use nix::unistd::{AccessFlags, ForkResult, Pid, access, fork, pipe};
 use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 /// The argument that makes this program end at once.
@@ -66,6 +70,61 @@ impl Drop for Child {
             let _ = kill(pid, Signal::SIGKILL);
             let _ = waitpid(pid, None);
         }
+    }
+}
+
+/// A way to a child and back, as one side sees it.
+pub struct Line {
+    pub from: File,
+    pub to: File,
+}
+
+impl Line {
+    /// Two pipes: our side and the child's.
+    pub fn pipes() -> Result<(Line, Line)> {
+        let there = pipe().context("pipe")?;
+        let back = pipe().context("pipe")?;
+        let ours = Line { from: back.0.into(), to: there.1.into() };
+        Ok((ours, Line { from: there.0.into(), to: back.1.into() }))
+    }
+
+    /// A pair of connected unix stream sockets.
+    pub fn sockets() -> Result<(Line, Line)> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::empty()).context("socketpair")?;
+        let line = |fd: OwnedFd| -> Result<Line> { Ok(Line { from: fd.try_clone()?.into(), to: fd.into() }) };
+        Ok((line(ours)?, line(theirs)?))
+    }
+
+    /// Sends a byte and waits for one: what the answer is.
+    pub fn ask(&mut self, byte: u8) -> Result<u8> {
+        let mut answer = [byte];
+        self.to.write_all(&answer).context("cannot send")?;
+        self.from.read_exact(&mut answer).context("no answer")?;
+        Ok(answer[0])
+    }
+
+    /// Answers each byte with its successor until the other side is gone.
+    pub fn answer(&mut self) -> Result<()> {
+        let mut byte = [0];
+        while self.from.read(&mut byte).context("cannot receive")? == 1 {
+            byte[0] = byte[0].wrapping_add(1);
+            self.to.write_all(&byte).context("cannot answer")?;
+        }
+        Ok(())
+    }
+}
+
+impl Child {
+    /// Forks a partner at the other side of the line. Each side closes what belongs to the other, so that either sees the
+    /// other's end.
+    pub fn partner((ours, theirs): (Line, Line), work: impl FnOnce(Line) -> Result<()>) -> Result<(Child, Line)> {
+        let mut sides = (Some(ours), Some(theirs));
+        let child = Child::fork(|| {
+            sides.0 = None;
+            sides.1.take().map_or(Ok(()), work)
+        })?;
+        sides.0.take().map(|ours| (child, ours)).context("the line is lost")
     }
 }
 

@@ -35,8 +35,43 @@ pub trait Workload: Sync {
 }
 
 /// All workloads, in the order in which they are listed and run.
-pub const ALL: &[&dyn Workload] =
-    &[&kernel_build::KernelBuild, &fork_exec::fork_exit::ForkExit, &micro::null_call::NullCall];
+pub const ALL: &[&dyn Workload] = &[
+    &kernel_build::KernelBuild,
+    &fork_exec::fork_exit::ForkExit,
+    &fork_exec::fork_execve::ForkExec,
+    &fork_exec::vfork_exec::VforkExec,
+    &fork_exec::spawn::Spawn,
+    &fork_exec::fork_shell::ForkShell,
+    &fork_exec::shell_loop::ShellLoop,
+    &fork_exec::process_tree::ProcessTree,
+    &micro::null_call::NullCall,
+    &micro::clock_read::ClockRead,
+    &micro::read::Read,
+    &micro::write::Write,
+    &micro::stat::Stat,
+    &micro::open_close::OpenClose,
+    &micro::files::Files,
+    &micro::select::Select,
+    &micro::signal_install::SignalInstall,
+    &micro::signal_catch::SignalCatch,
+    &micro::protection_fault::ProtectionFault,
+    &micro::page_fault::PageFault,
+    &micro::mmap_munmap::MmapMunmap,
+    &micro::pipe::Pipe,
+    &micro::unix_socket::UnixSocket,
+    &micro::context_switch::ContextSwitch,
+    &micro::thread_create::ThreadCreate,
+    &micro::futex::Futex,
+    &apps::git::Git,
+    &apps::sqlite::Sqlite,
+    &apps::python::Python,
+    &apps::compress::Compress,
+    &primitives::SIGNAL_DELIVERY,
+    &primitives::PROCESS_SWITCH,
+    &primitives::PTRACE_STOP,
+    &primitives::MPROTECT,
+    &primitives::MMAP,
+];
 
 pub fn find(name: &str) -> Option<&'static dyn Workload> {
     ALL.iter().copied().find(|workload| workload.about().name == name)

@@ -50,14 +50,21 @@ pub fn measure(effort: Effort, mut batch: impl FnMut(u64) -> Result<Duration>) -
     batch(1)?;
     let mut n = 1u64;
     let mut took = batch(n)?.as_secs_f64();
-    while took < window / 2.0 {
+    loop {
+        if took >= window / 2.0 {
+            // Perhaps it was only disturbed.
+            took = took.min(batch(n)?.as_secs_f64());
+        }
+        if took >= window / 2.0 {
+            break;
+        }
         // A guess from a short run is a bad one: at most ten times as many.
         let wanted = (window / took.max(1e-9) * n as f64).min(n as f64 * 10.0);
         n = (wanted as u64).max(n + 1);
         took = batch(n)?.as_secs_f64();
     }
     // What takes many windows by itself is not worth as many batches.
-    let batches = if took > 20.0 * window { effort.batches.min(3) } else { effort.batches };
+    let batches = if took > 2.0 * window { effort.batches.min(3) } else { effort.batches };
     let mut measured = Measured { batches: Vec::new(), n: n * batches as u64 };
     for _ in 0..batches {
         let took = batch(n)?;
@@ -101,14 +108,14 @@ mod tests {
             let batch = measured.n / 5 * nanoseconds;
             assert!((5_000_000..20_000_000).contains(&batch), "{nanoseconds} ns: {batch}");
             assert_eq!(measured.median(), nanoseconds as f64);
-            assert!(calls < measured.n * 2, "finding out took longer than measuring: {calls}");
+            assert!(calls <= measured.n * 2, "finding out took longer than measuring: {calls}");
         }
     }
 
     #[test]
     fn what_is_slow_is_not_repeated_more_than_needed() {
         let (measured, calls) = of(5_000_000_000);
-        assert_eq!((measured.n, calls), (3, 5));
+        assert_eq!((measured.n, calls), (3, 6));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use crate::children::{ended_well, exit_now};
 use crate::timing::each;
-use crate::{About, Group, Report, Setting, Workload};
+use crate::{About, Report, Setting, Workload};
 use anyhow::{Context, Result};
 use nix::unistd::{ForkResult, fork};
 
@@ -9,15 +9,11 @@ pub struct ForkExit;
 
 impl Workload for ForkExit {
     fn about(&self) -> About {
-        About {
-            name: "fork-exit",
-            group: Group::ForkExec,
-            summary: "fork, exit, wait",
-            definition: "fork; the child calls _exit; the parent waits for it (lmbench: process fork+exit)",
-            sizes: super::SIZES,
-            params: &[],
-            needs: &[],
-        }
+        super::about(
+            "fork-exit",
+            "fork, exit, wait; parents of 1, 64, 512 MiB",
+            "fork; the child calls _exit; wait for it (lmbench: process fork+exit)",
+        )
     }
 
     fn run(&self, setting: &Setting, report: &mut Report) -> Result<()> {

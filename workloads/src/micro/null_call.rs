@@ -1,4 +1,5 @@
-use crate::{About, Group, Report, Setting, Workload};
+use crate::timing::each;
+use crate::{About, Report, Setting, Workload};
 use anyhow::{Result, ensure};
 use nix::unistd::getppid;
 
@@ -7,20 +8,12 @@ pub struct NullCall;
 
 impl Workload for NullCall {
     fn about(&self) -> About {
-        About {
-            name: "null-call",
-            group: Group::Micro,
-            summary: "the cheapest system call",
-            definition: "getppid (lmbench: null call)",
-            sizes: super::LOOP,
-            params: &[],
-            needs: &[],
-        }
+        super::about("null-call", super::LOOP, "the cheapest system call", "getppid (lmbench: null call)")
     }
 
     fn run(&self, setting: &Setting, report: &mut Report) -> Result<()> {
         let parent = getppid();
-        let batch = crate::timing::each(|| {
+        let batch = each(|| {
             ensure!(getppid() == parent, "the parent changed");
             Ok(())
         });

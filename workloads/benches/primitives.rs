@@ -1,0 +1,16 @@
+//! The host's primitives by criterion, which looks closer than the harness does: outliers, the shape of the distribution,
+//! and what changed since the last time. `cargo bench -p umlab-workloads`. The operations are those of the workloads.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use umlab_workloads::primitives;
+
+fn all(criterion: &mut Criterion) {
+    for primitive in primitives::ALL {
+        for (name, mut batch) in primitive.prepare().expect(primitive.name) {
+            criterion.bench_function(&name, |bencher| bencher.iter_custom(|n| batch(n).expect(&name)));
+        }
+    }
+}
+
+criterion_group!(benches, all);
+criterion_main!(benches);
