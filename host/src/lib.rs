@@ -16,6 +16,7 @@ pub mod file;
 pub mod info;
 pub mod lock;
 pub mod memory;
+pub mod proc_mm;
 pub mod ptrace;
 pub mod random;
 pub mod stream;

@@ -29,6 +29,16 @@ pub enum Resume {
     Cont,
 }
 
+impl Resume {
+    /// Its number for ptrace(2).
+    pub(crate) fn request(self) -> u32 {
+        match self {
+            Resume::Sysemu => libc::PTRACE_SYSEMU,
+            Resume::Cont => libc::PTRACE_CONT,
+        }
+    }
+}
+
 /// A system call a tracee stopped at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SyscallEntry {
@@ -57,6 +67,15 @@ const RBX: usize = std::mem::offset_of!(Regs, rbx);
 impl Tracee {
     fn request(self, request: u32, addr: usize, data: usize) -> Result<i64> {
         // SAFETY: the callers pass addresses of live objects of the size the request asks for, or plain numbers.
+        unsafe { self.raw_request(request, addr, data) }
+    }
+
+    /// Any request.
+    ///
+    /// # Safety
+    /// What the request takes for addresses in this process must be live objects of the size it asks for.
+    pub(crate) unsafe fn raw_request(self, request: u32, addr: usize, data: usize) -> Result<i64> {
+        // SAFETY: as the caller promises.
         Errno::check(unsafe { libc::ptrace(request as _, self.0, addr, data) })
     }
 
@@ -68,11 +87,7 @@ impl Tracee {
     }
 
     pub fn resume(self, how: Resume) -> Result<()> {
-        let request = match how {
-            Resume::Sysemu => libc::PTRACE_SYSEMU,
-            Resume::Cont => libc::PTRACE_CONT,
-        };
-        self.request(request, 0, 0)?;
+        self.request(how.request(), 0, 0)?;
         Ok(())
     }
 

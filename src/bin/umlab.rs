@@ -84,7 +84,7 @@ fn bench(options: &umlab_bench::options::BenchOptions) -> i32 {
     let models = MODELS.iter().map(|model| umlab_bench::runner::Model {
         name: model.name.into(),
         description: model.description.into(),
-        runs_here: (model.probe)(),
+        runs_here: (model.probe)().map(drop),
     });
     let allowed = umlab_host::thread::allowed_cpus().into_iter().map(|cpu| cpu as u32).collect();
     umlab_bench::command::bench(options, &umlab_bench::plan::Setting { umlab, models: models.collect(), allowed })
@@ -92,10 +92,11 @@ fn bench(options: &umlab_bench::options::BenchOptions) -> i32 {
 
 fn models() -> i32 {
     for model in MODELS {
-        println!("{:<10} {}", model.name, model.description);
+        println!("{:<12} {}", model.name, model.description);
         match (model.probe)() {
-            Ok(()) => println!("{:<10} this host can run it", ""),
-            Err(reason) => println!("{:<10} not on this host: {reason}", ""),
+            Ok(how) if how.is_empty() => println!("{:<12} this host can run it", ""),
+            Ok(how) => println!("{:<12} this host can run it, {how}", ""),
+            Err(reason) => println!("{:<12} not on this host: {reason}", ""),
         }
     }
     0

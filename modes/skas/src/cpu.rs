@@ -1,5 +1,6 @@
 //! Guest CPUs: a pinned host thread each, its kernel contexts, sleep, interruption and counters.
 
+use crate::guest::Guest;
 use crate::stub::Stub;
 use crate::thread::State;
 use std::any::Any;
@@ -30,6 +31,7 @@ macro_rules! counters {
 counters! {
     syscall_stops fault_stops exception_stops interrupt_stops order_stops orders maps unmaps protects
     register_reads register_writes result_writes state_moves stubs_made stubs_reused context_switches idle_sleeps kicks shootdowns
+    mm_calls mm_runs mm_switches
 }
 
 /// Counts `n` more of what `pick` names.
@@ -52,6 +54,8 @@ pub struct Cpu {
     pub promised: KCell<usize>,
     /// Stub processes to be ended, which only this CPU's thread can do.
     pub doomed: KCell<Vec<Stub>>,
+    /// On a patched host, the process that runs all user code of this CPU.
+    pub guest: KCell<Option<Guest>>,
 }
 
 static CPUS: OnceLock<Vec<Cpu>> = OnceLock::new();
@@ -68,6 +72,7 @@ pub fn init(count: usize) {
                 pool: KCell::new(Vec::new()),
                 promised: KCell::new(0),
                 doomed: KCell::new(Vec::new()),
+                guest: KCell::new(None),
             })
             .collect(),
     );
@@ -130,6 +135,9 @@ pub fn run(number: usize, host_cpu: usize, main: &(dyn Fn(usize, Arc<dyn Context
     main(number, Arc::new(SkasContext { saved: SavedContext::default(), stack: None, start: KCell::new(None) }));
     for stub in this().pool.take().into_iter().chain(this().doomed.take()) {
         stub.end();
+    }
+    if let Some(guest) = this().guest.take() {
+        guest.end();
     }
     lock::leave();
 }

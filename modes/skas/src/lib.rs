@@ -10,6 +10,8 @@
 //! each of them. Both map the same memory, as two CPUs' TLBs would.
 
 mod cpu;
+mod guest;
+mod mm_space;
 mod space;
 mod stub;
 mod thread;
@@ -18,38 +20,81 @@ use std::sync::Arc;
 use umlab_host::{Result, thread as host_thread};
 use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
 
-pub use stub::probe;
+pub use mm_space::Interface;
+
+/// How address spaces exist on the host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// As stub processes, on any host.
+    Stubs,
+    /// As descriptors of `/proc/mm`, on a patched one.
+    ProcMm(Interface),
+}
+
+impl Kind {
+    /// The best there is on this host.
+    pub fn best() -> Kind {
+        let best = Kind::ProcMm(Interface::Batch);
+        if best.probe().is_ok() { best } else { Kind::Stubs }
+    }
+
+    /// Whether this host has it, and if not why.
+    pub fn probe(self) -> std::result::Result<(), String> {
+        match self {
+            Kind::Stubs => stub::probe(),
+            Kind::ProcMm(_) => mm_space::probe(),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Stubs => "skas0",
+            Kind::ProcMm(Interface::Batch) => "skas3",
+            Kind::ProcMm(Interface::Write) => "skas3-write",
+        }
+    }
+}
 
 /// The model; one for the process.
 pub struct Skas {
-    user_top: u64,
+    kind: Kind,
 }
 
 impl Skas {
     /// Makes the model for a guest of `cpus` CPUs.
-    pub fn new(cpus: usize) -> Result<Skas> {
+    pub fn new(cpus: usize, kind: Kind) -> Result<Skas> {
         umlab_host::copy::install();
         stub::init()?;
         cpu::init(cpus);
-        Ok(Skas { user_top: stub::USER_TOP })
+        Ok(Skas { kind })
     }
 }
 
 impl ProcessModel for Skas {
     fn name(&self) -> &'static str {
-        "skas"
+        self.kind.name()
     }
 
     fn user_top(&self) -> u64 {
-        self.user_top
+        match self.kind {
+            Kind::Stubs => stub::USER_TOP,
+            Kind::ProcMm(_) => stub::TASK_SIZE,
+        }
     }
 
     fn vdso(&self) -> Option<Vdso> {
-        stub::vdso()
+        match self.kind {
+            Kind::Stubs => stub::vdso(),
+            // Such an address space begins empty, and the host's vDSO cannot be mapped a second time.
+            Kind::ProcMm(_) => None,
+        }
     }
 
     fn new_space(&self) -> Result<Box<dyn ModelSpace>> {
-        Ok(Box::new(space::SkasSpace::new()))
+        match self.kind {
+            Kind::Stubs => Ok(Box::new(space::SkasSpace::new()) as Box<dyn ModelSpace>),
+            Kind::ProcMm(interface) => Ok(Box::new(mm_space::MmSpace::new(interface)?)),
+        }
     }
 
     fn new_thread(&self) -> Box<dyn UserThread> {

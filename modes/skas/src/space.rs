@@ -1,15 +1,17 @@
 //! Guest address spaces: a stub process for each CPU that runs the space's threads, and the orders each still has to carry out.
 
 use crate::cpu::{self, count};
-use crate::stub::{MAX_ORDERS, Order, Servant, Stub};
+use crate::stub::{Loaded, MAX_ORDERS, Order, Servant, Stub};
+use crate::thread::{Entry, UserSpace};
 use std::any::Any;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use umlab_host::ptrace::Tracee;
 use umlab_host::{Errno, Result};
 use umlab_kernel::fs::file::HostFile;
 use umlab_kernel::lock::{self, KCell};
 use umlab_kernel::mm::frames;
-use umlab_kernel::model::{Mapping, ModelSpace, Prot, Source, Trap, When};
+use umlab_kernel::model::{Access, Mapping, ModelSpace, Prot, Source, Trap, When};
 
 /// Orders for one stub process, in the sequence they were given.
 #[derive(Default)]
@@ -49,27 +51,6 @@ impl SkasSpace {
     pub fn new() -> SkasSpace {
         let locals = cpu::all().iter().map(|_| None).collect();
         SkasSpace { locals: KCell::new(locals), initial: KCell::default(), promise: KCell::default() }
-    }
-
-    /// Sees to it that the current CPU has a stub process that has carried out its urgent orders, and that no other CPU runs user code with
-    /// mappings that were taken away. The big lock is dropped meanwhile. Returns a trap in the place of user mode's, if there is one.
-    pub fn prepare(&self) -> Result<Option<Trap>> {
-        self.sync();
-        let mut interrupted = false;
-        if self.locals.borrow()[cpu::current()].is_none() {
-            match self.take_stub() {
-                // There is one elsewhere already, or one is put aside.
-                Err(Errno::EAGAIN | Errno::ENOMEM) if let Some(cpu) = self.anywhere() => {
-                    return Ok(Some(Trap::Elsewhere { cpu }));
-                }
-                result => result?,
-            }
-        }
-        // More may be ordered by threads on other CPUs while these are carried out.
-        while let Some((servant, batch)) = self.next_batch()? {
-            interrupted |= carry_out(&servant, batch)?;
-        }
-        Ok(interrupted.then_some(Trap::Interrupt))
     }
 
     /// A CPU that has a stub process for the space.
@@ -291,9 +272,55 @@ impl ModelSpace for SkasSpace {
     }
 }
 
-impl SkasSpace {
+impl UserSpace for SkasSpace {
+    /// Sees to it that the current CPU has a stub process that has carried out its urgent orders, and that no other CPU runs user code with
+    /// mappings that were taken away. The big lock is dropped meanwhile. Returns a trap in the place of user mode's, if there is one.
+    fn prepare(&self) -> Result<Option<Trap>> {
+        self.sync();
+        let mut interrupted = false;
+        if self.locals.borrow()[cpu::current()].is_none() {
+            match self.take_stub() {
+                // There is one elsewhere already, or one is put aside.
+                Err(Errno::EAGAIN | Errno::ENOMEM) if let Some(cpu) = self.anywhere() => {
+                    return Ok(Some(Trap::Elsewhere { cpu }));
+                }
+                result => result?,
+            }
+        }
+        // More may be ordered by threads on other CPUs while these are carried out.
+        while let Some((servant, batch)) = self.next_batch()? {
+            interrupted |= carry_out(&servant, batch)?;
+        }
+        Ok(interrupted.then_some(Trap::Interrupt))
+    }
+
+    fn with_process(&self, with: &mut dyn FnMut(Tracee, &mut Loaded) -> Result<()>) -> Result<()> {
+        let mut locals = self.locals.borrow_mut();
+        let local = locals[cpu::current()].as_mut().ok_or(Errno::ESRCH)?;
+        with(local.stub.tracee, &mut local.stub.loaded)
+    }
+
+    fn enter(&self) -> Result<Entry> {
+        if let Some(local) = &mut self.locals.borrow_mut()[cpu::current()] {
+            local.in_user = true;
+        }
+        Ok(Entry::Resume)
+    }
+
+    fn put_off(&self, _: Entry) {}
+
+    fn left(&self) {
+        if let Some(local) = &mut self.locals.borrow_mut()[cpu::current()] {
+            local.in_user = false;
+        }
+    }
+
+    fn access(&self, _: Tracee) -> Option<Access> {
+        None
+    }
+
     /// Ends the current CPU's stub process, which the host has broken or killed.
-    pub fn discard(&self) {
+    fn discard(&self) {
         let cpu = cpu::current();
         let local = self.locals.borrow_mut()[cpu].take();
         if let Some(local) = local {

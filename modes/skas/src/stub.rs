@@ -21,7 +21,7 @@ use umlab_kernel::mm::user::bytes_of;
 use umlab_kernel::model::Vdso;
 
 /// One past the last address that user code can have (47 bits, less the guard page).
-const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 const CODE: u64 = TASK_SIZE - PAGE as u64;
 const ORDER_PAGES: usize = 4;
 const ORDERS: u64 = CODE - (ORDER_PAGES * PAGE) as u64;
@@ -130,6 +130,9 @@ pub fn probe() -> std::result::Result<(), String> {
     Ok(())
 }
 
+/// The thread whose user-mode state is in a host process.
+pub type Loaded = Option<Arc<KCell<State>>>;
+
 /// A stub process.
 pub struct Stub {
     pub tracee: Tracee,
@@ -137,7 +140,7 @@ pub struct Stub {
     pub cpu: usize,
     orders: Arc<SharedMemory>,
     /// The thread whose user-mode state is in the process.
-    pub loaded: Option<Arc<KCell<State>>>,
+    pub loaded: Loaded,
     /// The vDSO is no longer as it was made: not to be used for another guest process.
     pub tainted: bool,
     /// It still holds the mappings of an earlier guest process.
@@ -229,32 +232,9 @@ impl Stub {
             None => todo.push(unmap(0, ORDERS)),
         }
         write_orders(&orders, &todo)?;
-        let plan = Plan {
-            code_fd: shared.code.fd().as_raw_fd(),
-            orders_fd: orders.fd().as_raw_fd(),
-            filter: filter(),
-            parent: std::process::id() as i32,
-        };
-        let tracee = Tracee(fork_on_own_stack(plan)?);
+        let fds = (shared.code.fd().as_raw_fd(), orders.fd().as_raw_fd());
+        let tracee = fork_until_int3(Plan { stub: Some(fds), filter: filter(), parent: std::process::id() as i32 })?;
         let stub = Stub { tracee, cpu: cpu::current(), orders, loaded: None, tainted: false, stale: false };
-        // The first stop is the int3 at the end of the orders.
-        loop {
-            match tracee.wait() {
-                Ok(Status::Signal(libc::SIGTRAP)) => break,
-                Ok(Status::Signal(libc::SIGALRM)) | Ok(Status::Syscall) => tracee.resume(Resume::Cont)?,
-                Ok(Status::Exited(step)) => {
-                    eprintln!("uml: a stub process could not be set up (step {step})");
-                    return Err(Errno::EPERM);
-                }
-                Ok(_) => {
-                    stub.end();
-                    return Err(Errno::EPERM);
-                }
-                Err(Errno::EINTR) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        tracee.set_options()?;
         let done = ORDERS + (todo.len() * size_of::<Order>()) as u64;
         if tracee.rbx()? != done {
             stub.end();
@@ -339,10 +319,40 @@ fn write_orders(page: &SharedMemory, orders: &[Order]) -> Result<()> {
     Ok(())
 }
 
+/// A process for a patched host: stopped, and without a system call that it may make.
+pub fn fork_guest() -> Result<Tracee> {
+    let nothing = [trap_all(); 7];
+    fork_until_int3(Plan { stub: None, filter: nothing, parent: std::process::id() as i32 })
+}
+
+/// Forks a traced child and waits until it has prepared itself, which the int3 at its end tells.
+fn fork_until_int3(plan: Plan) -> Result<Tracee> {
+    let tracee = Tracee(fork_on_own_stack(plan)?);
+    loop {
+        match tracee.wait() {
+            Ok(Status::Signal(libc::SIGTRAP)) => break,
+            Ok(Status::Signal(libc::SIGALRM)) | Ok(Status::Syscall) => tracee.resume(Resume::Cont)?,
+            Ok(Status::Exited(step)) => {
+                eprintln!("uml: a stub process could not be set up (step {step})");
+                return Err(Errno::EPERM);
+            }
+            Ok(_) => {
+                tracee.kill();
+                while let Ok(Status::Signal(_) | Status::Syscall) = tracee.wait() {}
+                return Err(Errno::EPERM);
+            }
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    tracee.set_options()?;
+    Ok(tracee)
+}
+
 /// What the child needs, made before the fork because it cannot allocate.
 struct Plan {
-    code_fd: i32,
-    orders_fd: i32,
+    /// The descriptors of the stub's code and orders, if it becomes a stub.
+    stub: Option<(i32, i32)>,
     filter: [libc::sock_filter; 7],
     parent: i32,
 }
@@ -402,6 +412,12 @@ fn fork_on_own_stack(plan: Plan) -> Result<i32> {
     if pid < 0 { Err(Errno::from_raw(pid as i32)) } else { Ok(pid as i32) }
 }
 
+/// A filter's last word: no system call, but SIGSYS.
+fn trap_all() -> libc::sock_filter {
+    let code = (libc::BPF_RET | libc::BPF_K) as u16;
+    libc::sock_filter { code, jt: 0, jf: 0, k: libc::SECCOMP_RET_TRAP }
+}
+
 /// A filter that lets system calls through from the stub's code only, and turns all others into SIGSYS.
 fn filter() -> [libc::sock_filter; 7] {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
@@ -454,11 +470,17 @@ fn child_main(plan: &Plan) -> ! {
         let flags = libc::MAP_SHARED | libc::MAP_FIXED;
         must(step, call(libc::SYS_mmap, at, len as u64, prot as u64, flags as u64, fd as u64, 0));
     };
-    map(5, CODE, PAGE, libc::PROT_READ | libc::PROT_EXEC, plan.code_fd);
-    map(6, ORDERS, ORDER_PAGES * PAGE, libc::PROT_READ, plan.orders_fd);
+    if let Some((code, orders)) = plan.stub {
+        map(5, CODE, PAGE, libc::PROT_READ | libc::PROT_EXEC, code);
+        map(6, ORDERS, ORDER_PAGES * PAGE, libc::PROT_READ, orders);
+    }
     must(7, call(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0));
     let program = libc::sock_fprog { len: plan.filter.len() as u16, filter: plan.filter.as_ptr().cast_mut() };
     must(8, call(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as u64, 0, &raw const program as u64, 0, 0, 0));
+    if plan.stub.is_none() {
+        // SAFETY: the breakpoint stops the process for its tracer, and it never goes on here: it is moved to another address space.
+        unsafe { std::arch::asm!("int3", "ud2", options(noreturn)) };
+    }
     // SAFETY: the stub's code is mapped at CODE and obeys the orders at ORDERS; nothing of this stack is used any more.
     unsafe {
         std::arch::asm!("mov rbx, rcx", "jmp rax", in("rax") CODE, in("rcx") ORDERS, options(noreturn));

@@ -4,14 +4,15 @@
 //! its arguments out and its result in, and nothing else.
 
 use crate::cpu::{self, count};
+use crate::mm_space::{MmSpace, Run};
 use crate::space::SkasSpace;
-use crate::stub::{USER_CS, USER_CS32, USER_DS};
+use crate::stub::{Loaded, USER_CS, USER_CS32, USER_DS};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use umlab_host::ptrace::{Regs, Resume, SignalInfo, Status, SyscallEntry, Tracee};
 use umlab_host::{Errno, Result};
 use umlab_kernel::lock::{self, KCell};
-use umlab_kernel::model::{Fault, ModelSpace, Residence, SyscallAbi, Trap, UserThread};
+use umlab_kernel::model::{Access, Fault, ModelSpace, Residence, SyscallAbi, Trap, UserThread};
 
 /// What other threads' comings and goings in a stub process change of a thread.
 #[derive(Default)]
@@ -70,6 +71,41 @@ pub struct SkasThread {
     result: Option<u64>,
 }
 
+/// An address space as its threads see it: with a host process on each CPU that they run on.
+pub trait UserSpace: ModelSpace {
+    /// Sees to it that the current CPU has a process, and that no mapping that was taken away is met in user mode there. Returns a
+    /// trap in the place of user mode's, if there is one.
+    fn prepare(&self) -> Result<Option<Trap>>;
+    /// Calls `with` with the current CPU's process, and the name of the thread whose state is in it.
+    fn with_process(&self, with: &mut dyn FnMut(Tracee, &mut Loaded) -> Result<()>) -> Result<()>;
+    /// User code is about to run: how.
+    fn enter(&self) -> Result<Entry>;
+    /// It will not run after all.
+    fn put_off(&self, entry: Entry);
+    /// It has run.
+    fn left(&self);
+    /// The access at which it last faulted, where the host tells.
+    fn access(&self, tracee: Tracee) -> Option<Access>;
+    /// The current CPU's process is broken or gone: ends it.
+    fn discard(&self);
+}
+
+/// How user code is let run.
+pub enum Entry {
+    Resume,
+    /// With changes of the address space, and from another one.
+    Run(Run),
+}
+
+impl Entry {
+    fn go(&mut self, tracee: Tracee) -> Result<()> {
+        match self {
+            Entry::Resume => tracee.resume(Resume::Sysemu),
+            Entry::Run(run) => run.run(tracee),
+        }
+    }
+}
+
 /// What of the registers is to be written before user code runs.
 enum Write {
     Nothing,
@@ -83,7 +119,7 @@ enum Write {
 enum Stop {
     Syscall(SyscallEntry),
     Alarm,
-    Signal(SignalInfo),
+    Signal(SignalInfo, Option<Access>),
     /// The stub process has ended.
     Gone,
 }
@@ -112,16 +148,13 @@ impl SkasThread {
         SkasThread { state, regs, known: true, changed: true, result: None }
     }
 
-    /// Puts the thread's state into the current CPU's stub process of the space, and whoever's was there out of it. What is still to
+    /// Puts the thread's state into the current CPU's process of the space, and whoever's was there out of it. What is still to
     /// be written of the registers is returned: that needs no lock.
-    fn load(&mut self, space: &SkasSpace) -> Result<(Tracee, Write)> {
+    fn load(&mut self, tracee: Tracee, loaded: &mut Loaded) -> Result<Write> {
         let cpu = cpu::current();
-        let mut locals = space.locals.borrow_mut();
-        let local = locals[cpu].as_mut().ok_or(Errno::ESRCH)?;
-        let tracee = local.stub.tracee;
-        let named = local.stub.loaded.as_ref().is_some_and(|loaded| Arc::ptr_eq(loaded, &self.state));
+        let named = loaded.as_ref().is_some_and(|loaded| Arc::ptr_eq(loaded, &self.state));
         if !named || !self.state.borrow().is_on(tracee) {
-            let other = local.stub.loaded.take().filter(|other| other.borrow().is_on(tracee));
+            let other = loaded.take().filter(|other| other.borrow().is_on(tracee));
             if let Some(other) = other {
                 State::unload(&other);
             }
@@ -135,7 +168,7 @@ impl SkasThread {
             }
             state.on = Some((tracee, cpu));
             drop(state);
-            local.stub.loaded = Some(self.state.clone());
+            *loaded = Some(self.state.clone());
         }
         let write = if self.changed || !self.state.borrow().stub_has_regs {
             self.fetch_regs();
@@ -152,12 +185,11 @@ impl SkasThread {
         state.stub_has_regs = true;
         state.saved = None;
         self.known = false;
-        local.in_user = true;
-        Ok((tracee, write))
+        Ok(write)
     }
 
     /// Lets user code run until it stops. Without the big lock.
-    fn run_until_stop(&self, tracee: Tracee, write: Write) -> Result<Stop> {
+    fn run_until_stop(&self, space: &dyn UserSpace, tracee: Tracee, write: Write, entry: &mut Entry) -> Result<Stop> {
         match write {
             Write::All => {
                 count(|c| &c.register_writes, 1);
@@ -169,11 +201,12 @@ impl SkasThread {
             }
             Write::Nothing => {}
         }
-        tracee.resume(Resume::Sysemu)?;
+        entry.go(tracee)?;
         Ok(match wait(tracee)? {
             Status::Syscall => Stop::Syscall(tracee.syscall_entry()?),
             Status::Signal(libc::SIGALRM) => Stop::Alarm,
-            Status::Signal(_) => Stop::Signal(tracee.signal_info()?),
+            Status::Signal(libc::SIGSEGV) => Stop::Signal(tracee.signal_info()?, space.access(tracee)),
+            Status::Signal(_) => Stop::Signal(tracee.signal_info()?, None),
             Status::Exited(_) | Status::Killed(_) => Stop::Gone,
         })
     }
@@ -198,28 +231,34 @@ impl SkasThread {
         self.known = true;
     }
 
-    fn try_run(&mut self, space: &SkasSpace) -> Result<Trap> {
+    fn try_run(&mut self, space: &dyn UserSpace) -> Result<Trap> {
         if let Some(trap) = space.prepare()? {
             return Ok(trap);
         }
-        let (tracee, write) = self.load(space)?;
+        let mut ready = Err(Errno::ESRCH);
+        space.with_process(&mut |tracee, loaded| {
+            ready = self.load(tracee, loaded).map(|write| (tracee, write));
+            Ok(())
+        })?;
+        let (tracee, write) = ready?;
+        let mut entry = space.enter()?;
         let cpu = cpu::this();
-        let number = cpu::current();
         cpu.user.store(tracee.0, SeqCst);
         // From here on a kick reaches the guest itself.
         let stop = if cpu.take_kicks() {
             self.put_off(write);
+            space.put_off(entry);
             Ok(Stop::Alarm)
         } else {
             lock::leave();
-            let stop = self.run_until_stop(tracee, write);
+            let stop = self.run_until_stop(space, tracee, write, &mut entry);
             lock::enter();
+            // What it held on to ends under the lock.
+            drop(entry);
             stop
         };
         cpu.user.store(0, SeqCst);
-        if let Some(local) = &mut space.locals.borrow_mut()[number] {
-            local.in_user = false;
-        }
+        space.left();
         match stop? {
             Stop::Syscall(entry) => {
                 count(|c| &c.syscall_stops, 1);
@@ -231,7 +270,7 @@ impl SkasThread {
                 cpu.take_kicks();
                 Ok(Trap::Interrupt)
             }
-            Stop::Signal(info) => Ok(self.exception(info)),
+            Stop::Signal(info, access) => Ok(self.exception(info, access)),
             Stop::Gone => Ok(Trap::Lost),
         }
     }
@@ -249,7 +288,7 @@ impl SkasThread {
         }
     }
 
-    fn exception(&mut self, info: SignalInfo) -> Trap {
+    fn exception(&mut self, info: SignalInfo, access: Option<Access>) -> Trap {
         // Signals that somebody on the host sent are not the guest's; SI_KERNEL is the host's way to report some exceptions.
         if info.code <= 0 {
             return Trap::Interrupt;
@@ -257,7 +296,7 @@ impl SkasThread {
         match info.signal {
             libc::SIGSEGV if info.code == SEGV_MAPERR || info.code == SEGV_ACCERR => {
                 count(|c| &c.fault_stops, 1);
-                Trap::Fault(Fault { addr: info.addr, present: info.code == SEGV_ACCERR, access: None })
+                Trap::Fault(Fault { addr: info.addr, present: info.code == SEGV_ACCERR, access })
             }
             libc::SIGSYS => {
                 // The vsyscall page: the host has emulated the return already.
@@ -324,8 +363,12 @@ fn make_harmless(regs: &mut Regs) {
     regs.orig_rax = u64::MAX;
 }
 
-fn own(space: &dyn ModelSpace) -> &SkasSpace {
-    space.as_any().downcast_ref().expect("the core passes spaces of this model")
+fn own(space: &dyn ModelSpace) -> &dyn UserSpace {
+    let any = space.as_any();
+    match any.downcast_ref::<SkasSpace>() {
+        Some(space) => space,
+        None => any.downcast_ref::<MmSpace>().expect("the core passes spaces of this model"),
+    }
 }
 
 impl UserThread for SkasThread {
