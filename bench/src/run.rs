@@ -183,7 +183,11 @@ impl Run<'_> {
             runner,
             workload: info,
             cpus,
-            limit: info.limit.min((self.plan.budget - self.used).max(0.0) + grace),
+            // On a slow machine nothing hangs that takes a few times as long as the host.
+            limit: info
+                .limit
+                .max(warm_up.map_or(0.0, |s| s.seconds * 4.0))
+                .min((self.plan.budget - self.used).max(0.0) + grace),
             expected: warm_up.map(|s| &s.checks),
         };
         let skip = match warm_up {

@@ -92,7 +92,7 @@ pub struct WorkloadInfo {
     /// Only on the host: there is nothing to compare.
     #[serde(default)]
     pub host_only: bool,
-    /// Seconds after which a sample counts as hanging.
+    /// Seconds after which a sample counts as hanging, or four times the host's warm-up when that is more.
     pub limit: f64,
 }
 
