@@ -25,9 +25,6 @@ pub struct Entry {
     /// Programs that must be on the PATH.
     #[serde(default)]
     pub needs: Vec<String>,
-    /// Not in the program, see `scripted`.
-    #[serde(skip)]
-    pub scripted: bool,
 }
 
 #[derive(Debug)]
@@ -47,9 +44,6 @@ impl Catalogue {
             None => find_program()?,
         };
         let mut entries = ask(&program)?;
-        if !entries.iter().any(|entry| entry.name == crate::scripted::SHELL_LOOP) {
-            entries.push(crate::scripted::entry());
-        }
         entries.push(Entry {
             name: START.into(),
             group: "fork-exec".into(),
@@ -58,7 +52,6 @@ impl Catalogue {
             sizes: Vec::new(),
             host_only: false,
             needs: Vec::new(),
-            scripted: true,
         });
         // The main one first: when the time is short, it has its samples.
         entries.sort_by_key(|entry| entry.group != "kernel-build");
@@ -94,9 +87,6 @@ impl Catalogue {
         let (name, size) = (workload.name.as_str(), workload.size.as_str());
         if name == START {
             return vec!["/bin/true".into()];
-        }
-        if self.entries.iter().any(|e| e.name == name && e.scripted) {
-            return crate::scripted::argv();
         }
         let mut argv: Vec<OsString> = vec![self.program.clone().into(), "run".into(), name.into()];
         if !size.is_empty() {

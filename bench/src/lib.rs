@@ -25,7 +25,6 @@ pub mod runner;
 pub mod schedule;
 pub mod schema;
 mod schema_v0;
-pub mod scripted;
 pub mod series;
 pub mod stats;
 pub mod store;
