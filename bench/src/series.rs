@@ -12,14 +12,16 @@ pub struct Key {
 }
 
 impl Key {
-    /// As people read it: the workload, and the metric where it says something of its own.
+    /// As people read it: the metric, and the workload before it where the metric does not begin with what it says.
     pub fn label(&self) -> String {
-        let metric = if self.metric == self.workload || self.metric.is_empty() { "" } else { &self.metric };
+        let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+        let (workload, metric) = (letters(&self.workload), letters(&self.metric));
+        let shared = workload.chars().zip(metric.chars()).take_while(|(a, b)| a == b).count();
         let cpus = if self.cpus == 1 { String::new() } else { format!(", {} CPUs", self.cpus) };
-        match (metric.is_empty(), metric.starts_with(&self.workload)) {
-            (true, _) => format!("{}{cpus}", self.workload),
-            (false, true) => format!("{metric}{cpus}"),
-            (false, false) => format!("{}: {metric}{cpus}", self.workload),
+        match self.metric.as_str() {
+            "" => format!("{}{cpus}", self.workload),
+            metric if shared >= workload.len().min(4) => format!("{metric}{cpus}"),
+            metric => format!("{}: {metric}{cpus}", self.workload),
         }
     }
 }

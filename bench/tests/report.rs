@@ -29,7 +29,7 @@ fn the_report_is_as_it_was_found_right() {
         "charts/kernel-build.svg",
         "charts/group-micro.svg",
         "charts/time-kernel-build.svg",
-        "charts/growth-fork-exec-fork-exit.svg",
+        "charts/growth-fork-exit.svg",
     ];
     for file in files {
         let (now, kept) = (read(out.path().join(file)), golden().join(file));
