@@ -29,7 +29,8 @@ fn try_run(mut options: RunOptions) -> Result<i32, (String, i32)> {
         Level::Info => log::Level::Info,
         Level::Debug => log::Level::Debug,
     });
-    let model = models::find(&options.model).map_err(own)?;
+    let chosen = options.model.clone();
+    let (model, model_options) = models::find(&chosen).map_err(own)?;
     let (trace_to, stats_to) = (options.trace.take(), options.stats.take());
     // Opened before the guest runs, so that a mistake is told at once.
     if let Some(to) = trace_to {
@@ -46,7 +47,8 @@ fn try_run(mut options: RunOptions) -> Result<i32, (String, i32)> {
     };
     let config = options.config().map_err(own)?;
     let (cpus, memory) = (config.cpus, config.memory);
-    let made = (model.make)(cpus).map_err(|e| own(format!("the model {} does not work here: {e}", model.name)))?;
+    let made = (model.make)(cpus, &model_options)
+        .map_err(|e| own(format!("the model {} does not work here: {e}", model.name)))?;
     let start = Instant::now();
     let result = boot(config, made);
     if let Some(mut file) = stats_file {

@@ -48,6 +48,11 @@ fn memory() -> Option<&'static SharedMemory> {
     MEMORY.get_or_init(|| SharedMemory::new(c"umlab-core", CAPACITY).ok()).as_ref()
 }
 
+/// The heap's memory, if anything was allocated there: for models that share it between processes.
+pub fn heap() -> Option<&'static SharedMemory> {
+    memory()
+}
+
 impl OomHandler for Grow {
     fn handle_oom(talc: &mut Talc<Self>, layout: Layout) -> Result<(), ()> {
         let memory = memory().ok_or(())?;

@@ -85,23 +85,31 @@ pub fn end_after_fault(context: &mut libc::ucontext_t) -> bool {
     true
 }
 
+/// What makes a fault of the core harmless, if anything: the file that belongs there is mapped, or the copy ends. The interrupted code goes on.
+pub fn recover(signal: i32, addr: usize, context: &mut libc::ucontext_t) -> bool {
+    signal == libc::SIGSEGV && crate::memory::map_missing(addr) || end_after_fault(context)
+}
+
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the host passes valid pointers to a handler with SA_SIGINFO.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
     // One that was sent by somebody is no fault of an instruction.
-    if info.si_code > 0 && end_after_fault(context) {
+    // SAFETY: reading what a fault's siginfo holds.
+    let addr = unsafe { info.si_addr() } as usize;
+    if info.si_code > 0 && recover(signal, addr, context) {
         return;
     }
     // SAFETY: reading what a fault's siginfo holds; write(2) and signal(2) are async-signal-safe. The instruction faults again.
     unsafe {
         let rip = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
-        report(signal, info.si_addr() as usize, rip.wrapping_sub(umlab_copy as *const () as usize));
+        report(signal, info.si_addr() as usize, rip);
         libc::signal(signal, libc::SIG_DFL);
     }
 }
 
 /// Says where the core broke, without anything that could break too.
-fn report(signal: i32, addr: usize, distance: usize) {
+pub fn report(signal: i32, addr: usize, rip: usize) {
+    let distance = rip.wrapping_sub(umlab_copy as *const () as usize);
     let mut text = [0u8; 256];
     let mut rest = &mut text[..];
     use std::io::Write;

@@ -68,6 +68,11 @@ impl Errno {
         Errno::from_raw(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
     }
 
+    /// The result of a host call made without the C library: errors are small negative numbers.
+    pub fn check_raw(result: i64) -> Result<i64> {
+        if (-4095..0).contains(&result) { Err(Errno::from_raw(-result as i32)) } else { Ok(result) }
+    }
+
     /// A host call's result: -1 means errno.
     pub fn check(result: i64) -> Result<i64> {
         if result == -1 { Err(Errno::last()) } else { Ok(result) }

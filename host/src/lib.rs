@@ -17,6 +17,7 @@ pub mod info;
 pub mod lock;
 pub mod memory;
 pub mod proc_mm;
+pub mod process;
 pub mod ptrace;
 pub mod random;
 pub mod stream;

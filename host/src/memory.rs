@@ -3,10 +3,76 @@
 //! Guest code may write the memory behind a window at any moment, on another CPU. So no Rust reference is ever made to
 //! it: every access is a copy through raw pointers, and what was copied is an allegation that is judged afterwards.
 
+use crate::lock::SharedLock;
 use crate::{Errno, Result, copy};
+use std::cell::UnsafeCell;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::*};
 
 pub const PAGE: usize = 4096;
+
+/// Memory of the core is shared with its child processes: see [`share_with_children`].
+static SHARED: AtomicBool = AtomicBool::new(false);
+
+/// From now on memory objects made here are inherited by child processes, and files mapped here are mapped in each process when it first
+/// touches them, at the same place everywhere: for models that run the core in several processes. Files lie from `files_from` on.
+pub fn share_with_children(files_from: usize) {
+    SHARED.store(true, SeqCst);
+    FILES.with(|files| files.next = files_from);
+}
+
+/// Files mapped in a core of several processes, by where they begin. Places are not used twice: a process may still have the old file there.
+struct SharedFiles {
+    lock: SharedLock,
+    inner: UnsafeCell<Files>,
+}
+
+struct Files {
+    next: usize,
+    by_start: BTreeMap<usize, FilePlace>,
+}
+
+struct FilePlace {
+    fd: OwnedFd,
+    len: usize,
+    prot: i32,
+    flags: i32,
+}
+
+static FILES: SharedFiles =
+    SharedFiles { lock: SharedLock::new(), inner: UnsafeCell::new(Files { next: 0, by_start: BTreeMap::new() }) };
+
+// SAFETY: the contents are reached under the lock only.
+unsafe impl Sync for SharedFiles {}
+
+impl SharedFiles {
+    fn with<T>(&self, f: impl FnOnce(&mut Files) -> T) -> T {
+        self.lock.lock();
+        // SAFETY: under the lock, and `f` does not come back here.
+        let result = f(unsafe { &mut *self.inner.get() });
+        self.lock.unlock();
+        result
+    }
+}
+
+impl FilePlace {
+    fn map_at(&self, start: usize) -> bool {
+        let flags = self.flags | libc::MAP_FIXED;
+        // SAFETY: the place was given to this file for good.
+        let got = unsafe { libc::mmap(start as *mut _, self.len, self.prot, flags, self.fd.as_raw_fd(), 0) };
+        got as usize == start
+    }
+}
+
+/// Maps the file that belongs at `addr` into this process. False when none does: the access is an error.
+pub fn map_missing(addr: usize) -> bool {
+    SHARED.load(Relaxed)
+        && FILES.with(|files| {
+            let place = files.by_start.range(..=addr).next_back();
+            place.is_some_and(|(&start, place)| addr - start < place.len && place.map_at(start))
+        })
+}
 
 /// A memfd and its mapping. The mapping is as long as the object and is never moved.
 pub struct SharedMemory {
@@ -43,13 +109,21 @@ impl SharedMemory {
         if base == libc::MAP_FAILED {
             return Err(Errno::last());
         }
-        // SAFETY: the mapping was just made; keeping it out of forked children makes their creation cheap.
-        unsafe { libc::madvise(base, len, libc::MADV_DONTFORK) };
+        if !SHARED.load(Relaxed) {
+            // SAFETY: the mapping was just made; keeping it out of forked children makes their creation cheap.
+            unsafe { libc::madvise(base, len, libc::MADV_DONTFORK) };
+        }
         Ok(SharedMemory { fd, base: base.cast(), len })
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    /// Has child processes inherit it, if it was made before [`share_with_children`].
+    pub fn inherit(&self) {
+        // SAFETY: the mapping is ours.
+        unsafe { libc::madvise(self.base.cast(), self.len, libc::MADV_DOFORK) };
     }
 
     /// Where it is mapped.
@@ -143,6 +217,9 @@ impl FileMapping {
         // SAFETY: valid descriptor and place.
         Errno::check(unsafe { libc::fstat(fd.as_raw_fd(), &mut stat) } as i64)?;
         let len = stat.st_size as usize;
+        if SHARED.load(Relaxed) {
+            return FileMapping::map_shared_place(fd, len, prot, flags);
+        }
         // SAFETY: a new mapping at an address the host chooses.
         let base = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, fd.as_raw_fd(), 0) };
         if base == libc::MAP_FAILED {
@@ -151,6 +228,23 @@ impl FileMapping {
         // SAFETY: the mapping was just made.
         unsafe { libc::madvise(base, len, libc::MADV_DONTFORK) };
         Ok(FileMapping { base: base.cast(), len, writable: prot & libc::PROT_WRITE != 0 })
+    }
+
+    /// Gives the file a place; every process maps it there at its first touch.
+    fn map_shared_place(fd: BorrowedFd<'_>, len: usize, prot: i32, flags: i32) -> Result<FileMapping> {
+        if len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let place = FilePlace { fd: fd.try_clone_to_owned()?, len, prot, flags };
+        FILES.with(|files| {
+            let start = files.next;
+            if !place.map_at(start) {
+                return Err(Errno::last());
+            }
+            files.next += len.next_multiple_of(PAGE);
+            files.by_start.insert(start, place);
+            Ok(FileMapping { base: start as *mut u8, len, writable: prot & libc::PROT_WRITE != 0 })
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -172,6 +266,9 @@ impl FileMapping {
 
 impl Drop for FileMapping {
     fn drop(&mut self) {
+        if SHARED.load(Relaxed) {
+            FILES.with(|files| files.by_start.remove(&(self.base as usize)));
+        }
         // SAFETY: the mapping made by `new`.
         unsafe { libc::munmap(self.base.cast(), self.len) };
     }

@@ -20,6 +20,20 @@ pub enum Status {
     Signal(i32),
 }
 
+impl Status {
+    fn of(status: i32) -> Status {
+        if libc::WIFEXITED(status) {
+            Status::Exited(libc::WEXITSTATUS(status))
+        } else if libc::WIFSIGNALED(status) {
+            Status::Killed(libc::WTERMSIG(status))
+        } else if libc::WSTOPSIG(status) == libc::SIGTRAP | 0x80 {
+            Status::Syscall
+        } else {
+            Status::Signal(libc::WSTOPSIG(status))
+        }
+    }
+}
+
 /// How a tracee goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Resume {
@@ -27,6 +41,8 @@ pub enum Resume {
     Sysemu,
     /// Until a signal.
     Cont,
+    /// Until its next system call, and then until its end.
+    Syscall,
 }
 
 impl Resume {
@@ -35,6 +51,7 @@ impl Resume {
         match self {
             Resume::Sysemu => libc::PTRACE_SYSEMU,
             Resume::Cont => libc::PTRACE_CONT,
+            Resume::Syscall => libc::PTRACE_SYSCALL,
         }
     }
 }
@@ -62,6 +79,7 @@ const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 const NT_X86_XSTATE: usize = 0x202;
 /// Byte offset of rax in `struct user`.
 const RAX: usize = std::mem::offset_of!(Regs, rax);
+const ORIG_RAX: usize = std::mem::offset_of!(Regs, orig_rax);
 const RBX: usize = std::mem::offset_of!(Regs, rbx);
 
 impl Tracee {
@@ -87,8 +105,21 @@ impl Tracee {
     }
 
     pub fn resume(self, how: Resume) -> Result<()> {
-        self.request(how.request(), 0, 0)?;
+        self.resume_with(how, 0)
+    }
+
+    /// As `resume`, delivering a signal (of a stop before its delivery), or sending one.
+    pub fn resume_with(self, how: Resume, signal: i32) -> Result<()> {
+        self.request(how.request(), 0, signal as usize)?;
         Ok(())
+    }
+
+    /// Sleeps until any tracee stops or ends. EINTR when a signal came first, ECHILD when there is none.
+    pub fn wait_any() -> Result<(Tracee, Status)> {
+        let mut status = 0;
+        // SAFETY: a valid place for the status.
+        let pid = Errno::check(unsafe { libc::wait4(-1, &mut status, libc::__WALL, std::ptr::null_mut()) } as i64)?;
+        Ok((Tracee(pid as i32), Status::of(status)))
     }
 
     /// Sleeps until the tracee stops or ends. EINTR when a signal came first.
@@ -96,15 +127,7 @@ impl Tracee {
         let mut status = 0;
         // SAFETY: a valid place for the status.
         Errno::check(unsafe { libc::wait4(self.0, &mut status, libc::__WALL, std::ptr::null_mut()) } as i64)?;
-        Ok(if libc::WIFEXITED(status) {
-            Status::Exited(libc::WEXITSTATUS(status))
-        } else if libc::WIFSIGNALED(status) {
-            Status::Killed(libc::WTERMSIG(status))
-        } else if libc::WSTOPSIG(status) == libc::SIGTRAP | 0x80 {
-            Status::Syscall
-        } else {
-            Status::Signal(libc::WSTOPSIG(status))
-        })
+        Ok(Status::of(status))
     }
 
     /// The system call it stopped at.
@@ -144,6 +167,12 @@ impl Tracee {
 
     pub fn set_rax(self, value: u64) -> Result<()> {
         self.request(libc::PTRACE_POKEUSER, RAX, value as usize)?;
+        Ok(())
+    }
+
+    /// Changes the number of the system call that the tracee stopped at.
+    pub fn set_orig_rax(self, number: u64) -> Result<()> {
+        self.request(libc::PTRACE_POKEUSER, ORIG_RAX, number as usize)?;
         Ok(())
     }
 

@@ -91,9 +91,14 @@ pub fn restore() {
 /// For SIGTSTP: gives the terminal back, stops this process, and makes the terminal raw again when it goes on.
 pub fn stop_self(fd: BorrowedFd<'_>) {
     restore();
+    // The core may run in another process than the one that people see (`uml`'s); its being continued makes the terminal raw again.
+    let own = std::process::id() as i32;
+    let uml = crate::process::main_id();
     // SAFETY: stops the process until SIGCONT.
-    unsafe { libc::raise(libc::SIGSTOP) };
-    continued(fd);
+    unsafe { libc::kill(uml, libc::SIGSTOP) };
+    if uml == own {
+        continued(fd);
+    }
 }
 
 /// For SIGCONT: the shell may have changed the terminal meanwhile.

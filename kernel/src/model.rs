@@ -189,7 +189,8 @@ pub trait ProcessModel: Send + Sync {
     /// The first address that is not the guest's. Constant for the guest's life.
     fn user_top(&self) -> u64;
 
-    /// The vDSO that every new address space holds, if the model provides one. It stays mapped until the core unmaps it.
+    /// The vDSO that every new address space holds, if the model provides one. It stays mapped until the core unmaps it; one that lies
+    /// above `user_top` is the model's own: guests can use it, and cannot change it.
     fn vdso(&self) -> Option<Vdso>;
 
     /// A new, empty address space (but for the vDSO).
@@ -198,8 +199,9 @@ pub trait ProcessModel: Send + Sync {
     /// A new thread, its state as `reset` leaves it.
     fn new_thread(&self) -> Box<dyn UserThread>;
 
-    /// A new context that will run `main` when it is first switched to.
-    fn new_context(&self, main: ContextMain) -> Result<Arc<dyn Context>>;
+    /// A new context that will run `main` when it is first switched to. `space` is the address space whose user code it will first
+    /// enter, for models in which a context is a host task and lives in one.
+    fn new_context(&self, space: Option<&dyn ModelSpace>, main: ContextMain) -> Result<Arc<dyn Context>>;
 
     /// Leaves the running context, which `from` saves, and goes on in `to`, on the same CPU, with the big lock held
     /// throughout. Returns when something switches back to `from`, perhaps on another CPU.

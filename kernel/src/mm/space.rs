@@ -95,7 +95,7 @@ impl AddressSpace {
     pub fn new() -> Result<Arc<AddressSpace>> {
         let host = model().new_space()?;
         let mut inner = Inner { mmap_top: model().user_top(), ..Inner::default() };
-        if let Some(vdso) = model().vdso() {
+        if let Some(vdso) = model().vdso().filter(|vdso| vdso.end <= model().user_top()) {
             let area = |start, end, name, prot| Vma {
                 start,
                 end,

@@ -142,7 +142,7 @@ fn load(task: &Arc<Task>, image: &Image, path: &[u8], program: &Program, name: V
 
 /// Maps the stack; returns its top.
 fn make_stack(space: &AddressSpace, limit: u64, executable: bool) -> Result<u64> {
-    let top = model().vdso().map_or(model().user_top(), |vdso| vdso.data) - PAGE_SIZE;
+    let top = model().vdso().map_or(u64::MAX, |vdso| vdso.data).min(model().user_top()) - PAGE_SIZE;
     let prot = Prot::READ | Prot::WRITE | if executable { Prot::EXEC } else { Prot::empty() };
     let stack = Vma {
         start: top - STACK_START,

@@ -21,14 +21,16 @@ pub type Prologue = Box<dyn FnOnce(&Arc<Task>, &mut dyn UserThread) + Send>;
 pub fn spawn_with(task: &Arc<Task>, mut user: Box<dyn UserThread>, prologue: Prologue) -> Result<()> {
     task.set_residence(user.residence());
     let weak = Arc::downgrade(task);
-    let context = model().new_context(Box::new(move || {
+    let space = task.space.cloned();
+    let main = Box::new(move || {
         sched::finish_switch();
         if let Some(task) = weak.upgrade() {
             prologue(&task, &mut *user);
             run(task, user);
         }
         sched::end_current()
-    }))?;
+    });
+    let context = model().new_context(space.as_ref().map(|space| space.host()), main)?;
     task.set_context(context);
     if task.is_vfork_child() {
         sched::start_here(task)

@@ -101,7 +101,7 @@ impl ProcessModel for Skas {
         Box::new(thread::SkasThread::new())
     }
 
-    fn new_context(&self, main: ContextMain) -> Result<Arc<dyn Context>> {
+    fn new_context(&self, _space: Option<&dyn ModelSpace>, main: ContextMain) -> Result<Arc<dyn Context>> {
         cpu::SkasContext::with_main(main)
     }
 

@@ -1,0 +1,229 @@
+//! What belongs to a task's kernel context, at one place in memory that all processes share: its kernel stack, the frame that a
+//! signal leaves at the top of it, its record, and a block of thread-local storage for core code.
+//!
+//! Areas have a power of two as their size and are aligned to it, so code that was just entered by a signal, and knows
+//! nothing but its stack pointer, finds the record. From the bottom:
+//!
+//! | what | |
+//! |---|---|
+//! | kernel stack | grows down from below the frame |
+//! | frame | what the host writes when user code is left; user mode is entered again by a sigreturn from it |
+//! | record | [`Record`] |
+//! | thread-local storage | of core code on this stack |
+//!
+//! Stack and frame together are the task's alternate signal stack: a fault of the core itself finds its stack pointer within it, and goes
+//! on below.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use umlab_host::lock::SharedLock;
+use umlab_host::memory::SharedMemory;
+use umlab_host::{Errno, Result};
+
+pub const AREA: usize = 512 << 10;
+/// Where the record begins within an area.
+pub const RECORD_AT: usize = AREA - (16 << 10);
+/// Where the frame begins: room for the largest extended state there is today.
+pub const FRAME_AT: usize = RECORD_AT - (16 << 10);
+/// Where the thread-local storage may begin.
+const TLS_AT: usize = RECORD_AT + 1024;
+const AREAS: usize = 1 << 16;
+
+/// A task's record. The offsets of the first fields are known to the assembly in `entry.rs`; the tracer reads and writes atomics.
+#[repr(C)]
+pub struct Record {
+    /// Where the context left off: callee-saved registers and a return address lie there.
+    pub kernel_rsp: AtomicU64,
+    /// The thread pointer of core code.
+    pub core_fs: AtomicU64,
+    /// The thread pointer of user code, while the core runs.
+    pub user_fs: AtomicU64,
+    /// Core code runs (or waits) on the stack.
+    pub in_core: AtomicU32,
+    /// The task signalled itself to leave the core.
+    pub leaving: AtomicU32,
+    /// What the host task sleeps on: 1 when it is to go on.
+    pub word: AtomicU32,
+    pub padding: u32,
+    pub trap_signal: AtomicU64,
+    pub trap_info: AtomicU64,
+    pub trap_frame: AtomicU64,
+    /// The host task's number; the host writes it when it makes the task.
+    pub tid: AtomicI32,
+    /// It sleeps until another task hands the CPU over.
+    pub parked: AtomicU32,
+    /// For sigaltstack(2): address, flags, length.
+    pub alternate: [u64; 3],
+    /// The system call that was stopped; written by the tracer.
+    pub number: AtomicU64,
+    pub compat: AtomicU32,
+    /// What the task is to the tracer: one of the constants in `tracer.rs`.
+    pub mode: AtomicU32,
+    /// The host task was killed by somebody else, and another one took its place.
+    pub lost: AtomicU32,
+    /// The host task ends, as it should.
+    pub ending: AtomicU32,
+    /// The host task is gone; nothing runs on the stack.
+    pub gone: AtomicU32,
+    /// The guest CPU it has, or last had.
+    pub cpu: AtomicUsize,
+    /// The host CPU the host task is pinned to.
+    pub host_cpu: AtomicUsize,
+    /// The context; valid while the task lives.
+    pub context: AtomicUsize,
+}
+
+impl Record {
+    /// The bottom of the area.
+    pub fn base(&self) -> usize {
+        self as *const Record as usize - RECORD_AT
+    }
+
+    /// The frame's part of the area.
+    pub fn frame(&self) -> usize {
+        self.base() + FRAME_AT
+    }
+}
+
+struct Areas {
+    memory: SharedMemory,
+    first: usize,
+    used: AtomicUsize,
+    lock: SharedLock,
+    /// Bit by bit: areas whose contexts were dropped; used again when their host tasks are gone.
+    dropped: Vec<AtomicU64>,
+    template: Vec<u8>,
+    /// How much of the template lies below the thread pointer.
+    below: usize,
+}
+
+static AREAS_OF_ALL: OnceLock<Areas> = OnceLock::new();
+
+/// Reserves address space for all areas, and keeps the calling thread's thread-local storage as what new ones begin with.
+pub fn init() -> Result<()> {
+    let memory = SharedMemory::new(c"umlab-stacks", AREAS * AREA)?;
+    let first = (memory.base() as usize).next_multiple_of(AREA);
+    let (template, below) = tls_template()?;
+    let dropped = (0..AREAS / 64).map(|_| AtomicU64::new(0)).collect();
+    let areas = Areas { memory, first, used: AtomicUsize::new(0), lock: SharedLock::new(), dropped, template, below };
+    let _ = AREAS_OF_ALL.set(areas);
+    Ok(())
+}
+
+fn areas() -> &'static Areas {
+    AREAS_OF_ALL.get().expect("the model was made")
+}
+
+/// The addresses of all areas that were ever used.
+pub fn range() -> (usize, usize) {
+    let areas = areas();
+    (areas.first, areas.first + areas.used.load(Relaxed) * AREA)
+}
+
+/// The record of the area that an address lies in, if in any.
+pub fn record_at(address: usize) -> Option<&'static Record> {
+    let (first, end) = range();
+    // SAFETY: areas stay mapped; records are valid from their first use on.
+    (first..end).contains(&address).then(|| unsafe { &*(((address & !(AREA - 1)) + RECORD_AT) as *const Record) })
+}
+
+/// All records that were ever used.
+pub fn all() -> impl Iterator<Item = &'static Record> {
+    let (first, end) = range();
+    (first..end).step_by(AREA).filter_map(record_at)
+}
+
+/// An area for a new context.
+pub fn take() -> Result<&'static Record> {
+    let areas = areas();
+    areas.lock.lock();
+    let number = areas.reusable().or_else(|| {
+        let used = areas.used.load(Relaxed);
+        // One is lost to alignment.
+        (used < AREAS - 1).then(|| {
+            areas.used.store(used + 1, Relaxed);
+            used
+        })
+    });
+    areas.lock.unlock();
+    let base = areas.first + number.ok_or(Errno::EAGAIN)? * AREA;
+    let at = (base + AREA - (areas.template.len() - areas.below)) & !63;
+    assert!(at - areas.below >= base + TLS_AT, "the thread-local storage has its room");
+    // SAFETY: the area is nobody else's now; everything written lies within it. The thread control block begins with pointers to itself, at
+    // bytes 0 and 16.
+    unsafe {
+        std::ptr::copy_nonoverlapping(areas.template.as_ptr(), (at - areas.below) as *mut u8, areas.template.len());
+        *(at as *mut usize) = at;
+        *((at + 16) as *mut usize) = at;
+        let record = (base + RECORD_AT) as *mut Record;
+        std::ptr::write_bytes(record, 0, 1);
+        (*record).core_fs = AtomicU64::new(at as u64);
+        (*record).in_core = AtomicU32::new(1);
+        (*record).alternate = [base as u64, 0, RECORD_AT as u64];
+        Ok(&*record)
+    }
+}
+
+/// The context was dropped. The area is used again when its host task is gone.
+pub fn give_back(record: &'static Record) {
+    let areas = areas();
+    let number = (record.base() - areas.first) / AREA;
+    areas.dropped[number / 64].fetch_or(1 << (number % 64), SeqCst);
+}
+
+impl Areas {
+    fn reusable(&self) -> Option<usize> {
+        let words = self.used.load(Relaxed).div_ceil(64);
+        for (index, word) in self.dropped[..words].iter().enumerate() {
+            let mut bits = word.load(SeqCst);
+            while bits != 0 {
+                let number = index * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let record = record_at(self.first + number * AREA);
+                if record.is_some_and(|record| record.gone.load(SeqCst) != 0) {
+                    word.fetch_and(!(1 << (number % 64)), SeqCst);
+                    return Some(number);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Areas {
+    fn whole(&self) -> (usize, usize) {
+        (self.memory.base() as usize, self.memory.len())
+    }
+}
+
+/// The mapping that all areas lie in: address and length.
+pub fn mapping() -> (usize, usize) {
+    areas().whole()
+}
+
+/// A copy of the calling thread's thread-local storage with its control block, and how much of it lies below the thread pointer.
+fn tls_template() -> Result<(Vec<u8>, usize)> {
+    /// More than the C library's thread control block has.
+    const CONTROL_BLOCK: usize = 2304;
+    let header = program_headers().find(|header| header.p_type == libc::PT_TLS).ok_or(Errno::ENOEXEC)?;
+    let below = (header.p_memsz as usize).next_multiple_of((header.p_align as usize).max(64));
+    let thread_pointer: usize;
+    // SAFETY: the first word of the control block is its own address, by the ABI.
+    unsafe { std::arch::asm!("mov {}, fs:0", out(reg) thread_pointer) };
+    let mut template = vec![0u8; below + CONTROL_BLOCK];
+    let size = header.p_memsz as usize;
+    // SAFETY: the storage lies directly below the thread pointer, the control block from there on.
+    unsafe {
+        let from = (thread_pointer - size) as *const u8;
+        std::ptr::copy_nonoverlapping(from, template.as_mut_ptr().add(below - size), size + CONTROL_BLOCK);
+    }
+    Ok((template, below))
+}
+
+/// The program's own headers.
+pub fn program_headers() -> impl Iterator<Item = libc::Elf64_Phdr> {
+    let at = umlab_host::auxv::get(libc::AT_PHDR) as *const libc::Elf64_Phdr;
+    let count = umlab_host::auxv::get(libc::AT_PHNUM) as usize;
+    // SAFETY: the host says that so many headers lie there.
+    (0..count).map(move |i| unsafe { *at.add(i) })
+}

@@ -1,0 +1,170 @@
+//! Kernel contexts: host tasks, made by cloning the one that runs, and the hand-over between them.
+
+use crate::area::{self, Record};
+use crate::cpu::{self, count};
+use crate::entry;
+use crate::space::{Mm, TtSpace};
+use crate::tracer;
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+use umlab_host::{Errno, Result};
+use umlab_kernel::lock::KCell;
+use umlab_kernel::model::{Context, ContextMain, ModelSpace};
+
+/// Descriptors and the working directory are the core's own, whichever process it runs in; children are children of `uml`, traced by the same
+/// thread, and the host puts their number into the record.
+const SHARED: u64 = (libc::CLONE_FILES | libc::CLONE_FS | libc::CLONE_PARENT_SETTID | libc::CLONE_SETTLS) as u64;
+const TRACED: u64 = (libc::CLONE_PARENT | libc::CLONE_PTRACE) as u64;
+
+pub struct TtContext {
+    pub record: &'static Record,
+    /// The host address space it lives in; none for the threads that idle.
+    pub mm: KCell<Option<Arc<Mm>>>,
+    start: KCell<Option<ContextMain>>,
+}
+
+impl TtContext {
+    fn make(main: Option<ContextMain>) -> Result<Arc<TtContext>> {
+        let record = area::take()?;
+        let context = Arc::new(TtContext { record, mm: KCell::new(None), start: KCell::new(main) });
+        record.context.store(Arc::as_ptr(&context) as usize, SeqCst);
+        Ok(context)
+    }
+
+    /// The context of a thread that idles for a CPU.
+    pub fn of_cpu(number: usize) -> Result<Arc<TtContext>> {
+        let context = TtContext::make(None)?;
+        let record = context.record;
+        record.tid.store(umlab_host::thread::id(), SeqCst);
+        record.cpu.store(number, SeqCst);
+        record.host_cpu.store(cpu::all()[number].host_cpu, SeqCst);
+        record.mode.store(tracer::UNTRACED, SeqCst);
+        Ok(context)
+    }
+
+    pub fn with_main(space: Option<&dyn ModelSpace>, main: ContextMain) -> Result<Arc<dyn Context>> {
+        let context = TtContext::make(Some(main))?;
+        entry::prepare(context.record, context_main, Arc::as_ptr(&context) as usize);
+        let own = current();
+        let own_mm = own.mm.cloned();
+        context.record.host_cpu.store(own.record.host_cpu.load(Relaxed), SeqCst);
+        let shared = space.map(crate::space::own).and_then(TtSpace::mm);
+        let result = match (own_mm, shared) {
+            // The first one of all.
+            (None, _) => {
+                context.mm.set(Some(Mm::with_one()));
+                tracer::make_first(context.record)
+            }
+            (Some(mm), Some(shared)) if Arc::ptr_eq(&mm, &shared) => {
+                count(|c| &c.host_tasks_made, 1);
+                mm.tasks.set(mm.tasks.get() + 1);
+                context.mm.set(Some(mm));
+                clone(context.record, libc::CLONE_VM as u64)
+            }
+            _ => {
+                count(|c| &c.host_processes_made, 1);
+                context.mm.set(Some(Mm::with_one()));
+                clone(context.record, 0)
+            }
+        };
+        match result {
+            Ok(()) => Ok(context),
+            Err(e) => {
+                context.leave_mm();
+                context.record.gone.store(1, SeqCst);
+                Err(e)
+            }
+        }
+    }
+
+    fn leave_mm(&self) {
+        if let Some(mm) = self.mm.take() {
+            mm.tasks.set(mm.tasks.get() - 1);
+        }
+    }
+}
+
+impl Drop for TtContext {
+    fn drop(&mut self) {
+        area::give_back(self.record);
+    }
+}
+
+impl Context for TtContext {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+fn own(context: &dyn Context) -> &TtContext {
+    context.as_any().downcast_ref().expect("the core passes contexts of this model")
+}
+
+/// The context that runs. Valid until the task switches away for good.
+pub fn current<'a>() -> &'a TtContext {
+    // SAFETY: whoever runs keeps its context alive, and stored it there.
+    unsafe { &*(cpu::record().context.load(Relaxed) as *const TtContext) }
+}
+
+fn clone(record: &Record, flags: u64) -> Result<()> {
+    // SAFETY: the record's area is prepared for its first turn.
+    Errno::check_raw(unsafe { entry::umlab_tt_clone(SHARED | TRACED | flags | libc::SIGCHLD as u64, record) })?;
+    Ok(())
+}
+
+/// The first host task, as a child of the tracer, which is not traced itself.
+pub fn seed(record: &Record, first: extern "C" fn(&Record)) -> Result<()> {
+    // SAFETY: as above.
+    Errno::check_raw(unsafe { entry::umlab_tt_seed(SHARED | libc::SIGCHLD as u64, record, first) })?;
+    Ok(())
+}
+
+/// Goes on in a new host process, with a host address space of its own that is a copy of this one.
+pub fn rehost(context: &TtContext) -> Result<Arc<Mm>> {
+    count(|c| &c.host_processes_replaced, 1);
+    let record = context.record;
+    // SAFETY: the stack is in shared memory; the process that is left does not touch it after the clone.
+    Errno::check_raw(unsafe { entry::umlab_tt_rehost(SHARED | TRACED | libc::SIGCHLD as u64, record) })?;
+    context.leave_mm();
+    let mm = Mm::with_one();
+    context.mm.set(Some(mm.clone()));
+    Ok(mm)
+}
+
+/// Gives the CPU of the context that runs to another one.
+fn hand_cpu_to(to: &Record) {
+    count(|c| &c.handovers, 1);
+    let number = cpu::current();
+    to.cpu.store(number, SeqCst);
+    let host_cpu = cpu::all()[number].host_cpu;
+    if to.host_cpu.swap(host_cpu, SeqCst) != host_cpu {
+        // SAFETY: an all-zero set is an empty one; CPU_SET checks its index. For speed only, so errors do not matter.
+        unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(host_cpu, &mut set);
+            libc::sched_setaffinity(to.tid.load(SeqCst), size_of::<libc::cpu_set_t>(), &set);
+        }
+    }
+}
+
+pub fn switch(from: &dyn Context, to: &dyn Context) {
+    let (from, to) = (own(from).record, own(to).record);
+    hand_cpu_to(to);
+    // SAFETY: `from` is what runs; `to` waits for its turn, and its task keeps it alive.
+    unsafe { entry::umlab_tt_switch(from, to) };
+}
+
+extern "C" fn context_main(argument: usize) -> ! {
+    // SAFETY: the scheduler keeps the context alive while it runs.
+    let context = unsafe { &*(argument as *const TtContext) };
+    let main = context.start.replace(None).expect("a context starts once");
+    let next = main();
+    let to = own(&*next).record;
+    drop(next);
+    context.leave_mm();
+    context.record.ending.store(1, SeqCst);
+    hand_cpu_to(to);
+    // SAFETY: whoever is switched to is held by its task or its CPU.
+    unsafe { entry::umlab_tt_finish(to) }
+}

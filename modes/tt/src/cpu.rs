@@ -1,0 +1,197 @@
+//! Guest CPUs: tokens that guest tasks hand on to each other. A thread of `uml`'s own has a CPU while it has nothing to do.
+
+use crate::area::{self, Record};
+use crate::entry::KICK_SIGNAL;
+use std::cell::Cell;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::*};
+use umlab_host::lock::{futex_wait, futex_wake};
+use umlab_host::{Errno, Result, clock, thread};
+use umlab_kernel::lock;
+
+macro_rules! counters {
+    ($($name:ident)*) => {
+        /// What the model did, counted by all processes together.
+        #[derive(Default)]
+        pub struct Counters { $(pub $name: AtomicU64,)* }
+
+        static COUNTERS: Counters = Counters { $($name: AtomicU64::new(0),)* };
+
+        pub fn counters() -> Vec<(&'static str, u64)> {
+            vec![$((stringify!($name), COUNTERS.$name.load(Relaxed)),)*]
+        }
+    };
+}
+
+counters! {
+    syscall_stops cancelled_stops entry_stops fault_stops kick_stops leave_stops sigreturn_stops birth_stops other_stops
+    signals_delivered handovers idle_sleeps kicks shootdowns
+    host_tasks_made host_processes_made host_processes_replaced spaces_emptied
+    host_mmaps host_munmaps host_mprotects jail_mprotects
+}
+
+/// Counts `n` more of what `pick` names.
+pub fn count(pick: impl FnOnce(&Counters) -> &AtomicU64, n: u64) {
+    pick(&COUNTERS).fetch_add(n, Relaxed);
+}
+
+pub struct Cpu {
+    /// The host task that is in user mode there, 0 for none.
+    pub user: AtomicI32,
+    /// Counts kicks; what the idle thread sleeps on.
+    kicks: AtomicU32,
+    kicks_seen: AtomicU32,
+    asleep: AtomicBool,
+    timer: OwnedFd,
+    pub host_cpu: usize,
+}
+
+static CPUS: OnceLock<Vec<Cpu>> = OnceLock::new();
+
+pub fn init(count: usize) -> Result<()> {
+    let host_cpus = thread::allowed_cpus();
+    let cpu = |number: usize| -> Result<Cpu> {
+        // SAFETY: documented flags; the descriptor is new.
+        let timer = unsafe {
+            let fd = Errno::check(libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) as i64)?;
+            OwnedFd::from_raw_fd(fd as i32)
+        };
+        Ok(Cpu {
+            user: AtomicI32::new(0),
+            kicks: AtomicU32::new(0),
+            kicks_seen: AtomicU32::new(0),
+            asleep: AtomicBool::new(false),
+            timer,
+            host_cpu: host_cpus[number % host_cpus.len()],
+        })
+    };
+    let _ = CPUS.set((0..count).map(cpu).collect::<Result<_>>()?);
+    Ok(())
+}
+
+pub fn all() -> &'static [Cpu] {
+    CPUS.get().expect("the model was made")
+}
+
+thread_local! {
+    /// The record of a thread of `uml`'s process.
+    static OWN: Cell<Option<&'static Record>> = const { Cell::new(None) };
+}
+
+/// Gives the calling thread, which idles for a CPU, a record.
+pub fn adopt(record: &'static Record) {
+    OWN.with(|own| own.set(Some(record)));
+}
+
+/// The record of what runs: the thread pointer of a guest task's core code lies in its area.
+pub fn record() -> &'static Record {
+    let thread_pointer: usize;
+    // SAFETY: by the ABI, the first word there is its own address.
+    unsafe { std::arch::asm!("mov {}, fs:0", out(reg) thread_pointer) };
+    match area::record_at(thread_pointer) {
+        Some(record) => record,
+        None => OWN.with(Cell::get).expect("core code runs on guest CPUs only"),
+    }
+}
+
+pub fn current() -> usize {
+    record().cpu.load(Relaxed)
+}
+
+pub fn this() -> &'static Cpu {
+    &all()[current()]
+}
+
+impl Cpu {
+    /// Whether it was kicked since this was last asked.
+    pub fn take_kicks(&self) -> bool {
+        let kicks = self.kicks.load(SeqCst);
+        kicks != self.kicks_seen.swap(kicks, SeqCst)
+    }
+}
+
+pub fn kick(cpu: usize) {
+    let cpu = &all()[cpu];
+    count(|c| &c.kicks, 1);
+    cpu.kicks.fetch_add(1, SeqCst);
+    let user = cpu.user.load(SeqCst);
+    if user != 0 {
+        // In the core it is blocked: one that comes too early or too late stops user code as soon as there is any.
+        thread::interrupt(user, user, KICK_SIGNAL);
+    } else if cpu.asleep.load(SeqCst) {
+        futex_wake(&cpu.kicks, 1);
+    }
+}
+
+pub fn idle(deadline: Option<u64>) {
+    let cpu = this();
+    let kicks = cpu.kicks.load(SeqCst);
+    if kicks != cpu.kicks_seen.swap(kicks, SeqCst) {
+        return;
+    }
+    let timeout = deadline.map(|d| d.saturating_sub(clock::monotonic()));
+    if timeout == Some(0) {
+        return;
+    }
+    lock::leave();
+    if !spin_until_kicked(cpu, kicks) {
+        count(|c| &c.idle_sleeps, 1);
+        cpu.asleep.store(true, SeqCst);
+        futex_wait(&cpu.kicks, kicks, timeout);
+        cpu.asleep.store(false, SeqCst);
+    }
+    lock::enter();
+    cpu.kicks_seen.store(cpu.kicks.load(SeqCst), SeqCst);
+}
+
+/// Looks for a kick for about as long as a wake-up across CPUs takes.
+fn spin_until_kicked(cpu: &Cpu, kicks: u32) -> bool {
+    const SPIN_NS: u64 = 50_000;
+    if all().len() == 1 {
+        return false;
+    }
+    let until = clock::monotonic() + SPIN_NS;
+    loop {
+        for _ in 0..50 {
+            if cpu.kicks.load(SeqCst) != kicks {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        if clock::monotonic() > until {
+            return false;
+        }
+    }
+}
+
+/// A timer descriptor can be set from any process of ours.
+pub fn set_alarm(deadline: Option<u64>) {
+    let deadline = deadline.unwrap_or(0);
+    let spec = libc::itimerspec {
+        it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+        it_value: libc::timespec {
+            tv_sec: (deadline / 1_000_000_000) as i64,
+            tv_nsec: (deadline % 1_000_000_000) as i64,
+        },
+    };
+    let fd = this().timer.as_raw_fd();
+    // SAFETY: a timer descriptor and a valid time.
+    unsafe { libc::timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &spec, std::ptr::null_mut()) };
+}
+
+/// The body of a thread that waits for a CPU's alarm.
+pub fn serve_alarms(number: usize) {
+    let cpu = &all()[number];
+    let _ = thread::pin(cpu.host_cpu);
+    let mut expirations = 0u64;
+    loop {
+        // SAFETY: a timer descriptor gives eight bytes.
+        let n = unsafe { libc::read(cpu.timer.as_raw_fd(), (&raw mut expirations).cast(), 8) };
+        if n == 8 {
+            kick(number);
+        } else if n < 0 && Errno::last() != Errno::EINTR {
+            return;
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The few instructions by which a host task enters the core, leaves it, hands the CPU over, begins and ends.
+//!
+//! A context that does not run has its callee-saved registers and a return address on its kernel stack, at `kernel_rsp`, whether it
+//! is in user mode, or waits for its turn: so whoever continues it does the same thing.
+//!
+//! Once a task has woken another one, that one may have left for user mode on the same CPU at once, and in jail everything
+//! but *its* kernel stack is then read-only. So from there to the end of the wait nothing is written and no stack is used.
+
+use crate::area::{AREA, RECORD_AT, Record};
+use std::mem::offset_of;
+
+std::arch::global_asm!(
+    // The handler of all signals of guest tasks: (signal, info, frame), on the alternate stack.
+    ".global umlab_tt_entry",
+    "umlab_tt_entry:",
+    "mov rax, rsp",
+    "and rax, -{area}",
+    "add rax, {record}",
+    "cmp dword ptr [rax + {in_core}], 0",
+    "jne 2f",
+    "mov dword ptr [rax + {in_core}], 1",
+    "mov [rax + {trap_signal}], rdi",
+    "mov [rax + {trap_info}], rsi",
+    "mov [rax + {trap_frame}], rdx",
+    "rdfsbase rcx",
+    "mov [rax + {user_fs}], rcx",
+    "mov rcx, [rax + {core_fs}]",
+    "wrfsbase rcx",
+    "mov rsp, [rax + {kernel_rsp}]",
+    "jmp 9f",
+    // A fault of the core itself: an ordinary handler, which returns.
+    "2: jmp {core_fault}",
+    ".global umlab_tt_restorer",
+    "umlab_tt_restorer:",
+    "mov eax, {sigreturn}",
+    "syscall",
+    "ud2",
+    // Leaves for user mode: (record, frame). Returns when the task enters the core again.
+    ".global umlab_tt_leave",
+    "umlab_tt_leave:",
+    "push rbp",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov [rdi + {kernel_rsp}], rsp",
+    "mov r12, rdi",
+    "mov rsp, rsi",
+    "mov rax, [r12 + {user_fs}]",
+    "wrfsbase rax",
+    "mov dword ptr [r12 + {leaving}], 1",
+    "mov edi, [r12 + {tid}]",
+    "mov esi, edi",
+    "mov edx, {leave_signal}",
+    "mov eax, {tgkill}",
+    "syscall",
+    "mov dword ptr [r12 + {in_core}], 0",
+    "mov eax, {sigreturn}",
+    "syscall",
+    "ud2",
+    // Hands the CPU over and waits for it to come back: (own record, the other's).
+    ".global umlab_tt_switch",
+    "umlab_tt_switch:",
+    "push rbp",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov [rdi + {kernel_rsp}], rsp",
+    "mov r12, rdi",
+    "mov dword ptr [r12 + {parked}], 1",
+    "mov dword ptr [rsi + {word}], 1",
+    "lea rdi, [rsi + {word}]",
+    "mov esi, {futex_wake}",
+    "mov edx, 1",
+    "mov eax, {futex}",
+    "syscall",
+    // Waits for its turn; r12 is the record.
+    "5: cmp dword ptr [r12 + {word}], 0",
+    "jne 6f",
+    "lea rdi, [r12 + {word}]",
+    "mov esi, {futex_wait}",
+    "xor edx, edx",
+    "xor r10d, r10d",
+    "mov eax, {futex}",
+    "syscall",
+    "jmp 5b",
+    "6: mov dword ptr [r12 + {word}], 0",
+    "mov dword ptr [r12 + {parked}], 0",
+    "mov rsp, [r12 + {kernel_rsp}]",
+    "9:",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbx",
+    "pop rbp",
+    "ret",
+    // Makes a host task that waits for its first turn: (flags, record). Returns what clone(2) does.
+    ".global umlab_tt_clone",
+    "umlab_tt_clone:",
+    "push r12",
+    "mov r12, rsi",
+    "mov rsi, [r12 + {kernel_rsp}]",
+    "lea rdx, [r12 + {tid}]",
+    "xor r10d, r10d",
+    "mov r8, [r12 + {core_fs}]",
+    "mov eax, {clone}",
+    "syscall",
+    "test rax, rax",
+    "jz 7f",
+    "pop r12",
+    "ret",
+    "7: lea rdi, [r12 + {alternate}]",
+    "xor esi, esi",
+    "mov eax, {sigaltstack}",
+    "syscall",
+    "jmp 5b",
+    // As above, from a thread that is not traced: (flags, record, function). The function is called first, with the record, on the new stack.
+    ".global umlab_tt_seed",
+    "umlab_tt_seed:",
+    "push r12",
+    "push r13",
+    "mov r12, rsi",
+    "mov r13, rdx",
+    "mov rsi, [r12 + {kernel_rsp}]",
+    "sub rsi, 256",
+    "and rsi, -16",
+    "lea rdx, [r12 + {tid}]",
+    "xor r10d, r10d",
+    "mov r8, [r12 + {core_fs}]",
+    "mov eax, {clone}",
+    "syscall",
+    "test rax, rax",
+    "jz 8f",
+    "pop r13",
+    "pop r12",
+    "ret",
+    "8: mov rdi, r12",
+    "call r13",
+    "jmp 7b",
+    // Goes on in a new host process on the same stack, and ends this one: (flags, record). Returns 0, or an error.
+    ".global umlab_tt_rehost",
+    "umlab_tt_rehost:",
+    "mov r9, rsi",
+    "lea rdx, [r9 + {tid}]",
+    "mov r8, [r9 + {core_fs}]",
+    "xor esi, esi",
+    "xor r10d, r10d",
+    "mov eax, {clone}",
+    "syscall",
+    "test rax, rax",
+    "jg 4f",
+    "ret",
+    "4: xor edi, edi",
+    "mov eax, {exit}",
+    "syscall",
+    "ud2",
+    // Hands the CPU over and ends: (the other's record).
+    ".global umlab_tt_finish",
+    "umlab_tt_finish:",
+    "mov dword ptr [rdi + {word}], 1",
+    "lea rdi, [rdi + {word}]",
+    "mov esi, {futex_wake}",
+    "mov edx, 1",
+    "mov eax, {futex}",
+    "syscall",
+    "jmp 4b",
+    // A new context's first turn returns here: r12 is the argument, r13 the function.
+    ".global umlab_tt_start",
+    "umlab_tt_start:",
+    "mov rdi, r12",
+    "xor ebp, ebp",
+    "call r13",
+    "ud2",
+    area = const AREA,
+    record = const RECORD_AT,
+    in_core = const offset_of!(Record, in_core),
+    leaving = const offset_of!(Record, leaving),
+    trap_signal = const offset_of!(Record, trap_signal),
+    trap_info = const offset_of!(Record, trap_info),
+    trap_frame = const offset_of!(Record, trap_frame),
+    user_fs = const offset_of!(Record, user_fs),
+    core_fs = const offset_of!(Record, core_fs),
+    kernel_rsp = const offset_of!(Record, kernel_rsp),
+    word = const offset_of!(Record, word),
+    tid = const offset_of!(Record, tid),
+    parked = const offset_of!(Record, parked),
+    alternate = const offset_of!(Record, alternate),
+    leave_signal = const LEAVE_SIGNAL,
+    sigreturn = const libc::SYS_rt_sigreturn,
+    tgkill = const libc::SYS_tgkill,
+    futex = const libc::SYS_futex,
+    futex_wait = const libc::FUTEX_WAIT,
+    futex_wake = const libc::FUTEX_WAKE,
+    clone = const libc::SYS_clone,
+    sigaltstack = const libc::SYS_sigaltstack,
+    exit = const libc::SYS_exit,
+    core_fault = sym core_fault,
+);
+
+/// A task's signal to itself: it wants to leave the core.
+pub const LEAVE_SIGNAL: i32 = libc::SIGUSR1;
+/// The tracer's signal to a task that made a system call: its handler is the core's entry.
+pub const ENTRY_SIGNAL: i32 = libc::SIGUSR2;
+/// Signals that the host sends for what an instruction did.
+pub const FAULTS: [i32; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
+/// A guest CPU is wanted in the core.
+pub const KICK_SIGNAL: i32 = libc::SIGALRM;
+
+unsafe extern "C" {
+    fn umlab_tt_entry();
+    fn umlab_tt_restorer();
+    fn umlab_tt_start();
+    pub fn umlab_tt_leave(record: *const Record, frame: usize);
+    pub fn umlab_tt_switch(own: *const Record, other: *const Record);
+    pub fn umlab_tt_clone(flags: u64, record: *const Record) -> i64;
+    pub fn umlab_tt_seed(flags: u64, record: *const Record, first: extern "C" fn(&Record)) -> i64;
+    pub fn umlab_tt_rehost(flags: u64, record: *const Record) -> i64;
+    pub fn umlab_tt_finish(other: *const Record) -> !;
+}
+
+/// Makes the first turn of a context call `main(argument)` on its kernel stack.
+pub fn prepare(record: &Record, main: extern "C" fn(usize) -> !, argument: usize) {
+    // What is popped: r15, r14, r13, r12, rbx, rbp, the return address.
+    let frame = [0, 0, main as *const () as u64, argument as u64, 0, 0, umlab_tt_start as *const () as u64, 0];
+    let at = (record.frame() - (frame.len() + 1) * 8) as *mut u64;
+    // SAFETY: the top of a kernel stack that nothing runs on.
+    unsafe { std::ptr::copy_nonoverlapping(frame.as_ptr(), at, frame.len()) };
+    record.kernel_rsp.store(at as u64, std::sync::atomic::Ordering::SeqCst);
+    record.parked.store(1, std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Makes this process's signals lead into the core. Inherited by what is cloned from it.
+pub fn install_handlers() {
+    #[repr(C)]
+    struct Action {
+        handler: usize,
+        flags: u64,
+        restorer: usize,
+        mask: u64,
+    }
+    // While the core runs: nothing but its own faults and the signal to leave. The rest waits for user mode.
+    let open = FAULTS.iter().chain(&[LEAVE_SIGNAL]).fold(0u64, |set, signal| set | 1 << (signal - 1));
+    const SA_RESTORER: u64 = 0x0400_0000;
+    let flags = (libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER) as u32 as u64 | SA_RESTORER;
+    for signal in FAULTS.into_iter().chain([ENTRY_SIGNAL, KICK_SIGNAL]) {
+        let action = Action {
+            handler: umlab_tt_entry as *const () as usize,
+            flags,
+            restorer: umlab_tt_restorer as *const () as usize,
+            mask: !open,
+        };
+        // SAFETY: the host's own sigaction structure, as rt_sigaction(2) wants it, and a handler that runs on the alternate stack.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, 0usize, 8usize) };
+    }
+    let mask = !open;
+    // SAFETY: a set of eight bytes.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0usize, 8usize) };
+}
+
+/// A signal that came while core code ran in a guest's process: memory that was missing, or the core broke.
+extern "C" fn core_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the host passes valid pointers to a handler with SA_SIGINFO.
+    let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
+    // SAFETY: reading what a fault's siginfo holds.
+    let addr = unsafe { info.si_addr() } as usize;
+    if info.si_code <= 0 || umlab_host::copy::recover(signal, addr, context) {
+        return;
+    }
+    umlab_host::copy::report(signal, addr, context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize);
+    // SAFETY: async-signal-safe; the instruction faults again, and the tracer ends the guest.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}

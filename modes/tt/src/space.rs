@@ -1,0 +1,227 @@
+//! Guest address spaces: the user part of a host address space, which only host tasks that live in it can change. So changes are
+//! kept as orders until one of them carries them out: before it enters user mode, or at once when it is the one that runs.
+
+use crate::context::{self, TtContext};
+use crate::cpu::{self, count};
+use std::any::Any;
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Weak};
+use umlab_host::{Errno, Result};
+use umlab_kernel::fs::file::HostFile;
+use umlab_kernel::lock::{self, KCell};
+use umlab_kernel::mm::frames;
+use umlab_kernel::model::{Mapping, ModelSpace, Source, When};
+
+/// One past the last address of guests. All of the core lies above: the program itself at the very top, below it what it maps.
+pub const USER_TOP: u64 = 0x7000_0000_0000;
+/// Where files lie that the core maps for itself.
+pub const FILES_FROM: usize = USER_TOP as usize;
+
+/// A host address space.
+pub struct Mm {
+    /// Contexts whose host tasks live in it.
+    pub tasks: KCell<usize>,
+    /// The guest address space whose mappings it holds.
+    owner: KCell<Weak<Inner>>,
+}
+
+impl Mm {
+    pub fn with_one() -> Arc<Mm> {
+        Arc::new(Mm { tasks: KCell::new(1), owner: KCell::new(Weak::new()) })
+    }
+}
+
+struct Order {
+    call: i64,
+    start: u64,
+    len: u64,
+    prot: u64,
+    flags: i32,
+    fd: i32,
+    offset: u64,
+    /// Keeps the descriptor open.
+    _file: Option<Arc<HostFile>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    mm: KCell<Option<Arc<Mm>>>,
+    orders: KCell<Vec<Order>>,
+    /// One of the orders takes something away or was asked for now.
+    urgent: KCell<bool>,
+}
+
+pub struct TtSpace(Arc<Inner>);
+
+pub fn own(space: &dyn ModelSpace) -> &TtSpace {
+    space.as_any().downcast_ref().expect("the core passes spaces of this model")
+}
+
+/// One host call that changes this process's mappings below [`USER_TOP`].
+fn call(number: i64, order: &Order) -> Result<i64> {
+    // SAFETY: the range lies below the core's memory (checked when the order was given).
+    let result = unsafe {
+        libc::syscall(number, order.start, order.len, order.prot, order.flags as i64, order.fd as i64, order.offset)
+    };
+    Errno::check(result)
+}
+
+impl TtSpace {
+    pub fn new() -> TtSpace {
+        TtSpace(Arc::default())
+    }
+
+    /// The host address space that holds its mappings, if one does.
+    pub fn mm(&self) -> Option<Arc<Mm>> {
+        self.0.mm.cloned()
+    }
+
+    /// Sees to it that the running task lives in the space, and that urgent orders are carried out. ESRCH when the space is elsewhere.
+    pub fn prepare(&self, task: &TtContext) -> Result<()> {
+        let mine = task.mm.cloned().ok_or(Errno::ESRCH)?;
+        match self.mm() {
+            Some(mm) if Arc::ptr_eq(&mm, &mine) => {}
+            Some(_) => return Err(Errno::ESRCH),
+            None => self.settle_in(task, mine)?,
+        }
+        if self.0.urgent.get() { self.flush() } else { Ok(()) }
+    }
+
+    /// A fresh guest address space takes a host address space for its own: the task's, when nobody else lives there, else a new one.
+    fn settle_in(&self, task: &TtContext, mine: Arc<Mm>) -> Result<()> {
+        let mm = if mine.tasks.get() == 1 { mine } else { context::rehost(task)? };
+        if let Some(before) = mm.owner.borrow().upgrade() {
+            // Its mappings go; faults would bring them back elsewhere.
+            before.mm.set(None);
+        }
+        count(|c| &c.spaces_emptied, 1);
+        let all = Order { call: 0, start: 0, len: USER_TOP, prot: 0, flags: 0, fd: 0, offset: 0, _file: None };
+        call(libc::SYS_munmap, &all)?;
+        mm.owner.set(Arc::downgrade(&self.0));
+        self.0.mm.set(Some(mm));
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.0.urgent.set(false);
+        for order in self.0.orders.take() {
+            match order.call {
+                libc::SYS_mmap => count(|c| &c.host_mmaps, 1),
+                libc::SYS_munmap => count(|c| &c.host_munmaps, 1),
+                _ => count(|c| &c.host_mprotects, 1),
+            }
+            match call(order.call, &order) {
+                Ok(_) => {}
+                // Parts of the range are not mapped. Faults bring the others back with the new rights.
+                Err(Errno::ENOMEM) if order.call == libc::SYS_mprotect => {
+                    call(libc::SYS_munmap, &order)?;
+                }
+                Err(e) => {
+                    eprintln!("uml: the host refused to change a guest's mappings: {e}");
+                    return Err(e);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&self, order: Order, urgent: bool) {
+        let end = order.start.checked_add(order.len);
+        assert!(end.is_some_and(|end| end <= USER_TOP), "the core maps in the guest's part only");
+        self.0.orders.borrow_mut().push(order);
+        if urgent {
+            self.0.urgent.set(true);
+        }
+    }
+
+    fn range(&self, call: i64, start: u64, len: u64, prot: u64) {
+        self.push(Order { call, start, len, prot, flags: 0, fd: 0, offset: 0, _file: None }, true);
+    }
+
+    /// The CPU, other than the current one, whose user code runs in the space.
+    fn runs_elsewhere(&self) -> Option<usize> {
+        let mm = self.mm()?;
+        let own = cpu::current();
+        (0..cpu::all().len()).find(|&number| {
+            let user = cpu::all()[number].user.load(std::sync::atomic::Ordering::SeqCst);
+            number != own && user != 0 && lives_in(user, number, &mm)
+        })
+    }
+}
+
+/// Whether the host task that is in user mode on a CPU lives in `mm`.
+fn lives_in(tid: i32, cpu: usize, mm: &Arc<Mm>) -> bool {
+    use std::sync::atomic::Ordering::SeqCst;
+    crate::area::all().any(|record| {
+        record.tid.load(SeqCst) == tid
+            && record.cpu.load(SeqCst) == cpu
+            && record.gone.load(SeqCst) == 0
+            && record.context.load(SeqCst) != 0
+            && {
+                // SAFETY: a task in user mode has its context, and ends under the lock that we hold.
+                let context = unsafe { &*(record.context.load(SeqCst) as *const TtContext) };
+                context.mm.borrow().as_ref().is_some_and(|other| Arc::ptr_eq(other, mm))
+            }
+    })
+}
+
+impl ModelSpace for TtSpace {
+    fn map(&self, mapping: Mapping, when: When) {
+        let mut flags = libc::MAP_FIXED | libc::MAP_NORESERVE;
+        let (fd, offset, file) = match mapping.source {
+            Source::Physmem { offset } => {
+                flags |= libc::MAP_SHARED;
+                (frames::memory().fd().as_raw_fd(), offset, None)
+            }
+            Source::HostFile { file, offset, shared } => {
+                flags |= if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+                (file.fd.as_raw_fd(), offset, Some(file))
+            }
+        };
+        if mapping.populate {
+            flags |= libc::MAP_POPULATE;
+        }
+        let (start, len, prot) = (mapping.start, mapping.len, mapping.prot.bits() as u64);
+        let order = Order { call: libc::SYS_mmap, start, len, prot, flags, fd, offset, _file: file };
+        self.push(order, when != When::OnTouch);
+    }
+
+    fn unmap(&self, start: u64, len: u64) {
+        self.range(libc::SYS_munmap, start, len, 0);
+    }
+
+    fn protect(&self, start: u64, len: u64, prot: umlab_kernel::model::Prot) {
+        self.range(libc::SYS_mprotect, start, len, prot.bits() as u64);
+    }
+
+    fn sync(&self) {
+        let own = context::current();
+        let mine = own.mm.cloned();
+        if let (Some(mine), Some(mm)) = (mine, self.mm())
+            && Arc::ptr_eq(&mine, &mm)
+        {
+            // The host stops the use of old mappings everywhere before the calls return.
+            if self.0.urgent.get() {
+                let _ = self.flush();
+            }
+            return;
+        }
+        let mut kicked = false;
+        while self.0.urgent.get()
+            && let Some(other) = self.runs_elsewhere()
+        {
+            if !kicked {
+                count(|c| &c.shootdowns, 1);
+                cpu::kick(other);
+                kicked = true;
+            }
+            lock::leave();
+            std::thread::yield_now();
+            lock::enter();
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
