@@ -60,6 +60,7 @@ macro_rules! programs {
 }
 
 programs!(skas, "skas");
+programs!(tt, "tt");
 
 #[track_caller]
 fn compare(program: Program) {

@@ -197,8 +197,12 @@ impl Tracer {
                     Err(e) => fatal(&format!("cannot trace a guest's host process: {e}")),
                 },
                 Err(Errno::EINTR) => {}
-                Err(_) if STOPPING.load(SeqCst) => return,
-                Err(e) => fatal(&format!("all host processes of the guest are gone: {e}")),
+                // All guest tasks have ended as they should; `on_end` saw to those that did not.
+                Err(Errno::ECHILD) => {
+                    await_request(|request| request == QUIT);
+                    return;
+                }
+                Err(e) => fatal(&format!("cannot wait for the guest's host processes: {e}")),
             }
         }
     }

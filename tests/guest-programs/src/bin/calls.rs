@@ -1,0 +1,9 @@
+//! So many system calls that do nothing: `calls NUMBER`.
+
+fn main() {
+    let count: u64 = std::env::args().nth(1).and_then(|text| text.parse().ok()).expect("a number");
+    for _ in 0..count {
+        // SAFETY: no arguments.
+        unsafe { libc::syscall(libc::SYS_getppid) };
+    }
+}
