@@ -166,6 +166,11 @@ fn lives_in(tid: i32, cpu: usize, mm: &Arc<Mm>) -> bool {
 }
 
 impl ModelSpace for TtSpace {
+    /// The host process of a fork's child is made with its context, which is refused when the host has none.
+    fn secure(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn map(&self, mapping: Mapping, when: When) {
         let mut flags = libc::MAP_FIXED | libc::MAP_NORESERVE;
         let (fd, offset, file) = match mapping.source {
