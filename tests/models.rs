@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
@@ -111,7 +111,8 @@ fn in_tt_every_guest_process_is_a_host_process_with_the_core_in_it() {
 fn in_skas_the_core_is_in_no_guest_process() {
     let guest = Running::start("skas", TWO_PROCESSES);
     for pid in guest.others() {
-        for object in OBJECTS {
+        // Its parts of physmem are mapped in a guest, of course.
+        for object in OBJECTS.into_iter().filter(|object| *object != "umlab-physmem") {
             assert_eq!(mappings(pid, object), [], "{object}");
         }
     }
@@ -148,21 +149,18 @@ fn jail_takes_the_right_to_write_away_and_tt_does_not() {
 fn exploit(model: &'static str) -> String {
     let program = guest_programs().join("exploit");
     // The shell waits for a line: where the heap is, which only the host knows.
-    let script = format!("echo ready; read -r start < /tmp/told; {} $start 200000; echo status $?", program.display());
-    let fifo = tempfile::tempdir().unwrap();
-    let path = fifo.path().join("told");
-    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let show = format!("{}:/tmp/told", path.display());
-    let options = ["--cpus", "1", "--hostname", "a-name-that-is-nowhere-else", "--ro", &show];
+    let script = format!("echo ready; read -r start; {} $start 200000; echo status $?", program.display());
+    let options = ["--cpus", "1", "--hostname", "a-name-that-is-nowhere-else"];
     let mut command = Program::new(&["bash", "-c", &script]).model(model).options(&options).guest_command();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = spawn_in_session(command);
     let mut out = BufReader::new(child.stdout.take().expect("a pipe from the guest"));
     let mut line = String::new();
     out.read_line(&mut line).expect("reading from the guest");
     let heap = mappings(child.id() as i32, "umlab-core");
     let start = heap.first().and_then(|(range, _)| range.split('-').next()).expect("uml has a heap").to_string();
-    std::fs::write(&path, start + "\n").unwrap();
+    let mut to_guest = child.stdin.take().expect("a pipe to the guest");
+    to_guest.write_all((start + "\n").as_bytes()).expect("the shell reads");
     let guest = Running { child, out };
     guest.rest()
 }
