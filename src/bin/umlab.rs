@@ -81,7 +81,10 @@ fn bench(options: &umlab_bench::options::BenchOptions) -> i32 {
             return STATUS_OWN;
         }
     };
-    let models = MODELS.iter().map(|model| umlab_bench::runner::Model {
+    // Of those that are not named, what `skas` stands for here is not measured twice.
+    let chosen = umlab::models::find("skas").and_then(|skas| (skas.probe)()).unwrap_or_default();
+    let twice = |name: &str| options.models.is_empty() && chosen.strip_prefix("as ") == Some(name);
+    let models = MODELS.iter().filter(|model| !twice(model.name)).map(|model| umlab_bench::runner::Model {
         name: model.name.into(),
         description: model.description.into(),
         runs_here: (model.probe)().map(drop),
