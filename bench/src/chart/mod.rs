@@ -27,8 +27,17 @@ pub const FAINT: Colour = (105, 105, 105);
 pub const GRID: Colour = (217, 217, 217);
 pub const PAPER: Colour = (255, 255, 255);
 /// The host's, and then one for each runner in the order of the plan.
-pub const PALETTE: [Colour; 7] =
-    [(120, 120, 120), (0, 114, 178), (230, 159, 0), (0, 158, 115), (213, 94, 0), (204, 121, 167), (86, 180, 233)];
+pub const PALETTE: [Colour; 9] = [
+    (120, 120, 120),
+    (0, 114, 178),
+    (230, 159, 0),
+    (0, 158, 115),
+    (213, 94, 0),
+    (204, 121, 167),
+    (86, 180, 233),
+    (110, 60, 10),
+    (60, 60, 110),
+];
 
 pub const WIDTH: f64 = 760.0;
 pub const TEXT: f64 = 13.0;
