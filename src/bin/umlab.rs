@@ -82,7 +82,7 @@ fn bench(options: &umlab_bench::options::BenchOptions) -> i32 {
         }
     };
     // Of those that are not named, what `skas` stands for here is not measured twice.
-    let chosen = umlab::models::find("skas").and_then(|skas| (skas.probe)()).unwrap_or_default();
+    let chosen = umlab::models::find("skas").and_then(|(skas, _)| (skas.probe)()).unwrap_or_default();
     let twice = |name: &str| options.models.is_empty() && chosen.strip_prefix("as ") == Some(name);
     let models = MODELS.iter().filter(|model| !twice(model.name)).map(|model| umlab_bench::runner::Model {
         name: model.name.into(),
