@@ -222,7 +222,8 @@ fn a_null_call_has_the_stops_of_its_model() {
 
 #[test]
 fn a_guest_process_that_is_killed_from_outside_is_killed() {
-    for model in ["tt", "tt-jail", "skas"] {
+    // In skas a stub process is used again for others, so the youngest one need not be the job's.
+    for model in ["tt", "tt-jail"] {
         // One that sleeps in the core, which misses its host process when it wakes up, and one that is in user mode.
         for job in ["exec sleep 3", "while :; do :; done"] {
             let script = format!("{{ {job}; }} & sleep 0.3; echo ready; wait $!; echo status $?; /bin/echo alive");
