@@ -90,6 +90,12 @@ fn tt_jail() {
     answers_as_the_host_does("tt-jail", &["--cpus", "1"]);
 }
 
+/// Whether the host gives this answer again. If not, it depends on the moment, and the guest's cannot be judged by it.
+fn host_repeats(case: &str, answer: &Vec<String>) -> bool {
+    let again = answers(&oracle(&["run", case]).on_host().code(0));
+    again.get(case) == Some(answer)
+}
+
 fn answers_as_the_host_does(model: &'static str, options: &[&str]) {
     let list = oracle(&["list"]).on_host().code(0).out();
     let areas: BTreeSet<&str> = list.lines().filter_map(|line| line.split_once('/')).map(|(area, _)| area).collect();
@@ -109,6 +115,9 @@ fn answers_as_the_host_does(model: &'static str, options: &[&str]) {
                 (false, Some(_)) => excused += 1,
                 (true, Some(reason)) => {
                     failures.push(format!("== {case} is listed as an exception ({reason}), but is right"))
+                }
+                (false, None) if !host_repeats(case, expected) => {
+                    println!("{case}: the host itself answers differently each time, now that the machine is busy");
                 }
                 (false, None) => {
                     wrong += 1;

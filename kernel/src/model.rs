@@ -11,7 +11,9 @@
 //! `docs/process-models.md` says method by method how each model implements this.
 
 use crate::fs::file::HostFile;
+use crate::mm::frames;
 use std::any::Any;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use umlab_host::Result;
 
@@ -47,6 +49,30 @@ pub struct Mapping {
     pub source: Source,
     /// Bring the pages in at once: they are resident and about to be touched.
     pub populate: bool,
+}
+
+/// What mmap(2) wants to know of a mapping beside its place and rights.
+pub struct HostMap {
+    /// All but MAP_FIXED.
+    pub flags: i32,
+    pub fd: i32,
+    pub offset: u64,
+    /// Keeps `fd` open.
+    pub file: Option<Arc<HostFile>>,
+}
+
+impl Mapping {
+    pub fn host_map(&self) -> HostMap {
+        let populate = if self.populate { libc::MAP_POPULATE } else { 0 };
+        let (kind, fd, offset, file) = match &self.source {
+            Source::Physmem { offset } => (libc::MAP_SHARED, frames::memory().fd().as_raw_fd(), *offset, None),
+            Source::HostFile { file, offset, shared } => {
+                let kind = if *shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+                (kind, file.fd.as_raw_fd(), *offset, Some(file.clone()))
+            }
+        };
+        HostMap { flags: libc::MAP_NORESERVE | populate | kind, fd, offset, file }
+    }
 }
 
 /// When a mapping has to be there.

@@ -5,10 +5,10 @@ use crate::stub::Stub;
 use crate::thread::State;
 use std::any::Any;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::*};
 use std::sync::{Arc, OnceLock};
 use umlab_host::context::{SavedContext, Stack};
-use umlab_host::lock::{futex_wait, futex_wake};
+use umlab_host::kicks::Kicks;
 use umlab_host::thread::{self, ThreadTimer};
 use umlab_host::{Result, clock};
 use umlab_kernel::lock::{self, KCell};
@@ -42,11 +42,7 @@ pub fn count(pick: impl FnOnce(&Counters) -> &AtomicU64, n: u64) {
 pub struct Cpu {
     /// The stub process that runs user code now, 0 for none.
     pub user: AtomicI32,
-    /// Counts kicks; what an idle CPU sleeps on.
-    kicks: AtomicU32,
-    kicks_seen: AtomicU32,
-    /// The CPU sleeps in `idle`.
-    asleep: AtomicBool,
+    pub kicks: Kicks,
     timer: OnceLock<ThreadTimer>,
     /// Stub processes that no address space uses.
     pub pool: KCell<Vec<Stub>>,
@@ -65,9 +61,7 @@ pub fn init(count: usize) {
         (0..count)
             .map(|_| Cpu {
                 user: AtomicI32::new(0),
-                kicks: AtomicU32::new(0),
-                kicks_seen: AtomicU32::new(0),
-                asleep: AtomicBool::new(false),
+                kicks: Kicks::default(),
                 timer: OnceLock::new(),
                 pool: KCell::new(Vec::new()),
                 promised: KCell::new(0),
@@ -97,19 +91,11 @@ pub fn this() -> &'static Cpu {
     &all()[current()]
 }
 
-impl Cpu {
-    /// Whether it was kicked since this was last asked.
-    pub fn take_kicks(&self) -> bool {
-        let kicks = self.kicks.load(SeqCst);
-        kicks != self.kicks_seen.swap(kicks, SeqCst)
-    }
-}
-
 /// The alarm of the CPU whose host thread this is: a kick from itself. One that comes in the core is seen before user mode is
 /// entered, one that comes later stops user code.
 fn alarm() {
     let Some(cpu) = CPUS.get().and_then(|cpus| cpus.get(current())) else { return };
-    cpu.kicks.fetch_add(1, SeqCst);
+    cpu.kicks.give();
     let user = cpu.user.load(SeqCst);
     if user != 0 {
         thread::interrupt(user, user, libc::SIGALRM);
@@ -145,12 +131,12 @@ pub fn run(number: usize, host_cpu: usize, main: &(dyn Fn(usize, Arc<dyn Context
 pub fn kick(cpu: usize) {
     let cpu = &all()[cpu];
     count(|c| &c.kicks, 1);
-    cpu.kicks.fetch_add(1, SeqCst);
+    cpu.kicks.give();
     let user = cpu.user.load(SeqCst);
     if user != 0 {
         thread::interrupt(user, user, libc::SIGALRM);
-    } else if cpu.asleep.load(SeqCst) {
-        futex_wake(&cpu.kicks, 1);
+    } else {
+        cpu.kicks.wake();
     }
 }
 
@@ -158,44 +144,16 @@ pub fn idle(deadline: Option<u64>) {
     let cpu = this();
     let doomed = cpu.doomed.take();
     doomed.into_iter().for_each(Stub::end);
-    let kicks = cpu.kicks.load(SeqCst);
-    if kicks != cpu.kicks_seen.swap(kicks, SeqCst) {
-        return;
-    }
     let timeout = deadline.map(|d| d.saturating_sub(clock::monotonic()));
-    if timeout == Some(0) {
+    if cpu.kicks.take() || timeout == Some(0) {
         return;
     }
     lock::leave();
-    if !spin_until_kicked(cpu, kicks) {
+    if cpu.kicks.wait(all().len() > 1, timeout) {
         count(|c| &c.idle_sleeps, 1);
-        cpu.asleep.store(true, SeqCst);
-        futex_wait(&cpu.kicks, kicks, timeout);
-        cpu.asleep.store(false, SeqCst);
     }
     lock::enter();
-    cpu.kicks_seen.store(cpu.kicks.load(SeqCst), SeqCst);
-}
-
-/// Looks for a kick for about as long as a wake-up across CPUs takes: work that comes back soon (the other side of a pipe) then
-/// costs no wake-up, and sleep no more than twice as much.
-fn spin_until_kicked(cpu: &Cpu, kicks: u32) -> bool {
-    const SPIN_NS: u64 = 50_000;
-    if all().len() == 1 {
-        return false;
-    }
-    let until = clock::monotonic() + SPIN_NS;
-    loop {
-        for _ in 0..50 {
-            if cpu.kicks.load(SeqCst) != kicks {
-                return true;
-            }
-            std::hint::spin_loop();
-        }
-        if clock::monotonic() > until {
-            return false;
-        }
-    }
+    cpu.kicks.take();
 }
 
 pub fn set_alarm(deadline: Option<u64>) {

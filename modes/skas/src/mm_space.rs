@@ -13,7 +13,6 @@ use crate::guest::Guest;
 use crate::stub::Loaded;
 use crate::thread::{Entry, UserSpace};
 use std::any::Any;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use umlab_host::proc_mm::{AddressSpace, FaultInfo, Op, Progress, fault_info};
@@ -21,8 +20,7 @@ use umlab_host::ptrace::{Resume, Tracee};
 use umlab_host::{Errno, Result};
 use umlab_kernel::fs::file::HostFile;
 use umlab_kernel::lock::KCell;
-use umlab_kernel::mm::frames;
-use umlab_kernel::model::{Access, Mapping, ModelSpace, Prot, Source, Trap, When};
+use umlab_kernel::model::{Access, HostMap, Mapping, ModelSpace, Prot, Trap, When};
 
 /// Which of the host's two interfaces is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,20 +137,7 @@ impl ModelSpace for MmSpace {
 
     fn map(&self, mapping: Mapping, when: When) {
         count(|c| &c.maps, 1);
-        let mut flags = libc::MAP_NORESERVE;
-        let (fd, offset, file) = match mapping.source {
-            Source::Physmem { offset } => {
-                flags |= libc::MAP_SHARED;
-                (frames::memory().fd().as_raw_fd(), offset, None)
-            }
-            Source::HostFile { file, offset, shared } => {
-                flags |= if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
-                (file.fd.as_raw_fd(), offset, Some(file))
-            }
-        };
-        if mapping.populate {
-            flags |= libc::MAP_POPULATE;
-        }
+        let HostMap { flags, fd, offset, file } = mapping.host_map();
         let op = Op::map(mapping.start, mapping.len, mapping.prot.bits(), flags, fd, offset);
         self.push(op, file, when != When::OnTouch);
     }

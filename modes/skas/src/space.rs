@@ -4,14 +4,12 @@ use crate::cpu::{self, count};
 use crate::stub::{Loaded, MAX_ORDERS, Order, Servant, Stub};
 use crate::thread::{Entry, UserSpace};
 use std::any::Any;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use umlab_host::ptrace::Tracee;
 use umlab_host::{Errno, Result};
 use umlab_kernel::fs::file::HostFile;
 use umlab_kernel::lock::{self, KCell};
-use umlab_kernel::mm::frames;
-use umlab_kernel::model::{Access, Mapping, ModelSpace, Prot, Source, Trap, When};
+use umlab_kernel::model::{Access, HostMap, Mapping, ModelSpace, Prot, Trap, When};
 
 /// Orders for one stub process, in the sequence they were given.
 #[derive(Default)]
@@ -199,26 +197,13 @@ impl ModelSpace for SkasSpace {
         if when != When::Missing {
             self.push_elsewhere([libc::SYS_munmap as u64, mapping.start, mapping.len, 0, 0, 0, 0]);
         }
-        let mut flags = libc::MAP_FIXED | libc::MAP_NORESERVE;
-        let (fd, offset, file) = match mapping.source {
-            Source::Physmem { offset } => {
-                flags |= libc::MAP_SHARED;
-                (frames::memory().fd().as_raw_fd(), offset, None)
-            }
-            Source::HostFile { file, offset, shared } => {
-                flags |= if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
-                (file.fd.as_raw_fd(), offset, Some(file))
-            }
-        };
-        if mapping.populate {
-            flags |= libc::MAP_POPULATE;
-        }
+        let HostMap { flags, fd, offset, file } = mapping.host_map();
         let order = [
             libc::SYS_mmap as u64,
             mapping.start,
             mapping.len,
             Self::protection(mapping.prot),
-            flags as u64,
+            (flags | libc::MAP_FIXED) as u64,
             fd as u64,
             offset,
         ];

@@ -245,7 +245,7 @@ impl SkasThread {
         let cpu = cpu::this();
         cpu.user.store(tracee.0, SeqCst);
         // From here on a kick reaches the guest itself.
-        let stop = if cpu.take_kicks() {
+        let stop = if cpu.kicks.take() {
             self.put_off(write);
             space.put_off(entry);
             Ok(Stop::Alarm)
@@ -267,7 +267,7 @@ impl SkasThread {
             }
             Stop::Alarm => {
                 count(|c| &c.interrupt_stops, 1);
-                cpu.take_kicks();
+                cpu.kicks.take();
                 Ok(Trap::Interrupt)
             }
             Stop::Signal(info, access) => Ok(self.exception(info, access)),

@@ -5,8 +5,8 @@ use crate::entry::KICK_SIGNAL;
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::*};
-use umlab_host::lock::{futex_wait, futex_wake};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::*};
+use umlab_host::kicks::Kicks;
 use umlab_host::{Errno, Result, clock, thread};
 use umlab_kernel::lock;
 
@@ -39,10 +39,7 @@ pub fn count(pick: impl FnOnce(&Counters) -> &AtomicU64, n: u64) {
 pub struct Cpu {
     /// The host task that is in user mode there, 0 for none.
     pub user: AtomicI32,
-    /// Counts kicks; what the idle thread sleeps on.
-    kicks: AtomicU32,
-    kicks_seen: AtomicU32,
-    asleep: AtomicBool,
+    pub kicks: Kicks,
     timer: OwnedFd,
     pub host_cpu: usize,
 }
@@ -59,9 +56,7 @@ pub fn init(count: usize) -> Result<()> {
         };
         Ok(Cpu {
             user: AtomicI32::new(0),
-            kicks: AtomicU32::new(0),
-            kicks_seen: AtomicU32::new(0),
-            asleep: AtomicBool::new(false),
+            kicks: Kicks::default(),
             timer,
             host_cpu: host_cpus[number % host_cpus.len()],
         })
@@ -103,66 +98,31 @@ pub fn this() -> &'static Cpu {
     &all()[current()]
 }
 
-impl Cpu {
-    /// Whether it was kicked since this was last asked.
-    pub fn take_kicks(&self) -> bool {
-        let kicks = self.kicks.load(SeqCst);
-        kicks != self.kicks_seen.swap(kicks, SeqCst)
-    }
-}
-
 pub fn kick(cpu: usize) {
     let cpu = &all()[cpu];
     count(|c| &c.kicks, 1);
-    cpu.kicks.fetch_add(1, SeqCst);
+    cpu.kicks.give();
     let user = cpu.user.load(SeqCst);
     if user != 0 {
         // In the core it is blocked: one that comes too early or too late stops user code as soon as there is any.
         thread::interrupt(user, user, KICK_SIGNAL);
-    } else if cpu.asleep.load(SeqCst) {
-        futex_wake(&cpu.kicks, 1);
+    } else {
+        cpu.kicks.wake();
     }
 }
 
 pub fn idle(deadline: Option<u64>) {
     let cpu = this();
-    let kicks = cpu.kicks.load(SeqCst);
-    if kicks != cpu.kicks_seen.swap(kicks, SeqCst) {
-        return;
-    }
     let timeout = deadline.map(|d| d.saturating_sub(clock::monotonic()));
-    if timeout == Some(0) {
+    if cpu.kicks.take() || timeout == Some(0) {
         return;
     }
     lock::leave();
-    if !spin_until_kicked(cpu, kicks) {
+    if cpu.kicks.wait(all().len() > 1, timeout) {
         count(|c| &c.idle_sleeps, 1);
-        cpu.asleep.store(true, SeqCst);
-        futex_wait(&cpu.kicks, kicks, timeout);
-        cpu.asleep.store(false, SeqCst);
     }
     lock::enter();
-    cpu.kicks_seen.store(cpu.kicks.load(SeqCst), SeqCst);
-}
-
-/// Looks for a kick for about as long as a wake-up across CPUs takes.
-fn spin_until_kicked(cpu: &Cpu, kicks: u32) -> bool {
-    const SPIN_NS: u64 = 50_000;
-    if all().len() == 1 {
-        return false;
-    }
-    let until = clock::monotonic() + SPIN_NS;
-    loop {
-        for _ in 0..50 {
-            if cpu.kicks.load(SeqCst) != kicks {
-                return true;
-            }
-            std::hint::spin_loop();
-        }
-        if clock::monotonic() > until {
-            return false;
-        }
-    }
+    cpu.kicks.take();
 }
 
 /// A timer descriptor can be set from any process of ours.

@@ -4,13 +4,11 @@
 use crate::context::{self, TtContext};
 use crate::cpu::{self, count};
 use std::any::Any;
-use std::os::fd::AsRawFd;
 use std::sync::{Arc, Weak};
 use umlab_host::{Errno, Result};
 use umlab_kernel::fs::file::HostFile;
 use umlab_kernel::lock::{self, KCell};
-use umlab_kernel::mm::frames;
-use umlab_kernel::model::{Mapping, ModelSpace, Source, When};
+use umlab_kernel::model::{HostMap, Mapping, ModelSpace, When};
 
 /// One past the last address of guests. All of the core lies above: the program itself at the very top, below it what it maps.
 pub const USER_TOP: u64 = 0x7000_0000_0000;
@@ -172,21 +170,9 @@ impl ModelSpace for TtSpace {
     }
 
     fn map(&self, mapping: Mapping, when: When) {
-        let mut flags = libc::MAP_FIXED | libc::MAP_NORESERVE;
-        let (fd, offset, file) = match mapping.source {
-            Source::Physmem { offset } => {
-                flags |= libc::MAP_SHARED;
-                (frames::memory().fd().as_raw_fd(), offset, None)
-            }
-            Source::HostFile { file, offset, shared } => {
-                flags |= if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
-                (file.fd.as_raw_fd(), offset, Some(file))
-            }
-        };
-        if mapping.populate {
-            flags |= libc::MAP_POPULATE;
-        }
+        let HostMap { flags, fd, offset, file } = mapping.host_map();
         let (start, len, prot) = (mapping.start, mapping.len, mapping.prot.bits() as u64);
+        let flags = flags | libc::MAP_FIXED;
         let order = Order { call: libc::SYS_mmap, start, len, prot, flags, fd, offset, _file: file };
         self.push(order, when != When::OnTouch);
     }

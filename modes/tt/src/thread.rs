@@ -76,7 +76,7 @@ impl TtThread {
         let frame = self.store()?;
         let own_cpu = cpu::this();
         own_cpu.user.store(record.tid.load(SeqCst), SeqCst);
-        if own_cpu.take_kicks() {
+        if own_cpu.kicks.take() {
             own_cpu.user.store(0, SeqCst);
             return Ok(Trap::Interrupt);
         }
@@ -114,7 +114,7 @@ impl TtThread {
         let (code, addr) = unsafe { ((*info).si_code, (*info).si_addr() as u64) };
         // Signals that somebody on the host sent are not the guest's.
         if signal == KICK_SIGNAL || code <= 0 || !FAULTS.contains(&signal) {
-            cpu::this().take_kicks();
+            cpu::this().kicks.take();
             return Trap::Interrupt;
         }
         const SEGV_ACCERR: i32 = 2;

@@ -66,12 +66,17 @@ fn clock_setting() {
     }));
 }
 
-fn burn(ms: i64) {
-    let end = now(CLOCK_MONOTONIC) + ms * MS;
-    while now(CLOCK_MONOTONIC) < end {
-        for _ in 0..1000 {
-            std::hint::spin_loop();
-        }
+/// Waits for a signal that is blocked, however early it comes.
+fn suspend() {
+    let none = 0u64;
+    t!(SYS_rt_sigsuspend, &none, 8);
+}
+
+/// Uses CPU time until the handler has run so often.
+fn until_caught(sig: i32, times: i32) {
+    let before = caught(sig);
+    while caught(sig) - before < times {
+        std::hint::spin_loop();
     }
 }
 
@@ -106,9 +111,8 @@ fn cpu_clocks() {
         println!("res {kind} {} {res:?}", sc!(SYS_clock_getres, clock(0, kind), &mut res));
     }
     v!(now(clock(me, 2)) - now(CLOCK_PROCESS_CPUTIME_ID) <= 0);
-    let child = spawn(|| burn(50));
-    sleep_ms(20);
-    v!(now(clock(child, 2)) > 0);
+    let child = spawn(|| use_cpu(50));
+    until(|| now(clock(child, 2)) > 0);
     v!(sc!(SYS_clock_gettime, clock(child, 6), &mut t));
     v!(reap(child));
     v!(sc!(SYS_clock_gettime, clock(child, 2), &mut t));
@@ -178,11 +182,14 @@ fn sleep_absolute() {
 }
 
 fn alarm_basics() {
+    mask(SIG_BLOCK, &[SIGALRM]);
+    catch(SIGALRM, SA_RESTART);
     t!(SYS_alarm, 0);
     t!(SYS_alarm, 100);
     t!(SYS_alarm, 1);
-    catch(SIGALRM, SA_RESTART);
-    t!(SYS_pause);
+    t!(SYS_alarm, 0);
+    t!(SYS_alarm, 1);
+    suspend();
     v!(caught(SIGALRM));
     t!(SYS_alarm, 0);
     let half = [0i64, 0, 0, 400_000];
@@ -214,11 +221,12 @@ fn interval_errors() {
 }
 
 fn interval_once() {
+    mask(SIG_BLOCK, &[SIGALRM]);
     catch(SIGALRM, 0);
     let v = [0i64, 0, 0, 20_000];
     let start = now(CLOCK_MONOTONIC);
     must!(SYS_setitimer, 0, &v, 0);
-    t!(SYS_pause);
+    suspend();
     v!(now(CLOCK_MONOTONIC) - start >= 20 * MS);
     sleep_ms(50);
     v!(caught(SIGALRM));
@@ -236,7 +244,7 @@ fn interval_periodic() {
         sc!(SYS_pause);
     }
     let took = now(CLOCK_MONOTONIC) - start;
-    v!((50 * MS..1000 * MS).contains(&took));
+    v!(took >= 50 * MS);
     let mut left = [9i64; 4];
     t!(SYS_getitimer, 0, &mut left);
     v!((left[0], left[1], left[2], left[3] > 0 && left[3] <= 5000));
@@ -251,8 +259,8 @@ fn interval_periodic() {
 }
 
 fn interval_fork_exec() {
-    let v = [0i64, 0, 0, 60_000];
-    must!(SYS_setitimer, 0, &v, 0);
+    let long = [0i64, 0, 1000, 0];
+    must!(SYS_setitimer, 0, &long, 0);
     v!(in_child(|| {
         let mut left = [9i64; 4];
         t!(SYS_getitimer, 0, &mut left);
@@ -261,6 +269,7 @@ fn interval_fork_exec() {
     let stop = [0i64; 4];
     must!(SYS_setitimer, 0, &stop, 0);
     v!(in_child(|| {
+        let v = [0i64, 0, 0, 60_000];
         must!(SYS_setitimer, 0, &v, 0);
         let (sh, flag, script) = (c("/bin/sh"), c("-c"), c("while :; do :; done"));
         let argv = [sh.as_ptr(), flag.as_ptr(), script.as_ptr(), std::ptr::null()];
@@ -283,9 +292,10 @@ fn cpu_interval(which: i32, sig: i32) {
     must!(SYS_getitimer, which, &mut left);
     v!(left);
     let v = [0i64, 10_000, 0, 10_000];
+    let start = now(CLOCK_PROCESS_CPUTIME_ID);
     must!(SYS_setitimer, which, &v, 0);
-    use_cpu(150);
-    v!((5..=17).contains(&caught(sig)));
+    until_caught(sig, 5);
+    v!(now(CLOCK_PROCESS_CPUTIME_ID) - start >= 30 * MS);
     let stop = [0i64; 4];
     must!(SYS_setitimer, which, &stop, 0);
 }
@@ -379,14 +389,16 @@ fn get_timer(id: i32) -> [i64; 4] {
 }
 
 fn timer_signal() {
+    mask(SIG_BLOCK, &[SIGALRM]);
     catch(SIGALRM, 0);
     let mut id = -1i32;
     must!(SYS_timer_create, CLOCK_MONOTONIC, 0, &mut id);
     v!(get_timer(id));
-    v!(set(id, 20 * MS, 0));
+    v!(set(id, 20_000 * MS, 0));
     let left = get_timer(id);
-    v!(left[3] > 0 && left[3] <= 20 * MS);
-    t!(SYS_pause);
+    v!(left[2] <= 20 && left[2] > 0);
+    set(id, 20 * MS, 0);
+    suspend();
     v!(caught(SIGALRM));
     v!(get_timer(id));
     v!(sc!(SYS_timer_getoverrun, id));
@@ -424,10 +436,9 @@ fn timer_periodic_overrun() {
     set(id, 2 * MS, 2 * MS);
     sleep_ms(41);
     let (ret, info) = wait_info(40, 5000);
-    v!((ret, (15..200).contains(&info[5])));
+    v!((ret, info[5] >= 15));
     v!(sc!(SYS_timer_getoverrun, id).0 == i64::from(info[5]));
-    let (ret, info) = wait_info(40, 5000);
-    v!((ret, info[5] < 50));
+    v!(wait_info(40, 5000).0);
     let left = get_timer(id);
     v!((left[0], left[1], left[2], left[3] > 0 && left[3] <= 2 * MS));
     let old = set(id, 0, 0);
@@ -437,9 +448,10 @@ fn timer_periodic_overrun() {
 
 fn timer_none() {
     let id = create(CLOCK_MONOTONIC, 0, 1, 0, 0);
-    set(id, 10 * MS, 0);
+    set(id, 10_000 * MS, 0);
     let left = get_timer(id);
-    v!(left[3] > 0);
+    v!(left[2] > 0);
+    set(id, 10 * MS, 0);
     sleep_ms(20);
     v!(get_timer(id));
     v!(sc!(SYS_timer_getoverrun, id));
