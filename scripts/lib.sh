@@ -10,6 +10,20 @@ me=${0##*/}
 # Where rustup puts cargo, for those whose PATH does not lead there.
 command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 
+# rust-toolchain.toml names a version. Where it is installed by another name ("stable") and cannot be fetched by its own, that one is used.
+find_toolchain() {
+    local wanted name
+    command -v rustup >/dev/null && ! (cd "$root" && cargo --version >/dev/null 2>&1) || return 0
+    wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$root/rust-toolchain.toml")
+    for name in $(rustup toolchain list | cut -d ' ' -f 1); do
+        if [[ $(rustup run "$name" rustc --version 2>/dev/null) = "rustc $wanted "* ]]; then
+            export RUSTUP_TOOLCHAIN=$name
+            return
+        fi
+    done
+}
+find_toolchain
+
 say() { printf '%s: %s\n' "$me" "$*" >&2; }
 die() {
     say "$*"
