@@ -90,7 +90,8 @@ pub fn recover(signal: i32, addr: usize, context: &mut libc::ucontext_t) -> bool
     signal == libc::SIGSEGV && crate::memory::map_missing(addr) || end_after_fault(context)
 }
 
-extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+/// The handler of faults of core code. An error of the core is reported, and then the instruction faults again, without a handler.
+pub extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the host passes valid pointers to a handler with SA_SIGINFO.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
     // One that was sent by somebody is no fault of an instruction.
@@ -123,7 +124,7 @@ pub fn report(signal: i32, addr: usize, rip: usize) {
     unsafe { libc::write(2, text.as_ptr().cast(), text.len() - left) };
 }
 
-/// Has faults of this process come here. Models that take the host's signals themselves call [`end_after_fault`] instead.
+/// Has faults of this process come here. Models that take the host's signals themselves call [`on_fault`].
 pub fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -8,18 +8,61 @@ use crate::{Errno, Result, copy};
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 
 pub const PAGE: usize = 4096;
 
 /// Memory of the core is shared with its child processes: see [`share_with_children`].
 static SHARED: AtomicBool = AtomicBool::new(false);
 
+/// Address space that memory objects are put into, from its end on, so that they lie side by side.
+static ROOM: Room = Room { start: AtomicUsize::new(0), end: AtomicUsize::new(0) };
+
+struct Room {
+    start: AtomicUsize,
+    end: AtomicUsize,
+}
+
+const ROOM_LEN: usize = 1 << 40;
+
+impl Room {
+    /// Reserves it, to end at `end` if that is possible.
+    fn reserve(&self, end: usize) {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let wanted = end.saturating_sub(ROOM_LEN) as *mut _;
+        // SAFETY: a new mapping of nothing; the address is a wish.
+        let start = unsafe { libc::mmap(wanted, ROOM_LEN, libc::PROT_NONE, flags, -1, 0) };
+        if start != libc::MAP_FAILED {
+            self.start.store(start as usize, SeqCst);
+            self.end.store(start as usize + ROOM_LEN, SeqCst);
+        }
+    }
+
+    /// A place for `len` bytes that is nobody else's; none when there is no room.
+    fn take(&self, len: usize) -> Option<usize> {
+        let below = |end: usize| end.checked_sub(len.next_multiple_of(PAGE)).filter(|at| *at > self.start.load(SeqCst));
+        let old = self.end.fetch_update(SeqCst, SeqCst, below).ok()?;
+        below(old)
+    }
+}
+
 /// From now on memory objects made here are inherited by child processes, and files mapped here are mapped in each process when it first
-/// touches them, at the same place everywhere: for models that run the core in several processes. Files lie from `files_from` on.
-pub fn share_with_children(files_from: usize) {
+/// touches them, at the same place everywhere: for models that run the core in several processes. Objects lie side by side below
+/// `below`, files from `files_from` on.
+pub fn share_with_children(below: usize, files_from: usize) {
+    ROOM.reserve(below);
     SHARED.store(true, SeqCst);
-    FILES.with(|files| files.next = files_from);
+    FILES.with(|files| (files.first, files.next) = (files_from, files_from));
+}
+
+/// Unmaps all files from the running process. What is touched again is mapped again.
+pub fn unmap_files() {
+    FILES.with(|files| {
+        if files.next > files.first {
+            // SAFETY: the range is for these mappings alone, which may be missing at any time.
+            unsafe { libc::munmap(files.first as *mut _, files.next - files.first) };
+        }
+    });
 }
 
 /// Files mapped in a core of several processes, by where they begin. Places are not used twice: a process may still have the old file there.
@@ -29,6 +72,7 @@ struct SharedFiles {
 }
 
 struct Files {
+    first: usize,
     next: usize,
     by_start: BTreeMap<usize, FilePlace>,
 }
@@ -41,7 +85,7 @@ struct FilePlace {
 }
 
 static FILES: SharedFiles =
-    SharedFiles { lock: SharedLock::new(), inner: UnsafeCell::new(Files { next: 0, by_start: BTreeMap::new() }) };
+    SharedFiles { lock: SharedLock::new(), inner: UnsafeCell::new(Files { first: 0, next: 0, by_start: BTreeMap::new() }) };
 
 // SAFETY: the contents are reached under the lock only.
 unsafe impl Sync for SharedFiles {}
@@ -95,13 +139,14 @@ impl SharedMemory {
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         // SAFETY: a descriptor of ours and a length.
         Errno::check(unsafe { libc::ftruncate(fd.as_raw_fd(), len as i64) } as i64)?;
-        // SAFETY: a new mapping at an address the host chooses.
+        let (place, fixed) = ROOM.take(len).map_or((0, 0), |place| (place, libc::MAP_FIXED));
+        // SAFETY: a new mapping, at a place that was kept for it or that the host chooses.
         let base = unsafe {
             libc::mmap(
-                std::ptr::null_mut(),
+                place as *mut _,
                 len,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_NORESERVE,
+                libc::MAP_SHARED | libc::MAP_NORESERVE | fixed,
                 fd.as_raw_fd(),
                 0,
             )

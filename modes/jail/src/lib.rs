@@ -1,17 +1,16 @@
 //! tt-jail: [tt](umlab_tt) with the core's memory write-protected while user code runs.
 //!
-//! On the way out of the core its variables, heap, physmem and all kernel stacks but the current one become read-only in
-//! that address space; the first thing on the way in makes them writable again. (Its text is never writable.) What the way out still writes
-//! lies in the current task's area. Guests can read the core. The cost grows with the page-table entries of the core's memory.
+//! On the way out of the core its variables, heap, physmem and kernel stacks become read-only in that address space; the first thing
+//! on the way in makes them writable again. (Its text is never writable.) What the way out still writes lies in the slots of the tasks of
+//! this address space, which is no other's memory. Guests can read the core. The cost grows with the page-table entries of the core's memory.
 //!
 //! The rights are those of an address space, so two CPUs in one would undo each other's protection: there is one CPU.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use umlab_host::memory::SharedMemory;
 use umlab_kernel::mm::frames;
 use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
-use umlab_tt::area::{self, AREA, Record};
-use umlab_tt::guard::{self, Guard};
-use umlab_tt::{Options, Tt, image};
+use umlab_tt::{Guard, Options, Tt, area, image};
 
 pub struct Jail(Tt);
 
@@ -25,43 +24,56 @@ impl Jail {
             );
         }
         let tt = Tt::new("tt-jail", cpus, options)?;
-        guard::set(Guard { leave, enter });
+        umlab_tt::set_guard(Guard { leave, enter });
         Ok(Jail(tt))
     }
 }
 
-/// The core's memory: address and length of each part, the kernel stacks below and above the current one among them.
-fn parts(record: &Record) -> [(usize, usize); 5] {
-    let own = record.base();
-    let (stacks, end) = area::range();
-    let physmem = frames::memory();
-    let heap = umlab_host::arena::heap().map_or((0, 0), |heap| (heap.base() as usize, heap.len()));
-    [
-        image::data(),
-        heap,
-        (physmem.base() as usize, physmem.len()),
-        (stacks, own - stacks),
-        (own + AREA, end.saturating_sub(own + AREA)),
-    ]
+/// The core's memory: address and length of its parts. Those of what lies side by side are one.
+fn parts() -> &'static [(usize, usize)] {
+    static PARTS: OnceLock<Vec<(usize, usize)>> = OnceLock::new();
+    PARTS.get_or_init(|| {
+        let of = |memory: &SharedMemory| (memory.base() as usize, memory.len());
+        let mut all = vec![image::data(), area::mapping(), of(frames::memory())];
+        all.extend(umlab_host::arena::heap().map(of));
+        all.sort();
+        all.dedup_by(|next, last| {
+            let adjacent = last.0 + last.1 == next.0;
+            if adjacent {
+                last.1 += next.1;
+            }
+            adjacent
+        });
+        all
+    })
 }
 
-/// No more than system calls: when `prot` is to read, part of what could be written is read-only already.
-fn protect(record: &Record, prot: i32) {
-    for (start, len) in parts(record) {
-        if len > 0 {
-            // SAFETY: the core's own mappings; nothing of them but the current area is written until they are writable again.
-            unsafe { libc::mprotect(start as *mut _, len, prot) };
+/// Changes the rights of all of the core's memory. Nothing but the slot is written to: no errno, that is.
+fn protect(prot: i32) {
+    for &(start, len) in parts() {
+        let result: i64;
+        // SAFETY: the core's own mappings, which nothing writes to until they are writable again.
+        unsafe {
+            std::arch::asm!("syscall", inlateout("rax") libc::SYS_mprotect => result, in("rdi") start, in("rsi") len,
+                in("rdx") prot, lateout("rcx") _, lateout("r11") _);
+        }
+        if result != 0 {
+            // User code must not run then. The tracer sees the task end, and ends the guest.
+            // SAFETY: a plain number.
+            unsafe { libc::syscall(libc::SYS_exit_group, 1) };
         }
     }
 }
 
-fn leave(record: &Record) {
-    umlab_tt::count(|c| &c.jail_mprotects, 2 * parts(record).iter().filter(|part| part.1 > 0).count() as u64);
-    protect(record, libc::PROT_READ);
+extern "C" fn leave() {
+    umlab_tt::count(|c| &c.jail_mprotects, 2 * parts().len() as u64);
+    // Files that the core has mapped to write to: they are mapped again when they are touched.
+    umlab_host::memory::unmap_files();
+    protect(libc::PROT_READ);
 }
 
-fn enter(record: &Record) {
-    protect(record, libc::PROT_READ | libc::PROT_WRITE);
+extern "C" fn enter() {
+    protect(libc::PROT_READ | libc::PROT_WRITE);
 }
 
 impl ProcessModel for Jail {

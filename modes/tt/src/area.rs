@@ -1,18 +1,21 @@
-//! What belongs to a task's kernel context, at one place in memory that all processes share: its kernel stack, the frame that a
-//! signal leaves at the top of it, its record, and a block of thread-local storage for core code.
+//! What belongs to a task's kernel context, at the same addresses in all processes: an area of shared memory with its kernel stack, its
+//! record and a block of thread-local storage for core code; and a slot of its process's own memory, where the host puts the
+//! frame of a signal.
 //!
-//! Areas have a power of two as their size and are aligned to it, so code that was just entered by a signal, and knows
-//! nothing but its stack pointer, finds the record. From the bottom:
+//! Areas and slots are found from each other by arithmetic, so code that was just entered by a signal, and knows nothing
+//! but its stack pointer, finds the record. An area, from the bottom:
 //!
 //! | what | |
 //! |---|---|
-//! | kernel stack | grows down from below the frame |
-//! | frame | what the host writes when user code is left; user mode is entered again by a sigreturn from it |
+//! | guard page | of the running task's own process |
+//! | kernel stack | grows down from below the record |
 //! | record | [`Record`] |
 //! | thread-local storage | of core code on this stack |
 //!
-//! Stack and frame together are the task's alternate signal stack: a fault of the core itself finds its stack pointer within it, and goes
-//! on below.
+//! A slot is the task's alternate signal stack while user code runs, and holds the frame then and until user mode is entered again by a
+//! sigreturn from it. All that a task writes at the border between user mode and the core lies there, so that all shared memory can be
+//! protected while user code runs. Nothing in a slot is trusted that was not written since user code last ran: threads of one address
+//! space can reach each other's. While the core runs there is no alternate stack: its own faults are handled on the kernel stack.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
@@ -20,11 +23,13 @@ use umlab_host::lock::SharedLock;
 use umlab_host::memory::SharedMemory;
 use umlab_host::{Errno, Result};
 
-pub const AREA: usize = 512 << 10;
+pub const AREA_SHIFT: usize = 19;
+pub const AREA: usize = 1 << AREA_SHIFT;
 /// Where the record begins within an area.
 pub const RECORD_AT: usize = AREA - (16 << 10);
-/// Where the frame begins: room for the largest extended state there is today.
-pub const FRAME_AT: usize = RECORD_AT - (16 << 10);
+/// Room for the largest extended state there is today, and for what runs below the frame.
+pub const SLOT_SHIFT: usize = 15;
+pub const SLOT: usize = 1 << SLOT_SHIFT;
 /// Where the thread-local storage may begin.
 const TLS_AT: usize = RECORD_AT + 1024;
 const AREAS: usize = 1 << 16;
@@ -38,22 +43,15 @@ pub struct Record {
     pub core_fs: AtomicU64,
     /// The thread pointer of user code, while the core runs.
     pub user_fs: AtomicU64,
-    /// Core code runs (or waits) on the stack.
-    pub in_core: AtomicU32,
-    /// The task signalled itself to leave the core.
-    pub leaving: AtomicU32,
     /// What the host task sleeps on: 1 when it is to go on.
     pub word: AtomicU32,
-    pub padding: u32,
+    /// It sleeps until another task hands the CPU over.
+    pub parked: AtomicU32,
     pub trap_signal: AtomicU64,
     pub trap_info: AtomicU64,
     pub trap_frame: AtomicU64,
     /// The host task's number; the host writes it when it makes the task.
     pub tid: AtomicI32,
-    /// It sleeps until another task hands the CPU over.
-    pub parked: AtomicU32,
-    /// For sigaltstack(2): address, flags, length.
-    pub alternate: [u64; 3],
     /// The system call that was stopped; written by the tracer.
     pub number: AtomicU64,
     pub compat: AtomicU32,
@@ -79,15 +77,17 @@ impl Record {
         self as *const Record as usize - RECORD_AT
     }
 
-    /// The frame's part of the area.
-    pub fn frame(&self) -> usize {
-        self.base() + FRAME_AT
+    /// Where the slot begins.
+    pub fn slot(&self) -> usize {
+        let areas = areas();
+        areas.slots + (self.base() - areas.first) / AREA * SLOT
     }
 }
 
 struct Areas {
     memory: SharedMemory,
     first: usize,
+    slots: usize,
     used: AtomicUsize,
     lock: SharedLock,
     /// Bit by bit: areas whose contexts were dropped; used again when their host tasks are gone.
@@ -103,9 +103,18 @@ static AREAS_OF_ALL: OnceLock<Areas> = OnceLock::new();
 pub fn init() -> Result<()> {
     let memory = SharedMemory::new(c"umlab-stacks", AREAS * AREA)?;
     let first = (memory.base() as usize).next_multiple_of(AREA);
+    let (prot, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
+    // SAFETY: new memory, which the host fills as it is touched.
+    let slots = unsafe { libc::mmap(std::ptr::null_mut(), AREAS * SLOT, prot, flags, -1, 0) };
+    if slots == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    let slots = slots as usize;
     let (template, below) = tls_template()?;
     let dropped = (0..AREAS / 64).map(|_| AtomicU64::new(0)).collect();
-    let areas = Areas { memory, first, used: AtomicUsize::new(0), lock: SharedLock::new(), dropped, template, below };
+    let areas = Areas { memory, first, slots, used: AtomicUsize::new(0), lock: SharedLock::new(), dropped, template, below };
+    crate::entry::set_places(first, slots, AREAS * SLOT);
     let _ = AREAS_OF_ALL.set(areas);
     Ok(())
 }
@@ -115,7 +124,7 @@ fn areas() -> &'static Areas {
 }
 
 /// The addresses of all areas that were ever used.
-pub fn range() -> (usize, usize) {
+fn range() -> (usize, usize) {
     let areas = areas();
     (areas.first, areas.first + areas.used.load(Relaxed) * AREA)
 }
@@ -158,8 +167,6 @@ pub fn take() -> Result<&'static Record> {
         let record = (base + RECORD_AT) as *mut Record;
         std::ptr::write_bytes(record, 0, 1);
         (*record).core_fs = AtomicU64::new(at as u64);
-        (*record).in_core = AtomicU32::new(1);
-        (*record).alternate = [base as u64, 0, RECORD_AT as u64];
         Ok(&*record)
     }
 }
@@ -190,15 +197,18 @@ impl Areas {
     }
 }
 
-impl Areas {
-    fn whole(&self) -> (usize, usize) {
-        (self.memory.base() as usize, self.memory.len())
-    }
-}
-
 /// The mapping that all areas lie in: address and length.
 pub fn mapping() -> (usize, usize) {
-    areas().whole()
+    let memory = &areas().memory;
+    (memory.base() as usize, memory.len())
+}
+
+/// Has the calling process fault where the stack ends, if the host can do that without splitting the mapping (Linux 6.15). Elsewhere
+/// the next area's storage lies there; it takes core code some hundred kilobytes to get so far.
+pub fn guard(record: &Record) {
+    const MADV_GUARD_INSTALL: i32 = 102;
+    // SAFETY: the last page of a stack that nothing has used so far.
+    unsafe { libc::madvise(record.base() as *mut _, umlab_host::memory::PAGE, MADV_GUARD_INSTALL) };
 }
 
 /// A copy of the calling thread's thread-local storage with its control block, and how much of it lies below the thread pointer.

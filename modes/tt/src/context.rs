@@ -126,6 +126,7 @@ pub fn rehost(context: &TtContext) -> Result<Arc<Mm>> {
     let record = context.record;
     // SAFETY: the stack is in shared memory; the process that is left does not touch it after the clone.
     Errno::check_raw(unsafe { entry::umlab_tt_rehost(SHARED | TRACED | libc::SIGCHLD as u64, record) })?;
+    area::guard(record);
     context.leave_mm();
     let mm = Mm::with_one();
     context.mm.set(Some(mm.clone()));
@@ -158,6 +159,7 @@ pub fn switch(from: &dyn Context, to: &dyn Context) {
 extern "C" fn context_main(argument: usize) -> ! {
     // SAFETY: the scheduler keeps the context alive while it runs.
     let context = unsafe { &*(argument as *const TtContext) };
+    area::guard(context.record);
     let main = context.start.replace(None).expect("a context starts once");
     let next = main();
     let to = own(&*next).record;

@@ -25,7 +25,7 @@ macro_rules! counters {
 }
 
 counters! {
-    syscall_stops cancelled_stops entry_stops fault_stops kick_stops leave_stops sigreturn_stops birth_stops other_stops
+    syscall_stops cancelled_stops entry_stops fault_stops kick_stops leave_stops birth_stops other_stops
     signals_delivered handovers idle_sleeps kicks shootdowns
     host_tasks_made host_processes_made host_processes_replaced spaces_emptied
     host_mmaps host_munmaps host_mprotects jail_mprotects

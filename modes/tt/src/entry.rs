@@ -6,36 +6,46 @@
 //! Once a task has woken another one, that one may have left for user mode on the same CPU at once, and in jail everything
 //! but *its* kernel stack is then read-only. So from there to the end of the wait nothing is written and no stack is used.
 
-use crate::area::{AREA, RECORD_AT, Record};
+use crate::area::{AREA_SHIFT, RECORD_AT, Record, SLOT_SHIFT};
 use std::mem::offset_of;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 std::arch::global_asm!(
-    // The handler of all signals of guest tasks: (signal, info, frame), on the alternate stack.
+    // The handler of all signals of guest tasks: (signal, info, frame), below the frame on the slot, or on the kernel stack.
     ".global umlab_tt_entry",
     "umlab_tt_entry:",
     "mov rax, rsp",
-    "and rax, -{area}",
-    "add rax, {record}",
-    "cmp dword ptr [rax + {in_core}], 0",
-    "jne 2f",
-    "mov dword ptr [rax + {in_core}], 1",
-    "mov [rax + {trap_signal}], rdi",
-    "mov [rax + {trap_info}], rsi",
-    "mov [rax + {trap_frame}], rdx",
-    "rdfsbase rcx",
-    "mov [rax + {user_fs}], rcx",
-    "mov rcx, [rax + {core_fs}]",
-    "wrfsbase rcx",
-    "mov rsp, [rax + {kernel_rsp}]",
+    "sub rax, [rip + {places} + {slots}]",
+    "cmp rax, [rip + {places} + {slots_len}]",
+    "jae {core_fault}",
+    "shr rax, {slot_shift}",
+    "shl rax, {area_shift}",
+    "add rax, [rip + {places} + {areas}]",
+    "lea r12, [rax + {record}]",
+    "mov r13, rdi",
+    "mov r14, rsi",
+    "mov r15, rdx",
+    "rdfsbase rbx",
+    "mov rax, [r12 + {core_fs}]",
+    "wrfsbase rax",
+    "mov rax, [rip + {places} + {on_enter}]",
+    "test rax, rax",
+    "jz 3f",
+    "and rsp, -16",
+    "call rax",
+    "3: mov [r12 + {trap_signal}], r13",
+    "mov [r12 + {trap_info}], r14",
+    "mov [r12 + {trap_frame}], r15",
+    "mov [r12 + {user_fs}], rbx",
+    "mov rsp, [r12 + {kernel_rsp}]",
     "jmp 9f",
-    // A fault of the core itself: an ordinary handler, which returns.
-    "2: jmp {core_fault}",
     ".global umlab_tt_restorer",
     "umlab_tt_restorer:",
     "mov eax, {sigreturn}",
     "syscall",
     "ud2",
-    // Leaves for user mode: (record, frame). Returns when the task enters the core again.
+    // Leaves for user mode: (record, frame). Returns when the task enters the core again. The signal waits until the sigreturn lets
+    // it through.
     ".global umlab_tt_leave",
     "umlab_tt_leave:",
     "push rbp",
@@ -46,16 +56,20 @@ std::arch::global_asm!(
     "push r15",
     "mov [rdi + {kernel_rsp}], rsp",
     "mov r12, rdi",
-    "mov rsp, rsi",
-    "mov rax, [r12 + {user_fs}]",
+    "mov r13, rsi",
+    "lea rsp, [rsi - 16]",
+    "mov rax, [rip + {places} + {on_leave}]",
+    "test rax, rax",
+    "jz 4f",
+    "call rax",
+    "4: mov rax, [r12 + {user_fs}]",
     "wrfsbase rax",
-    "mov dword ptr [r12 + {leaving}], 1",
     "mov edi, [r12 + {tid}]",
     "mov esi, edi",
     "mov edx, {leave_signal}",
     "mov eax, {tgkill}",
     "syscall",
-    "mov dword ptr [r12 + {in_core}], 0",
+    "mov rsp, r13",
     "mov eax, {sigreturn}",
     "syscall",
     "ud2",
@@ -110,14 +124,9 @@ std::arch::global_asm!(
     "mov eax, {clone}",
     "syscall",
     "test rax, rax",
-    "jz 7f",
+    "jz 5b",
     "pop r12",
     "ret",
-    "7: lea rdi, [r12 + {alternate}]",
-    "xor esi, esi",
-    "mov eax, {sigaltstack}",
-    "syscall",
-    "jmp 5b",
     // As above, from a thread that is not traced: (flags, record, function). The function is called first, with the record, on the new stack.
     ".global umlab_tt_seed",
     "umlab_tt_seed:",
@@ -140,7 +149,7 @@ std::arch::global_asm!(
     "ret",
     "8: mov rdi, r12",
     "call r13",
-    "jmp 7b",
+    "jmp 5b",
     // Goes on in a new host process on the same stack, and ends this one: (flags, record). Returns 0, or an error.
     ".global umlab_tt_rehost",
     "umlab_tt_rehost:",
@@ -175,10 +184,15 @@ std::arch::global_asm!(
     "xor ebp, ebp",
     "call r13",
     "ud2",
-    area = const AREA,
+    places = sym PLACES,
+    areas = const offset_of!(Places, areas),
+    slots = const offset_of!(Places, slots),
+    slots_len = const offset_of!(Places, slots_len),
+    on_enter = const offset_of!(Places, on_enter),
+    on_leave = const offset_of!(Places, on_leave),
+    area_shift = const AREA_SHIFT,
+    slot_shift = const SLOT_SHIFT,
     record = const RECORD_AT,
-    in_core = const offset_of!(Record, in_core),
-    leaving = const offset_of!(Record, leaving),
     trap_signal = const offset_of!(Record, trap_signal),
     trap_info = const offset_of!(Record, trap_info),
     trap_frame = const offset_of!(Record, trap_frame),
@@ -188,7 +202,6 @@ std::arch::global_asm!(
     word = const offset_of!(Record, word),
     tid = const offset_of!(Record, tid),
     parked = const offset_of!(Record, parked),
-    alternate = const offset_of!(Record, alternate),
     leave_signal = const LEAVE_SIGNAL,
     sigreturn = const libc::SYS_rt_sigreturn,
     tgkill = const libc::SYS_tgkill,
@@ -196,10 +209,47 @@ std::arch::global_asm!(
     futex_wait = const libc::FUTEX_WAIT,
     futex_wake = const libc::FUTEX_WAKE,
     clone = const libc::SYS_clone,
-    sigaltstack = const libc::SYS_sigaltstack,
     exit = const libc::SYS_exit,
     core_fault = sym core_fault,
 );
+
+/// What the handler must know before it knows anything.
+#[repr(C)]
+struct Places {
+    areas: AtomicUsize,
+    slots: AtomicUsize,
+    slots_len: AtomicUsize,
+    on_enter: AtomicUsize,
+    on_leave: AtomicUsize,
+}
+
+static PLACES: Places = Places {
+    areas: AtomicUsize::new(0),
+    slots: AtomicUsize::new(0),
+    slots_len: AtomicUsize::new(0),
+    on_enter: AtomicUsize::new(0),
+    on_leave: AtomicUsize::new(0),
+};
+
+/// Says where areas and slots are. Called once.
+pub fn set_places(areas: usize, slots: usize, slots_len: usize) {
+    PLACES.areas.store(areas, SeqCst);
+    PLACES.slots.store(slots, SeqCst);
+    PLACES.slots_len.store(slots_len, SeqCst);
+}
+
+/// What a variant of the model does at the border between core and user mode, in the guest's own process: jail protects the core's
+/// memory here. Called without the big lock, on a part of the task's slot. From the end of `leave` to the beginning of `enter` nothing but
+/// the slot is written to.
+pub struct Guard {
+    pub leave: extern "C" fn(),
+    pub enter: extern "C" fn(),
+}
+
+pub fn set_guard(guard: Guard) {
+    PLACES.on_enter.store(guard.enter as usize, SeqCst);
+    PLACES.on_leave.store(guard.leave as usize, SeqCst);
+}
 
 /// A task's signal to itself: it wants to leave the core.
 pub const LEAVE_SIGNAL: i32 = libc::SIGUSR1;
@@ -226,11 +276,11 @@ unsafe extern "C" {
 pub fn prepare(record: &Record, main: extern "C" fn(usize) -> !, argument: usize) {
     // What is popped: r15, r14, r13, r12, rbx, rbp, the return address.
     let frame = [0, 0, main as *const () as u64, argument as u64, 0, 0, umlab_tt_start as *const () as u64, 0];
-    let at = (record.frame() - (frame.len() + 1) * 8) as *mut u64;
+    let at = (record.base() + RECORD_AT - (frame.len() + 1) * 8) as *mut u64;
     // SAFETY: the top of a kernel stack that nothing runs on.
     unsafe { std::ptr::copy_nonoverlapping(frame.as_ptr(), at, frame.len()) };
-    record.kernel_rsp.store(at as u64, std::sync::atomic::Ordering::SeqCst);
-    record.parked.store(1, std::sync::atomic::Ordering::SeqCst);
+    record.kernel_rsp.store(at as u64, SeqCst);
+    record.parked.store(1, SeqCst);
 }
 
 /// Makes this process's signals lead into the core. Inherited by what is cloned from it.
@@ -242,8 +292,8 @@ pub fn install_handlers() {
         restorer: usize,
         mask: u64,
     }
-    // While the core runs: nothing but its own faults and the signal to leave. The rest waits for user mode.
-    let open = FAULTS.iter().chain(&[LEAVE_SIGNAL]).fold(0u64, |set, signal| set | 1 << (signal - 1));
+    // While the core runs: nothing but its own faults. The rest waits for user mode.
+    let open = FAULTS.iter().fold(0u64, |set, signal| set | 1 << (signal - 1));
     const SA_RESTORER: u64 = 0x0400_0000;
     let flags = (libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER) as u32 as u64 | SA_RESTORER;
     for signal in FAULTS.into_iter().chain([ENTRY_SIGNAL, KICK_SIGNAL]) {
@@ -261,16 +311,13 @@ pub fn install_handlers() {
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0usize, 8usize) };
 }
 
-/// A signal that came while core code ran in a guest's process: memory that was missing, or the core broke.
+/// A signal that came while core code ran in a guest's process: memory that was missing, or the core broke. After its report the
+/// instruction faults once more, and the tracer ends the guest.
 extern "C" fn core_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the host passes valid pointers to a handler with SA_SIGINFO.
-    let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
-    // SAFETY: reading what a fault's siginfo holds.
-    let addr = unsafe { info.si_addr() } as usize;
-    if info.si_code <= 0 || umlab_host::copy::recover(signal, addr, context) {
-        return;
+    // SAFETY: the host passes a valid pointer to a handler with SA_SIGINFO.
+    let sent = unsafe { (*info).si_code } <= 0;
+    // One that somebody on the host sent is nobody's.
+    if !sent {
+        umlab_host::copy::on_fault(signal, info, context);
     }
-    umlab_host::copy::report(signal, addr, context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize);
-    // SAFETY: async-signal-safe; the instruction faults again, and the tracer ends the guest.
-    unsafe { libc::signal(signal, libc::SIG_DFL) };
 }

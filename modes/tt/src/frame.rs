@@ -1,6 +1,7 @@
 //! The frame that the host leaves when a signal takes a task out of user mode, and from which sigreturn enters it again: all
 //! of a guest thread's user-mode state but two segment bases.
 
+use crate::area::SLOT;
 use std::sync::OnceLock;
 use umlab_host::{Errno, Result};
 use umlab_kernel::model::Regs;
@@ -49,9 +50,10 @@ const USER_CS32: u16 = 0x23;
 const USER_DS: u16 = 0x2b;
 /// There is extended state in XSAVE layout; the stack segment counts, strictly.
 const FLAGS: u64 = 1 | 2 | 4;
-/// Where a thread's first frame is put, and its extended state, within the frame's part of the area.
-const FIRST_FRAME: usize = 64;
-const FIRST_EXTENDED: usize = 1024;
+/// Room for the frame and its siginfo.
+const FRAME_ROOM: usize = 1088;
+/// No alternate stack while a handler runs, and this one again after the sigreturn.
+const SS_AUTODISARM: u64 = 1 << 31;
 
 const MAGIC1: u32 = 0x4650_5853;
 const LEGACY: usize = 512;
@@ -137,24 +139,74 @@ fn as_image(mut state: Vec<u8>) -> Vec<u8> {
     state
 }
 
-impl Frame {
-    /// Makes the first frame of a thread in the frame's part of its area.
+/// Where a frame and its extended state are, within one slot.
+#[derive(Clone, Copy)]
+pub struct FrameAt {
+    slot: usize,
+    pub frame: *mut Frame,
+    extended: *mut u8,
+}
+
+impl FrameAt {
+    /// Makes the first frame of a thread where the host will put the next ones.
     ///
     /// # Safety
-    /// `at` is the start of that part, and nothing runs there.
-    pub unsafe fn first(at: usize, stack: [u64; 3]) -> *mut Frame {
-        let frame = (at + FIRST_FRAME) as *mut Frame;
-        // SAFETY: within the part, which is 64-aligned and longer than any state.
+    /// The slot is the running task's own, and holds no frame that is needed.
+    pub unsafe fn first(slot: usize) -> FrameAt {
+        let extended = (slot + SLOT - initial().len()) & !63;
+        let at = FrameAt { slot, frame: ((extended - FRAME_ROOM) & !63) as *mut Frame, extended: extended as *mut u8 };
+        // SAFETY: within the slot, which is longer than any state.
         unsafe {
-            std::ptr::write_bytes(frame, 0, 1);
-            (*frame).flags = FLAGS;
-            (*frame).stack = stack;
-            (*frame).extended = (at + FIRST_EXTENDED) as u64;
-            std::ptr::copy_nonoverlapping(initial().as_ptr(), (at + FIRST_EXTENDED) as *mut u8, initial().len());
+            std::ptr::write_bytes(at.frame, 0, 1);
+            std::ptr::copy_nonoverlapping(initial().as_ptr(), at.extended, initial().len());
         }
-        frame
+        at
     }
 
+    /// The frame that the host has just left at `frame`, if it lies in the slot as it should.
+    pub fn left(slot: usize, frame: *mut Frame) -> Option<FrameAt> {
+        let within = |at: usize, len: usize| (slot..slot + SLOT - len).contains(&at);
+        if !within(frame as usize, size_of::<Frame>()) {
+            return None;
+        }
+        // SAFETY: within the slot, which is mapped.
+        let extended = unsafe { (*frame).extended } as *mut u8;
+        within(extended as usize, image_len()).then_some(FrameAt { slot, frame, extended })
+    }
+
+    /// Makes of the frame what the host would have: another thread's user code may have written there since. The registers and the extended
+    /// state, which are left, are the thread's own, and harmless whatever they are.
+    pub fn seal(self) {
+        // SAFETY: the frame is in the slot, and the running task is the only one that uses it now.
+        let frame = unsafe { &mut *self.frame };
+        (frame.flags, frame.link, frame.mask) = (FLAGS, 0, 0);
+        frame.stack = [self.slot as u64, SS_AUTODISARM, SLOT as u64];
+        frame.extended = self.extended as u64;
+    }
+
+    fn extended(&mut self) -> &mut [u8] {
+        // SAFETY: the host's frames and our own hold a state of this length there.
+        unsafe { std::slice::from_raw_parts_mut(self.extended, image_len()) }
+    }
+
+    pub fn extended_image(&mut self) -> Vec<u8> {
+        as_image(self.extended().to_vec())
+    }
+
+    /// Replaces the extended state. EINVAL for what the host would not restore.
+    pub fn set_extended_image(&mut self, image: &[u8]) -> Result<()> {
+        check_image(image)?;
+        let state = self.extended();
+        let len = image.len().min(state.len());
+        let software = state[SOFTWARE].to_vec();
+        state.fill(0);
+        state[..len].copy_from_slice(&image[..len]);
+        state[SOFTWARE].copy_from_slice(&software);
+        Ok(())
+    }
+}
+
+impl Frame {
     /// The registers, but for the segment bases.
     pub fn regs(&self) -> Regs {
         // SAFETY: all-zero is a valid register set.
@@ -173,27 +225,6 @@ impl Frame {
         copy!(r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp rip eflags);
         self.cs = if regs.cs == USER_CS32 as u64 { USER_CS32 } else { USER_CS };
         self.ss = USER_DS;
-    }
-
-    fn extended(&mut self) -> &mut [u8] {
-        // SAFETY: the host's frames and our own hold a state of this length there; the frame's owner alone reaches it.
-        unsafe { std::slice::from_raw_parts_mut(self.extended as *mut u8, image_len()) }
-    }
-
-    pub fn extended_image(&mut self) -> Vec<u8> {
-        as_image(self.extended().to_vec())
-    }
-
-    /// Replaces the extended state. EINVAL for what the host would not restore.
-    pub fn set_extended_image(&mut self, image: &[u8]) -> Result<()> {
-        check_image(image)?;
-        let state = self.extended();
-        let len = image.len().min(state.len());
-        let software = state[SOFTWARE].to_vec();
-        state.fill(0);
-        state[..len].copy_from_slice(&image[..len]);
-        state[SOFTWARE].copy_from_slice(&software);
-        Ok(())
     }
 }
 

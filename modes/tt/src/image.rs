@@ -67,8 +67,9 @@ fn maps() -> Vec<Line> {
 
 /// Puts variables and heap on memory that child processes share. Called once, before there are other threads.
 pub fn share() -> Result<()> {
-    memory::share_with_children(FILES_FROM);
-    arena::heap().ok_or(Errno::ENOMEM)?.inherit();
+    let heap = arena::heap().ok_or(Errno::ENOMEM)?;
+    memory::share_with_children(heap.base() as usize, FILES_FROM);
+    heap.inherit();
     let maps = maps();
     let code = share as *const () as usize;
     let own = maps.iter().find(|line| (line.start..line.end).contains(&code)).ok_or(Errno::ENOEXEC)?.name.clone();

@@ -12,7 +12,6 @@ mod context;
 mod cpu;
 mod entry;
 mod frame;
-pub mod guard;
 pub mod image;
 mod space;
 mod thread;
@@ -23,6 +22,7 @@ use umlab_kernel::lock;
 use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
 
 pub use cpu::count;
+pub use entry::{Guard, set_guard};
 pub use thread::probe;
 
 /// The model; one for the process.

@@ -3,7 +3,7 @@
 use crate::context;
 use crate::cpu;
 use crate::entry::{self, ENTRY_SIGNAL, FAULTS, KICK_SIGNAL};
-use crate::frame::{self, Frame};
+use crate::frame::{self, Frame, FrameAt};
 use crate::space;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
@@ -13,7 +13,7 @@ use umlab_kernel::model::{Access, Fault, ModelSpace, Regs, Residence, SyscallAbi
 
 pub struct TtThread {
     /// The frame of the last trap; none before the thread first ran.
-    frame: Option<*mut Frame>,
+    at: Option<FrameAt>,
     regs: Regs,
     /// `regs` is what the thread has; otherwise the frame is.
     known: bool,
@@ -37,24 +37,29 @@ const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
 impl TtThread {
     pub fn new() -> TtThread {
-        TtThread { frame: None, regs: fresh_regs(), known: true, changed: true, extended: None }
+        TtThread { at: None, regs: fresh_regs(), known: true, changed: true, extended: None }
     }
 
     fn frame(&mut self) -> Option<&mut Frame> {
         // SAFETY: it stays where it is until user mode is entered from it.
-        self.frame.map(|frame| unsafe { &mut *frame })
+        self.at.map(|at| unsafe { &mut *at.frame })
     }
 
     /// Puts everything where the way to user mode takes it from.
     fn store(&mut self) -> Result<usize> {
         let record = cpu::record();
-        if self.frame.is_none() {
-            // SAFETY: the frame's part of our own area; a thread that never ran has none there.
-            self.frame = Some(unsafe { Frame::first(record.frame(), record.alternate) });
-            if let Some(image) = self.extended.take() {
-                self.frame().expect("just made").set_extended_image(&image)?;
+        let at = match self.at {
+            Some(at) => at,
+            None => {
+                // SAFETY: our own slot; a thread that never ran has no frame there.
+                let mut at = unsafe { FrameAt::first(record.slot()) };
+                if let Some(image) = self.extended.take() {
+                    at.set_extended_image(&image)?;
+                }
+                *self.at.insert(at)
             }
-        }
+        };
+        at.seal();
         if std::mem::take(&mut self.changed) {
             let regs = self.regs;
             let base = |base: u64| if base >= TASK_SIZE { 0 } else { base };
@@ -63,7 +68,7 @@ impl TtThread {
             // SAFETY: core code does not use the register; the value is one that user code may have.
             unsafe { std::arch::asm!("wrgsbase {}", in(reg) base(regs.gs_base)) };
         }
-        Ok(self.frame.map_or(0, |frame| frame as usize))
+        Ok(at.frame as usize)
     }
 
     fn try_run(&mut self, space: &dyn ModelSpace) -> Result<Trap> {
@@ -80,18 +85,18 @@ impl TtThread {
             own_cpu.user.store(0, SeqCst);
             return Ok(Trap::Interrupt);
         }
-        record.trap_signal.store(0, Relaxed);
         lock::leave();
-        crate::guard::leave(record);
         // SAFETY: the frame is complete, and lies where nothing else is written while user code runs but the next frame.
         unsafe { entry::umlab_tt_leave(record, frame) };
-        crate::guard::enter(record);
         own_cpu.user.store(0, SeqCst);
         lock::enter();
         if record.lost.load(SeqCst) != 0 {
             return Ok(Trap::Lost);
         }
-        self.frame = Some(record.trap_frame.load(Relaxed) as *mut Frame);
+        self.at = FrameAt::left(record.slot(), record.trap_frame.load(Relaxed) as *mut Frame);
+        if self.at.is_none() {
+            return Ok(Trap::Lost);
+        }
         self.known = false;
         Ok(self.decode(record.trap_signal.load(Relaxed) as i32))
     }
@@ -116,6 +121,14 @@ impl TtThread {
         if signal == KICK_SIGNAL || code <= 0 || !FAULTS.contains(&signal) {
             cpu::this().kicks.take();
             return Trap::Interrupt;
+        }
+        if signal == libc::SIGSYS {
+            // The vsyscall page: the host has emulated the return already. The call's number follows its address in siginfo.
+            // SAFETY: siginfo_t is 128 bytes; byte 24 is within.
+            let number = unsafe { *info.cast::<u8>().add(24).cast::<i32>() };
+            let frame = self.frame().expect("a trap left it");
+            let args = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
+            return Trap::Syscall { number: number as u64, args, abi: SyscallAbi::X64 };
         }
         const SEGV_ACCERR: i32 = 2;
         if signal == libc::SIGSEGV && frame.trap == PAGE_FAULT {
@@ -183,15 +196,15 @@ impl UserThread for TtThread {
     }
 
     fn extended_state(&mut self) -> Vec<u8> {
-        match self.frame() {
-            Some(frame) => frame.extended_image(),
+        match &mut self.at {
+            Some(at) => at.extended_image(),
             None => self.extended.clone().unwrap_or_else(frame::initial_image),
         }
     }
 
     fn set_extended_state(&mut self, xsave: &[u8]) -> Result<()> {
-        match self.frame() {
-            Some(frame) => frame.set_extended_image(xsave),
+        match &mut self.at {
+            Some(at) => at.set_extended_image(xsave),
             None => {
                 frame::check_image(xsave)?;
                 self.extended = Some(xsave.to_vec());
@@ -207,7 +220,7 @@ impl UserThread for TtThread {
     fn duplicate(&mut self) -> Box<dyn UserThread> {
         let regs = *self.regs();
         let extended = Some(self.extended_state());
-        Box::new(TtThread { frame: None, regs, known: true, changed: true, extended })
+        Box::new(TtThread { at: None, regs, known: true, changed: true, extended })
     }
 
     fn residence(&self) -> Arc<dyn Residence> {

@@ -1,9 +1,10 @@
 //! The tracing thread: it traces all guest tasks, and is the only one that waits for them.
 //!
 //! User code runs with its system calls intercepted. At one, the host is made to do nothing, and the task is let go on with a signal,
-//! untraced but for signals: the handler is the core. A task that wants to leave the core signals itself; from then on its system calls
-//! are intercepted again, so the sigreturn that follows must be let through. Four stops, then: the call, the signal's delivery, the task's own
-//! signal, the sigreturn.
+//! untraced but for signals: the handler is the core. A task that wants to leave the core signals itself, which is blocked there, and makes
+//! the sigreturn into user code, which lets the signal through: that is where interception is switched on again. Three
+//! stops, then: the call, the signal's delivery, the task's own signal. (As first built, the signal came before the sigreturn, which then was
+//! intercepted too and had to be let through: a fourth stop.)
 
 use crate::area::{self, Record};
 use crate::context;
@@ -20,12 +21,8 @@ pub const UNTRACED: u32 = 0;
 const CORE: u32 = 1;
 /// User code runs, system calls are intercepted.
 const USER: u32 = 2;
-/// Interception is on, and the sigreturn is to come.
-const LEAVING: u32 = 3;
 /// The call was changed to another one, which is being carried out (without PTRACE_SYSEMU).
 const CANCELLED: u32 = 4;
-/// As `LEAVING`, in the sigreturn.
-const RETURNING: u32 = 5;
 /// Made by the tracer, and not seen yet.
 const SEED: u32 = 6;
 
@@ -107,11 +104,46 @@ pub fn main() {
 /// What the first host task does, on its own kernel stack: all others inherit it.
 extern "C" fn first_steps(_record: &Record) {
     unregister_rseq();
+    catch_vsyscalls();
+    // SAFETY: all-zero is a valid stack_t. The one of the tracer's thread is not ours; user code's comes with the first frame.
+    unsafe {
+        let mut none: libc::stack_t = std::mem::zeroed();
+        none.ss_flags = libc::SS_DISABLE;
+        libc::sigaltstack(&none, std::ptr::null_mut());
+    }
     // SAFETY: no arguments that are looked at. The stop lets the tracer set its options.
     unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0usize, 0usize) };
     entry::install_handlers();
     let own = std::process::id() as i32;
     thread::interrupt(own, own, libc::SIGSTOP);
+}
+
+/// The host carries out calls through the vsyscall page without any stop; a filter turns them into SIGSYS. Core code makes none. Where the
+/// host takes no filter, those three calls tell a guest the host's time.
+fn catch_vsyscalls() {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    // struct seccomp_data: the number at 0, the upper half of the instruction pointer at 12. All others are let through by number, which
+    // the host remembers.
+    let filter = [
+        op(LOAD, 0, 0, 0),
+        op(EQUAL, 3, 0, libc::SYS_gettimeofday as u32),
+        op(EQUAL, 2, 0, libc::SYS_time as u32),
+        op(EQUAL, 1, 0, libc::SYS_getcpu as u32),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        op(LOAD, 0, 0, 12),
+        op(EQUAL, 0, 1, u32::MAX),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_TRAP),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: a filter that outlives the call.
+    unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW, &raw const program);
+    }
 }
 
 /// The C library registered a restartable-sequence area for the tracer's thread. The copy of it here is nobody's.
@@ -262,20 +294,6 @@ fn on_syscall(record: &Record, tracee: Tracee) -> Result<()> {
             count(|c| &c.cancelled_stops, 1);
             enter_core(record, tracee, ENTRY_SIGNAL)
         }
-        LEAVING => {
-            count(|c| &c.sigreturn_stops, 1);
-            if SYSEMU.load(Relaxed) {
-                record.mode.store(USER, SeqCst);
-                return tracee.resume_with(Resume::Sysemu, 0);
-            }
-            record.mode.store(RETURNING, SeqCst);
-            tracee.resume_with(Resume::Syscall, 0)
-        }
-        RETURNING => {
-            count(|c| &c.cancelled_stops, 1);
-            record.mode.store(USER, SeqCst);
-            tracee.resume_with(Resume::Syscall, 0)
-        }
         mode => fatal(&format!("a system call was intercepted in state {mode}")),
     }
 }
@@ -294,10 +312,11 @@ fn on_signal(record: &Record, tracee: Tracee, signal: i32) -> Result<()> {
             count(|c| &c.signals_delivered, 1);
             tracee.resume_with(Resume::Cont, signal)
         }
-        (CORE, LEAVE_SIGNAL) if record.leaving.swap(0, SeqCst) != 0 => {
+        // It is blocked in the core, so user code is what comes next.
+        (CORE, LEAVE_SIGNAL) => {
             count(|c| &c.leave_stops, 1);
-            record.mode.store(LEAVING, SeqCst);
-            tracee.resume_with(Resume::Syscall, 0)
+            record.mode.store(USER, SeqCst);
+            tracee.resume_with(if SYSEMU.load(Relaxed) { Resume::Sysemu } else { Resume::Syscall }, 0)
         }
         // A fault of the core's own, or its end.
         (CORE, _) if FAULTS.contains(&signal) || signal == libc::SIGABRT => {
@@ -305,10 +324,10 @@ fn on_signal(record: &Record, tracee: Tracee, signal: i32) -> Result<()> {
             tracee.resume_with(Resume::Cont, signal)
         }
         (USER, _) if FAULTS.contains(&signal) || signal == KICK_SIGNAL => {
-            if signal == KICK_SIGNAL {
-                count(|c| &c.kick_stops, 1);
-            } else {
-                count(|c| &c.fault_stops, 1);
+            match signal {
+                KICK_SIGNAL => count(|c| &c.kick_stops, 1),
+                libc::SIGSYS => count(|c| &c.syscall_stops, 1),
+                _ => count(|c| &c.fault_stops, 1),
             }
             count(|c| &c.signals_delivered, 1);
             enter_core(record, tracee, signal)
@@ -318,7 +337,7 @@ fn on_signal(record: &Record, tracee: Tracee, signal: i32) -> Result<()> {
             count(|c| &c.other_stops, 1);
             let how = match mode {
                 USER if SYSEMU.load(Relaxed) => Resume::Sysemu,
-                USER | LEAVING | CANCELLED | RETURNING => Resume::Syscall,
+                USER | CANCELLED => Resume::Syscall,
                 _ => Resume::Cont,
             };
             tracee.resume_with(how, 0)
@@ -335,15 +354,13 @@ fn on_end(record: &'static Record, pid: i32) {
         record.gone.store(1, SeqCst);
         return;
     }
-    let in_user = matches!(record.mode.load(SeqCst), USER | LEAVING | CANCELLED | RETURNING);
+    let in_user = matches!(record.mode.load(SeqCst), USER | CANCELLED);
     if !in_user && record.parked.load(SeqCst) == 0 {
         fatal("a host process was killed, or broke, while the guest kernel ran in it: the guest ends");
     }
     // The kernel context is whole: its stack lies in shared memory. A new host task goes on there, and finds that user mode is lost.
     record.lost.store(1, SeqCst);
     if in_user {
-        record.in_core.store(1, SeqCst);
-        record.leaving.store(0, SeqCst);
         record.word.store(1, SeqCst);
     }
     record.mode.store(SEED, SeqCst);
