@@ -6,8 +6,9 @@
 mod common;
 
 use common::{Outcome, Program, SOURCE, script_output};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// The tree that UMLAB_KERNEL_TREE names, or the one that is fetched.
 fn tree() -> &'static str {
@@ -15,11 +16,25 @@ fn tree() -> &'static str {
     TREE.get_or_init(|| std::env::var("UMLAB_KERNEL_TREE").unwrap_or_else(|_| script_output("fetch-kernel")))
 }
 
-/// A directory in memory that is removed at the end, also when the build fails.
-fn output() -> tempfile::TempDir {
-    let memory = PathBuf::from("/dev/shm");
-    let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    tempfile::Builder::new().prefix("umlab-kernel.").tempdir_in(base).expect("a directory for the build")
+/// A directory in memory that all builds of one size use in turn, so that no path differs. Removed when this is dropped, also when a build fails.
+struct Output(PathBuf);
+
+impl Output {
+    fn of(size: &str) -> Output {
+        let memory = PathBuf::from("/dev/shm");
+        let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        Output(base.join(format!("umlab-kernel-{size}.{}", std::process::id())))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("a path of ours is text")
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 fn build(size: &str, out: &str, jobs: &str) -> Program {
@@ -35,38 +50,42 @@ fn sums(outcome: Outcome) -> Vec<String> {
     sums
 }
 
-/// Build on both sides, the guest with this many CPUs and jobs.
-fn compare(size: &str, cpus: &str) {
-    let out = output();
-    let path = out.path().join("out").display().to_string();
+/// What the host builds, once for all that is compared with it.
+fn host_sums(size: &'static str) -> Vec<String> {
+    static SUMS: Mutex<BTreeMap<&str, Vec<String>>> = Mutex::new(BTreeMap::new());
+    let mut sums_of = SUMS.lock().expect("another build failed");
     // How many jobs the host has does not matter for its results.
-    let host = sums(build(size, &path, "2").on_host());
-    std::fs::remove_dir_all(&path).expect("the host's build is removed");
-    let guest = sums(build(size, &path, cpus).options(&["--cpus", cpus, "--tmpfs", &path]).in_guest());
+    let build_it = || sums(build(size, Output::of(size).path(), "2").on_host());
+    sums_of.entry(size).or_insert_with(build_it).clone()
+}
+
+/// Build in a guest of this model, with so many CPUs and jobs, and compare with the host's results.
+fn compare(size: &'static str, model: &'static str, cpus: &str) {
+    let host = host_sums(size);
+    let out = Output::of(size);
+    let program = build(size, out.path(), cpus).model(model).options(&["--cpus", cpus, "--tmpfs", out.path()]);
+    let guest = sums(program.in_guest());
     let different: Vec<_> = host.iter().zip(&guest).filter(|(h, g)| h != g).collect();
     assert!(different.is_empty() && host.len() == guest.len(), "these differ (host, guest): {different:#?}");
 }
 
-#[test]
-#[ignore = "minutes; see scripts/test"]
-fn lib_with_one_cpu() {
-    compare("lib", "1");
+macro_rules! builds {
+    ($($test:ident: $size:literal $model:literal $cpus:literal,)*) => {
+        $(#[test]
+        #[ignore = "minutes; see scripts/test"]
+        fn $test() {
+            compare($size, $model, $cpus);
+        })*
+    };
 }
 
-#[test]
-#[ignore = "minutes; see scripts/test"]
-fn lib_with_two_cpus() {
-    compare("lib", "2");
-}
-
-#[test]
-#[ignore = "many minutes; see scripts/test --whole-kernel"]
-fn whole_with_one_cpu() {
-    compare("full", "1");
-}
-
-#[test]
-#[ignore = "many minutes; see scripts/test --whole-kernel"]
-fn whole_with_two_cpus() {
-    compare("full", "2");
+builds! {
+    lib_skas_1: "lib" "skas" "1",
+    lib_skas_2: "lib" "skas" "2",
+    lib_tt_2: "lib" "tt" "2",
+    lib_jail_1: "lib" "tt-jail" "1",
+    whole_skas_1: "full" "skas" "1",
+    whole_skas_2: "full" "skas" "2",
+    whole_tt_1: "full" "tt" "1",
+    whole_tt_2: "full" "tt" "2",
 }

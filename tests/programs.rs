@@ -61,6 +61,7 @@ macro_rules! programs {
 
 programs!(skas, "skas");
 programs!(tt, "tt");
+programs!(tt_jail, "tt-jail");
 
 #[track_caller]
 fn compare(program: Program) {

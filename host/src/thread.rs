@@ -8,6 +8,12 @@ pub fn id() -> i32 {
     unsafe { libc::gettid() }
 }
 
+/// What the host calls the calling thread, for people who look.
+pub fn set_name(name: &std::ffi::CStr) {
+    // SAFETY: a string, of which the host takes 15 bytes.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
 /// The host CPUs this process may run on, in order.
 pub fn allowed_cpus() -> Vec<usize> {
     // SAFETY: an all-zero cpu_set_t is an empty set; the call fills it.
@@ -22,12 +28,17 @@ pub fn allowed_cpus() -> Vec<usize> {
 
 /// Pins the calling thread, and what it forks from now on, to one host CPU.
 pub fn pin(cpu: usize) -> Result<()> {
-    // SAFETY: an all-zero cpu_set_t is an empty set.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set is valid; CPU_SET checks its index.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
-    // SAFETY: the set is valid and of the size given.
-    Errno::check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) } as i64)?;
+    allow(0, [cpu])
+}
+
+/// Lets a host thread (0 for the calling one) run on these host CPUs only.
+pub fn allow(thread: i32, cpus: impl IntoIterator<Item = usize>) -> Result<()> {
+    // SAFETY: an all-zero cpu_set_t is an empty set; CPU_SET checks its index; the set is valid and of the size given.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        cpus.into_iter().for_each(|cpu| libc::CPU_SET(cpu, &mut set));
+        Errno::check(libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &set) as i64)?;
+    }
     Ok(())
 }
 

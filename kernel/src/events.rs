@@ -7,7 +7,7 @@
 use crate::fs::tty::console;
 use crate::lock::{self, KCell};
 use crate::signal::{self, SigInfo};
-use crate::task::init;
+use crate::task::{self, Process, init};
 use crate::{Result, sched};
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
@@ -34,6 +34,24 @@ struct Watchers {
 const PASSED_ON: [i32; 6] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 /// Signals that concern the host terminal.
 const TERMINAL: [i32; 3] = [libc::SIGWINCH, libc::SIGCONT, libc::SIGTSTP];
+
+/// A context was lost, and nobody has looked yet which.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Says that a task's context is lost (see [`crate::model::Context::is_lost`]). Callable from any host thread, without the big lock; a
+/// CPU has to be kicked then.
+pub fn context_lost() {
+    LOST.store(true, SeqCst);
+}
+
+/// Kills processes whose threads the host has ended, also while they sleep.
+fn kill_lost() {
+    let lost = |process: &Arc<Process>| process.threads().iter().any(|thread| thread.has_lost_context());
+    for process in task::pid::processes().iter().filter(|process| lost(process)) {
+        crate::log!(Warn, "process {} lost its host process and is killed", process.pid);
+        let _ = signal::send_to_process(process, SigInfo::kernel(libc::SIGKILL));
+    }
+}
 
 /// Starts listening to the host. Called by boot once, before the CPUs' threads are made, so that they inherit the signal mask.
 pub fn start() -> Result<()> {
@@ -76,6 +94,9 @@ impl Drop for Watch {
 
 /// Passes on what the host told. Called on every guest CPU when it comes out of sleep or its user mode was interrupted.
 pub fn deliver() {
+    if LOST.swap(false, SeqCst) {
+        kill_lost();
+    }
     if !NOTED.swap(false, Relaxed) {
         return;
     }

@@ -191,6 +191,12 @@ pub trait Residence: Send + Sync {
 /// A kernel stack and the registers saved on it while it does not run.
 pub trait Context: Send + Sync {
     fn as_any(&self) -> &dyn Any;
+
+    /// Whether the host object that the context ran on was ended from outside, so that its task cannot enter user mode again. The model
+    /// says [`crate::events::context_lost`] when that begins.
+    fn is_lost(&self) -> bool {
+        false
+    }
 }
 
 /// What a context runs. When it returns, the model goes on in the context it returned, and the ended one is never switched to

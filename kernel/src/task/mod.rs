@@ -179,6 +179,11 @@ impl Task {
         self.context.get().expect("a task has its context before it is started").clone()
     }
 
+    /// Whether its kernel context is lost; see [`Context::is_lost`].
+    pub fn has_lost_context(&self) -> bool {
+        self.context.get().is_some_and(|context| context.is_lost())
+    }
+
     /// Gives it its kernel context, once, before it is started.
     pub fn set_context(&self, context: Arc<dyn Context>) {
         assert!(self.context.set(context).is_ok(), "a task got its context twice");

@@ -95,6 +95,10 @@ impl Context for TtContext {
     fn as_any(&self) -> &dyn Any {
         self
     }
+
+    fn is_lost(&self) -> bool {
+        self.record.lost.load(SeqCst) != 0
+    }
 }
 
 fn own(context: &dyn Context) -> &TtContext {
@@ -116,7 +120,9 @@ fn clone(record: &Record, flags: u64) -> Result<()> {
 /// The first host task, as a child of the tracer, which is not traced itself.
 pub fn seed(record: &Record, first: extern "C" fn(&Record)) -> Result<()> {
     // SAFETY: as above.
-    Errno::check_raw(unsafe { entry::umlab_tt_seed(SHARED | libc::SIGCHLD as u64, record, first) })?;
+    let pid = Errno::check_raw(unsafe { entry::umlab_tt_seed(SHARED | libc::SIGCHLD as u64, record, first) })?;
+    // The tracer runs on several CPUs. For speed only.
+    let _ = umlab_host::thread::allow(pid as i32, [record.host_cpu.load(SeqCst)]);
     Ok(())
 }
 
@@ -140,12 +146,8 @@ fn hand_cpu_to(to: &Record) {
     to.cpu.store(number, SeqCst);
     let host_cpu = cpu::all()[number].host_cpu;
     if to.host_cpu.swap(host_cpu, SeqCst) != host_cpu {
-        // SAFETY: an all-zero set is an empty one; CPU_SET checks its index. For speed only, so errors do not matter.
-        unsafe {
-            let mut set: libc::cpu_set_t = std::mem::zeroed();
-            libc::CPU_SET(host_cpu, &mut set);
-            libc::sched_setaffinity(to.tid.load(SeqCst), size_of::<libc::cpu_set_t>(), &set);
-        }
+        // For speed only.
+        let _ = umlab_host::thread::allow(to.tid.load(SeqCst), [host_cpu]);
     }
 }
 

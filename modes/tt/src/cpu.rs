@@ -2,6 +2,7 @@
 
 use crate::area::{self, Record};
 use crate::entry::KICK_SIGNAL;
+use crate::placement;
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
@@ -26,7 +27,7 @@ macro_rules! counters {
 
 counters! {
     syscall_stops cancelled_stops entry_stops fault_stops kick_stops leave_stops birth_stops other_stops
-    signals_delivered handovers idle_sleeps kicks shootdowns
+    signals_delivered handovers idle_sleeps kicks shootdowns tracer_placements
     host_tasks_made host_processes_made host_processes_replaced spaces_emptied
     host_mmaps host_munmaps host_mprotects jail_mprotects
 }
@@ -117,11 +118,14 @@ pub fn idle(deadline: Option<u64>) {
     if cpu.kicks.take() || timeout == Some(0) {
         return;
     }
+    let number = current();
+    placement::set_busy(number, false);
     lock::leave();
     if cpu.kicks.wait(all().len() > 1, timeout) {
         count(|c| &c.idle_sleeps, 1);
     }
     lock::enter();
+    placement::set_busy(number, true);
     cpu.kicks.take();
 }
 

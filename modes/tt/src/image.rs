@@ -33,6 +33,7 @@ pub fn stand_at_top() -> std::result::Result<(), String> {
         let e = command.args(arguments).exec();
         return Err(format!("cannot start anew: {e}"));
     }
+    umlab_host::thread::set_name(c"uml");
     match (stand_at_top as *const () as u64) < USER_TOP {
         true => Err("the host did not load uml at the top of the address space".into()),
         false => Ok(()),

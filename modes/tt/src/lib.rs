@@ -13,6 +13,7 @@ mod cpu;
 mod entry;
 mod frame;
 pub mod image;
+mod placement;
 mod space;
 mod thread;
 mod tracer;
@@ -61,6 +62,7 @@ fn run_cpu(number: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
         std::process::exit(umlab_kernel::boot::STATUS_OWN);
     };
     cpu::adopt(context.record);
+    placement::set_busy(number, true);
     lock::enter();
     main(number, context);
     lock::leave();

@@ -4,6 +4,7 @@ use crate::context;
 use crate::cpu;
 use crate::entry::{self, ENTRY_SIGNAL, FAULTS, KICK_SIGNAL};
 use crate::frame::{self, Frame, FrameAt};
+use crate::placement;
 use crate::space;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
@@ -85,6 +86,7 @@ impl TtThread {
             own_cpu.user.store(0, SeqCst);
             return Ok(Trap::Interrupt);
         }
+        placement::follow();
         lock::leave();
         // SAFETY: the frame is complete, and lies where nothing else is written while user code runs but the next frame.
         unsafe { entry::umlab_tt_leave(record, frame) };

@@ -10,6 +10,8 @@ use crate::area::{self, Record};
 use crate::context;
 use crate::cpu::{self, count};
 use crate::entry::{self, ENTRY_SIGNAL, FAULTS, KICK_SIGNAL, LEAVE_SIGNAL};
+use crate::placement;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
 use umlab_host::lock::{futex_wait, futex_wake};
 use umlab_host::ptrace::{Resume, Status, Tracee};
@@ -82,10 +84,7 @@ pub fn stop() {
 
 /// The tracer's thread.
 pub fn main() {
-    if cpu::all().len() == 1 {
-        // A hand-over within a CPU costs a fraction of one across CPUs.
-        let _ = thread::pin(cpu::all()[0].host_cpu);
-    }
+    placement::begin();
     let request = await_request(|request| request > FAILED);
     let Some(record) = area::record_at(request) else { return };
     note_rseq_area();
@@ -96,7 +95,7 @@ pub fn main() {
     set_request(NONE);
     let mut tracer = match Table::new() {
         Ok(records) => Tracer { records },
-        Err(e) => fatal(&format!("the tracer has no memory: {e}")),
+        Err(e) => refused("the tracer has no memory", e),
     };
     tracer.serve();
 }
@@ -105,6 +104,7 @@ pub fn main() {
 extern "C" fn first_steps(_record: &Record) {
     unregister_rseq();
     catch_vsyscalls();
+    thread::set_name(c"guest");
     // SAFETY: all-zero is a valid stack_t. The one of the tracer's thread is not ours; user code's comes with the first frame.
     unsafe {
         let mut none: libc::stack_t = std::mem::zeroed();
@@ -226,7 +226,7 @@ impl Tracer {
                 Ok((tracee, status)) => match self.on_event(tracee, status) {
                     // A task that was killed while it was stopped: its end is still to come.
                     Ok(()) | Err(Errno::ESRCH) => {}
-                    Err(e) => fatal(&format!("cannot trace a guest's host process: {e}")),
+                    Err(e) => refused("cannot trace a guest's host process", e),
                 },
                 Err(Errno::EINTR) => {}
                 // All guest tasks have ended as they should; `on_end` saw to those that did not.
@@ -234,7 +234,7 @@ impl Tracer {
                     await_request(|request| request == QUIT);
                     return;
                 }
-                Err(e) => fatal(&format!("cannot wait for the guest's host processes: {e}")),
+                Err(e) => refused("cannot wait for the guest's host processes", e),
             }
         }
     }
@@ -294,7 +294,7 @@ fn on_syscall(record: &Record, tracee: Tracee) -> Result<()> {
             count(|c| &c.cancelled_stops, 1);
             enter_core(record, tracee, ENTRY_SIGNAL)
         }
-        mode => fatal(&format!("a system call was intercepted in state {mode}")),
+        _ => fatal("a system call was intercepted in the guest kernel"),
     }
 }
 
@@ -367,11 +367,31 @@ fn on_end(record: &'static Record, pid: i32) {
     if context::seed(record, first_steps).is_err() {
         fatal("a host process was killed, and the host gives no other one: the guest ends");
     }
+    // Whether it sleeps or not, the guest's process is killed now.
+    umlab_kernel::events::context_lost();
+    for number in 0..cpu::all().len() {
+        cpu::kick(number);
+    }
 }
 
-/// Ends the guest, with all its processes: the host kills them when their tracer ends.
+/// Ends the guest, with all its processes: the host kills them when their tracer ends. Takes no lock and allocates nothing, since what was
+/// killed may have held whatever there is.
 fn fatal(message: &str) -> ! {
     terminal::restore();
-    eprintln!("uml: {message}");
-    std::process::exit(umlab_kernel::boot::STATUS_OWN);
+    for part in ["uml: ", message, "\n"] {
+        // SAFETY: bytes of a string.
+        unsafe { libc::write(2, part.as_ptr().cast(), part.len()) };
+    }
+    // SAFETY: ends the process at once.
+    unsafe { libc::_exit(umlab_kernel::boot::STATUS_OWN) }
+}
+
+/// As [`fatal`], for what the host refused.
+fn refused(what: &str, e: Errno) -> ! {
+    let mut text = [0u8; 160];
+    let mut rest = &mut text[..];
+    let _ = write!(rest, "{what}: {e}");
+    let left = rest.len();
+    let len = text.len() - left;
+    fatal(std::str::from_utf8(&text[..len]).unwrap_or(what))
 }
