@@ -13,21 +13,24 @@ fn script(interpreter: &str, name: &str) -> Program {
 
 /// A test that the script says the same on the host and in the model's guest, up to its last line.
 macro_rules! scripts {
-    ($model:ident, $($test:ident: $interpreter:literal $name:literal,)*) => {
+    ($($test:ident: $interpreter:literal $name:literal,)*) => {
         $(#[test]
         fn $test() {
-            super::compare(super::script($interpreter, $name).model($model));
+            super::compare(in_model(super::script($interpreter, $name)));
         })*
     };
 }
 
-/// All programs in one process model.
+/// All programs in one process model, with options of its own.
 macro_rules! programs {
-    ($module:ident, $model:literal) => {
+    ($module:ident, $model:literal, $options:expr) => {
         mod $module {
-            const MODEL: &str = $model;
+            fn in_model(program: super::Program) -> super::Program {
+                let options: &[&str] = &$options;
+                program.model($model).options(options)
+            }
 
-            scripts! { MODEL,
+            scripts! {
                 bash_language: "bash" "bash-language.sh",
                 bash_processes: "bash" "bash-processes.sh",
                 bash_jobs: "bash" "bash-jobs.sh",
@@ -48,20 +51,20 @@ macro_rules! programs {
 
             #[test]
             fn cargo() {
-                super::compare(super::cargo().model(MODEL));
+                super::compare(in_model(super::cargo()));
             }
 
             #[test]
             fn rust_threads() {
-                super::compare(super::rust_threads().model(MODEL));
+                super::compare(in_model(super::rust_threads()));
             }
         }
     };
 }
 
-programs!(skas, "skas");
-programs!(tt, "tt");
-programs!(tt_jail, "tt-jail");
+programs!(skas, "skas", []);
+programs!(tt, "tt", []);
+programs!(tt_jail, "tt-jail", ["--cpus", "1"]);
 
 #[track_caller]
 fn compare(program: Program) {

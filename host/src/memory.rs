@@ -84,8 +84,10 @@ struct FilePlace {
     flags: i32,
 }
 
-static FILES: SharedFiles =
-    SharedFiles { lock: SharedLock::new(), inner: UnsafeCell::new(Files { first: 0, next: 0, by_start: BTreeMap::new() }) };
+static FILES: SharedFiles = SharedFiles {
+    lock: SharedLock::new(),
+    inner: UnsafeCell::new(Files { first: 0, next: 0, by_start: BTreeMap::new() }),
+};
 
 // SAFETY: the contents are reached under the lock only.
 unsafe impl Sync for SharedFiles {}
@@ -140,25 +142,29 @@ impl SharedMemory {
         // SAFETY: a descriptor of ours and a length.
         Errno::check(unsafe { libc::ftruncate(fd.as_raw_fd(), len as i64) } as i64)?;
         let (place, fixed) = ROOM.take(len).map_or((0, 0), |place| (place, libc::MAP_FIXED));
-        // SAFETY: a new mapping, at a place that was kept for it or that the host chooses.
-        let base = unsafe {
-            libc::mmap(
-                place as *mut _,
-                len,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_NORESERVE | fixed,
-                fd.as_raw_fd(),
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(Errno::last());
-        }
+        let base = SharedMemory::map(&fd, place, len, fixed)?;
         if !SHARED.load(Relaxed) {
             // SAFETY: the mapping was just made; keeping it out of forked children makes their creation cheap.
             unsafe { libc::madvise(base, len, libc::MADV_DONTFORK) };
         }
         Ok(SharedMemory { fd, base: base.cast(), len })
+    }
+
+    fn map(fd: &OwnedFd, at: usize, len: usize, fixed: i32) -> Result<*mut libc::c_void> {
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_NORESERVE | fixed);
+        // SAFETY: a new mapping, at a place that the callers keep for it or that the host chooses.
+        match unsafe { libc::mmap(at as *mut _, len, prot, flags, fd.as_raw_fd(), 0) } {
+            libc::MAP_FAILED => Err(Errno::last()),
+            base => Ok(base),
+        }
+    }
+
+    /// Maps the object anew where it is, in the calling process: as before, but without entries in the page table. Ends the process when the
+    /// host refuses.
+    pub fn map_anew(&self) {
+        if SharedMemory::map(&self.fd, self.base as usize, self.len, libc::MAP_FIXED).is_err() {
+            std::process::abort();
+        }
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {

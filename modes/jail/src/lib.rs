@@ -6,11 +6,13 @@
 //!
 //! The rights are those of an address space, so two CPUs in one would undo each other's protection: there is one CPU.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use umlab_host::memory::SharedMemory;
 use umlab_kernel::mm::frames;
 use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
-use umlab_tt::{Guard, Options, Tt, area, image};
+use umlab_tt::area::{self, Record};
+use umlab_tt::{Guard, Options, Tt, image};
 
 pub struct Jail(Tt);
 
@@ -65,14 +67,22 @@ fn protect(prot: i32) {
     }
 }
 
-extern "C" fn leave() {
+/// So often a task maps physmem anew on its way out. What the core touched of it until then has page-table entries that each later
+/// change of rights has to walk; a new mapping has none, and the few pages that are used all the time are soon back.
+const FORGET_EVERY: u32 = 16;
+
+extern "C" fn leave(record: &Record) {
     umlab_tt::count(|c| &c.jail_mprotects, 2 * parts().len() as u64);
     // Files that the core has mapped to write to: they are mapped again when they are touched.
     umlab_host::memory::unmap_files();
+    if record.left.fetch_add(1, Relaxed).is_multiple_of(FORGET_EVERY) {
+        umlab_tt::count(|c| &c.jail_remaps, 1);
+        frames::memory().map_anew();
+    }
     protect(libc::PROT_READ);
 }
 
-extern "C" fn enter() {
+extern "C" fn enter(_record: &Record) {
     protect(libc::PROT_READ | libc::PROT_WRITE);
 }
 

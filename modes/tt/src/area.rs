@@ -67,6 +67,8 @@ pub struct Record {
     pub cpu: AtomicUsize,
     /// The host CPU the host task is pinned to.
     pub host_cpu: AtomicUsize,
+    /// Counts returns to user mode.
+    pub left: AtomicU32,
     /// The context; valid while the task lives.
     pub context: AtomicUsize,
 }
@@ -80,13 +82,14 @@ impl Record {
     /// Where the slot begins.
     pub fn slot(&self) -> usize {
         let areas = areas();
-        areas.slots + (self.base() - areas.first) / AREA * SLOT
+        areas.slots + areas.number_of(self) * SLOT
     }
 }
 
 struct Areas {
     memory: SharedMemory,
-    first: usize,
+    /// Areas are taken from here downwards: the heap lies above, so what is used of both has page tables in common.
+    end: usize,
     slots: usize,
     used: AtomicUsize,
     lock: SharedLock,
@@ -102,7 +105,7 @@ static AREAS_OF_ALL: OnceLock<Areas> = OnceLock::new();
 /// Reserves address space for all areas, and keeps the calling thread's thread-local storage as what new ones begin with.
 pub fn init() -> Result<()> {
     let memory = SharedMemory::new(c"umlab-stacks", AREAS * AREA)?;
-    let first = (memory.base() as usize).next_multiple_of(AREA);
+    let end = (memory.base() as usize + memory.len()) & !(AREA - 1);
     let (prot, flags) =
         (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
     // SAFETY: new memory, which the host fills as it is touched.
@@ -113,8 +116,9 @@ pub fn init() -> Result<()> {
     let slots = slots as usize;
     let (template, below) = tls_template()?;
     let dropped = (0..AREAS / 64).map(|_| AtomicU64::new(0)).collect();
-    let areas = Areas { memory, first, slots, used: AtomicUsize::new(0), lock: SharedLock::new(), dropped, template, below };
-    crate::entry::set_places(first, slots, AREAS * SLOT);
+    let areas =
+        Areas { memory, end, slots, used: AtomicUsize::new(0), lock: SharedLock::new(), dropped, template, below };
+    crate::entry::set_places(end, slots, AREAS * SLOT);
     let _ = AREAS_OF_ALL.set(areas);
     Ok(())
 }
@@ -126,20 +130,20 @@ fn areas() -> &'static Areas {
 /// The addresses of all areas that were ever used.
 fn range() -> (usize, usize) {
     let areas = areas();
-    (areas.first, areas.first + areas.used.load(Relaxed) * AREA)
+    (areas.end - areas.used.load(Relaxed) * AREA, areas.end)
 }
 
 /// The record of the area that an address lies in, if in any.
 pub fn record_at(address: usize) -> Option<&'static Record> {
-    let (first, end) = range();
+    let (start, end) = range();
     // SAFETY: areas stay mapped; records are valid from their first use on.
-    (first..end).contains(&address).then(|| unsafe { &*(((address & !(AREA - 1)) + RECORD_AT) as *const Record) })
+    (start..end).contains(&address).then(|| unsafe { &*(((address & !(AREA - 1)) + RECORD_AT) as *const Record) })
 }
 
 /// All records that were ever used.
 pub fn all() -> impl Iterator<Item = &'static Record> {
-    let (first, end) = range();
-    (first..end).step_by(AREA).filter_map(record_at)
+    let (start, end) = range();
+    (start..end).step_by(AREA).filter_map(record_at)
 }
 
 /// An area for a new context.
@@ -155,7 +159,7 @@ pub fn take() -> Result<&'static Record> {
         })
     });
     areas.lock.unlock();
-    let base = areas.first + number.ok_or(Errno::EAGAIN)? * AREA;
+    let base = areas.base(number.ok_or(Errno::EAGAIN)?);
     let at = (base + AREA - (areas.template.len() - areas.below)) & !63;
     assert!(at - areas.below >= base + TLS_AT, "the thread-local storage has its room");
     // SAFETY: the area is nobody else's now; everything written lies within it. The thread control block begins with pointers to itself, at
@@ -174,11 +178,19 @@ pub fn take() -> Result<&'static Record> {
 /// The context was dropped. The area is used again when its host task is gone.
 pub fn give_back(record: &'static Record) {
     let areas = areas();
-    let number = (record.base() - areas.first) / AREA;
+    let number = areas.number_of(record);
     areas.dropped[number / 64].fetch_or(1 << (number % 64), SeqCst);
 }
 
 impl Areas {
+    fn base(&self, number: usize) -> usize {
+        self.end - (number + 1) * AREA
+    }
+
+    fn number_of(&self, record: &Record) -> usize {
+        (self.end - record.base()) / AREA - 1
+    }
+
     fn reusable(&self) -> Option<usize> {
         let words = self.used.load(Relaxed).div_ceil(64);
         for (index, word) in self.dropped[..words].iter().enumerate() {
@@ -186,7 +198,7 @@ impl Areas {
             while bits != 0 {
                 let number = index * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                let record = record_at(self.first + number * AREA);
+                let record = record_at(self.base(number));
                 if record.is_some_and(|record| record.gone.load(SeqCst) != 0) {
                     word.fetch_and(!(1 << (number % 64)), SeqCst);
                     return Some(number);

@@ -6,7 +6,7 @@
 //! Once a task has woken another one, that one may have left for user mode on the same CPU at once, and in jail everything
 //! but *its* kernel stack is then read-only. So from there to the end of the wait nothing is written and no stack is used.
 
-use crate::area::{AREA_SHIFT, RECORD_AT, Record, SLOT_SHIFT};
+use crate::area::{AREA, AREA_SHIFT, RECORD_AT, Record, SLOT_SHIFT};
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -20,8 +20,9 @@ std::arch::global_asm!(
     "jae {core_fault}",
     "shr rax, {slot_shift}",
     "shl rax, {area_shift}",
-    "add rax, [rip + {places} + {areas}]",
-    "lea r12, [rax + {record}]",
+    "mov r12, [rip + {places} + {areas_end}]",
+    "sub r12, rax",
+    "sub r12, {record_below}",
     "mov r13, rdi",
     "mov r14, rsi",
     "mov r15, rdx",
@@ -31,6 +32,7 @@ std::arch::global_asm!(
     "mov rax, [rip + {places} + {on_enter}]",
     "test rax, rax",
     "jz 3f",
+    "mov rdi, r12",
     "and rsp, -16",
     "call rax",
     "3: mov [r12 + {trap_signal}], r13",
@@ -185,14 +187,14 @@ std::arch::global_asm!(
     "call r13",
     "ud2",
     places = sym PLACES,
-    areas = const offset_of!(Places, areas),
+    areas_end = const offset_of!(Places, areas_end),
     slots = const offset_of!(Places, slots),
     slots_len = const offset_of!(Places, slots_len),
     on_enter = const offset_of!(Places, on_enter),
     on_leave = const offset_of!(Places, on_leave),
     area_shift = const AREA_SHIFT,
     slot_shift = const SLOT_SHIFT,
-    record = const RECORD_AT,
+    record_below = const AREA - RECORD_AT,
     trap_signal = const offset_of!(Record, trap_signal),
     trap_info = const offset_of!(Record, trap_info),
     trap_frame = const offset_of!(Record, trap_frame),
@@ -216,7 +218,7 @@ std::arch::global_asm!(
 /// What the handler must know before it knows anything.
 #[repr(C)]
 struct Places {
-    areas: AtomicUsize,
+    areas_end: AtomicUsize,
     slots: AtomicUsize,
     slots_len: AtomicUsize,
     on_enter: AtomicUsize,
@@ -224,26 +226,26 @@ struct Places {
 }
 
 static PLACES: Places = Places {
-    areas: AtomicUsize::new(0),
+    areas_end: AtomicUsize::new(0),
     slots: AtomicUsize::new(0),
     slots_len: AtomicUsize::new(0),
     on_enter: AtomicUsize::new(0),
     on_leave: AtomicUsize::new(0),
 };
 
-/// Says where areas and slots are. Called once.
-pub fn set_places(areas: usize, slots: usize, slots_len: usize) {
-    PLACES.areas.store(areas, SeqCst);
+/// Says where areas end and slots are. Called once.
+pub fn set_places(areas_end: usize, slots: usize, slots_len: usize) {
+    PLACES.areas_end.store(areas_end, SeqCst);
     PLACES.slots.store(slots, SeqCst);
     PLACES.slots_len.store(slots_len, SeqCst);
 }
 
 /// What a variant of the model does at the border between core and user mode, in the guest's own process: jail protects the core's
-/// memory here. Called without the big lock, on a part of the task's slot. From the end of `leave` to the beginning of `enter` nothing but
+/// memory here. Called with the task's record, without the big lock, on a part of the task's slot. From the end of `leave` to the beginning of `enter` nothing but
 /// the slot is written to.
 pub struct Guard {
-    pub leave: extern "C" fn(),
-    pub enter: extern "C" fn(),
+    pub leave: extern "C" fn(&Record),
+    pub enter: extern "C" fn(&Record),
 }
 
 pub fn set_guard(guard: Guard) {
