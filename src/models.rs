@@ -54,9 +54,12 @@ pub const MODELS: &[Model] = &[
     Model {
         name: "tt-jail",
         description: "tt, with the core's memory write-protected while guests run; one CPU",
-        options: SYSEMU,
+        options: &["sysemu=on", "sysemu=off", "forget=on", "forget=off"],
         probe: || umlab_tt::probe().map(|()| String::new()),
-        make: |cpus, options| Ok(Box::new(umlab_jail::Jail::new(cpus, tt_options(options))?)),
+        make: |cpus, options| {
+            let forget = !options.contains(&"forget=off");
+            Ok(Box::new(umlab_jail::Jail::new(cpus, tt_options(options), forget)?))
+        },
     },
 ];
 
@@ -72,7 +75,7 @@ fn skas(cpus: usize, kind: Kind) -> Result<Box<dyn ProcessModel>, String> {
 }
 
 fn tt_options(options: &[&str]) -> umlab_tt::Options {
-    umlab_tt::Options { sysemu: options.last() != Some(&"sysemu=off") }
+    umlab_tt::Options { sysemu: !options.contains(&"sysemu=off") }
 }
 
 /// The model of this name, and the options that follow it after commas; an error that lists what there is.

@@ -91,8 +91,11 @@ pub fn recover(signal: i32, addr: usize, context: &mut libc::ucontext_t) -> bool
 }
 
 /// The handler of faults of core code. An error of the core is reported, and then the instruction faults again, without a handler.
-pub extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the host passes valid pointers to a handler with SA_SIGINFO.
+///
+/// # Safety
+/// The arguments are what the host passes to a handler with SA_SIGINFO.
+pub unsafe extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: as the caller says.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
     // One that was sent by somebody is no fault of an instruction.
     // SAFETY: reading what a fault's siginfo holds.

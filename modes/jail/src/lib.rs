@@ -6,7 +6,7 @@
 //!
 //! The rights are those of an address space, so two CPUs in one would undo each other's protection: there is one CPU.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use umlab_host::memory::SharedMemory;
 use umlab_kernel::mm::frames;
@@ -17,7 +17,8 @@ use umlab_tt::{Guard, Options, Tt, image};
 pub struct Jail(Tt);
 
 impl Jail {
-    pub fn new(cpus: usize, options: Options) -> Result<Jail, String> {
+    /// `forget` says to keep small what the core has touched of physmem.
+    pub fn new(cpus: usize, options: Options, forget: bool) -> Result<Jail, String> {
         if cpus > 1 {
             return Err(
                 "it has one CPU (say --cpus 1): the core's memory is protected for a whole address space, while \
@@ -26,6 +27,7 @@ impl Jail {
             );
         }
         let tt = Tt::new("tt-jail", cpus, options)?;
+        FORGET.store(forget, Relaxed);
         umlab_tt::set_guard(Guard { leave, enter });
         Ok(Jail(tt))
     }
@@ -70,12 +72,14 @@ fn protect(prot: i32) {
 /// So often a task maps physmem anew on its way out. What the core touched of it until then has page-table entries that each later
 /// change of rights has to walk; a new mapping has none, and the few pages that are used all the time are soon back.
 const FORGET_EVERY: u32 = 16;
+/// `tt-jail,forget=off` shows what it costs without.
+static FORGET: AtomicBool = AtomicBool::new(true);
 
 extern "C" fn leave(record: &Record) {
     umlab_tt::count(|c| &c.jail_mprotects, 2 * parts().len() as u64);
     // Files that the core has mapped to write to: they are mapped again when they are touched.
     umlab_host::memory::unmap_files();
-    if record.left.fetch_add(1, Relaxed).is_multiple_of(FORGET_EVERY) {
+    if FORGET.load(Relaxed) && record.left.fetch_add(1, Relaxed).is_multiple_of(FORGET_EVERY) {
         umlab_tt::count(|c| &c.jail_remaps, 1);
         frames::memory().map_anew();
     }

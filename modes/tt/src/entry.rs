@@ -316,10 +316,11 @@ pub fn install_handlers() {
 /// A signal that came while core code ran in a guest's process: memory that was missing, or the core broke. After its report the
 /// instruction faults once more, and the tracer ends the guest.
 extern "C" fn core_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the host passes a valid pointer to a handler with SA_SIGINFO.
-    let sent = unsafe { (*info).si_code } <= 0;
-    // One that somebody on the host sent is nobody's.
-    if !sent {
-        umlab_host::copy::on_fault(signal, info, context);
+    // SAFETY: the arguments are the host's.
+    unsafe {
+        // One that somebody on the host sent is nobody's.
+        if (*info).si_code > 0 {
+            umlab_host::copy::on_fault(signal, info, context);
+        }
     }
 }
