@@ -15,7 +15,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
 use umlab_host::lock::{futex_wait, futex_wake};
 use umlab_host::ptrace::{Resume, Status, Tracee};
-use umlab_host::{Errno, Result, terminal, thread};
+use umlab_host::{Errno, Result, process, terminal, thread};
 
 /// A thread of `uml`'s own process.
 pub const UNTRACED: u32 = 0;
@@ -102,6 +102,14 @@ pub fn main() {
 
 /// What the first host task does, on its own kernel stack: all others inherit it.
 extern "C" fn first_steps(_record: &Record) {
+    // Until the tracer has set its options, its end would not be ours.
+    // SAFETY: plain numbers. The second line is for a tracer that ended before the first.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+        if libc::getppid() != process::main_id() {
+            libc::_exit(0);
+        }
+    }
     unregister_rseq();
     catch_vsyscalls();
     thread::set_name(c"guest");
