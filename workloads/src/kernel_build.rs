@@ -57,6 +57,7 @@ impl Workload for KernelBuild {
                     key: "out",
                     meaning: "an empty or new directory for the output (default: below TMPDIR), which is kept",
                 },
+                Param { key: "each", meaning: "yes: the sum of each object too, to see which one differs" },
             ],
             needs: &["make", "gcc", "ld", "flex", "bison", "bc", "perl"],
         }
@@ -83,7 +84,17 @@ impl Workload for KernelBuild {
         // No results, then no sum: an empty list must not look like an equal one.
         ensure!(!results.is_empty(), "make built nothing in {}", out.display());
         report.check("how many objects", results.len())?;
-        report.check("objects", sum(&out, &results)?)
+        let mut all = Sha256::new();
+        for path in &results {
+            let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let name = path.strip_prefix(&out).unwrap_or(path).display();
+            let sum = hex(&Sha256::digest(bytes));
+            all.update(format!("{sum}  {name}\n"));
+            if setting.param("each") == Some("yes") {
+                report.check(&name.to_string(), sum)?;
+            }
+        }
+        report.check("objects", hex(&all.finalize()))
     }
 }
 
@@ -134,15 +145,4 @@ fn objects(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// One sum over the names and contents of all.
-fn sum(out: &Path, results: &[PathBuf]) -> Result<String> {
-    let mut all = Sha256::new();
-    for path in results {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let name = path.strip_prefix(out).unwrap_or(path);
-        all.update(format!("{}  {}\n", hex(&Sha256::digest(bytes)), name.display()));
-    }
-    Ok(hex(&all.finalize()))
 }
