@@ -43,6 +43,7 @@ macro_rules! programs {
                 python_multiprocessing: "/usr/bin/python3" "multiprocesses.py",
                 python_sqlite: "/usr/bin/python3" "sqlite.py",
                 python_asyncio: "/usr/bin/python3" "async.py",
+                python_alarms: "/usr/bin/python3" "alarms.py",
                 git: "bash" "git.sh",
                 tar: "bash" "tar.sh",
                 sqlite: "bash" "sqlite.sh",
