@@ -16,6 +16,17 @@ const EAGER_POPULATE: u64 = 16;
 /// Private writable file mappings up to this many pages are copied at once (the data segments of libraries).
 const EAGER_COPY: u64 = 32;
 
+/// When user code will touch a new mapping, as far as one can tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Soon {
+    /// All of it is asked for.
+    Populate,
+    /// A file that is mapped is read next.
+    Next,
+    /// A library (for ld.so says MAP_DENYWRITE, which means nothing else) first gets its segments.
+    Later,
+}
+
 fn round_up_wrapping(len: u64) -> u64 {
     len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1)
 }
@@ -123,8 +134,14 @@ impl AddressSpace {
         };
         let vma = Vma { start, end: start + len, prot, flags: vma_flags, backing, offset: request.offset, file };
         self.take_out(&mut inner, start, start + len, false);
-        let populate = flags & libc::MAP_POPULATE != 0 && flags & libc::MAP_NONBLOCK == 0;
-        self.put_in(&mut inner, vma, populate)?;
+        let soon = if flags & libc::MAP_POPULATE != 0 && flags & libc::MAP_NONBLOCK == 0 {
+            Soon::Populate
+        } else if flags & libc::MAP_DENYWRITE != 0 {
+            Soon::Later
+        } else {
+            Soon::Next
+        };
+        self.put_in(&mut inner, vma, soon)?;
         Ok(start)
     }
 
@@ -176,7 +193,7 @@ impl AddressSpace {
     }
 
     /// Adds a new area where nothing is, and has mapped what is surely or cheaply used.
-    pub(super) fn put_in(&self, inner: &mut Inner, vma: Vma, populate: bool) -> Result<()> {
+    pub(super) fn put_in(&self, inner: &mut Inner, vma: Vma, soon: Soon) -> Result<()> {
         let (from, to) = (page_of(vma.start), page_of(vma.end));
         inner.vmas.insert(vma.clone());
         self.register(&vma);
@@ -189,7 +206,7 @@ impl AddressSpace {
                 if !vma.prot.contains(Prot::WRITE) {
                     return Ok(());
                 }
-                if populate {
+                if soon == Soon::Populate {
                     let mut page = from;
                     while page < to {
                         let count = (to - page).min(256);
@@ -209,10 +226,12 @@ impl AddressSpace {
                 let copy = !vma.is_shared() && vma.prot.contains(Prot::WRITE) && to - from <= EAGER_COPY;
                 // What lies past the file's end stays missing, and faults.
                 if copy && let Ok(frames) = self.copy_of_backing(&vma, from, to) {
-                    self.put_pages(inner, &vma, from, frames, When::OnTouch, EAGER_POPULATE);
+                    // A library's data, most often, whose end ld.so clears at once.
+                    self.put_pages(inner, &vma, from, frames, When::Now, EAGER_POPULATE);
                 } else if matches!(vma.backing, Backing::Host(_)) {
-                    self.map_backing(&vma, from, to, When::OnTouch).map_err(oom)?;
-                } else if populate {
+                    let when = if soon == Soon::Later { When::OnTouch } else { When::Now };
+                    self.map_backing(&vma, from, to, when).map_err(oom)?;
+                } else if soon == Soon::Populate {
                     let _ = self.map_backing(&vma, from, to, When::Now);
                 }
             }
@@ -421,7 +440,7 @@ impl AddressSpace {
                 offset: 0,
                 file: None,
             };
-            if self.put_in(&mut inner, vma, false).is_err() {
+            if self.put_in(&mut inner, vma, Soon::Later).is_err() {
                 return old;
             }
         }
@@ -495,7 +514,7 @@ impl AddressSpace {
         }
         if grows_in_place {
             let more = Vma { start: old_end, end: addr + new_len, offset: vma.offset_of(old_end), ..vma };
-            self.put_in(&mut inner, more, false)?;
+            self.put_in(&mut inner, more, Soon::Later)?;
             return Ok(addr);
         }
         if !may_move {

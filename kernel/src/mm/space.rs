@@ -64,6 +64,13 @@ const CHUNK: u64 = 64;
 /// Pages copied at a fault on copy-on-write memory.
 const COPY_RUN: u64 = 16;
 
+/// How many pages a fault at `page` brings in of a hole that begins at `hole`, in aligned chunks, so that neighbours meet. Memory that is
+/// touched for the first time comes a little at a time; where it goes on from what is there already, by long strides.
+fn stride(inner: &Inner, hole: u64, page: u64, first: u64) -> u64 {
+    let goes_on = hole == page && inner.pages.find(page.wrapping_sub(1)).is_some();
+    if goes_on { CHUNK } else { first }
+}
+
 /// What makes two futex addresses the same futex.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum FutexKey {
@@ -355,10 +362,8 @@ impl AddressSpace {
         }
         if matches!(vma.backing, Backing::Anonymous) {
             let (from, to) = self.hole_around(inner, vma, page);
-            // Aligned chunks, so that neighbours meet; growth downwards takes what lies below. Memory that is touched for the first
-            // time is brought in a little at a time; where it goes on from what is there already, by long strides.
-            let goes_on = from == page && inner.pages.find(page.wrapping_sub(1)).is_some();
-            let size = if goes_on { CHUNK } else { FIRST_CHUNK };
+            // Growth downwards takes what lies below.
+            let size = stride(inner, from, page, FIRST_CHUNK);
             let chunk = page - page % size;
             let (from, to) = (from.max(chunk), to.min(chunk + size));
             let frames = Frames::alloc((to - from) as u32, Fill::Zero).map_err(oom)?;
@@ -367,13 +372,14 @@ impl AddressSpace {
             return Ok(());
         }
         let (from, to) = self.hole_around(inner, vma, page);
-        let chunk = page - page % COPY_RUN;
-        let (from, to) = (from.max(chunk), to.min(chunk + COPY_RUN));
+        let size = stride(inner, from, page, COPY_RUN);
+        let chunk = page - page % size;
+        let (from, to) = (from.max(chunk), to.min(chunk + size));
         let frames = self.copy_of_backing(vma, from, to)?;
         if page >= from + frames.count() as u64 {
             return Err(BadAccess::PastEnd);
         }
-        self.put_pages(inner, vma, from, frames, When::Now, COPY_RUN);
+        self.put_pages(inner, vma, from, frames, When::Now, CHUNK);
         Ok(())
     }
 

@@ -26,6 +26,15 @@ impl Batch {
         self.orders.push(order);
         self.urgent |= urgent;
     }
+
+    /// Whether a mapping of the whole range is among the orders. User code can then reach nothing there before they are carried out, so
+    /// that taking away from the range (ld.so maps a library whole and its segments over it) can wait as long as they can.
+    fn maps(&self, start: u64, len: u64) -> bool {
+        let end = start.saturating_add(len);
+        let covers =
+            |order: &Order| order[0] == libc::SYS_mmap as u64 && order[1] <= start && end <= order[1] + order[2];
+        self.orders.iter().any(covers)
+    }
 }
 
 /// A CPU's stub process for this space.
@@ -113,6 +122,18 @@ impl SkasSpace {
     }
 
     fn push_here(&self, order: Order, file: Option<Arc<HostFile>>, urgent: bool) {
+        self.with_batch_here(|batch| {
+            batch.push(order, urgent);
+            batch.files.extend(file);
+        });
+    }
+
+    /// As `push_here`, for an order that takes something away.
+    fn push_restriction(&self, order: Order) {
+        self.with_batch_here(|batch| batch.push(order, !batch.maps(order[1], order[2])));
+    }
+
+    fn with_batch_here(&self, with: impl FnOnce(&mut Batch)) {
         let mut locals = self.locals.borrow_mut();
         let mut initial = self.initial.borrow_mut();
         let runs_somewhere = locals.iter().any(Option::is_some);
@@ -122,8 +143,7 @@ impl SkasSpace {
             None if runs_somewhere => return,
             None => &mut initial,
         };
-        batch.push(order, urgent);
-        batch.files.extend(file);
+        with(batch);
     }
 
     fn taint_vdso(&self, start: u64, len: u64) {
@@ -215,7 +235,7 @@ impl ModelSpace for SkasSpace {
         self.taint_vdso(start, len);
         let order = [libc::SYS_munmap as u64, start, len, 0, 0, 0, 0];
         self.push_elsewhere(order);
-        self.push_here(order, None, true);
+        self.push_restriction(order);
     }
 
     fn protect(&self, start: u64, len: u64, prot: Prot) {
@@ -223,7 +243,7 @@ impl ModelSpace for SkasSpace {
         self.taint_vdso(start, len);
         // Elsewhere, the parts that are mapped are brought back by faults, with the new rights.
         self.push_elsewhere([libc::SYS_munmap as u64, start, len, 0, 0, 0, 0]);
-        self.push_here([libc::SYS_mprotect as u64, start, len, Self::protection(prot), 0, 0, 0], None, true);
+        self.push_restriction([libc::SYS_mprotect as u64, start, len, Self::protection(prot), 0, 0, 0]);
     }
 
     fn sync(&self) {
