@@ -216,11 +216,11 @@ pub fn mapping() -> (usize, usize) {
 }
 
 /// Has the calling process fault where the stack ends, if the host can do that without splitting the mapping (Linux 6.15). Elsewhere
-/// the next area's storage lies there; it takes core code some hundred kilobytes to get so far.
-pub fn guard(record: &Record) {
+/// the next area's storage lies there; it takes core code some hundred kilobytes to get so far. Returns whether the host can.
+pub fn guard(record: &Record) -> bool {
     const MADV_GUARD_INSTALL: i32 = 102;
     // SAFETY: the last page of a stack that nothing has used so far.
-    unsafe { libc::madvise(record.base() as *mut _, umlab_host::memory::PAGE, MADV_GUARD_INSTALL) };
+    unsafe { libc::madvise(record.base() as *mut _, umlab_host::memory::PAGE, MADV_GUARD_INSTALL) == 0 }
 }
 
 /// A copy of the calling thread's thread-local storage with its control block, and how much of it lies below the thread pointer.
@@ -248,4 +248,46 @@ pub fn program_headers() -> impl Iterator<Item = libc::Elf64_Phdr> {
     let count = umlab_host::auxv::get(libc::AT_PHNUM) as usize;
     // SAFETY: the host says that so many headers lie there.
     (0..count).map(move |i| unsafe { *at.add(i) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use umlab_host::memory::PAGE;
+
+    /// How a child process ends that writes to a byte of an area whose stack it guards.
+    fn end_of_a_write(record: &Record, at: usize) -> i32 {
+        // SAFETY: the child only makes system calls and writes to shared memory that is nobody else's.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+                let guarded = guard(record);
+                ((record.base() + at) as *mut u8).write_volatile(1);
+                libc::_exit(if guarded { 0 } else { 77 });
+            }
+            let mut status = 0;
+            libc::waitpid(child, &mut status, 0);
+            status
+        }
+    }
+
+    #[test]
+    fn areas_are_found_and_their_stacks_end_in_a_fault() {
+        init().unwrap();
+        areas().memory.inherit();
+        let (one, other) = (take().unwrap(), take().unwrap());
+        assert_eq!(one.base() - other.base(), AREA);
+        assert_eq!(other.slot() - one.slot(), SLOT);
+        for record in [one, other] {
+            assert!(std::ptr::eq(record_at(record.base() + 12345).unwrap(), record));
+        }
+        assert!(record_at(one.base() + AREA).is_none());
+        let status = end_of_a_write(one, PAGE);
+        if libc::WEXITSTATUS(status) == 77 {
+            return eprintln!("this host has no guard pages");
+        }
+        assert_eq!(status, 0, "above the guard");
+        assert_eq!(libc::WTERMSIG(end_of_a_write(one, PAGE - 1)), libc::SIGSEGV);
+    }
 }
