@@ -279,7 +279,8 @@ if asking == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(asking, 0)[1]), os.waitpid(large, os.WNOHANG) == (large, 9))
 ";
     for (adjustment, expected) in [("0", "0 True"), ("-1000", "-9 False"), ("-900", "-9 False")] {
-        let program = Program::new(&["/usr/bin/python3", "-c", script, adjustment]).options(&["--mem", "256M"]);
+        let program =
+            Program::new(&["/usr/bin/python3", "-c", script, adjustment]).options(&["--mem", "256M", "--user", "0"]);
         program.limit(180).in_guest().code(0).says(expected);
     }
 }

@@ -10,7 +10,7 @@ for f in tree/{a,b}/{c,d}/{1..20}; do echo "$f" | sha256sum >"$f"; done
 head -c 3000000 /dev/zero | tr '\0' x >tree/large
 truncate -s 20M tree/sparse && echo end >>tree/sparse
 ln tree/a/c/1 tree/hard && ln -s a/c/1 tree/soft && ln -s /nowhere tree/dangling && mkfifo tree/fifo
-chmod 700 tree/a && chmod 4755 tree/b/c/1 && chmod 0 tree/b/c/2 && touch 'tree/a name' tree/$'tab\t'
+chmod 700 tree/a && chmod 4755 tree/b/c/1 && chmod 400 tree/b/c/2 && touch 'tree/a name' tree/$'tab\t'
 find tree -exec touch -h -d '2003-04-05 06:07:08' {} +
 list() { (cd "$1" && find . \( -type f -o -type l -o -type p \) -printf '%P %y %m %l %n %s %T@\n' -o -printf '%P %y %m %T@\n' | sort); }
 list tree >before

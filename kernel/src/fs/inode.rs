@@ -128,6 +128,16 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::ENOTDIR)
     }
 
+    /// What making a name here says to everybody, whatever their rights, where a name that is not there cannot even be looked up.
+    fn no_names(&self) -> Option<Errno> {
+        None
+    }
+
+    /// Nobody may write to it, whatever their rights: EPERM, as for FS_IMMUTABLE_FL of ioctl_iflags(2).
+    fn immutable(&self) -> bool {
+        false
+    }
+
     /// Makes a new entry; EEXIST when there is one.
     fn create(&self, name: &[u8], node: &NewNode<'_>, mode: u32, creds: &Creds) -> Result<InodeRef> {
         Err(Errno::EPERM)

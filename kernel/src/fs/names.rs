@@ -4,7 +4,7 @@ use super::dentry::Dentry;
 use super::inode::{InodeRef, NewNode};
 use super::notify;
 use super::path::Path;
-use super::permission::{self, WRITE};
+use super::permission::{self, EXEC, WRITE};
 use super::walk::{self, Found, Last, Walk};
 use crate::task::Task;
 use crate::task::creds::CAP_MKNOD;
@@ -74,11 +74,12 @@ pub fn remove(task: &Task, dirfd: i32, path: &[u8], directory: bool) -> Result<(
     if !directory && found.slash {
         return Err(if victim.is_dir() { Errno::EISDIR } else { Errno::ENOTDIR });
     }
-    if victim.is_mount_root() {
-        return Err(if !directory && victim.is_dir() { Errno::EISDIR } else { Errno::EBUSY });
-    }
     found.dir.mount.want_write()?;
     let dir = found.dir.inode();
+    if victim.is_mount_root() {
+        permission::check(&task.creds(), &**dir, WRITE | EXEC)?;
+        return Err(if !directory && victim.is_dir() { Errno::EISDIR } else { Errno::EBUSY });
+    }
     permission::check_delete(&task.creds(), dir, &victim.dentry, Some(directory))?;
     if directory {
         dir.rmdir(&found.name)?;
@@ -119,7 +120,15 @@ pub fn rename(task: &Task, from: (i32, &[u8]), to: (i32, &[u8]), flags: u32) -> 
     if !source.is_dir() && (old.slash || !exchange && new.slash) || exchange && new.slash && !target_is_dir {
         return Err(Errno::ENOTDIR);
     }
+    if new.target.is_none()
+        && let Some(refusal) = new.dir.inode().no_names()
+    {
+        return Err(refusal);
+    }
     if source.is_mount_root() || new.target.as_ref().is_some_and(Path::is_mount_root) {
+        for dir in [&old.dir, &new.dir] {
+            permission::check(&task.creds(), &**dir.inode(), WRITE | EXEC)?;
+        }
         return Err(Errno::EBUSY);
     }
     if new.dir.dentry.is_within(&source.dentry) {

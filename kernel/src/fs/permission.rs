@@ -13,8 +13,11 @@ pub const READ: u32 = libc::R_OK as u32;
 pub const WRITE: u32 = libc::W_OK as u32;
 pub const EXEC: u32 = libc::X_OK as u32;
 
-/// EACCES when the credentials do not give the wanted access.
+/// EACCES when the credentials do not give the wanted access, EPERM when nobody's do.
 pub fn check(creds: &Creds, inode: &dyn Inode, wanted: u32) -> Result<()> {
+    if wanted & WRITE != 0 && inode.immutable() {
+        return Err(Errno::EPERM);
+    }
     let is_dir = inode.kind() == FileKind::Directory;
     if creds.capable(CAP_DAC_OVERRIDE) && (is_dir || wanted & EXEC == 0) {
         return Ok(());
@@ -44,6 +47,9 @@ pub fn check_owner(creds: &Creds, inode: &dyn Inode) -> Result<()> {
 pub fn check_create(creds: &Creds, dir: &Path) -> Result<()> {
     if dir.dentry.is_deleted() {
         return Err(Errno::ENOENT);
+    }
+    if let Some(refusal) = dir.inode().no_names() {
+        return Err(refusal);
     }
     dir.mount.want_write()?;
     check(creds, &**dir.inode(), WRITE | EXEC)

@@ -6,11 +6,10 @@
 
 use super::Path;
 use super::file::{DirEntry, Events, FileOps, OpenFile};
-use super::inode::{Attr, FileKind, Inode, InodeRef, NewNode, SetAttr, Timestamp};
+use super::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
 use super::mount::{FileSystem, StatFs};
 use crate::lock::KCell;
 use crate::mm::IoBuf;
-use crate::task::creds::Creds;
 use crate::{Errno, Result, time};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -114,6 +113,8 @@ pub struct Tree {
     pub root: Entry,
     /// User and group of a subject's files; an error when it is gone.
     pub owner: fn(Subject) -> Result<(u32, u32)>,
+    /// Looking up a name that is not there is an error, also for who would make it; and the directories of subjects are immutable.
+    pub lookups_fail: bool,
 }
 
 impl Tree {
@@ -213,12 +214,12 @@ impl Inode for PseudoInode {
         }
     }
 
-    fn create(&self, _name: &[u8], _node: &NewNode<'_>, _mode: u32, _creds: &Creds) -> Result<InodeRef> {
-        Err(Errno::ENOENT)
+    fn no_names(&self) -> Option<Errno> {
+        self.tree.lookups_fail.then_some(Errno::ENOENT)
     }
 
-    fn rename(&self, _name: &[u8], _new_dir: &InodeRef, _new_name: &[u8], _flags: u32) -> Result<()> {
-        Err(Errno::ENOENT)
+    fn immutable(&self) -> bool {
+        self.tree.lookups_fail && self.kind() == FileKind::Directory && self.subject != Subject::default()
     }
 
     fn names_version(&self) -> Option<u64> {

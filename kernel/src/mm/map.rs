@@ -31,6 +31,11 @@ fn round_up_wrapping(len: u64) -> u64 {
     len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1)
 }
 
+/// The length of the pages that a range reaches into; none when that wraps.
+pub fn touched_len(addr: u64, len: u64) -> u64 {
+    round_up_wrapping(len.wrapping_add(addr & (PAGE_SIZE - 1)))
+}
+
 /// What mmap is asked for.
 pub struct MapRequest {
     pub addr: u64,
@@ -648,9 +653,7 @@ impl AddressSpace {
     /// mlock(2) and munlock(2): ENOMEM when not all of the range is mapped. Guest memory is never swapped by the core.
     pub fn mlock(&self, addr: u64, len: u64, on: bool) -> Result<()> {
         let start = addr & !(PAGE_SIZE - 1);
-        // A length that wraps is rounded to none at all, as on Linux.
-        let len = round_up_wrapping(len.wrapping_add(addr - start));
-        let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
+        let end = start.checked_add(touched_len(addr, len)).ok_or(Errno::EINVAL)?;
         let mut inner = self.inner.borrow_mut();
         if !inner.vmas.covers(start, end) {
             return Err(Errno::ENOMEM);

@@ -100,7 +100,7 @@ fn pkey_mprotect(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn mlock(call: &mut Call<'_>) -> Result<u64> {
-    check_locked(call, call.args[1])?;
+    check_locked(call, crate::mm::map::touched_len(call.args[0], call.args[1]))?;
     call.task.space().mlock(call.args[0], call.args[1], true).map(|()| 0)
 }
 

@@ -31,6 +31,7 @@ static TREE: Tree = Tree {
     dev: device::number(0, 22),
     root: Entry { name: "", mode: 0o555, node: Node::Listing(ROOT, &Processes), guard: None },
     owner: process::owner,
+    lookups_fail: true,
 };
 
 const ROOT: &[Entry] = &[
