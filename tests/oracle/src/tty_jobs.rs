@@ -194,10 +194,11 @@ fn interrupt_characters() {
 fn suspend_and_continue() {
     let (pid, m) = session(|s| {
         let kid = job(|| {
+            let mut group = 0;
+            until(|| sc!(SYS_ioctl, s, TIOCGPGRP, &mut group).is_ok() && group == me());
             v!(get(s, 20));
         });
         set_foreground(s, kid);
-        until_sleeping(kid);
         put(s, b"R");
         v!(change_of(kid));
         set_foreground(s, me());
