@@ -126,19 +126,25 @@ impl Allocator {
         self.resident.saturating_sub(self.recycled.pages * PAGE_SIZE) + arena::in_use() as u64
     }
 
-    /// ENOMEM when so many bytes more would be too many.
+    /// ENOMEM when so many bytes more would be too many. Small things may take what is kept back for them beyond the limit.
     fn check(&mut self, wanted: u64) -> Result<()> {
         // Parts of the core that are tested alone have no guest.
         let Some(physmem) = PHYSMEM.get() else { return Ok(()) };
-        if self.in_use() + wanted <= physmem.limit {
+        let limit = physmem.limit + if wanted <= SMALL { physmem.limit / RESERVE_SHARE } else { 0 };
+        if self.in_use() + wanted <= limit {
             return Ok(());
         }
         // What was known may be old: somebody may have ended since.
         self.since = 0;
         self.resident = physmem.memory.resident();
-        if self.in_use() + wanted <= physmem.limit { Ok(()) } else { Err(Errno::ENOMEM) }
+        if self.in_use() + wanted <= limit { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 }
+
+/// A program that opens a file or makes a pipe is not refused because others fill the memory, of which one is about to be killed: so
+/// much can be one thing's, and such a part of the limit is kept back for them all.
+const SMALL: u64 = 1024;
+const RESERVE_SHARE: u64 = 32;
 
 /// Makes physmem, once: `limit` bytes may be in use.
 pub fn init(limit: u64) -> Result<()> {
