@@ -41,7 +41,10 @@ fn try_bench(options: &BenchOptions, setting: &Setting) -> Result<i32, String> {
             let out = options.out.clone().unwrap_or_else(default_folder);
             store::check_new(&out)?;
             let (plan, runners) = setting.plan(options, &catalogue)?;
-            let environment = environment::look(&setting.allowed);
+            let mut environment = environment::look(&setting.allowed);
+            if let Some(label) = &options.label {
+                environment.label = label.clone();
+            }
             let head = Head { schema: SCHEMA.into(), version: VERSION, plan, environment };
             (Store::create(&out, head)?, runners)
         }

@@ -1,6 +1,6 @@
 //! What a reader must know of the machine to judge the figures.
 
-use crate::schema::Environment;
+use crate::schema::{EMULATED, Environment};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,11 +40,13 @@ pub fn look(pinned: &[u32]) -> Environment {
     ];
     let versions =
         programs.iter().filter_map(|(name, flag)| Some((name.to_string(), first_line(name, flag)?))).collect();
+    let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".into());
     Environment {
         started: now(),
+        label: if is_emulator(&cpu) { EMULATED.into() } else { String::new() },
         umlab_version: env!("CARGO_PKG_VERSION").into(),
         commit: commit().unwrap_or_else(|| "unknown".into()),
-        cpu: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".into()),
+        cpu,
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
         pinned: pinned.to_vec(),
         memory_bytes: field("/proc/meminfo", "MemTotal")
@@ -66,6 +68,12 @@ pub fn look(pinned: &[u32]) -> Environment {
         versions,
         load_at_start: load(),
     }
+}
+
+/// Whether a processor of this name is QEMU's translator. One that is told to look like another processor is not known by it:
+/// who runs that says `--label emulated`.
+fn is_emulator(cpu: &str) -> bool {
+    cpu.starts_with("QEMU TCG") || cpu.starts_with("QEMU Virtual CPU")
 }
 
 /// The number of tasks that wanted a CPU, over the last minute.
@@ -138,5 +146,16 @@ impl Ticks {
     pub fn since(self, earlier: Ticks) -> (f64, f64) {
         let all = self.all.saturating_sub(earlier.all).max(1) as f64;
         (self.busy.saturating_sub(earlier.busy) as f64 / all, self.stolen.saturating_sub(earlier.stolen) as f64 / all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_emulator;
+
+    #[test]
+    fn emulators_are_told_from_processors() {
+        assert!(is_emulator("QEMU TCG CPU version 2.5+") && is_emulator("QEMU Virtual CPU version 2.5+"));
+        assert!(!is_emulator("AMD EPYC 9R14") && !is_emulator("unknown"));
     }
 }

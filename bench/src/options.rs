@@ -53,6 +53,11 @@ pub struct BenchOptions {
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
 
+    /// Mark the results, as `emulated` where the processor is emulated and cannot be seen to be: then the report shows
+    /// ratios only
+    #[arg(long, value_name = "TEXT", conflicts_with = "resume")]
+    pub label: Option<String>,
+
     /// A Linux source tree to build [default: what scripts/fetch-kernel fetches]
     #[arg(long, value_name = "DIR")]
     pub kernel_tree: Option<PathBuf>,

@@ -118,6 +118,19 @@ pub struct Environment {
     /// Programs that matter for the workloads, with their versions.
     pub versions: BTreeMap<String, String>,
     pub load_at_start: f64,
+    /// What must be known of these figures before any of them is read: `emulated` where the processor is a program, so
+    /// that times mean nothing and only ratios do. Empty on an ordinary machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub label: String,
+}
+
+/// The label of a machine whose processor is emulated.
+pub const EMULATED: &str = "emulated";
+
+impl Environment {
+    pub fn is_emulated(&self) -> bool {
+        self.label == EMULATED
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -86,7 +86,11 @@ fn bench(options: &umlab_bench::options::BenchOptions) -> i32 {
     let twice = |name: &str| options.models.is_empty() && chosen.strip_prefix("as ") == Some(name);
     let models = MODELS.iter().filter(|model| !twice(model.name)).map(|model| umlab_bench::runner::Model {
         name: model.name.into(),
-        description: model.description.into(),
+        // With what it is here: `skas` is as fast as the host's kernel lets it be.
+        description: match (model.probe)() {
+            Ok(how) if !how.is_empty() => format!("{} (here {how})", model.description),
+            _ => model.description.into(),
+        },
         runs_here: (model.probe)().map(drop),
     });
     let allowed = umlab_host::thread::allowed_cpus().into_iter().map(|cpu| cpu as u32).collect();

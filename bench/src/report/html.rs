@@ -45,6 +45,7 @@ pub fn render(report: &Report, charts: &[Chart]) -> String {
 fn notices(report: &Report) -> Markup {
     let failed = failures(report.results);
     html! {
+        @if let Some(text) = label_text(report) { p.notice { (text) } }
         @if !report.results.finished { p.notice { "This run has not come to its end: figures may change." } }
         @if report.noise.is_noisy() { p.notice { (noise_text(report)[0]) } }
         @if !failed.is_empty() {

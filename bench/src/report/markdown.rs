@@ -11,6 +11,9 @@ pub fn render(report: &Report, charts: &[Chart]) -> String {
         "# User-mode kernels, measured beside their host\n\n{} · {} · Linux {} · umlab {}\n",
         environment.started, environment.cpu, environment.kernel, environment.commit
     );
+    if let Some(label) = label_text(report) {
+        text += &format!("\n**{label}**\n");
+    }
     if !report.results.finished {
         text += "\n**This run has not come to its end: figures may change.**\n";
     }

@@ -115,7 +115,9 @@ fn rows(report: &Report, series: &Series) -> Vec<Row> {
         } else {
             series.times_host(&runner.name, CONFIDENCE)
         };
-        let time = series.estimate(&runner.name, CONFIDENCE).map(|e| format::quantity(&e, &series.unit));
+        let emulated = report.results.head.environment.is_emulated();
+        let time =
+            series.estimate(&runner.name, CONFIDENCE).filter(|_| !emulated).map(|e| format::quantity(&e, &series.unit));
         rows.push(Row {
             label: runner.name.clone(),
             which,
@@ -182,7 +184,12 @@ pub fn group_table(report: &Report, group: &str) -> Table {
                     .map(|t| format!("× {}", format::times_interval(&t)))
                     .unwrap_or_default(),
             };
-            row.push(Cell::number(format::quantity(&e, &series.unit), below));
+            // An emulated processor's times are nobody's: only ratios are told.
+            match (report.results.head.environment.is_emulated(), runner.kind) {
+                (false, _) => row.push(Cell::number(format::quantity(&e, &series.unit), below)),
+                (true, Kind::Host) => row.push(Cell::number("1", "")),
+                (true, _) => row.push(Cell::number(below, "")),
+            }
         }
         rows.push(row);
     }
@@ -334,6 +341,20 @@ pub fn method(report: &Report) -> Vec<String> {
         ));
     }
     paragraphs
+}
+
+/// What must be said of the whole before any figure.
+pub fn label_text(report: &Report) -> Option<String> {
+    let environment = &report.results.head.environment;
+    match environment.label.as_str() {
+        "" => None,
+        _ if environment.is_emulated() => Some(
+            "Measured on an emulated processor: its times mean nothing, so the tables show ratios to its own host only; and \
+             what is dear there is not what is dear on a real one."
+                .into(),
+        ),
+        label => Some(format!("Labelled by who measured: {label}.")),
+    }
 }
 
 /// What the reader must know of the machine's quiet.
