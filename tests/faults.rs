@@ -133,7 +133,9 @@ fn tmpfs_and_shared_memory_fillers() {
          dd if=/dev/zero of=/tmp/filled bs=1M 2>/dev/null; echo $?; rm /tmp/filled
          {CHECK}"
     );
-    let program = Program::new(&["bash", "-c", &script]).options(&["--mem", "256M", "--tmpfs", "/tmp", "--workdir", "/"]).limit(180);
+    let program = Program::new(&["bash", "-c", &script])
+        .options(&["--mem", "256M", "--tmpfs", "/tmp", "--workdir", "/"])
+        .limit(180);
     program.in_guest().code(0).says(&format!("1\n1\n{CHECKED}"));
 }
 
