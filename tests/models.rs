@@ -291,7 +291,8 @@ fn a_killed_guest_kernel_gives_the_terminal_back() {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         let ended = wait(&mut child, Duration::from_secs(60));
-        assert!(matches!(ended, End::Code(125 | 137)), "{model}: {ended}");
+        // Mostly the shell's process or the guest; now and then the shell is told of a fault before its host process is missed.
+        assert!(matches!(ended, End::Code(125 | 137 | 139)), "{model}: {ended}");
         assert!(tcgetattr(&pty.slave).unwrap() == before, "{model}: the terminal was not given back");
         let left = end_session(child.id());
         assert!(left.is_empty(), "{model}: left behind: {left:?}");
