@@ -89,7 +89,7 @@ fn mistakes_are_one_clear_line() {
     let cases: &[(&[&str], &str)] = &[
         (&["run", "nope"], "there is no workload 'nope'; there are: kernel-build, fork-exit"),
         (&["run", "null-call", "--size", "huge"], "null-call has no size 'huge'; its sizes are: smoke, quick, full"),
-        (&["run", "null-call", "--param", "a=b"], "null-call has no parameter 'a'; it has: none"),
+        (&["run", "null-call", "--param", "a=b"], "null-call has no parameter 'a'; it has: written"),
         (&["run", "kernel-build", "--param", "tree"], "'tree' is no parameter: it has no ="),
         (&["run", "kernel-build"], "no kernel source: name one with --param tree=DIR"),
         (&["run", "kernel-build", "--param", "tree=/usr"], "no kernel source in '/usr': it has no Kconfig"),
