@@ -28,11 +28,31 @@ pub fn with<T>(f: impl FnOnce() -> T) -> T {
     value
 }
 
+/// Finds core data touched without the lock, in debug builds.
+#[cfg(not(test))]
+#[inline(always)]
+#[track_caller]
+fn assert_held() {
+    debug_assert!(BIG_LOCK.is_locked(), "core data touched without the big kernel lock");
+}
+
+/// Unit tests have no guest and never enter the core, but run side by side: each has the core to itself from its
+/// first touch of core data until its thread ends.
+#[cfg(test)]
+fn assert_held() {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+    static TURN: Mutex<()> = Mutex::new(());
+    thread_local! {
+        static MINE: MutexGuard<'static, ()> = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    }
+    MINE.with(|_| ());
+}
+
 /// Data that the big kernel lock protects.
 pub struct KCell<T: ?Sized>(RefCell<T>);
 
 // SAFETY: contents are only reached by `borrow` and `borrow_mut`, and only core code that holds the big kernel lock
-// calls them (asserted in debug builds), so no two host threads touch the cell at once; `T: Send` because the holder
+// calls them (asserted in debug builds, and in unit tests replaced by one turn for each), so no two host threads touch the cell at once; `T: Send` because the holder
 // of the lock changes between host threads.
 unsafe impl<T: ?Sized + Send> Sync for KCell<T> {}
 // SAFETY: as above.
@@ -79,13 +99,13 @@ impl<T: Clone> KCell<T> {
 impl<T: ?Sized> KCell<T> {
     #[track_caller]
     pub fn borrow(&self) -> Ref<'_, T> {
-        debug_assert!(cfg!(test) || BIG_LOCK.is_locked(), "core data touched without the big kernel lock");
+        assert_held();
         self.0.borrow()
     }
 
     #[track_caller]
     pub fn borrow_mut(&self) -> RefMut<'_, T> {
-        debug_assert!(cfg!(test) || BIG_LOCK.is_locked(), "core data touched without the big kernel lock");
+        assert_held();
         self.0.borrow_mut()
     }
 }
