@@ -3,6 +3,7 @@
 //! The core's own list of mappings ([`space`]) is the truth; what the host has mapped is a cache of it that the process
 //! model keeps (see [`crate::model::ModelSpace`]).
 
+mod advise;
 pub mod elf;
 mod fork;
 pub mod frames;
@@ -10,6 +11,8 @@ pub mod invalidate;
 pub mod map;
 pub mod maps;
 pub mod pressure;
+mod protect;
+mod remap;
 pub mod space;
 pub mod user;
 pub mod vma;

@@ -1,0 +1,182 @@
+//! What is told and asked about what is mapped: madvise(2), mlock(2), msync(2), mincore(2).
+
+use super::frames::PAGE_SIZE;
+use super::map::{round_up_wrapping, touched_len};
+use super::space::{AddressSpace, Inner};
+use super::vma::{Vma, VmaFlags, is_aligned, page_of, round_up};
+use crate::fs::file::OpenFile;
+use crate::model::Prot;
+use crate::{Errno, Result};
+use std::sync::Arc;
+
+impl AddressSpace {
+    /// madvise(2).
+    pub fn madvise(&self, addr: u64, len: u64, advice: i32) -> Result<()> {
+        let result = self.do_madvise(addr, len, advice);
+        self.collect();
+        result
+    }
+
+    fn do_madvise(&self, addr: u64, len: u64, advice: i32) -> Result<()> {
+        const MADV_COLD: i32 = 20;
+        const MADV_POPULATE_READ: i32 = 22;
+        const MADV_POPULATE_WRITE: i32 = 23;
+        match advice {
+            libc::MADV_NORMAL..=libc::MADV_DONTNEED
+            | libc::MADV_FREE
+            | libc::MADV_REMOVE..=libc::MADV_DOFORK
+            | libc::MADV_MERGEABLE..=libc::MADV_KEEPONFORK
+            | MADV_COLD..=MADV_POPULATE_WRITE => {}
+            _ => return Err(Errno::EINVAL),
+        }
+        if !is_aligned(addr) {
+            return Err(Errno::EINVAL);
+        }
+        let len = round_up(len).ok_or(Errno::EINVAL)?;
+        let end = addr.checked_add(len).ok_or(Errno::EINVAL)?;
+        if len == 0 {
+            return Ok(());
+        }
+        let mut inner = self.inner.borrow_mut();
+        let areas: Vec<Vma> = inner.vmas.overlapping(addr, end).map(|vma| vma.cut(addr, end)).collect();
+        let whole = inner.vmas.covers(addr, end);
+        for vma in areas {
+            let (from, to) = (page_of(vma.start), page_of(vma.end));
+            match advice {
+                libc::MADV_DONTNEED | libc::MADV_FREE => {
+                    if vma.flags.contains(VmaFlags::LOCKED) {
+                        return Err(Errno::EINVAL);
+                    }
+                    if advice == libc::MADV_FREE {
+                        if !vma.is_private_anonymous() {
+                            return Err(Errno::EINVAL);
+                        }
+                        // Allowed to keep the contents as long as memory lasts.
+                        continue;
+                    }
+                    self.forget(&mut inner, &vma, from, to);
+                }
+                libc::MADV_REMOVE => return Err(Errno::EINVAL),
+                libc::MADV_DONTFORK => self.reflag(&mut inner, &vma, VmaFlags::DONTFORK, true),
+                libc::MADV_DOFORK => self.reflag(&mut inner, &vma, VmaFlags::DONTFORK, false),
+                libc::MADV_WIPEONFORK => {
+                    if !vma.is_private_anonymous() {
+                        return Err(Errno::EINVAL);
+                    }
+                    self.reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, true);
+                }
+                libc::MADV_KEEPONFORK => self.reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, false),
+                MADV_POPULATE_READ | MADV_POPULATE_WRITE => {
+                    if advice == MADV_POPULATE_WRITE && !vma.prot.contains(Prot::WRITE) || vma.prot.is_empty() {
+                        return Err(Errno::EINVAL);
+                    }
+                    if vma.is_private_anonymous() {
+                        self.fill_start(&mut inner, &vma, from, to);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if whole { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// MADV_DONTNEED: private pages go; zeros or the file's contents show again.
+    fn forget(&self, inner: &mut Inner, vma: &Vma, from: u64, to: u64) {
+        if vma.is_shared() || inner.pages.within(from, to).next().is_none() {
+            return;
+        }
+        if vma.is_private_anonymous() && inner.pages.within(from, to).all(|(_, _, _, run)| !run.frames.is_shared()) {
+            // The frames stay and the host's mappings with them; only their contents go.
+            for (_, run) in inner.pages.within_mut(from, to) {
+                run.frames.clear();
+            }
+            return;
+        }
+        let pages = inner.pages.remove(from, to);
+        self.host_unmap(from, to);
+        inner.garbage.extend(pages);
+    }
+
+    fn reflag(&self, inner: &mut Inner, vma: &Vma, flag: VmaFlags, on: bool) {
+        for mut vma in inner.vmas.remove(vma.start, vma.end) {
+            vma.flags.set(flag, on);
+            inner.vmas.insert(vma);
+        }
+    }
+
+    /// mlock(2) and munlock(2): ENOMEM when not all of the range is mapped. Guest memory is never swapped by the core.
+    pub fn mlock(&self, addr: u64, len: u64, on: bool) -> Result<()> {
+        let start = addr & !(PAGE_SIZE - 1);
+        let end = start.checked_add(touched_len(addr, len)).ok_or(Errno::EINVAL)?;
+        let mut inner = self.inner.borrow_mut();
+        if !inner.vmas.covers(start, end) {
+            return Err(Errno::ENOMEM);
+        }
+        let areas: Vec<Vma> = inner.vmas.overlapping(start, end).map(|vma| vma.cut(start, end)).collect();
+        for vma in areas {
+            self.reflag(&mut inner, &vma, VmaFlags::LOCKED, on);
+        }
+        Ok(())
+    }
+
+    /// Bytes that are locked.
+    pub fn locked_bytes(&self) -> u64 {
+        self.inner.borrow().vmas.iter().filter(|vma| vma.flags.contains(VmaFlags::LOCKED)).map(Vma::len).sum()
+    }
+
+    /// msync(2): EINVAL, ENOMEM as it says; memory files and host files need nothing done, they are the same pages.
+    pub fn msync(&self, addr: u64, len: u64, flags: i32) -> Result<()> {
+        const KNOWN: i32 = libc::MS_ASYNC | libc::MS_SYNC | libc::MS_INVALIDATE;
+        if flags & !KNOWN != 0 || flags & (libc::MS_ASYNC | libc::MS_SYNC) == libc::MS_ASYNC | libc::MS_SYNC {
+            return Err(Errno::EINVAL);
+        }
+        if !is_aligned(addr) {
+            return Err(Errno::EINVAL);
+        }
+        let end = addr.checked_add(round_up_wrapping(len)).ok_or(Errno::ENOMEM)?;
+        let files: Vec<Arc<OpenFile>> = {
+            let inner = self.inner.borrow();
+            if flags & libc::MS_INVALIDATE != 0
+                && inner.vmas.overlapping(addr, end).any(|vma| vma.flags.contains(VmaFlags::LOCKED))
+            {
+                return Err(Errno::EBUSY);
+            }
+            if !inner.vmas.covers(addr, end) {
+                return Err(Errno::ENOMEM);
+            }
+            inner.vmas.overlapping(addr, end).filter(|vma| vma.is_shared()).filter_map(|vma| vma.file.clone()).collect()
+        };
+        if flags & libc::MS_SYNC != 0 {
+            for file in files {
+                let _ = file.ops.fsync(&file, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// mincore(2): a byte for each page, 1 where memory is.
+    pub fn mincore(&self, addr: u64, len: u64) -> Result<Vec<u8>> {
+        if !is_aligned(addr) {
+            return Err(Errno::EINVAL);
+        }
+        let end = addr.checked_add(round_up(len).ok_or(Errno::ENOMEM)?).ok_or(Errno::ENOMEM)?;
+        let inner = self.inner.borrow();
+        if !inner.vmas.covers(addr, end) {
+            return Err(Errno::ENOMEM);
+        }
+        let mut present = vec![0u8; page_of(end - addr) as usize];
+        let base = page_of(addr);
+        for (first, index, count, run) in inner.pages.within(base, page_of(end)) {
+            for (start, pages) in run.frames.share(index, count).resident() {
+                let at = (first - base) as usize + start as usize;
+                let stop = (at + pages as usize).min(present.len());
+                present[at.min(stop)..stop].fill(1);
+            }
+        }
+        for vma in inner.vmas.overlapping(addr, end).filter(|vma| !vma.is_private_anonymous()) {
+            let vma = vma.cut(addr, end);
+            present[(page_of(vma.start) - base) as usize..(page_of(vma.end) - base) as usize].fill(1);
+        }
+        Ok(present)
+    }
+}

@@ -1,0 +1,140 @@
+//! The rights of what is mapped: mprotect(2).
+
+use super::frames::{Fill, Frames};
+use super::map::{EAGER, EAGER_POPULATE};
+use super::space::{AddressSpace, Inner};
+use super::vma::{Backing, Vma, VmaFlags, is_aligned, page_of, round_up};
+use crate::model::{Prot, When};
+use crate::{Errno, Result};
+
+impl AddressSpace {
+    /// mprotect(2).
+    pub fn mprotect(&self, addr: u64, len: u64, prot: u32) -> Result<()> {
+        let grows = prot & (libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) as u32;
+        if grows == (libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) as u32 || !is_aligned(addr) {
+            return Err(Errno::EINVAL);
+        }
+        if prot & !(Prot::all().bits() | grows | 0x8) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let prot = Prot::from_bits_truncate(prot);
+        if len == 0 {
+            return Ok(());
+        }
+        let len = round_up(len).ok_or(Errno::ENOMEM)?;
+        let end = addr.checked_add(len).ok_or(Errno::ENOMEM)?;
+        let result = self.do_mprotect(addr, end, prot, grows & libc::PROT_GROWSDOWN as u32 != 0);
+        self.collect();
+        result
+    }
+
+    fn do_mprotect(&self, mut addr: u64, end: u64, prot: Prot, down: bool) -> Result<()> {
+        let mut inner = self.inner.borrow_mut();
+        if down {
+            let vma = inner.vmas.find(addr).ok_or(Errno::ENOMEM)?;
+            if !vma.flags.contains(VmaFlags::GROWSDOWN) {
+                return Err(Errno::EINVAL);
+            }
+            addr = vma.start;
+        }
+        // As Linux: what comes before a hole is changed, then the hole is reported.
+        let mut stop = addr;
+        while stop < end {
+            match inner.vmas.find(stop) {
+                Some(vma) if vma.flags.contains(VmaFlags::NOWRITE) && prot.contains(Prot::WRITE) => {
+                    return self.protect_range(&mut inner, addr, stop, prot).and(Err(Errno::EACCES));
+                }
+                Some(vma) => stop = vma.end,
+                None => return self.protect_range(&mut inner, addr, stop, prot).and(Err(Errno::ENOMEM)),
+            }
+        }
+        self.protect_range(&mut inner, addr, end, prot)
+    }
+
+    fn protect_range(&self, inner: &mut Inner, start: u64, end: u64, prot: Prot) -> Result<()> {
+        if start >= end {
+            return Ok(());
+        }
+        for old in inner.vmas.remove(start, end) {
+            let vma = Vma { prot, ..old.clone() };
+            inner.vmas.insert(vma.clone());
+            if old.prot == prot {
+                continue;
+            }
+            let (from, to) = (page_of(vma.start), page_of(vma.end));
+            if old.prot.is_empty() {
+                // The host has nothing there.
+                self.map_again(inner, &vma, from, to);
+                continue;
+            }
+            let model_owned = matches!(vma.backing, Backing::Model(_));
+            if vma.is_shared() || model_owned {
+                self.host_protect(from, to, prot);
+                continue;
+            }
+            if vma.is_private_anonymous() {
+                // Only where there are pages has the host anything mapped.
+                let runs: Vec<(u64, u64, bool)> = inner
+                    .pages
+                    .within_mut(from, to)
+                    .map(|(first, run)| {
+                        run.host_ro = prot.contains(Prot::WRITE) && run.frames.is_shared();
+                        (first, first + run.frames.count() as u64, run.host_ro)
+                    })
+                    .collect();
+                for (from, to, read_only) in runs {
+                    self.host_protect(from, to, if read_only { prot - Prot::WRITE } else { prot });
+                }
+                if !old.prot.contains(Prot::WRITE) && prot.contains(Prot::WRITE) {
+                    self.fill_start(inner, &vma, from, to);
+                }
+                continue;
+            }
+            // A private file mapping: the file's own pages never become writable.
+            self.host_protect(from, to, prot - Prot::WRITE);
+            if prot.contains(Prot::WRITE) {
+                let runs: Vec<(u64, u64, bool)> = inner
+                    .pages
+                    .within_mut(from, to)
+                    .map(|(first, run)| {
+                        run.host_ro = run.frames.is_shared();
+                        (first, first + run.frames.count() as u64, run.host_ro)
+                    })
+                    .collect();
+                for (from, to, _) in runs.into_iter().filter(|run| !run.2) {
+                    self.host_protect(from, to, prot);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has mapped what the core has for the pages [from, to) of an area that the host has nothing of.
+    pub(super) fn map_again(&self, inner: &mut Inner, vma: &Vma, from: u64, to: u64) {
+        match vma.backing {
+            Backing::Anonymous => {
+                self.map_private(inner, vma, from, to, When::Now);
+                if vma.prot.contains(Prot::WRITE) {
+                    self.fill_start(inner, vma, from, to);
+                }
+            }
+            Backing::Host(_) => {
+                let _ = self.map_backing(vma, from, to, When::OnTouch);
+                self.map_private(inner, vma, from, to, When::OnTouch);
+            }
+            // By faults.
+            Backing::Pages(_) | Backing::Model(_) => {}
+        }
+    }
+
+    /// Gives the start of a writable anonymous range memory, if it has none: it is about to be used.
+    fn fill_start(&self, inner: &mut Inner, vma: &Vma, from: u64, to: u64) {
+        if vma.flags.contains(VmaFlags::GROWSDOWN) || inner.pages.find(from).is_some() {
+            return;
+        }
+        let to = inner.pages.next_after(from).unwrap_or(u64::MAX).min(to).min(from + EAGER);
+        if let Ok(frames) = Frames::alloc((to - from) as u32, Fill::Zero) {
+            self.put_pages(inner, vma, from, frames, When::Now, EAGER_POPULATE);
+        }
+    }
+}
