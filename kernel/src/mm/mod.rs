@@ -5,6 +5,7 @@
 
 mod advise;
 pub mod elf;
+pub mod fault;
 mod fork;
 pub mod frames;
 pub mod invalidate;

@@ -128,7 +128,7 @@ impl AddressSpace {
     }
 
     /// Gives the start of a writable anonymous range memory, if it has none: it is about to be used.
-    fn fill_start(&self, inner: &mut Inner, vma: &Vma, from: u64, to: u64) {
+    pub(super) fn fill_start(&self, inner: &mut Inner, vma: &Vma, from: u64, to: u64) {
         if vma.flags.contains(VmaFlags::GROWSDOWN) || inner.pages.find(from).is_some() {
             return;
         }

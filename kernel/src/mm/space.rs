@@ -1,10 +1,11 @@
 //! Guest address spaces: what is mapped where, and the core's own way to it.
 
+use super::fault::{BadAccess, CHUNK};
 use super::frames::{Fill, Frames, PAGE_SIZE};
 use super::vma::{Backing, Pages, Run, Vma, VmaFlags, Vmas, page_of, round_up};
 use crate::fs::file::{HostFile, PageSource};
 use crate::lock::KCell;
-use crate::model::{Access, Fault, Mapping, ModelSpace, Prot, Source, When};
+use crate::model::{Mapping, ModelSpace, Prot, Source, When};
 use crate::sched::model;
 use crate::{Errno, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,19 +59,6 @@ pub struct Layout {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 static ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
 
-/// The most pages that a fault on private memory brings in: where nothing is near, and where memory goes on.
-const FIRST_CHUNK: u64 = 16;
-const CHUNK: u64 = 64;
-/// Pages copied at a fault on copy-on-write memory.
-const COPY_RUN: u64 = 16;
-
-/// How many pages a fault at `page` brings in of a hole that begins at `hole`, in aligned chunks, so that neighbours meet. Memory that is
-/// touched for the first time comes a little at a time; where it goes on from what is there already, by long strides.
-fn stride(inner: &Inner, hole: u64, page: u64, first: u64) -> u64 {
-    let goes_on = hole == page && inner.pages.find(page.wrapping_sub(1)).is_some();
-    if goes_on { CHUNK } else { first }
-}
-
 /// What makes two futex addresses the same futex.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum FutexKey {
@@ -79,23 +67,6 @@ pub enum FutexKey {
     /// Memory that others can map too: which object, and where in it.
     Shared { object: u64, offset: u64 },
 }
-
-/// What a fault that cannot be resolved means to the guest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BadAccess {
-    /// SIGSEGV, SEGV_MAPERR: nothing is mapped there.
-    Unmapped,
-    /// SIGSEGV, SEGV_ACCERR: the area does not allow the access.
-    Refused,
-    /// SIGBUS, BUS_ADRERR: past the end of the file.
-    PastEnd,
-    /// No memory left for it.
-    OutOfMemory,
-}
-
-/// Where a thread was last refused an access that the area might allow, and how the areas were then.
-#[derive(Default)]
-pub struct LastRefusal(Option<(u64, u64)>);
 
 impl AddressSpace {
     /// An empty address space, but for the model's vDSO.
@@ -221,166 +192,6 @@ impl AddressSpace {
         let vma = vma.clone();
         self.make_private(inner, &vma, page).map_err(|_| Errno::EFAULT)?;
         own(inner).ok_or(Errno::EFAULT)
-    }
-
-    /// Resolves a fault of user code at `addr`. `last` is the thread's own, between its faults.
-    pub fn fault(&self, fault: &Fault, last: &mut LastRefusal) -> std::result::Result<(), BadAccess> {
-        let result = self.resolve(fault, last);
-        self.collect();
-        result
-    }
-
-    fn resolve(&self, fault: &Fault, last: &mut LastRefusal) -> std::result::Result<(), BadAccess> {
-        let addr = fault.addr;
-        let mut inner = self.inner.borrow_mut();
-        if inner.vmas.find(addr).is_none() {
-            self.grow_down(&mut inner, addr)?;
-        }
-        let vma = inner.vmas.find(addr).ok_or(BadAccess::Unmapped)?.clone();
-        let allowed = match fault.access {
-            Some(Access::Write) => vma.prot.contains(Prot::WRITE),
-            Some(Access::Exec) => vma.prot.contains(Prot::EXEC),
-            Some(Access::Read) | None => !vma.prot.is_empty(),
-        };
-        if !allowed {
-            return Err(BadAccess::Refused);
-        }
-        let page = page_of(addr);
-        let writable = vma.prot.contains(Prot::WRITE);
-        // The area allows the access, so whatever the host has there is missing or older than the area: another thread may have
-        // changed it since the fault. Only a write to what is mapped without the right to write means more, a copy.
-        let copies = !vma.is_shared()
-            && writable
-            && match inner.pages.find(page) {
-                Some((_, run)) => run.host_ro,
-                None => true,
-            };
-        if fault.present && !copies {
-            // The host refuses what it has mapped. If that is as the area says, mapping it again changes nothing and the access
-            // is refused again, for good.
-            let refusal = Some((addr, inner.vmas.changes()));
-            if std::mem::replace(&mut last.0, refusal) == refusal {
-                return Err(BadAccess::Refused);
-            }
-        }
-        if vma.is_shared() {
-            return self.map_backing(&vma, page, page + 1, When::Missing);
-        }
-        match inner.pages.find(page) {
-            Some((first, run)) => {
-                if fault.present && writable && run.host_ro {
-                    return self.make_private(&mut inner, &vma, page);
-                }
-                // The host's mapping is missing: made again, as far as it goes.
-                let (from, to) = (first.max(page_of(vma.start)), first + run.frames.count() as u64);
-                self.map_private(&mut inner, &vma, from, to.min(page_of(vma.end)), When::Missing);
-                Ok(())
-            }
-            None if matches!(vma.backing, Backing::Anonymous) => self.make_private(&mut inner, &vma, page),
-            None => {
-                // File contents. A refused access to them in a writable area is the first write.
-                if fault.present && writable {
-                    return self.make_private(&mut inner, &vma, page);
-                }
-                let (from, to) = self.hole_around(&inner, &vma, page);
-                self.map_backing(&vma, from, to, When::Missing)
-            }
-        }
-    }
-
-    /// The pages around `page` in `vma` that have no private frames.
-    fn hole_around(&self, inner: &Inner, vma: &Vma, page: u64) -> (u64, u64) {
-        let from = inner.pages.end_before(page).unwrap_or(0).max(page_of(vma.start));
-        let to = inner.pages.next_after(page).unwrap_or(u64::MAX).min(page_of(vma.end));
-        (from, to)
-    }
-
-    /// Extends an area that grows downwards to hold `addr`.
-    fn grow_down(&self, inner: &mut Inner, addr: u64) -> std::result::Result<(), BadAccess> {
-        // As Linux: not into the gap kept below (256 pages) of the next area, and not beyond RLIMIT_STACK.
-        const GUARD: u64 = 256 * PAGE_SIZE;
-        let vma = inner.vmas.at_or_after(addr).ok_or(BadAccess::Unmapped)?.clone();
-        if !vma.flags.contains(VmaFlags::GROWSDOWN) || addr < USER_BOTTOM {
-            return Err(BadAccess::Unmapped);
-        }
-        let start = addr & !(PAGE_SIZE - 1);
-        if vma.end - start > inner.stack_limit {
-            return Err(BadAccess::Unmapped);
-        }
-        if let Some(below) = inner.vmas.before(start)
-            && below.end + GUARD > start
-            && !below.flags.contains(VmaFlags::GROWSDOWN)
-            && !below.prot.is_empty()
-        {
-            return Err(BadAccess::Unmapped);
-        }
-        // Some more than asked for, so that growth by pages is not a fault a page.
-        let floor = inner.vmas.before(start).map_or(USER_BOTTOM, |below| below.end + GUARD);
-        let ahead =
-            start.saturating_sub(16 * PAGE_SIZE).max(floor.min(start)).max(vma.end.saturating_sub(inner.stack_limit));
-        let start = ahead.min(start);
-        inner.vmas.insert(Vma { start, end: vma.start, offset: 0, ..vma });
-        Ok(())
-    }
-
-    /// Gives the address space frames of its own at `page` of a private area, with what is there now, and maps them writable as far as
-    /// the area allows.
-    fn make_private(&self, inner: &mut Inner, vma: &Vma, page: u64) -> std::result::Result<(), BadAccess> {
-        let oom = |_| BadAccess::OutOfMemory;
-        let (low, high) = (page_of(vma.start), page_of(vma.end));
-        if let Some((first, run)) = inner.pages.find(page) {
-            let count = run.frames.count() as u64;
-            let index = (page - first) as u32;
-            if !run.frames.is_shared_at(index) {
-                // Whoever shared it is gone: it only has to be mapped writable again, with all around it for which that holds too.
-                let mut from = index;
-                let mut to = index + 1;
-                while from > 0 && !run.frames.is_shared_at(from - 1) {
-                    from -= 1;
-                }
-                while to < count as u32 && !run.frames.is_shared_at(to) {
-                    to += 1;
-                }
-                let from = (first + from as u64).max(low);
-                let to = (first + to as u64).min(high);
-                for (_, run) in inner.pages.within_mut(from, to) {
-                    run.host_ro = false;
-                }
-                self.host_protect(from, to, vma.prot);
-                return Ok(());
-            }
-            let from = page.saturating_sub(page % COPY_RUN).max(first).max(low);
-            let to = (page - page % COPY_RUN + COPY_RUN).min(first + count).min(high);
-            let old = run.frames.share((from - first) as u32, (to - from) as u32);
-            let new = Frames::alloc((to - from) as u32, Fill::Garbage).map_err(oom)?;
-            let len = ((to - from) * PAGE_SIZE) as usize;
-            new.window(0, len).copy_from(&old.window(0, len)).map_err(oom)?;
-            let replaced = inner.pages.remove(from, to);
-            self.put_pages(inner, vma, from, new, When::Now, COPY_RUN);
-            inner.garbage.extend(replaced);
-            return Ok(());
-        }
-        if matches!(vma.backing, Backing::Anonymous) {
-            let (from, to) = self.hole_around(inner, vma, page);
-            // Growth downwards takes what lies below.
-            let size = stride(inner, from, page, FIRST_CHUNK);
-            let chunk = page - page % size;
-            let (from, to) = (from.max(chunk), to.min(chunk + size));
-            let frames = Frames::alloc((to - from) as u32, Fill::Zero).map_err(oom)?;
-            // Nothing was ever mapped here.
-            self.put_pages(inner, vma, from, frames, When::Missing, CHUNK);
-            return Ok(());
-        }
-        let (from, to) = self.hole_around(inner, vma, page);
-        let size = stride(inner, from, page, COPY_RUN);
-        let chunk = page - page % size;
-        let (from, to) = (from.max(chunk), to.min(chunk + size));
-        let frames = self.copy_of_backing(vma, from, to)?;
-        if page >= from + frames.count() as u64 {
-            return Err(BadAccess::PastEnd);
-        }
-        self.put_pages(inner, vma, from, frames, When::Now, CHUNK);
-        Ok(())
     }
 
     /// New frames with what is behind the pages [from, to) of a private file area: fewer where the file ends before.

@@ -26,7 +26,7 @@ pub use process::Process;
 use crate::fs::{FdTable, FsContext};
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
-use crate::mm::space::LastRefusal;
+use crate::mm::fault::LastRefusal;
 use crate::model::{Context, Residence};
 use crate::sched::SchedState;
 use crate::sched::wait::{Wake, WakeReason};

@@ -1,7 +1,7 @@
 //! The trap loop: what a task's kernel context runs.
 
 use super::{Task, exit};
-use crate::mm::space::BadAccess;
+use crate::mm::fault::BadAccess;
 use crate::model::{Access, Fault, Trap, UserThread};
 use crate::sched::{self, model};
 use crate::signal::{self, AfterSignals, SyscallOutcome};
