@@ -87,7 +87,7 @@ fn report(model: &str, cpus: usize, memory: u64, elapsed: f64) -> Value {
         "memory_bytes": memory,
         "elapsed_seconds": elapsed,
         // Of the process of the guest kernel: its own computing, where guests run in others.
-        "core_user_seconds": umlab_host::child::own_cpu_seconds().map_or(0.0, |(user, _)| user),
+        "core_user_seconds": umlab_host::child::own_usage().map_or(0.0, |usage| usage.user),
         "model_counters": counts(model_counts),
         "core_counters": counts(core.counters),
         "system_calls": counts(core.calls),

@@ -265,6 +265,35 @@ fn killed_and_resumed() {
 }
 
 #[test]
+fn what_runs_ends_with_a_harness_that_is_killed() {
+    let (_folder, run, name) = folder();
+    let mut child = bench(&["--workloads", "hang-on-host", "--models", "host", "--rounds", "1", "--out", &name])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The workload's own child, which nobody but the keeper ends.
+    let sleepers = || {
+        let found = Command::new("pgrep").args(["-f", "^sleep 86399$"]).output().unwrap();
+        String::from_utf8_lossy(&found.stdout).lines().count()
+    };
+    let scratch = PathBuf::from(format!("/dev/shm/umlab-bench.{}", child.id()));
+    let until = |what: &str, done: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    until("it runs", &|| sleepers() == 1);
+    assert!(run.exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("its child ends", &|| sleepers() == 0);
+    until("its folder is gone", &|| !scratch.exists());
+}
+
+#[test]
 fn a_full_disk_stops_it_with_a_word() {
     // A file size limit is a full disk that needs no privilege; SIGXFSZ ignored makes it an error.
     let (_folder, run, name) = folder();

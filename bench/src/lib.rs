@@ -4,7 +4,8 @@
 //! user-mode kernel is measured by the same code as umlab's own models, and what is measured cannot tell its own time.
 //! Adding a model or a workload needs no change here: both are asked for what they are.
 //!
-//! From the command line to a sample: `command`, `plan`, `run` (with `schedule`), `measure`, `runner`, `process`, `store`.
+//! From the command line to a sample: `command`, `plan`, `run` (with `schedule`), `measure`, `runner`, `process` (and
+//! `keeper`), `store`.
 //! From samples to what is said of them: `series`, `stats`, `noise`, then `compare` or `report`.
 
 pub mod catalogue;
@@ -13,7 +14,8 @@ pub mod command;
 pub mod compare;
 pub mod environment;
 pub mod format;
-pub mod measure;
+pub mod keeper;
+mod measure;
 pub mod noise;
 pub mod options;
 pub mod plan;

@@ -2,10 +2,12 @@
 
 use crate::catalogue::{Catalogue, START};
 use crate::environment::{now, ticks};
+use crate::keeper::Keeper;
 use crate::process::{self, End, Finished, Interrupt};
 use crate::runner::{Job, Runner};
 use crate::schema::*;
 use serde::Deserialize;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -16,6 +18,7 @@ use std::time::Duration;
 pub struct Scratch {
     memory: PathBuf,
     visible: PathBuf,
+    keeper: RefCell<Keeper>,
 }
 
 impl Scratch {
@@ -29,7 +32,9 @@ impl Scratch {
             made.map(|()| dir.clone()).map_err(|e| format!("cannot make the scratch folder '{}': {e}", dir.display()))
         };
         let base = if writable { memory.into() } else { std::env::temp_dir() };
-        Ok(Scratch { memory: make(base, "")?, visible: make(std::env::temp_dir(), ".visible")? })
+        let (memory, visible) = (make(base, "")?, make(std::env::temp_dir(), ".visible")?);
+        let keeper = RefCell::new(Keeper::start(&[&memory, &visible])?);
+        Ok(Scratch { memory, visible, keeper })
     }
 }
 
@@ -89,8 +94,9 @@ impl Lab<'_> {
             let Some(done) = self.run_once(order, &pinned, &mut sample)? else { return Ok(None) };
             runs.push(done.elapsed.as_secs_f64());
             stderr = judge(&mut sample, &done, order);
-            sample.cpu_time.user += done.cpu.0;
-            sample.cpu_time.system += done.cpu.1;
+            sample.cpu_time.user += done.usage.user;
+            sample.cpu_time.system += done.usage.system;
+            *sample.cpu_time.faults.get_or_insert_default() += done.usage.minor_faults;
             if !sample.is_ok() {
                 break;
             }
@@ -124,7 +130,10 @@ impl Lab<'_> {
         let command = order.runner.command(&job).map_err(cannot)?;
         // Children inherit the CPUs of the thread that starts them.
         pin(pinned);
-        let done = process::run(command, Duration::from_secs_f64(order.limit), self.interrupt);
+        let mut keeper = self.scratch.keeper.borrow_mut();
+        let limit = Duration::from_secs_f64(order.limit);
+        let done = process::run(command, limit, self.interrupt, |group| keeper.runs(group));
+        keeper.rests();
         pin(self.allowed);
         let done = done.map_err(|e| format!("cannot start {}: {e}", order.runner.name()))?;
         sample.counters = order.runner.counters(&scratch);

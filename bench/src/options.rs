@@ -41,7 +41,7 @@ pub struct BenchOptions {
     #[arg(long, value_name = "MINUTES", conflicts_with = "resume")]
     pub budget: Option<f64>,
 
-    /// End a sample after so many seconds [default: 60, a kernel build 300; --quick 15 and 40; --full hours]
+    /// End a sample after so many seconds [default: 60, a kernel build 400; --quick 15 and 90; --full hours]
     #[arg(long, value_name = "SECONDS", conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
 

@@ -25,18 +25,38 @@ struct Profile {
     name: &'static str,
     rounds: u32,
     budget: f64,
-    /// Sizes by preference; the first that a workload has is taken.
-    sizes: &'static [&'static str],
+    /// Sizes by preference; the first that a workload has is taken: of programs and builds, whose work is done once, and of
+    /// loops, which are as precise when they are short and gain more by another round.
+    work: &'static [&'static str],
+    loops: &'static [&'static str],
     /// Seconds after which a sample hangs: a kernel build, and anything else.
     limits: (f64, f64),
 }
 
-const QUICK: Profile =
-    Profile { name: "quick", rounds: 3, budget: 150.0, sizes: &["smoke", "quick"], limits: (40.0, 15.0) };
-const DEFAULT: Profile =
-    Profile { name: "default", rounds: 5, budget: 1080.0, sizes: &["quick"], limits: (300.0, 60.0) };
-const FULL: Profile =
-    Profile { name: "full", rounds: 5, budget: 1e9, sizes: &["full", "quick"], limits: (4.0 * 3600.0, 600.0) };
+const QUICK: Profile = Profile {
+    name: "quick",
+    rounds: 3,
+    budget: 150.0,
+    work: &["smoke", "quick"],
+    loops: &["smoke", "quick"],
+    limits: (90.0, 15.0),
+};
+const DEFAULT: Profile = Profile {
+    name: "default",
+    rounds: 5,
+    budget: 1080.0,
+    work: &["quick"],
+    loops: &["smoke", "quick"],
+    limits: (400.0, 60.0),
+};
+const FULL: Profile = Profile {
+    name: "full",
+    rounds: 5,
+    budget: 1e9,
+    work: &["full", "quick"],
+    loops: &["full", "quick"],
+    limits: (4.0 * 3600.0, 600.0),
+};
 
 impl Setting {
     fn profile(options: &BenchOptions) -> &'static Profile {
@@ -156,7 +176,8 @@ fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptio
             ));
         }
     }
-    let size = profile.sizes.iter().find(|size| entry.sizes.iter().any(|s| s == *size));
+    let sizes = if kernel || entry.group == "apps" { profile.work } else { profile.loops };
+    let size = sizes.iter().find(|size| entry.sizes.iter().any(|s| s == *size));
     Ok(WorkloadInfo {
         name: entry.name.clone(),
         group: entry.group.clone(),

@@ -15,6 +15,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
+use umlab_host::child::Usage;
 
 /// Set when the user wants us to end (Ctrl-C, SIGTERM, SIGHUP).
 #[derive(Clone)]
@@ -55,8 +56,8 @@ pub struct Finished {
     pub stderr: Vec<u8>,
     pub elapsed: Duration,
     pub end: End,
-    /// CPU seconds in user and system mode, of it and of the children that it waited for.
-    pub cpu: (f64, f64),
+    /// What it used, with the children that it waited for.
+    pub usage: Usage,
 }
 
 pub enum End {
@@ -69,20 +70,26 @@ pub enum End {
 const KEPT: usize = 64 << 10;
 const MOST_OUTPUT: usize = 16 << 20;
 
-/// Runs it. The calling thread has to stay: the child ends with it.
-pub fn run(mut command: Command, limit: Duration, interrupt: &Interrupt) -> io::Result<Finished> {
+/// Runs it, and tells its process group. The calling thread has to stay: the child ends with it.
+pub fn run(
+    mut command: Command,
+    limit: Duration,
+    interrupt: &Interrupt,
+    started: impl FnOnce(u32),
+) -> io::Result<Finished> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     umlab_host::child::dies_with_caller(&mut command);
-    let cpu_before = umlab_host::child::cpu_seconds().unwrap_or_default();
+    let usage_before = umlab_host::child::usage_of_children().unwrap_or_default();
     let start = Instant::now();
     let mut child = command.spawn()?;
+    started(child.id());
     let group = Pid::from_raw(child.id() as i32);
     let watched = watch(&mut child, start, limit, interrupt);
     let elapsed = start.elapsed();
     // Whatever it left behind, and all of it when it did not end by itself.
     let _ = killpg(group, Signal::SIGKILL);
     let status = child.wait()?;
-    let cpu = umlab_host::child::cpu_seconds().unwrap_or_default();
+    let usage = umlab_host::child::usage_of_children().unwrap_or_default();
     let (mut output, errors, early) = watched?;
     output.finish();
     Ok(Finished {
@@ -90,7 +97,7 @@ pub fn run(mut command: Command, limit: Duration, interrupt: &Interrupt) -> io::
         stderr: errors.0.into(),
         elapsed,
         end: early.unwrap_or(End::Exited(status)),
-        cpu: (cpu.0 - cpu_before.0, cpu.1 - cpu_before.1),
+        usage: usage.since(usage_before),
     })
 }
 
@@ -191,7 +198,7 @@ mod tests {
     fn shell(script: &str, limit: f64) -> Finished {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
-        run(command, Duration::from_secs_f64(limit), &Interrupt::never()).unwrap()
+        run(command, Duration::from_secs_f64(limit), &Interrupt::never(), |_| {}).unwrap()
     }
 
     #[test]

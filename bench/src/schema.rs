@@ -208,11 +208,14 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-/// CPU seconds of the runner's process and of the children that it waited for.
+/// CPU seconds, and page faults, of the runner's process and of the children that it waited for.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq)]
 pub struct CpuTime {
     pub user: f64,
     pub system: f64,
+    /// Page faults that the host answered without a disk; not known of earlier results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<u64>,
 }
 
 /// What else the machine did.

@@ -7,7 +7,7 @@ case $1 in
         echo '[{"name":"spin","group":"micro","summary":"count","sizes":["quick"]},
                {"name":"two","group":"fork-exec","summary":"two phases","sizes":["quick","full"]},
                {"name":"crash-in-guest","group":"bad"},{"name":"hang-in-guest","group":"bad"},
-               {"name":"slow-in-guest","group":"bad"},{"name":"wrong","group":"bad"},
+               {"name":"hang-on-host","group":"bad"},{"name":"slow-in-guest","group":"bad"},{"name":"wrong","group":"bad"},
                {"name":"kernel-build","group":"kernel-build","sizes":["quick"]},
                {"name":"absent","group":"bad2","needs":["no-such-program-at-all"]}]'
         exit ;;
@@ -37,6 +37,7 @@ case $2 in
         echo '{"end":"work"}' ;;
     crash-in-guest) if in_guest; then echo 'about to crash' >&2; kill -SEGV $$; fi ;;
     hang-in-guest) if in_guest; then sleep 1000; fi ;;
+    hang-on-host) sleep 86399; : ;;
     wrong) echo "{\"check\":\"id\",\"value\":\"$(cat /proc/sys/kernel/hostname)\"}" ;;
 esac
 echo '{"done":true}'

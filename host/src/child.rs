@@ -27,23 +27,41 @@ pub fn dies_with_caller(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(at_start) }
 }
 
-/// CPU seconds, in user and in system mode, of all children that were waited for.
-pub fn cpu_seconds() -> Result<(f64, f64)> {
+/// CPU seconds in user and in system mode, and page faults that took no disk; see getrusage(2).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    pub user: f64,
+    pub system: f64,
+    pub minor_faults: u64,
+}
+
+impl Usage {
+    pub fn since(self, before: Usage) -> Usage {
+        Usage {
+            user: self.user - before.user,
+            system: self.system - before.system,
+            minor_faults: self.minor_faults.saturating_sub(before.minor_faults),
+        }
+    }
+}
+
+/// Of all children that were waited for.
+pub fn usage_of_children() -> Result<Usage> {
     usage(libc::RUSAGE_CHILDREN)
 }
 
-/// CPU seconds, in user and in system mode, of this process itself.
-pub fn own_cpu_seconds() -> Result<(f64, f64)> {
+/// Of this process itself.
+pub fn own_usage() -> Result<Usage> {
     usage(libc::RUSAGE_SELF)
 }
 
-fn usage(who: i32) -> Result<(f64, f64)> {
+fn usage(who: i32) -> Result<Usage> {
     // SAFETY: an all-zero rusage is a valid one; the call fills it.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is valid for writing one rusage.
     Errno::check(unsafe { libc::getrusage(who, &mut usage) } as i64)?;
     let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
-    Ok((seconds(usage.ru_utime), seconds(usage.ru_stime)))
+    Ok(Usage { user: seconds(usage.ru_utime), system: seconds(usage.ru_stime), minor_faults: usage.ru_minflt as u64 })
 }
 
 /// A descriptor that polls readable when the child has ended.

@@ -86,7 +86,15 @@ fn legend(scene: &mut Scene, names: &[&str], bars: &[Stack]) -> f64 {
 
 /// Neighbours differ in lightness too, so that they can be told apart without colour.
 fn part_colour(which: usize) -> Colour {
-    const COLOURS: [Colour; 7] =
-        [(120, 120, 120), (0, 114, 178), (240, 200, 80), (0, 158, 115), (225, 165, 200), (213, 94, 0), (86, 180, 233)];
+    const COLOURS: [Colour; 8] = [
+        (120, 120, 120),
+        (0, 114, 178),
+        (240, 200, 80),
+        (0, 158, 115),
+        (225, 165, 200),
+        (110, 60, 10),
+        (213, 94, 0),
+        (86, 180, 233),
+    ];
     COLOURS[which % COLOURS.len()]
 }

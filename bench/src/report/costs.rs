@@ -1,66 +1,96 @@
 //! Where the time goes: the model's counters, times what each thing costs on this host.
 //!
-//! This is a reckoning, not a profile. What the program itself computes is taken from the host's run of the same workload;
-//! what a trap, a mapping or a signal costs is taken from the primitives measured on the host in the same run. What these do
-//! not explain is shown as that: the core's own work where it cannot be seen, caches, the scheduler, and mistakes in the unit costs.
+//! This is a reckoning, not a profile. What the program itself computes is taken from the host's run of the same workload, and
+//! what all processes of a guest compute beyond that in user mode is the core's. What a trap, a mapping, a fault or a signal costs is
+//! taken from the primitives measured on the host in the same run; what a model measured itself needs no such price. What these do
+//! not explain is shown as that: work of the host's kernel that nobody counts, waiting, and mistakes in the unit costs.
 
 use super::claims::primitive;
 use crate::chart::{Part, Stack};
 use crate::schema::{HOST, Kind, Results, Sample};
 use crate::series::Series;
 use crate::stats::{CONFIDENCE, median};
-use serde_json::Value;
 
 pub const USER: usize = 0;
 pub const TRAPS: usize = 1;
 pub const SIGNALS: usize = 2;
 pub const TRACER: usize = 3;
 pub const MAPPING: usize = 4;
-pub const CORE: usize = 5;
+pub const PROTECTION: usize = 5;
+pub const CORE: usize = 6;
 /// In the order of the stack.
-pub const PARTS: [&str; 6] = ["user", "traps", "signals", "tracer", "mapping", "core"];
+pub const PARTS: [&str; 7] = ["user", "traps", "signals", "tracer", "mapping", "protection", "core"];
+/// The host's kernel, in the host's own bar.
+const KERNEL: usize = PARTS.len();
 
-/// What a counter counts: the part it belongs to, and the primitives (any of these names) that one of it costs.
+/// A page fault that the host's kernel answers: what a touch costs more than a mapping.
+const TOUCH: (&[&str], &[&str]) = (&["mmap and touch"], &["mmap", "mmap-page"]);
+
+/// What one of a counter's things costs.
+enum Unit {
+    /// As much as a primitive, which has any of these names.
+    Primitive(&'static [&'static str]),
+    /// Half of what one primitive costs more than another.
+    HalfOfMore(&'static [&'static str], &'static [&'static str]),
+    /// The model measured it: the counter is in nanoseconds.
+    Measured,
+    /// Nothing of its own: another counter has it.
+    Within,
+}
+
+/// A counter, the part of the stack that it belongs to, and what one of it costs. A counter may have several.
 struct Cost {
     counter: &'static str,
     part: usize,
-    primitive: &'static [&'static str],
-    times: f64,
+    unit: Unit,
 }
 
-const fn cost(counter: &'static str, part: usize, primitive: &'static [&'static str], times: f64) -> Cost {
-    Cost { counter, part, primitive, times }
+const fn cost(counter: &'static str, part: usize, unit: Unit) -> Cost {
+    Cost { counter, part, unit }
 }
 
-const STOP: &[&str] = &["ptrace-stop", "ptrace stop", "ptrace"];
-const SIGNAL: &[&str] = &["signal-delivery", "signal delivery", "signal"];
-const SWITCH: &[&str] = &["process-switch", "process switch"];
-const MAP: &[&str] = &["mmap", "mmap-page"];
-const PROTECT: &[&str] = &["mprotect", "mprotect-page"];
+const PTRACE: &[&str] = &["ptrace-stop", "ptrace stop", "ptrace"];
+const PTRACE_REGISTERS: &[&str] = &["ptrace-stop with registers"];
+const STOP: Unit = Unit::Primitive(PTRACE);
+/// A ptrace request that reads or writes registers of a stopped task.
+const REGISTERS: Unit = Unit::HalfOfMore(PTRACE_REGISTERS, PTRACE);
+const SIGNAL: Unit = Unit::Primitive(&["signal-delivery", "signal delivery", "signal"]);
+const SWITCH: Unit = Unit::Primitive(&["process-switch", "process switch"]);
+const MAP: Unit = Unit::Primitive(&["mmap", "mmap-page"]);
+const PROTECT: Unit = Unit::Primitive(&["mprotect", "mprotect-page"]);
 
 /// Counters of any model; a model that counts something under one of these names is costed without a change here.
 const COSTS: &[Cost] = &[
-    cost("syscall_stops", TRAPS, STOP, 1.0),
-    cost("fault_stops", TRAPS, STOP, 1.0),
-    cost("exception_stops", TRAPS, STOP, 1.0),
-    cost("interrupt_stops", TRAPS, STOP, 1.0),
-    cost("order_stops", TRACER, STOP, 1.0),
-    cost("cancelled_stops", TRACER, STOP, 1.0),
-    cost("entry_stops", TRACER, STOP, 1.0),
-    cost("leave_stops", TRACER, STOP, 1.0),
-    cost("sigreturn_stops", TRACER, STOP, 1.0),
-    cost("birth_stops", TRACER, STOP, 1.0),
-    cost("kick_stops", TRACER, STOP, 1.0),
-    cost("other_stops", TRACER, STOP, 1.0),
-    cost("signals_delivered", SIGNALS, SIGNAL, 1.0),
-    cost("handovers", TRACER, SWITCH, 1.0),
-    cost("maps", MAPPING, MAP, 1.0),
-    cost("unmaps", MAPPING, MAP, 1.0),
-    cost("protects", MAPPING, PROTECT, 1.0),
-    cost("host_mmaps", MAPPING, MAP, 1.0),
-    cost("host_munmaps", MAPPING, MAP, 1.0),
-    cost("host_mprotects", MAPPING, PROTECT, 1.0),
-    cost("jail_mprotects", MAPPING, PROTECT, 1.0),
+    cost("syscall_stops", TRAPS, STOP),
+    // What it is about is asked for at each.
+    cost("syscall_stops", TRAPS, REGISTERS),
+    cost("fault_stops", TRAPS, STOP),
+    cost("fault_stops", TRAPS, REGISTERS),
+    cost("exception_stops", TRAPS, STOP),
+    cost("exception_stops", TRAPS, REGISTERS),
+    cost("interrupt_stops", TRAPS, STOP),
+    cost("register_reads", TRAPS, REGISTERS),
+    cost("register_writes", TRAPS, REGISTERS),
+    cost("result_writes", TRAPS, REGISTERS),
+    cost("order_stops", TRACER, STOP),
+    cost("cancelled_stops", TRACER, STOP),
+    cost("entry_stops", TRACER, STOP),
+    cost("leave_stops", TRACER, STOP),
+    cost("birth_stops", TRACER, STOP),
+    cost("kick_stops", TRACER, STOP),
+    cost("other_stops", TRACER, STOP),
+    cost("signals_delivered", SIGNALS, SIGNAL),
+    cost("handovers", TRACER, SWITCH),
+    cost("maps", MAPPING, MAP),
+    cost("unmaps", MAPPING, MAP),
+    cost("protects", MAPPING, PROTECT),
+    cost("host_mmaps", MAPPING, MAP),
+    cost("host_munmaps", MAPPING, MAP),
+    cost("host_mprotects", MAPPING, PROTECT),
+    cost("protection_ns", PROTECTION, Unit::Measured),
+    cost("jail_mprotects", PROTECTION, Unit::Within),
+    cost("jail_remaps", PROTECTION, Unit::Within),
+    cost("orders", TRACER, Unit::Within),
 ];
 
 /// One workload, with a bar for each runner that counts.
@@ -82,10 +112,17 @@ pub struct Reckonings {
 pub fn reckon(results: &Results, series: &[Series]) -> Reckonings {
     let mut all = Reckonings { list: Vec::new(), units: Vec::new(), uncosted: Vec::new() };
     for cost in COSTS {
-        if let Some((name, seconds)) = unit(series, cost.primitive)
-            && !all.units.iter().any(|(known, _)| *known == name)
-        {
-            all.units.push((name, seconds));
+        let names: &[&[&str]] = match &cost.unit {
+            Unit::Primitive(names) => &[names],
+            Unit::HalfOfMore(more, less) => &[more, less],
+            Unit::Measured | Unit::Within => &[],
+        };
+        for names in names.iter().chain([&TOUCH.0]) {
+            if let Some((name, seconds)) = primitive_cost(series, names)
+                && !all.units.iter().any(|(known, _)| *known == name)
+            {
+                all.units.push((name, seconds));
+            }
         }
     }
     for workload in &results.head.plan.workloads {
@@ -104,7 +141,7 @@ pub fn reckon(results: &Results, series: &[Series]) -> Reckonings {
         let whole = middle(&host, |s| Some(s.seconds)).unwrap_or(0.0);
         let parts = vec![
             part(USER, host_user),
-            Part { name: "kernel".into(), seconds: system, which: Some(6) },
+            Part { name: "kernel".into(), seconds: system, which: Some(KERNEL) },
             rest(whole - host_user - system),
         ];
         reckoning.bars.push(Stack { label: HOST.into(), parts });
@@ -149,15 +186,23 @@ fn bar(
         let n = middle(samples, |s| {
             s.counters.as_ref()?.get("model_counters")?.get(counter).map(|n| n.as_f64().unwrap_or(0.0))
         });
-        let cost = COSTS.iter().find(|cost| cost.counter == counter.as_str());
-        match (cost, cost.and_then(|cost| unit(series, cost.primitive)), n) {
-            (Some(cost), Some((_, seconds)), Some(n)) => sums[cost.part] += n * seconds * cost.times,
-            _ => uncosted.push(counter.clone()),
+        let mut known = false;
+        for cost in COSTS.iter().filter(|cost| cost.counter == counter.as_str()) {
+            if let (Some(seconds), Some(n)) = (unit_cost(series, &cost.unit), n) {
+                sums[cost.part] += n * seconds;
+                known = true;
+            }
+        }
+        if !known {
+            uncosted.push(counter.clone());
         }
     }
-    // CPU time in user mode of the guest kernel's own process, where the guest's programs run in others.
-    let own = |s: &Sample| s.counters.as_ref().and_then(|c| c.get("core_user_seconds")).and_then(Value::as_f64);
-    sums[CORE] = middle(samples, own).unwrap_or(0.0);
+    if let (Some(faults), Some(touch)) =
+        (middle(samples, |s| s.cpu_time.faults.map(|n| n as f64)), more(series, TOUCH.0, TOUCH.1))
+    {
+        sums[MAPPING] += faults * touch;
+    }
+    sums[CORE] = (middle(samples, |s| Some(s.cpu_time.user)).unwrap_or(0.0) - host_user).max(0.0);
     let known: f64 = sums.iter().sum();
     let mut parts: Vec<Part> = sums.iter().enumerate().map(|(which, seconds)| part(which, *seconds)).collect();
     parts.push(rest(whole - known));
@@ -176,8 +221,24 @@ fn middle(samples: &[&Sample], f: impl Fn(&Sample) -> Option<f64>) -> Option<f64
     median(&samples.iter().filter_map(|s| f(s)).collect::<Vec<_>>())
 }
 
+/// In seconds; nothing where a primitive was not measured.
+fn unit_cost(series: &[Series], unit: &Unit) -> Option<f64> {
+    match unit {
+        Unit::Primitive(names) => primitive_cost(series, names).map(|(_, seconds)| seconds),
+        Unit::HalfOfMore(of, than) => more(series, of, than).map(|seconds| seconds / 2.0),
+        Unit::Measured => Some(1e-9),
+        Unit::Within => Some(0.0),
+    }
+}
+
+/// What one primitive costs more than another, in seconds.
+fn more(series: &[Series], of: &[&str], than: &[&str]) -> Option<f64> {
+    let ((_, of), (_, than)) = (primitive_cost(series, of)?, primitive_cost(series, than)?);
+    Some((of - than).max(0.0))
+}
+
 /// A primitive's name and cost in seconds.
-fn unit(series: &[Series], names: &[&str]) -> Option<(String, f64)> {
+fn primitive_cost(series: &[Series], names: &[&str]) -> Option<(String, f64)> {
     let series = primitive(series, names)?;
     let factor = match series.unit.as_str() {
         "ns" => 1e-9,

@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 use umlab_host::memory::SharedMemory;
 use umlab_kernel::mm::frames;
 use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
@@ -33,12 +34,12 @@ impl Jail {
     }
 }
 
-/// The core's memory: address and length of its parts. Those of what lies side by side are one.
+/// The core's memory: address and length of its parts; its variables are the last one. Those of what lies side by side are one.
 fn parts() -> &'static [(usize, usize)] {
     static PARTS: OnceLock<Vec<(usize, usize)>> = OnceLock::new();
     PARTS.get_or_init(|| {
         let of = |memory: &SharedMemory| (memory.base() as usize, memory.len());
-        let mut all = vec![image::data(), area::mapping(), of(frames::memory())];
+        let mut all = vec![area::mapping(), of(frames::memory())];
         all.extend(umlab_host::arena::heap().map(of));
         all.sort();
         all.dedup_by(|next, last| {
@@ -48,13 +49,14 @@ fn parts() -> &'static [(usize, usize)] {
             }
             adjacent
         });
+        all.push(image::data());
         all
     })
 }
 
-/// Changes the rights of all of the core's memory. Nothing but the slot is written to: no errno, that is.
-fn protect(prot: i32) {
-    for &(start, len) in parts() {
+/// Changes the rights of parts of the core's memory. Nothing but the slot is written to: no errno, that is.
+fn protect(parts: &[(usize, usize)], prot: i32) {
+    for &(start, len) in parts {
         let result: i64;
         // SAFETY: the core's own mappings, which nothing writes to until they are writable again.
         unsafe {
@@ -75,19 +77,31 @@ const FORGET_EVERY: u32 = 16;
 /// `tt-jail,forget=off` shows what it costs without.
 static FORGET: AtomicBool = AtomicBool::new(true);
 
+/// How long the host's memory management kept us, for the counters. The last part of the way out is not in it: the counter lies there.
+fn took(since: Instant) {
+    umlab_tt::count(|c| &c.protection_ns, since.elapsed().as_nanos() as u64);
+}
+
 extern "C" fn leave(record: &Record) {
-    umlab_tt::count(|c| &c.jail_mprotects, 2 * parts().len() as u64);
+    let parts = parts();
+    let (variables, rest) = parts.split_last().expect("there are variables");
+    umlab_tt::count(|c| &c.jail_mprotects, 2 * parts.len() as u64);
+    let begin = Instant::now();
     // Files that the core has mapped to write to: they are mapped again when they are touched.
     umlab_host::memory::unmap_files();
     if FORGET.load(Relaxed) && record.left.fetch_add(1, Relaxed).is_multiple_of(FORGET_EVERY) {
         umlab_tt::count(|c| &c.jail_remaps, 1);
         frames::memory().map_anew();
     }
-    protect(libc::PROT_READ);
+    protect(rest, libc::PROT_READ);
+    took(begin);
+    protect(std::slice::from_ref(variables), libc::PROT_READ);
 }
 
 extern "C" fn enter(_record: &Record) {
-    protect(libc::PROT_READ | libc::PROT_WRITE);
+    let begin = Instant::now();
+    protect(parts(), libc::PROT_READ | libc::PROT_WRITE);
+    took(begin);
 }
 
 impl ProcessModel for Jail {

@@ -29,7 +29,7 @@ counters! {
     syscall_stops cancelled_stops entry_stops fault_stops kick_stops leave_stops birth_stops other_stops
     signals_delivered handovers idle_sleeps kicks shootdowns tracer_placements
     host_tasks_made host_processes_made host_processes_replaced spaces_emptied
-    host_mmaps host_munmaps host_mprotects jail_mprotects jail_remaps
+    host_mmaps host_munmaps host_mprotects jail_mprotects jail_remaps protection_ns
 }
 
 /// Counts `n` more of what `pick` names.
