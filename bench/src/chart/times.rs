@@ -13,6 +13,8 @@ pub struct Row {
     pub value: Result<Estimate, String>,
     /// What else stands behind the value, as the absolute time.
     pub note: String,
+    /// The same ratio as it was published.
+    pub published: Option<f64>,
 }
 
 const ROW: f64 = 30.0;
@@ -22,7 +24,8 @@ pub fn times(description: &str, groups: &[(String, Vec<Row>)]) -> Scene {
     let mut scene = Scene::new(description);
     let rows = || groups.iter().flat_map(|(_, rows)| rows);
     let values: Vec<Estimate> = rows().filter_map(|row| row.value.as_ref().ok().copied()).collect();
-    let high = values.iter().map(|e| e.high).fold(1.0, f64::max);
+    let published = || rows().filter_map(|row| row.published);
+    let high = values.iter().map(|e| e.high).chain(published()).fold(1.0, f64::max);
     let low = values.iter().map(|e| e.low).fold(1.0, f64::min);
     let left = widest(rows().map(|row| row.label.as_str()), TEXT) + 14.0;
     let behind: Vec<String> = rows().filter_map(|row| row.value.as_ref().ok().map(|e| told(e, &row.note))).collect();
@@ -54,11 +57,9 @@ pub fn times(description: &str, groups: &[(String, Vec<Row>)]) -> Scene {
             draw_row(&mut scene, row, top + (at as f64 + 0.5) * ROW, left, &axis);
         }
     }
-    let unit = if axis.log {
-        "times the host's time, logarithmic scale (1 = the host)"
-    } else {
-        "times the host's time (1 = the host)"
-    };
+    let scale = if axis.log { ", logarithmic scale" } else { "" };
+    let dashed = if published().next().is_some() { "; dashed: as published in 2002" } else { "" };
+    let unit = format!("times the host's time{scale} (1 = the host{dashed})");
     scene.text(((places.0 + places.1) / 2.0, y + 24.0), unit, SMALL, Anchor::Middle, FAINT);
     scene.height = y + 36.0;
     scene
@@ -89,6 +90,14 @@ fn draw_row(scene: &mut Scene, row: &Row, y: f64, left: f64, axis: &Axis) {
     }
     if axis.log {
         scene.shapes.push(Shape::Mark { at: (axis.place(e.mid), y), which: row.which, colour });
+    }
+    if let Some(published) = row.published {
+        let x = axis.place(published);
+        scene.line((x, y - 13.0), (x, y + 13.0), PAPER, 4);
+        for dash in 0..4 {
+            let from = y - 13.0 + dash as f64 * 7.0;
+            scene.line((x, from), (x, from + 5.0), INK, 2);
+        }
     }
     scene.text((axis.places.1 + 10.0, y), told(e, &row.note), SMALL, Anchor::Start, INK);
 }

@@ -52,7 +52,7 @@ pub struct Claim {
 
 pub const CLAIMS: &[Claim] = &[
     Claim {
-        statement: "skas: a kernel build is about 30 % slower than on the host",
+        statement: "skas: a kernel build is about 30\u{a0}% slower than on the host",
         published: "1.3",
         ratio: "skas : host",
         subject: Subject::Build { of: "skas", by: HOST },
@@ -63,13 +63,13 @@ pub const CLAIMS: &[Claim] = &[
                    between two calls; and this host has no skas patch, so mappings are made by orders to a stub.",
     },
     Claim {
-        statement: "tt: a kernel build is about 100 % slower than on the host",
+        statement: "tt: a kernel build is about 100\u{a0}% slower than on the host",
         published: "2.0",
         ratio: "tt : host",
         subject: Subject::Build { of: "tt", by: HOST },
         range: (1.8, 2.2),
         why_less: "Processors compute more between two system calls than those of 2002, and the core saves calls and faults.",
-        why_more: "A system call is four stops of the tracing thread and a signal, each a switch between two host tasks, and \
+        why_more: "A system call is three or four stops of the tracing thread and a signal, each a switch between two host tasks, and \
                    those have not become cheaper as computing has.",
     },
     Claim {
@@ -79,7 +79,7 @@ pub const CLAIMS: &[Claim] = &[
         subject: Subject::Build { of: "tt", by: "skas" },
         range: (1.5, 2.0),
         why_less: "The compilers' own computing, which is the same in both, is a larger part of the build than the traps are.",
-        why_more: "tt takes four stops and a signal where skas takes one stop, and here the stops are most of the difference.",
+        why_more: "tt takes three or four stops and a signal where skas takes one stop, and here the stops are most of the difference.",
     },
     Claim {
         statement: "jail is many times slower than tt",
@@ -105,6 +105,22 @@ pub const CLAIMS: &[Claim] = &[
         why_more: "",
     },
 ];
+
+impl Claim {
+    /// The ratio in words, with what was built: a quick run builds less than a kernel.
+    pub fn ratio_of(&self, series: &[Series]) -> String {
+        match (&self.subject, build(series, 1)) {
+            (Subject::Build { .. }, Some(build)) => format!("{} ({})", self.ratio, build.key.metric),
+            _ => self.ratio.into(),
+        }
+    }
+}
+
+/// What the announcement gives as a model's kernel build, times the host's.
+pub fn published_to_host(model: &str) -> Option<f64> {
+    let of_host = |claim: &&Claim| matches!(claim.subject, Subject::Build { of, by } if of == model && by == HOST);
+    CLAIMS.iter().find(of_host)?.published.parse().ok()
+}
 
 pub struct Judged {
     pub claim: &'static Claim,

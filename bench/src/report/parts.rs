@@ -123,10 +123,17 @@ fn rows(report: &Report, series: &Series) -> Vec<Row> {
             which,
             value: estimate.ok_or_else(|| why_not(report, &runner.name, &series.key.workload, series.key.cpus)),
             note: time.map(|time| format!("({time})")).unwrap_or_default(),
+            published: super::claims::published_to_host(&runner.name),
         });
     }
     for absent in &report.results.head.plan.absent {
-        rows.push(Row { label: absent.name.clone(), which: 0, value: Err(absent.reason.clone()), note: String::new() });
+        rows.push(Row {
+            label: absent.name.clone(),
+            which: 0,
+            value: Err(absent.reason.clone()),
+            note: String::new(),
+            published: None,
+        });
     }
     rows
 }
@@ -202,7 +209,7 @@ pub fn claims_table(report: &Report) -> Table {
         let measured = judged.measured.map(|e| format::times_interval(&e)).unwrap_or_else(|| "–".into());
         vec![
             Cell::text(judged.claim.statement),
-            Cell::text(judged.claim.ratio),
+            Cell::text(judged.claim.ratio_of(&report.series)),
             Cell::text(judged.claim.published),
             Cell::number(measured, ""),
             Cell::text(judged.verdict.name()),
