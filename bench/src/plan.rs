@@ -25,9 +25,9 @@ struct Profile {
     name: &'static str,
     rounds: u32,
     budget: f64,
-    /// Sizes by preference; the first that a workload has is taken: of programs and builds, whose work is done once, and of
-    /// loops, which are as precise when they are short and gain more by another round.
-    work: &'static [&'static str],
+    /// Sizes by preference; the first that a workload has is taken.
+    sizes: &'static [&'static str],
+    /// The same of single operations: their loops are as precise when they are short, and gain more by another round.
     loops: &'static [&'static str],
     /// Seconds after which a sample hangs: a kernel build, and anything else.
     limits: (f64, f64),
@@ -37,7 +37,7 @@ const QUICK: Profile = Profile {
     name: "quick",
     rounds: 3,
     budget: 150.0,
-    work: &["smoke", "quick"],
+    sizes: &["smoke", "quick"],
     loops: &["smoke", "quick"],
     limits: (90.0, 15.0),
 };
@@ -45,7 +45,7 @@ const DEFAULT: Profile = Profile {
     name: "default",
     rounds: 5,
     budget: 1080.0,
-    work: &["quick"],
+    sizes: &["quick"],
     loops: &["smoke", "quick"],
     limits: (400.0, 60.0),
 };
@@ -53,7 +53,7 @@ const FULL: Profile = Profile {
     name: "full",
     rounds: 5,
     budget: 1e9,
-    work: &["full", "quick"],
+    sizes: &["full", "quick"],
     loops: &["full", "quick"],
     limits: (4.0 * 3600.0, 600.0),
 };
@@ -176,7 +176,7 @@ fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptio
             ));
         }
     }
-    let sizes = if kernel || entry.group == "apps" { profile.work } else { profile.loops };
+    let sizes = if entry.group == "micro" { profile.loops } else { profile.sizes };
     let size = sizes.iter().find(|size| entry.sizes.iter().any(|s| s == *size));
     Ok(WorkloadInfo {
         name: entry.name.clone(),
