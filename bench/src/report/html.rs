@@ -134,8 +134,11 @@ fn time(report: &Report, charts: &[Chart]) -> Markup {
             h2 { "4. Where the time goes" }
             p {
                 "A reckoning: what each model counted, times what one of it costs on this host (measured in the same run). "
-                em { "User" } " is what the program itself computes, taken from the host's run; " em { "core" } " is the computing of the guest kernel's own process, "
-                "where a model has one. What these do not explain is hatched. Shown for workloads that are a fixed amount of work, on one CPU."
+                em { "User" } " is what the program itself computes, taken from the host's run; " em { "core" } " is what all processes of the guest compute beyond "
+                "that in user mode: the guest kernel, the tracer's own code, and what caches cost. " em { "Traps" } " are the stops at which a guest enters its kernel, with the registers that are "
+                "read and written; " em { "tracer" } " all other stops and hand-overs; " em { "mapping" } " the host's mmap, munmap and mprotect for guests, and the page faults it answers; " em { "protection" }
+                " the time that tt-jail spends on protecting the core, which it measures itself. What these do not explain is hatched. Shown for workloads that are a fixed "
+                "amount of work, on one CPU."
             }
             @if report.costs.units.is_empty() {
                 p.notice { "The host's primitives were not measured in this run, so nothing but the program's own computing can be told." }
