@@ -30,6 +30,7 @@ const IMAGES: &[&str] = &["vmlinux", "arch/x86/boot/bzImage"];
 fn build(size: &str) -> Build {
     let (phase, config, target, results) = match size {
         "smoke" => ("configure", "tinyconfig", "tinyconfig", &["scripts", ".config"][..]),
+        "init" => ("init", "tinyconfig", "init/", &["init"][..]),
         "full" => ("bzImage", "tinyconfig", "bzImage", IMAGES),
         "defconfig" => ("defconfig", "defconfig", "bzImage", IMAGES),
         _ => ("lib", "tinyconfig", "lib/", &["lib"][..]),
@@ -44,9 +45,10 @@ impl Workload for KernelBuild {
             group: Group::KernelBuild,
             summary: "Linux, tinyconfig, built out of tree into memory with the host's compiler",
             definition: "make -jJOBS: the configuration, which builds and runs the program for it (smoke); or the configuration and `prepare`, then the \
-                         directory lib/ (quick), bzImage (full), or bzImage of defconfig (defconfig); checked: SHA-256 of all objects",
+                         directory init/ (init) or lib/ (quick), bzImage (full), or bzImage of defconfig (defconfig); checked: SHA-256 of all objects",
             sizes: &[
                 Size { name: "smoke", seconds: 3.0 },
+                Size { name: "init", seconds: 8.0 },
                 Size { name: "quick", seconds: 25.0 },
                 Size { name: "full", seconds: 150.0 },
                 Size { name: "defconfig", seconds: 1500.0 },

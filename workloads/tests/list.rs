@@ -18,7 +18,8 @@ fn every_workload_has_the_sizes_that_profiles_ask_for() {
     for workload in ALL {
         let about = workload.about();
         let names: Vec<&str> = about.sizes.iter().map(|size| size.name).collect();
-        assert!(names.starts_with(&["smoke", "quick", "full"]), "{}: {names:?}", about.name);
+        let asked_for = names.iter().filter(|name| ["smoke", "quick", "full"].contains(name));
+        assert!(asked_for.eq(&["smoke", "quick", "full"]), "{}: {names:?}", about.name);
         assert!(about.sizes.is_sorted_by(|a, b| a.seconds < b.seconds), "{}", about.name);
         assert_eq!(Setting::new(&about, None, 1, &[], &[]).unwrap().size, "quick");
     }
