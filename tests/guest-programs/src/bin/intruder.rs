@@ -31,9 +31,11 @@ fn main() {
     // Where a request is carried out after all, it is a child that is stopped, and nobody who started us.
     // SAFETY: the child only waits for a signal.
     let child = unsafe { libc::fork() };
-    while child == 0 {
-        // SAFETY: no arguments.
-        unsafe { libc::pause() };
+    if child == 0 {
+        loop {
+            // SAFETY: no arguments.
+            unsafe { libc::pause() };
+        }
     }
     for (name, request) in requests {
         // SAFETY: a request that is carried out takes a number at most, and null where it takes an address.
