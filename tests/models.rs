@@ -173,6 +173,23 @@ fn what_a_hostile_guest_can_do_to_the_core() {
     assert_eq!(exploit("skas"), "status 139\n");
 }
 
+/// The host's interface to address spaces is for the core alone, whether the host has it or not: a guest process gets the guest
+/// kernel's answers. `host-patch/run-tests` asks the same on a host that has it.
+#[test]
+fn a_guest_process_gets_at_no_other_address_space() {
+    let file = "No such file or directory (os error 2)";
+    let expected = format!(
+        "open /proc/mm: {file}\nopen /proc/mm: {file}\nopen /proc/../proc/mm: {file}\n{}",
+        ["TRACEME", "ATTACH", "SEIZE", "FAULTINFO", "SIGPENDING", "LDT", "SWITCH_MM", "MM_RUN"]
+            .map(|request| format!("ptrace {request}: Operation not permitted (os error 1)\n"))
+            .concat()
+    );
+    for model in ["skas", "tt", "tt-jail"] {
+        let program = Program::new(&[guest_programs().join("intruder")]).model(model).options(&["--cpus", "1"]);
+        assert_eq!(program.in_guest().code(0).out(), expected, "{model}");
+    }
+}
+
 /// What a model counted more of in a guest with 10000 further null calls.
 fn stops_of_calls(model: &'static str) -> impl Fn(&str) -> u64 {
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -36,12 +36,12 @@ fn answers(outcome: &Outcome) -> Answers {
 }
 
 /// CASE and reason, a line each; `#` begins a comment.
-fn exceptions(model: &str) -> BTreeMap<String, String> {
-    let read = |list: &str| {
+fn exceptions(lists: &[&str]) -> BTreeMap<String, String> {
+    let read = |list: &&str| {
         let path = format!("{SOURCE}/tests/oracle-exceptions/{list}.txt");
         std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("the exceptions in {path}: {e}"))
     };
-    let text = read("every-model") + &read(model);
+    let text = lists.iter().map(read).collect::<String>();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
@@ -90,6 +90,14 @@ fn tt_jail() {
     answers_as_the_host_does("tt-jail", &["--cpus", "1"]);
 }
 
+/// On the patched host, in the machine of `scripts/host-patch test --oracle`, which runs this with nothing around it. What is another
+/// matter on that host, or takes too long where the processor is emulated, has a list of its own; it may differ, but need not.
+#[test]
+#[ignore = "needs a patched host; see scripts/host-patch"]
+fn skas3() {
+    compare("skas3", &["--cpus", "1"], &exceptions(&["emulated-host"]));
+}
+
 /// Whether the host gives this answer again. If not, it depends on the moment, and the guest's cannot be judged by it.
 fn host_repeats(case: &str, answer: &Vec<String>) -> bool {
     let again = answers(&oracle(&["run", case]).on_host().code(0));
@@ -97,9 +105,15 @@ fn host_repeats(case: &str, answer: &Vec<String>) -> bool {
 }
 
 fn answers_as_the_host_does(model: &'static str, options: &[&str]) {
+    compare(model, options, &BTreeMap::new());
+}
+
+/// What is in `tolerated` may differ.
+fn compare(model: &'static str, options: &[&str], tolerated: &BTreeMap<String, String>) {
     let list = oracle(&["list"]).on_host().code(0).out();
     let areas: BTreeSet<&str> = list.lines().filter_map(|line| line.split_once('/')).map(|(area, _)| area).collect();
-    let mut listed = exceptions(model.split(',').next().unwrap_or(model));
+    let mut listed = exceptions(&["every-model", model.split(',').next().unwrap_or(model)]);
+    listed.retain(|case, _| !tolerated.contains_key(case));
     let (mut cases, mut excused, mut failures) = (0, 0, Vec::new());
     for area in areas {
         let host = oracle(&["run", area]).on_host().code(0);
@@ -112,6 +126,7 @@ fn answers_as_the_host_does(model: &'static str, options: &[&str]) {
             let excuse = listed.remove(case);
             match (got == Some(expected), excuse) {
                 (true, None) => {}
+                (false, None) if tolerated.contains_key(case) => excused += 1,
                 (false, Some(_)) => excused += 1,
                 (true, Some(reason)) => {
                     failures.push(format!("== {case} is listed as an exception ({reason}), but is right"))
