@@ -67,6 +67,8 @@ fn unknown_names_list_the_valid_ones() {
     refused(bench(&["--models", "skaz", "--out", &name]), &["no model 'skaz'", "skas", "linux.uml"]);
     refused(bench(&["--workloads", "kernel", "--out", &name]), &["no workload 'kernel'", "kernel-build", "spin"]);
     refused(bench(&["--workloads", "absent", "--out", &name]), &["no-such-program-at-all", "'absent'"]);
+    refused(bench(&["--sizes", "two=huge", "--workloads", "two", "--out", &name]), &["no size 'huge'", "quick, full"]);
+    refused(bench(&["--sizes", "spin=quick", "--workloads", "two", "--out", &name]), &["no workload 'spin'"]);
     refused(bench(&["--cpus", "63", "--workloads", "spin", "--out", &name]), &["--cpus 63", "may be used"]);
     assert!(!run.exists());
 }

@@ -14,6 +14,10 @@ pub struct BenchOptions {
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with = "resume")]
     pub workloads: Vec<String>,
 
+    /// Sizes of workloads, in place of those that the time allows, as kernel-build=quick; `umlab-workload list` tells them
+    #[arg(long, value_name = "NAME=SIZE,...", value_delimiter = ',', value_parser = size_of, conflicts_with = "resume")]
+    pub sizes: Vec<(String, String)>,
+
     /// Rounds, each with every runner in turn, however long they take [default: 5; --quick 3; as many as the time
     /// allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99), conflicts_with = "resume")]
@@ -99,6 +103,13 @@ pub struct ReportOptions {
     /// Where to write report.html, report.md, results.csv and charts/ [default: where the results are]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+fn size_of(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, size)) if !name.is_empty() && !size.is_empty() => Ok((name.into(), size.into())),
+        _ => Err("write NAME=SIZE".into()),
+    }
 }
 
 fn percent(text: &str) -> Result<f64, String> {

@@ -29,6 +29,8 @@ struct Profile {
     sizes: &'static [&'static str],
     /// The same of single operations: their loops are as precise when they are short, and gain more by another round.
     loops: &'static [&'static str],
+    /// The same of kernel builds: the slowest model needs ten times as long as the host, and several rounds.
+    builds: &'static [&'static str],
     /// Seconds after which a sample hangs: a kernel build, and anything else.
     limits: (f64, f64),
 }
@@ -39,6 +41,7 @@ const QUICK: Profile = Profile {
     budget: 150.0,
     sizes: &["smoke", "quick"],
     loops: &["smoke", "quick"],
+    builds: &["smoke", "quick"],
     limits: (90.0, 15.0),
 };
 const DEFAULT: Profile = Profile {
@@ -47,6 +50,7 @@ const DEFAULT: Profile = Profile {
     budget: 1080.0,
     sizes: &["quick"],
     loops: &["smoke", "quick"],
+    builds: &["init", "quick"],
     limits: (400.0, 60.0),
 };
 const FULL: Profile = Profile {
@@ -55,6 +59,7 @@ const FULL: Profile = Profile {
     budget: 1e9,
     sizes: &["full", "quick"],
     loops: &["full", "quick"],
+    builds: &["full", "quick"],
     limits: (4.0 * 3600.0, 600.0),
 };
 
@@ -72,6 +77,9 @@ impl Setting {
         let (runners, absent) = self.runners(options)?;
         let cpus = self.cpus(options)?;
         let entries = catalogue.select(&options.workloads)?;
+        if let Some((name, _)) = options.sizes.iter().find(|(name, _)| !entries.iter().any(|e| e.name == *name)) {
+            return Err(format!("--sizes: there is no workload '{name}' among those to be measured"));
+        }
         let kernel_tree = match entries.iter().any(|entry| entry.name == KERNEL_BUILD) {
             true => Some(kernel_tree(options.kernel_tree.as_deref())?),
             false => None,
@@ -176,8 +184,18 @@ fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptio
             ));
         }
     }
-    let sizes = if entry.group == "micro" { profile.loops } else { profile.sizes };
-    let size = sizes.iter().find(|size| entry.sizes.iter().any(|s| s == *size));
+    let sizes = match entry.group.as_str() {
+        "micro" => profile.loops,
+        _ if kernel => profile.builds,
+        _ => profile.sizes,
+    };
+    let size = match options.sizes.iter().find(|(name, _)| *name == entry.name) {
+        Some((_, size)) if entry.sizes.contains(size) => Some(size.as_str()),
+        Some((name, size)) => {
+            return Err(format!("{name} has no size '{size}'; its sizes are: {}", entry.sizes.join(", ")));
+        }
+        None => sizes.iter().copied().find(|size| entry.sizes.iter().any(|s| s == size)),
+    };
     Ok(WorkloadInfo {
         name: entry.name.clone(),
         group: entry.group.clone(),
