@@ -216,6 +216,25 @@ fn every_runner_has_its_samples_with_counters_and_checks() {
 }
 
 #[test]
+fn an_emulated_machine_shows_ratios_only() {
+    // The stand-in says 12.5 ns wherever it runs: a time, and a ratio of 1.
+    for (label, emulated) in [("emulated", true), ("a borrowed laptop", false)] {
+        let (_folder, run) = measured(&stand_in(), "spin", "2", &["--label", label]);
+        assert_eq!(results(&run)["environment"]["label"], label);
+        let mut report = Command::new(UMLAB);
+        report.args(["report", &run.display().to_string()]);
+        let (status, out, err) = output(report);
+        assert_eq!(status, Some(0), "{out}{err}");
+        let text = fs::read_to_string(run.join("report.md")).unwrap();
+        let table = text.split("### Single operations").nth(1).unwrap().split("## 4").next().unwrap();
+        assert_eq!(table.contains("12.5 ns"), !emulated, "{table}");
+        assert!(table.contains("× 1.00"), "{table}");
+        assert_eq!(text.contains("emulated processor"), emulated);
+        assert_eq!(text.contains("a borrowed laptop"), !emulated);
+    }
+}
+
+#[test]
 fn a_crash_a_hang_and_a_wrong_result_are_marked_and_the_rest_goes_on() {
     // The host must be able to run them, so they misbehave in a guest only.
     let (_folder, run) = measured(&stand_in(), "crash-in-guest,hang-in-guest,wrong,spin", "2", &["--limit", "5"]);

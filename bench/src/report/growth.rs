@@ -41,18 +41,20 @@ pub fn growths(results: &Results, series: &[Series]) -> Vec<Growth> {
 
 fn family(results: &Results, stem: String, x_title: String, mut list: Vec<(f64, &Series)>) -> Growth {
     list.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // One unit for all, that suits the greatest value.
+    // One unit for all, that suits the greatest value; of an emulated processor, whose times are nobody's, times the host's.
+    let emulated = results.head.environment.is_emulated();
     let values = || list.iter().flat_map(|(_, s)| s.values.iter().flat_map(|(_, v)| v.iter().map(|(_, v)| *v)));
     let unit_now = list.first().map_or("s", |(_, s)| s.unit.as_str());
-    let (by, unit) = scale(values().fold(0.0, f64::max), unit_now);
+    let (by, unit) = if emulated { (1.0, "times the host's") } else { scale(values().fold(0.0, f64::max), unit_now) };
+    let value = |s: &Series, runner: &str| match emulated {
+        true => s.times_host(runner, CONFIDENCE),
+        false => s.estimate(runner, CONFIDENCE),
+    };
     let runners = results.head.plan.runners.iter().enumerate();
     let lines = runners.map(|(which, runner)| Line {
         label: runner.name.clone(),
         which,
-        points: list
-            .iter()
-            .filter_map(|(x, s)| Some((*x, s.estimate(&runner.name, CONFIDENCE)?.map(|v| v * by))))
-            .collect(),
+        points: list.iter().filter_map(|(x, s)| Some((*x, value(s, &runner.name)?.map(|v| v * by)))).collect(),
     });
     let lines = lines.filter(|line: &Line| !line.points.is_empty()).collect();
     Growth { title: stem, x_title, unit: unit.to_string(), lines }

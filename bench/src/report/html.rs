@@ -152,7 +152,7 @@ fn time(report: &Report, charts: &[Chart]) -> Markup {
                     p { (runner) ": the parts come to " (crate::progress::seconds(*excess)) " more than the whole, so the unit costs are too high here." }
                 }
             }
-            @if report.costs.list.is_empty() { p { "No guest's counters were kept in this run." } }
+            @if report.costs.list.is_empty() { p { "Nothing in this run can be reckoned so." } }
             @if !report.costs.uncosted.is_empty() {
                 p.small { "Counted, but without a cost of their own: " (report.costs.uncosted.join(", ")) "." }
             }
@@ -189,9 +189,13 @@ fn method_part(report: &Report) -> Markup {
             h3 { "Environment" }
             (environment_table(report).html())
             h3 { "Raw numbers" }
-            details {
-                summary { "Every value of every round" }
-                (raw_table(report).html())
+            @if report.results.head.environment.is_emulated() {
+                p { "Every value of every round is in results.csv; the times there are those of an emulated processor." }
+            } @else {
+                details {
+                    summary { "Every value of every round" }
+                    (raw_table(report).html())
+                }
             }
         }
     }

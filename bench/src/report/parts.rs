@@ -56,7 +56,11 @@ pub fn charts(report: &Report) -> Vec<Chart> {
     }
     for g in growths(report.results, &report.series) {
         let description = format!("{}: cost by {}", g.title, g.x_title);
-        let y_title = format!("{}, {}", if g.unit.ends_with("/s") { "rate" } else { "time" }, g.unit);
+        let y_title = match g.unit.as_str() {
+            rate if rate.ends_with("/s") => format!("rate, {rate}"),
+            ratio if ratio.starts_with("times") => ratio.to_string(),
+            unit => format!("time, {unit}"),
+        };
         charts.push(Chart {
             id: format!("growth-{}", file_name(&g.title)),
             title: g.title.clone(),
