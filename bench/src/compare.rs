@@ -3,7 +3,8 @@
 //! A model is compared by its times the host: when the machine got slower between two runs, so did the host, and that is
 //! no regression of the model. The host itself is compared as it is and told, but judged by nobody. With hundreds of
 //! comparisons an interval of 95 % would cry wolf a dozen times, so here the intervals are of 99 %, and a change counts
-//! only when all of its interval lies beyond the threshold.
+//! only when all of its interval lies beyond the threshold, and when there are enough samples (five on each side are) that
+//! equal runs would hardly come apart so by chance.
 
 use crate::format;
 use crate::options::CompareOptions;
@@ -67,7 +68,7 @@ pub fn compare(before: &Results, after: &Results, threshold: f64, absolute: bool
             comparison.changes.push(Change {
                 runner: runner.clone(),
                 key: series.key.clone(),
-                verdict: verdict(&factor, threshold),
+                verdict: verdict(&factor, threshold, by_chance(a.len(), b.len())),
                 factor,
             });
         }
@@ -88,8 +89,15 @@ fn values(series: &Series, runner: &str, relative: bool) -> Vec<f64> {
     series.plain(runner).into_iter().filter(|v| *v > 0.0).map(|v| if invert { 1.0 / v } else { v }).collect()
 }
 
-fn verdict(factor: &Estimate, threshold: f64) -> Verdict {
-    if factor.n < 3 {
+/// How likely it is that all of `n` values of one run lie on one side of all `m` of another, when nothing changed: of the ways to
+/// share n + m values in order among the two, it is two. An interval from few values is no wider than they are, and does not know that.
+fn by_chance(n: usize, m: usize) -> f64 {
+    let ways = (1..=n).fold(1.0, |ways, i| ways * (m + i) as f64 / i as f64);
+    2.0 / ways
+}
+
+fn verdict(factor: &Estimate, threshold: f64, by_chance: f64) -> Verdict {
+    if by_chance > 1.0 - CONFIDENCE {
         return Verdict::Unclear;
     }
     match (factor.low > 1.0 + threshold, factor.high < 1.0 / (1.0 + threshold)) {
@@ -260,6 +268,14 @@ mod tests {
             comparison.notes
         );
         assert!(!compare(&b, &a, 0.05, false).is_regression());
+    }
+
+    #[test]
+    fn chance_by_counting() {
+        for (n, m, expected) in [(1, 1, 1.0), (3, 3, 0.1), (4, 4, 2.0 / 70.0), (5, 5, 2.0 / 252.0), (3, 9, 2.0 / 220.0)]
+        {
+            assert!((by_chance(n, m) - expected).abs() < 1e-12, "{n} {m}");
+        }
     }
 
     #[test]

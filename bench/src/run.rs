@@ -66,8 +66,8 @@ pub fn run(matrix: &Matrix, store: &mut Store) -> Result<Ended, String> {
                 // The build on as few CPUs as there are is what the first chart and the claims are about.
                 let info = &plan.workloads[cell.workload];
                 let fewest = info.cpus.iter().min() == Some(&cell.cpus);
-                let weight = if info.name == KERNEL_BUILD && fewest { 8.0 } else { 1.0 };
-                items.push((r, Item { cell: at, is_host, seconds: 0.0, weight, last_round: plan.rounds }));
+                let (weight, least) = if info.name == KERNEL_BUILD && fewest { (8.0, 2) } else { (1.0, 0) };
+                items.push((r, Item { cell: at, is_host, seconds: 0.0, weight, least, last_round: plan.rounds }));
             }
         }
     }
