@@ -9,6 +9,8 @@ pub struct Model {
     pub description: &'static str,
     /// What may be said after its name, as in `tt,sysemu=off`.
     pub options: &'static [&'static str],
+    /// How many CPUs its guests can have, where that is limited.
+    pub most_cpus: Option<u32>,
     /// Whether this host can run it: as what, where there is a choice, and if not why.
     pub probe: fn() -> Result<String, String>,
     /// Makes it, for a guest of so many CPUs, with these options.
@@ -20,6 +22,7 @@ pub const MODELS: &[Model] = &[
         name: "skas",
         description: "the core in an address space of its own, guests in others, switched by ptrace; the best kind this host has",
         options: &[],
+        most_cpus: None,
         probe: || Kind::best().probe().map(|()| format!("as {}", Kind::best().name())),
         make: |cpus, _| skas(cpus, Kind::best()),
     },
@@ -27,6 +30,7 @@ pub const MODELS: &[Model] = &[
         name: "skas0",
         description: "skas with a stub process for each guest address space, on a stock host",
         options: &[],
+        most_cpus: None,
         probe: || Kind::Stubs.probe().map(|()| String::new()),
         make: |cpus, _| skas(cpus, Kind::Stubs),
     },
@@ -34,6 +38,7 @@ pub const MODELS: &[Model] = &[
         name: "skas3",
         description: "skas with one process for each CPU, which hops between address spaces: on a patched host, by batches",
         options: &[],
+        most_cpus: None,
         probe: || SKAS3.probe().map(|()| String::new()),
         make: |cpus, _| skas(cpus, SKAS3),
     },
@@ -41,6 +46,7 @@ pub const MODELS: &[Model] = &[
         name: "skas3-write",
         description: "skas3 by the interface of 2002, a write for each mapping",
         options: &[],
+        most_cpus: None,
         probe: || SKAS3_WRITE.probe().map(|()| String::new()),
         make: |cpus, _| skas(cpus, SKAS3_WRITE),
     },
@@ -48,6 +54,7 @@ pub const MODELS: &[Model] = &[
         name: "tt",
         description: "the core in every guest's host process, entered by signals, and a tracing thread",
         options: SYSEMU,
+        most_cpus: None,
         probe: || umlab_tt::probe().map(|()| String::new()),
         make: |cpus, options| Ok(Box::new(umlab_tt::Tt::new("tt", cpus, tt_options(options))?)),
     },
@@ -55,6 +62,7 @@ pub const MODELS: &[Model] = &[
         name: "tt-jail",
         description: "tt, with the core's memory write-protected while guests run; one CPU",
         options: &["sysemu=on", "sysemu=off", "forget=on", "forget=off"],
+        most_cpus: Some(1),
         probe: || umlab_tt::probe().map(|()| String::new()),
         make: |cpus, options| {
             let forget = !options.contains(&"forget=off");

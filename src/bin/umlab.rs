@@ -92,6 +92,7 @@ fn bench(options: &umlab_bench::options::BenchOptions) -> i32 {
             _ => model.description.into(),
         },
         runs_here: (model.probe)().map(drop),
+        most_cpus: model.most_cpus,
     });
     let allowed = umlab_host::thread::allowed_cpus().into_iter().map(|cpu| cpu as u32).collect();
     umlab_bench::command::bench(options, &umlab_bench::plan::Setting { umlab, models: models.collect(), allowed })

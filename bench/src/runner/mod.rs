@@ -35,6 +35,8 @@ pub struct Model {
     pub description: String,
     /// Whether this host can run it, and if not why.
     pub runs_here: Result<(), String>,
+    /// How many CPUs its guests can have, where that is limited.
+    pub most_cpus: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +58,7 @@ impl Runner {
     pub fn info(&self) -> RunnerInfo {
         let (kind, description, most_cpus) = match self {
             Runner::Host => (Kind::Host, "this machine's own kernel".to_string(), None),
-            Runner::Umlab { model, .. } => (Kind::Model, model.description.clone(), None),
+            Runner::Umlab { model, .. } => (Kind::Model, model.description.clone(), model.most_cpus),
             Runner::Peer(peer) => (Kind::Peer, peer.describe(), peer.most_cpus),
         };
         RunnerInfo { name: self.name().into(), kind, description, most_cpus }
