@@ -216,6 +216,17 @@ fn every_runner_has_its_samples_with_counters_and_checks() {
 }
 
 #[test]
+fn what_samples_begin_with_is_made_once_and_is_there_in_every_guest() {
+    let (_folder, run) = measured(&stand_in(), "begun", "2", &[]);
+    let results = results(&run);
+    let samples = results["samples"].as_array().unwrap();
+    assert_eq!(samples.len(), 5, "the warm-up, and two rounds on two: {samples:?}");
+    for sample in samples {
+        assert_eq!((&sample["outcome"], &sample["checks"]["begins with"]), (&"ok".into(), &"made".into()), "{sample}");
+    }
+}
+
+#[test]
 fn an_emulated_machine_shows_ratios_only() {
     // The stand-in says 12.5 ns wherever it runs: a time, and a ratio of 1.
     for (label, emulated) in [("emulated", true), ("a borrowed laptop", false)] {

@@ -3,6 +3,7 @@
 
 use crate::schema::WorkloadInfo;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +21,9 @@ pub struct Entry {
     pub definition: String,
     #[serde(default)]
     pub sizes: Vec<String>,
+    /// By size, the size whose output it can begin with, so that this is made only once.
+    #[serde(default)]
+    pub prepared: BTreeMap<String, String>,
     #[serde(default)]
     pub host_only: bool,
     /// Programs that must be on the PATH.
@@ -50,6 +54,7 @@ impl Catalogue {
             summary: "/bin/true, from the start of the runner's process to its end".into(),
             definition: String::new(),
             sizes: Vec::new(),
+            prepared: BTreeMap::new(),
             host_only: false,
             needs: Vec::new(),
         });
@@ -82,9 +87,21 @@ impl Catalogue {
         format!("the groups and their workloads are: {}", groups.join("; "))
     }
 
-    /// The command line of a workload; `tree` is the kernel's source.
-    pub fn argv(&self, workload: &WorkloadInfo, jobs: u32, tree: Option<&str>) -> Vec<OsString> {
-        let (name, size) = (workload.name.as_str(), workload.size.as_str());
+    /// The size of a workload that makes what samples of the chosen size begin with, where it has one.
+    pub fn prepared_by(&self, workload: &WorkloadInfo) -> Option<&str> {
+        let entry = self.entries.iter().find(|entry| entry.name == workload.name)?;
+        entry.prepared.get(&workload.size).map(String::as_str)
+    }
+
+    /// The command line of a workload in a size; `tree` is the kernel's source.
+    pub fn argv(
+        &self,
+        name: &str,
+        size: &str,
+        jobs: u32,
+        tree: Option<&str>,
+        params: &[(&str, &Path)],
+    ) -> Vec<OsString> {
         if name == START {
             return vec!["/bin/true".into()];
         }
@@ -93,8 +110,11 @@ impl Catalogue {
             argv.extend(["--size".into(), size.into()]);
         }
         argv.extend(["--jobs".into(), jobs.to_string().into()]);
-        if let Some(tree) = tree.filter(|_| name == crate::plan::KERNEL_BUILD) {
-            argv.extend(["--param".into(), format!("tree={tree}").into()]);
+        let tree = tree.filter(|_| name == crate::plan::KERNEL_BUILD).map(|tree| ("tree", Path::new(tree)));
+        for (key, path) in tree.iter().chain(params) {
+            let mut param = OsString::from(format!("{key}="));
+            param.push(path);
+            argv.extend(["--param".into(), param]);
         }
         argv
     }

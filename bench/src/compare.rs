@@ -90,7 +90,8 @@ fn values(series: &Series, runner: &str, relative: bool) -> Vec<f64> {
 }
 
 /// How likely it is that all of `n` values of one run lie on one side of all `m` of another, when nothing changed: of the ways to
-/// share n + m values in order among the two, it is two. An interval from few values is no wider than they are, and does not know that.
+/// share n + m values in order among the two, it is two. The intervals of few values
+/// assume a distribution that not all of ours have; this assumes none.
 fn by_chance(n: usize, m: usize) -> f64 {
     let ways = (1..=n).fold(1.0, |ways, i| ways * (m + i) as f64 / i as f64);
     2.0 / ways

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// Folders for what runs, removed at the end: one in memory, and one outside of /dev.
@@ -72,6 +73,8 @@ pub struct Lab<'a> {
     pub catalogue: &'a Catalogue,
     pub kernel_tree: Option<&'a str>,
     pub allowed: &'a [u32],
+    /// What the samples of a workload begin with, by its name.
+    pub prepared: &'a BTreeMap<String, PathBuf>,
     pub scratch: &'a Scratch,
     pub interrupt: &'a Interrupt,
 }
@@ -111,13 +114,39 @@ impl Lab<'_> {
         Ok(Some((sample, stderr)))
     }
 
+    /// Makes on the host what the samples of a workload begin with, in a folder that every guest sees; None when we were
+    /// interrupted. Where it fails the samples have nothing prepared, and the first of them, the host's, tells why.
+    pub fn prepare(&self, workload: &WorkloadInfo, size: &str) -> Result<Option<Option<PathBuf>>, String> {
+        let (out, work) =
+            (self.scratch.visible.join("prepared").join(&workload.name), self.scratch.memory.join("prepare"));
+        let cannot = |e: std::io::Error| format!("cannot use the scratch folder '{}': {e}", out.display());
+        fs::create_dir_all(&out).and_then(|()| fs::create_dir_all(&work)).map_err(cannot)?;
+        let jobs = self.allowed.len() as u32;
+        let argv = self.catalogue.argv(&workload.name, size, jobs, self.kernel_tree, &[("out", &out)]);
+        let mut command = Command::new(&argv[0]);
+        command.args(&argv[1..]).env_clear().envs(environment(&work)).current_dir("/");
+        let limit = Duration::from_secs_f64(workload.limit);
+        let mut keeper = self.scratch.keeper.borrow_mut();
+        let done = process::run(command, limit, self.interrupt, |group| keeper.runs(group));
+        keeper.rests();
+        let _ = fs::remove_dir_all(&work);
+        let done = done.map_err(|e| format!("cannot start the program of the workloads: {e}"))?;
+        Ok(match done.end {
+            End::Interrupted => None,
+            End::Exited(status) if status.success() => Some(Some(out)),
+            _ => Some(None),
+        })
+    }
+
     fn run_once(&self, order: &Order, pinned: &[u32], sample: &mut Sample) -> Result<Option<Finished>, String> {
         let scratch = self.scratch.memory.join("sample");
         let work = scratch.join("work");
         let cannot = |e: std::io::Error| format!("cannot use the scratch folder '{}': {e}", scratch.display());
         let _ = fs::remove_dir_all(&scratch);
         fs::create_dir_all(&scratch).map_err(cannot)?;
-        let argv = self.catalogue.argv(order.workload, order.cpus, self.kernel_tree);
+        let prepared = self.prepared.get(&order.workload.name).map(|dir| ("prepared", dir.as_path()));
+        let WorkloadInfo { name, size, .. } = order.workload;
+        let argv = self.catalogue.argv(name, size, order.cpus, self.kernel_tree, prepared.as_slice());
         let environment = environment(&work);
         let job = Job {
             argv: &argv,

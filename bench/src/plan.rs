@@ -50,7 +50,7 @@ const DEFAULT: Profile = Profile {
     budget: 1080.0,
     sizes: &["quick"],
     loops: &["smoke", "quick"],
-    builds: &["init", "quick"],
+    builds: &["part", "quick"],
     limits: (400.0, 60.0),
 };
 const FULL: Profile = Profile {

@@ -40,6 +40,15 @@ impl Progress {
         self.terminal
     }
 
+    /// Work that is no sample.
+    pub fn begins(&self, what: &str) {
+        if self.terminal {
+            self.bar.set_message(what.to_string());
+        } else {
+            eprintln!("{what}");
+        }
+    }
+
     pub fn starts(&self, what: &str, left: f64) {
         self.bar.set_message(format!("{what}  ({} left)", rough(left)));
     }

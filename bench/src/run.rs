@@ -15,7 +15,8 @@ use crate::schedule::{Item, thin};
 use crate::schema::*;
 use crate::stats::median;
 use crate::store::Store;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ struct Run<'a> {
     cells: Vec<Cell>,
     items: Vec<(usize, Item)>, // with the index of its runner
     scratch: Scratch,
+    /// What samples begin with, by workload.
+    prepared: BTreeMap<String, PathBuf>,
     progress: Progress,
     used: f64,
 }
@@ -79,6 +82,7 @@ pub fn run(matrix: &Matrix, store: &mut Store) -> Result<Ended, String> {
         cells,
         items,
         scratch: Scratch::new()?,
+        prepared: BTreeMap::new(),
         progress: Progress::new(all as u64),
         plan,
     };
@@ -89,6 +93,9 @@ pub fn run(matrix: &Matrix, store: &mut Store) -> Result<Ended, String> {
 
 impl Run<'_> {
     fn rounds(&mut self) -> Result<Ended, String> {
+        if !self.prepare()? {
+            return Ok(Ended::Interrupted);
+        }
         for at in 0..self.plan.workloads.len() {
             // With the most CPUs it warms up fastest, and its results are the same.
             let cpus = self.plan.workloads[at].cpus.iter().copied().max().unwrap_or(1);
@@ -119,6 +126,31 @@ impl Run<'_> {
             }
         }
         Ok(Ended::Complete)
+    }
+
+    /// Makes what samples begin with; false when we were interrupted.
+    fn prepare(&mut self) -> Result<bool, String> {
+        for workload in &self.plan.workloads {
+            let Some(size) = self.matrix.catalogue.prepared_by(workload) else { continue };
+            self.progress.begins(&format!("preparing: {}", workload.name));
+            match self.lab().prepare(workload, size)? {
+                Some(Some(dir)) => drop(self.prepared.insert(workload.name.clone(), dir)),
+                Some(None) => {}
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn lab(&self) -> Lab<'_> {
+        Lab {
+            catalogue: self.matrix.catalogue,
+            kernel_tree: self.plan.kernel_tree.as_deref(),
+            allowed: self.matrix.allowed,
+            prepared: &self.prepared,
+            scratch: &self.scratch,
+            interrupt: self.matrix.interrupt,
+        }
     }
 
     /// The order of the cells within a round: should the first round take all of the time, then what is short was measured.
@@ -200,19 +232,10 @@ impl Run<'_> {
         self.progress.starts(&what, self.left(round));
         let (mut sample, log) = match skip {
             Some(reason) => (Sample { outcome: Outcome::Skipped, reason: Some(reason), ..blank(&order) }, Vec::new()),
-            None => {
-                let lab = Lab {
-                    catalogue: self.matrix.catalogue,
-                    kernel_tree: self.plan.kernel_tree.as_deref(),
-                    allowed: self.matrix.allowed,
-                    scratch: &self.scratch,
-                    interrupt: self.matrix.interrupt,
-                };
-                match lab.take(&order)? {
-                    Some(taken) => taken,
-                    None => return Ok(Some(Ended::Interrupted)),
-                }
-            }
+            None => match self.lab().take(&order)? {
+                Some(taken) => taken,
+                None => return Ok(Some(Ended::Interrupted)),
+            },
         };
         if !sample.is_ok() && !log.is_empty() {
             let name = format!("{round:02}-{}-{}-{cpus}", sample.workload, sample.runner);

@@ -78,8 +78,8 @@ fn every_verdict_is_the_intervals() {
         let row = text.lines().find(|line| line.contains(&format!("| {ratio}"))).unwrap_or_else(|| panic!("{ratio}"));
         row.split(" | ").nth(4).unwrap().to_string()
     };
-    // The file was made with skas at 1.38, tt at 2.6, a signal at 2.4 and a switch at 2.6.
-    assert_eq!(verdict("skas : host (lib)"), "reproduced");
+    // The file was made with skas at 1.38, which is near the end of what one calls 30 %, tt at 2.6, a signal at 2.4 and a switch at 2.6.
+    assert_eq!(verdict("skas : host (lib)"), "open: the interval reaches beyond the claim");
     assert_eq!(verdict("tt : host (lib)"), "not reproduced");
     assert_eq!(verdict("tt : skas (lib)"), "reproduced");
     assert_eq!(verdict("tt-jail : tt (lib)"), "not measured");

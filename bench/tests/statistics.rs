@@ -18,19 +18,19 @@ fn coverage(distribution: impl Distribution<f64>, truth: f64, n: usize) -> f64 {
     hits.count() as f64 / trials as f64
 }
 
-/// For five samples an interval can do no better than the range of them (93.75 %); it must come near that, and for
-/// more samples near its nominal 95 %.
+/// Few samples or many: an interval must hold the median near the 95 % it names, also when they are not distributed as
+/// the interval of few of them assumes. An exponential time is skewed even as a logarithm.
 #[test]
 fn intervals_hold_the_true_median_as_often_as_they_say() {
     let ln2 = std::f64::consts::LN_2;
-    for (n, least) in [(5, 0.90), (11, 0.91), (30, 0.91), (101, 0.91)] {
+    for n in [2, 3, 4, 5, 6, 11, 30, 60] {
         for (name, share) in [
             ("normal", coverage(Normal::new(100.0, 5.0).unwrap(), 100.0, n)),
             ("exponential", coverage(Exp::new(0.5).unwrap(), ln2 / 0.5, n)),
             ("log-normal", coverage(LogNormal::new(1.0, 0.3).unwrap(), 1f64.exp(), n)),
             ("uniform", coverage(Uniform::new(10.0, 20.0).unwrap(), 15.0, n)),
         ] {
-            assert!((least..=0.99).contains(&share), "{name}, {n} samples: {share}");
+            assert!((0.91..=0.99).contains(&share), "{name}, {n} samples: {share}");
         }
     }
 }
@@ -57,7 +57,8 @@ fn intervals_narrow_with_the_root_of_the_samples() {
     assert!((0.7..1.3).contains(&(many / expected)), "{many} {expected}");
 }
 
-/// A change of 10 % under a noise of 3 % is found; none is found where there is none, at 99 %.
+/// A change of 10 % under a noise of 3 % is found by five samples as often as Student's t can (88 %); none is found where there
+/// is none, at 99 %.
 #[test]
 fn changes_are_found_and_not_invented() {
     let mut rng = Pcg64Mcg::seed_from_u64(3);
@@ -70,7 +71,7 @@ fn changes_are_found_and_not_invented() {
         let equal = change_estimate(&same, &before, 0.99).unwrap();
         invented += (equal.low > 1.0 || equal.high < 1.0) as u32;
     }
-    assert!(found > 270, "{found}");
+    assert!(found > 250, "{found}");
     assert!(invented < 12, "{invented}");
 }
 
@@ -102,12 +103,20 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn intervals_are_in_order_and_within_the_samples(values in samples()) {
+    fn intervals_are_in_order_and_of_many_samples_within_them(values in samples()) {
         let e = median_estimate(&values, CONFIDENCE).unwrap();
+        prop_assert!(0.0 < e.low && e.low <= e.mid && e.mid <= e.high && e.high.is_finite());
+        prop_assert_eq!(e.mid, median(&values).unwrap());
         let least = values.iter().copied().fold(f64::MAX, f64::min);
         let most = values.iter().copied().fold(f64::MIN, f64::max);
-        prop_assert!(least <= e.low && e.low <= e.mid && e.mid <= e.high && e.high <= most);
-        prop_assert_eq!(e.mid, median(&values).unwrap());
+        prop_assert!(values.len() < ENOUGH || (least <= e.low && e.high <= most));
+    }
+
+    #[test]
+    fn a_value_of_nothing_is_no_logarithm(mut values in samples()) {
+        values[0] = 0.0;
+        let e = median_estimate(&values, CONFIDENCE).unwrap();
+        prop_assert!(e.low.is_finite() && e.low <= e.mid && e.mid <= e.high && e.high.is_finite());
     }
 
     #[test]

@@ -8,6 +8,7 @@ case $1 in
                {"name":"two","group":"fork-exec","summary":"two phases","sizes":["quick","full"]},
                {"name":"crash-in-guest","group":"bad"},{"name":"hang-in-guest","group":"bad"},
                {"name":"hang-on-host","group":"bad"},{"name":"slow-in-guest","group":"bad"},{"name":"wrong","group":"bad"},
+               {"name":"begun","group":"begun","sizes":["quick","make"],"prepared":{"quick":"make"}},
                {"name":"kernel-build","group":"kernel-build","sizes":["quick"]},
                {"name":"absent","group":"bad2","needs":["no-such-program-at-all"]}]'
         exit ;;
@@ -16,6 +17,16 @@ case $1 in
 esac
 in_guest() { [ "$(cat /proc/sys/kernel/hostname)" = umlab ]; }
 case $2 in
+    begun) # run begun --size SIZE --jobs N --param KEY=DIR
+        case "$4 $8" in
+            "make out="*)
+                echo made >>"${8#out=}/thing" ;;
+            "quick prepared="*)
+                echo '{"begin":"work"}'
+                echo '{"end":"work"}'
+                echo "{\"check\":\"begins with\",\"value\":\"$(cat "${8#prepared=}/thing")\"}" ;;
+            *) echo "nothing to begin with" >&2; exit 1 ;;
+        esac ;;
     spin)
         i=0
         while [ $i -lt 3000 ]; do i=$((i + 1)); done

@@ -78,7 +78,12 @@ pub fn table(abouts: &[About]) -> String {
         "| workload | group | one operation, or the work | on the host: smoke, quick, full |\n|---|---|---|---|\n",
     );
     for about in abouts {
-        let seconds: Vec<String> = about.sizes.iter().map(|size| format!("{} s", size.seconds)).collect();
+        let usual = about.sizes.iter().all(|size| ["smoke", "quick", "full"].contains(&size.name));
+        let seconds = about.sizes.iter().map(|size| match usual {
+            true => format!("{} s", size.seconds),
+            false => format!("`{}` {} s", size.name, size.seconds),
+        });
+        let seconds: Vec<String> = seconds.collect();
         text +=
             &format!("| `{}` | {} | {} | {} |\n", about.name, about.group.name(), about.definition, seconds.join(", "));
     }

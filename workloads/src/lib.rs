@@ -28,6 +28,12 @@ pub trait Workload: Sync {
     /// What it is. The harness plans by this, and the table in README.md is made of it.
     fn about(&self) -> About;
 
+    /// The size that makes, with the parameter `out=DIR`, what this size can begin with by `prepared=DIR`: work that is the
+    /// same before every sample and not what is compared.
+    fn prepared_by(&self, _size: &str) -> Option<&'static str> {
+        None
+    }
+
     /// Run it here, now. It must find out by itself whether the work was done right: a result that depends on
     /// nothing but the workload goes into a check, which must be the same on every kernel; everything else that must
     /// hold is an error when it does not.

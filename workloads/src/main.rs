@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
-use umlab_workloads::{ALL, About, Report, Setting, children, find};
+use umlab_workloads::{ALL, About, Report, Setting, Size, Workload, children, find};
 
 /// Run umlab's workloads, where this program is run
 #[derive(Parser)]
@@ -80,11 +80,20 @@ fn run(name: &str, size: Option<&str>, jobs: u32, pins: &[usize], params: &[Stri
     report.done()
 }
 
+/// A row in the list that the harness reads.
+fn row(workload: &dyn Workload) -> serde_json::Value {
+    let about = workload.about();
+    let mut row = about.json();
+    let prepared = |size: &Size| Some((size.name.to_string(), workload.prepared_by(size.name)?.into()));
+    row["prepared"] = about.sizes.iter().filter_map(prepared).collect::<serde_json::Map<_, _>>().into();
+    row
+}
+
 fn list(json: bool, markdown: bool) -> Result<()> {
     let abouts: Vec<About> = ALL.iter().map(|workload| workload.about()).collect();
     let mut text = String::new();
     if json {
-        let rows: Vec<String> = abouts.iter().map(|about| about.json().to_string()).collect();
+        let rows: Vec<String> = ALL.iter().map(|workload| row(*workload).to_string()).collect();
         text = format!("[{}]\n", rows.join(",\n "));
     } else if markdown {
         text = umlab_workloads::about::table(&abouts);

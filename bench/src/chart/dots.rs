@@ -1,7 +1,6 @@
 //! Many measurements at a glance: a row each, in it a mark for every runner, on one scale of times the host.
 
 use super::*;
-use crate::stats::Estimate;
 
 pub struct DotRow {
     pub label: String,
@@ -14,10 +13,9 @@ const ROW: f64 = 22.0;
 pub fn dots(description: &str, names: &[(usize, &str)], rows: &[DotRow]) -> Scene {
     let mut scene = Scene::new(description);
     let left = widest(rows.iter().map(|row| row.label.as_str()), SMALL).min(330.0) + 14.0;
-    let values = || rows.iter().flat_map(|row| row.values.iter().map(|(_, e)| e));
-    let low = values().map(|e| e.low).fold(1.0, f64::min);
-    let high = values().map(|e| e.high).fold(2.0, f64::max);
-    let axis = Axis::log(low, high, (left, WIDTH - 16.0));
+    let values = rows.iter().flat_map(|row| row.values.iter().map(|(_, e)| e));
+    let (low, high) = extent(values).unwrap_or((1.0, 2.0));
+    let axis = Axis::log(low.min(1.0), high.max(2.0), (left, WIDTH - 16.0));
     let mut x = 0.0;
     for (which, name) in names {
         scene.shapes.push(Shape::Mark { at: (x + 6.0, 12.0), which: *which, colour: PALETTE[which % PALETTE.len()] });

@@ -1,7 +1,6 @@
 //! How a cost grows with an amount: a line a runner, with marks, intervals and its name at its end.
 
 use super::*;
-use crate::stats::Estimate;
 
 pub struct Line {
     pub label: String,
@@ -19,7 +18,7 @@ pub fn growth(description: &str, x_title: &str, y_title: &str, lines: &[Line]) -
     let points = || lines.iter().flat_map(|line| &line.points);
     let fold = |f: fn(f64, f64) -> f64, values: &mut dyn Iterator<Item = f64>| values.reduce(f).unwrap_or(1.0);
     let (x0, x1) = (fold(f64::min, &mut points().map(|p| p.0)), fold(f64::max, &mut points().map(|p| p.0)));
-    let (y0, y1) = (fold(f64::min, &mut points().map(|p| p.1.low)), fold(f64::max, &mut points().map(|p| p.1.high)));
+    let (y0, y1) = extent(points().map(|p| &p.1)).unwrap_or((1.0, 1.0));
     let log = x1 / x0 > 8.0 || y1 / y0 > 8.0;
     let (top, bottom) = (34.0, HEIGHT - 50.0);
     let y_axis = if log { Axis::log(y0, y1, (bottom, top)) } else { Axis::linear(y1, (bottom, top)) };

@@ -14,6 +14,7 @@ pub use growth::{Line, growth};
 pub use stack::{Part, Stack, stack};
 pub use times::{Row, times};
 
+use crate::stats::Estimate;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -117,10 +118,14 @@ impl Scene {
     }
 
     /// A horizontal interval with its ends.
-    pub fn whisker(&mut self, y: f64, from: f64, to: f64, colour: Colour) {
-        self.line((from, y), (to, y), colour, 2);
-        for x in [from, to] {
-            self.line((x, y - 4.0), (x, y + 4.0), colour, 2);
+    /// An interval along the axis at this height. An end beyond the axis has no stroke across: it goes on.
+    pub fn whisker(&mut self, y: f64, axis: &Axis, e: &Estimate, colour: Colour) {
+        self.line((axis.place(e.low), y), (axis.place(e.high), y), colour, 2);
+        for end in [e.low, e.high] {
+            if (axis.from..=axis.to).contains(&end) {
+                let x = axis.place(end);
+                self.line((x, y - 4.0), (x, y + 4.0), colour, 2);
+            }
         }
     }
 
@@ -311,6 +316,17 @@ impl Axis {
         let every = tens.len().div_ceil(most).max(1);
         tens.into_iter().step_by(every).collect()
     }
+}
+
+/// What an axis must span: all medians, and the intervals as far as they do not dwarf them. An interval of two samples
+/// can reach over decades.
+pub fn extent<'a>(estimates: impl Iterator<Item = &'a Estimate>) -> Option<(f64, f64)> {
+    let spans = estimates.map(|e| (e.mid, (e.low, e.high)));
+    let (mids, ends) = spans.map(|(mid, ends)| ((mid, mid), ends)).reduce(|(a, b), (c, d)| {
+        let both = |x: (f64, f64), y: (f64, f64)| (x.0.min(y.0), x.1.max(y.1));
+        (both(a, c), both(b, d))
+    })?;
+    Some((ends.0.max(mids.0 / 2.0), ends.1.min(mids.1 * 2.0)))
 }
 
 /// The numbers 1, 2, 5 times a power of ten in a range.

@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::format;
-use crate::stats::Estimate;
 
 pub struct Row {
     pub label: String,
@@ -25,13 +24,13 @@ pub fn times(description: &str, groups: &[(String, Vec<Row>)]) -> Scene {
     let rows = || groups.iter().flat_map(|(_, rows)| rows);
     let values: Vec<Estimate> = rows().filter_map(|row| row.value.as_ref().ok().copied()).collect();
     let published = || rows().filter_map(|row| row.published);
-    let high = values.iter().map(|e| e.high).chain(published()).fold(1.0, f64::max);
-    let low = values.iter().map(|e| e.low).fold(1.0, f64::min);
+    let (low, high) = extent(values.iter()).unwrap_or((1.0, 1.0));
+    let (low, high) = published().fold((low.min(1.0), high.max(1.0)), |(low, high), p| (low.min(p), high.max(p)));
     let left = widest(rows().map(|row| row.label.as_str()), TEXT) + 14.0;
     let behind: Vec<String> = rows().filter_map(|row| row.value.as_ref().ok().map(|e| told(e, &row.note))).collect();
     let right = widest(behind.iter().map(String::as_str), SMALL) + 14.0;
     let places = (left, WIDTH - right);
-    let axis = if high > 8.0 { Axis::log(low.min(1.0), high, places) } else { Axis::linear(high, places) };
+    let axis = if high > 8.0 { Axis::log(low, high, places) } else { Axis::linear(high, places) };
 
     let mut y = 8.0;
     let mut bands = Vec::new();
@@ -86,7 +85,7 @@ fn draw_row(scene: &mut Scene, row: &Row, y: f64, left: f64, axis: &Axis) {
     let host = axis.place(1.0);
     scene.line((host, y - ROW / 2.0), (host, y + ROW / 2.0), INK, 1);
     if e.has_interval() && axis.place(e.high) - axis.place(e.low) >= 1.0 {
-        scene.whisker(y, axis.place(e.low), axis.place(e.high), if axis.log { colour } else { INK });
+        scene.whisker(y, axis, e, if axis.log { colour } else { INK });
     }
     if axis.log {
         scene.shapes.push(Shape::Mark { at: (axis.place(e.mid), y), which: row.which, colour });

@@ -114,18 +114,16 @@ pub fn reckon(results: &Results, series: &[Series]) -> Reckonings {
     if results.head.environment.is_emulated() {
         return all; // Its times are nobody's.
     }
-    for cost in COSTS {
-        let names: &[&[&str]] = match &cost.unit {
-            Unit::Primitive(names) => &[names],
-            Unit::HalfOfMore(more, less) => &[more, less],
-            Unit::Measured | Unit::Within => &[],
-        };
-        for names in names.iter().chain([&TOUCH.0]) {
-            if let Some((name, seconds)) = primitive_cost(series, names)
-                && !all.units.iter().any(|(known, _)| *known == name)
-            {
-                all.units.push((name, seconds));
-            }
+    let of_costs = COSTS.iter().flat_map(|cost| match cost.unit {
+        Unit::Primitive(names) => vec![names],
+        Unit::HalfOfMore(more, less) => vec![more, less],
+        Unit::Measured | Unit::Within => vec![],
+    });
+    for names in of_costs.chain([TOUCH.0]) {
+        if let Some((name, seconds)) = primitive_cost(series, names)
+            && !all.units.iter().any(|(known, _)| *known == name)
+        {
+            all.units.push((name, seconds));
         }
     }
     for workload in &results.head.plan.workloads {

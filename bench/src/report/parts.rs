@@ -8,7 +8,7 @@ use crate::chart::{DotRow, Row, dots, growth, stack, times};
 use crate::format;
 use crate::schema::{HOST, Kind, WARM_UP};
 use crate::series::Series;
-use crate::stats::CONFIDENCE;
+use crate::stats::{CONFIDENCE, ENOUGH};
 
 pub const MAIN: &str = "kernel-build";
 
@@ -326,9 +326,10 @@ pub fn method(report: &Report) -> Vec<String> {
          (a call's nanoseconds) is timed by the clock it sees, which in umlab's guests is the host's."
             .into(),
         format!(
-            "Figures are medians. Ratios are taken to the host of the same round, and their median is shown. Intervals are \
-             percentile bootstrap intervals of {:.0} % from 4000 resamples. With n samples such an interval cannot reach beyond the \
-             least and the greatest of them, so its true confidence is at most 1 − 2^(1−n): 75 % for three samples, 94 % for five.",
+            "Figures are medians. Ratios are taken to the host of the same round, and their median is shown. Intervals are of {:.0} %. With \
+             {ENOUGH} samples and more they are percentile bootstrap intervals from 4000 resamples. Fewer samples do not tell by themselves how \
+             far off they may all be: with them the interval is that of Student’s t on logarithms, which is wide for two or three. \
+             One sample has none. In charts an interval without a stroke at its end goes on beyond the axis.",
             CONFIDENCE * 100.0
         ),
     ];

@@ -19,7 +19,9 @@ impl Workload for SignalInstall {
     }
 
     fn run(&self, setting: &Setting, report: &mut Report) -> Result<()> {
-        let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+        // One pointer for both: a function's address need not be the same wherever it is taken.
+        let handler: extern "C" fn(i32) = std::hint::black_box(nothing);
+        let action = SigAction::new(SigHandler::Handler(handler), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler does nothing.
         let install = || unsafe { sigaction(Signal::SIGUSR1, &action) };
         install()?;
@@ -29,7 +31,7 @@ impl Workload for SignalInstall {
             each(|| {
                 let old = install()?.handler();
                 ensure!(
-                    matches!(old, SigHandler::Handler(old) if std::ptr::fn_addr_eq(old, nothing as extern "C" fn(i32))),
+                    matches!(old, SigHandler::Handler(old) if std::ptr::fn_addr_eq(old, handler)),
                     "another handler was there before"
                 );
                 Ok(())
