@@ -214,7 +214,7 @@ pub fn claims_table(report: &Report) -> Table {
         vec![
             Cell::text(judged.claim.statement),
             Cell::text(judged.claim.ratio_of(&report.series)),
-            Cell::text(judged.claim.published),
+            Cell { below: judged.claim.taken_as(), ..Cell::text(judged.claim.published) },
             Cell::number(measured, ""),
             Cell::text(judged.verdict.name()),
             Cell::text(judged.why.clone()),
