@@ -106,8 +106,9 @@ fn published(report: &Report) -> Markup {
             h2 { "2. Published and measured" }
             p {
                 "The announcement of skas in November 2002 compared it with the tracing-thread model that came before. Its claims, and the same "
-                "ratios measured here. A verdict follows from the interval alone: reproduced, when the interval, or its median with an interval around it, "
-                "lies in the range that the words stand for; not reproduced, when all of the interval lies outside; reversed, when it lies on the other side of one."
+                "ratios measured here. A verdict follows from the interval alone: reproduced, when all of it lies in the range that the words are taken "
+                "for; not reproduced, when all of it lies outside; reversed, when it lies on the other side of one. Where it lies on both sides of an end of the "
+                "range, the median says whether the measurement is consistent with the claim or the question open, and more rounds would tell."
             }
             (claims_table(report).html())
         }
