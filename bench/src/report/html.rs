@@ -31,6 +31,7 @@ pub fn render(report: &Report, charts: &[Chart]) -> String {
                     (main_part(report, charts))
                     (published(report))
                     (operations(report, charts))
+                    (patched_host(report))
                     (time(report, charts))
                     (growth(charts))
                     (method_part(report))
@@ -124,6 +125,18 @@ fn operations(report: &Report, charts: &[Chart]) -> Markup {
                 h3 { (title(&group)) }
                 @if let Some(chart) = charts.iter().find(|chart| chart.id == format!("group-{group}")) { (figure(chart)) }
                 (group_table(report, &group).html())
+            }
+        }
+    }
+}
+
+fn patched_host(report: &Report) -> Markup {
+    html! {
+        @if let Some(part) = super::patched::part(report) {
+            section {
+                h2 { (part.title) }
+                @for paragraph in &part.paragraphs { p { (paragraph) } }
+                (part.table.html())
             }
         }
     }

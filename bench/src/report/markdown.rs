@@ -43,6 +43,9 @@ pub fn render(report: &Report, charts: &[Chart]) -> String {
         }
         text += &format!("\n{}", group_table(report, &group).markdown());
     }
+    if let Some(part) = super::patched::part(report) {
+        text += &format!("\n## {}\n\n{}\n\n{}", part.title, part.paragraphs.join("\n\n"), part.table.markdown());
+    }
     text += "\n## 4. Where the time goes\n\n";
     text +=
         "What each model counted, times what one of it costs on this host; what that does not explain is hatched.\n";

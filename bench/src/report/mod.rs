@@ -10,6 +10,7 @@ mod growth;
 mod html;
 mod markdown;
 mod parts;
+mod patched;
 mod table;
 
 use crate::chart::Scene;
