@@ -20,9 +20,10 @@ pub fn number(value: f64, half_width: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A ratio: two decimals below ten, one below a hundred.
+/// A ratio: two decimals below ten, one below a hundred; and more where two would be nothing.
 pub fn times(value: f64) -> String {
     match value {
+        v if v < 0.0095 => format!("{v:.4}"),
         v if v < 9.995 => format!("{v:.2}"),
         v if v < 99.95 => format!("{v:.1}"),
         v => format!("{v:.0}"),
@@ -99,5 +100,6 @@ mod tests {
         assert_eq!(quantity(&e(812.0), "MB/s"), "812 MB/s");
         assert_eq!(times(2.345), "2.35");
         assert_eq!(times(234.5), "234");
+        assert_eq!(times(0.00123), "0.0012");
     }
 }
