@@ -117,7 +117,6 @@ impl Scene {
         self.shapes.push(Shape::Line { points: vec![from, to], colour, width });
     }
 
-    /// A horizontal interval with its ends.
     /// An interval along the axis at this height. An end beyond the axis has no stroke across: it goes on.
     pub fn whisker(&mut self, y: f64, axis: &Axis, e: &Estimate, colour: Colour) {
         self.line((axis.place(e.low), y), (axis.place(e.high), y), colour, 2);
