@@ -42,7 +42,9 @@ wait -n; echo $?
 wait -n; echo $?
 wait; echo "all: $?"
 wait 999999 2>/dev/null; echo $?
-sleep 100 & kill $!; wait $! 2>/dev/null; echo $?
+# Not before it is a sleep: until then it is a bash, which catches the signal (there is a trap) and forgets it when it executes.
+sleep 100 & until grep -qx sleep /proc/$!/comm; do :; done
+kill $!; wait $! 2>/dev/null; echo $?
 { echo one & wait; echo two; }
 kill -0 $$ && echo "we live"
 kill -0 $a 2>/dev/null || echo "it is gone"
