@@ -294,6 +294,13 @@ fn killed_and_resumed() {
     );
     // Two of the warm-up, and two workloads on two runners in three rounds, each of them once.
     assert_eq!(results(&run)["samples"].as_array().unwrap().len(), 2 + 2 * 2 * 3);
+
+    refused(bench(&["--resume", &name, "--rounds", "2"]), &["--rounds", "3 rounds already"]);
+    let (status, out, err) = output(bench(&["--resume", &name, "--rounds", "5"]));
+    assert_eq!(status, Some(0), "{out}{err}");
+    let whole = results(&run);
+    assert_eq!(whole["samples"].as_array().unwrap().len(), 2 + 2 * 2 * 5);
+    assert_eq!(whole["plan"]["rounds"], 5);
 }
 
 #[test]

@@ -93,15 +93,8 @@ impl Catalogue {
         entry.prepared.get(&workload.size).map(String::as_str)
     }
 
-    /// The command line of a workload in a size; `tree` is the kernel's source.
-    pub fn argv(
-        &self,
-        name: &str,
-        size: &str,
-        jobs: u32,
-        tree: Option<&str>,
-        params: &[(&str, &Path)],
-    ) -> Vec<OsString> {
+    /// The command line of a workload in a size, with parameters that are paths.
+    pub fn argv(&self, name: &str, size: &str, jobs: u32, params: &[(&str, &Path)]) -> Vec<OsString> {
         if name == START {
             return vec!["/bin/true".into()];
         }
@@ -110,8 +103,7 @@ impl Catalogue {
             argv.extend(["--size".into(), size.into()]);
         }
         argv.extend(["--jobs".into(), jobs.to_string().into()]);
-        let tree = tree.filter(|_| name == crate::plan::KERNEL_BUILD).map(|tree| ("tree", Path::new(tree)));
-        for (key, path) in tree.iter().chain(params) {
+        for (key, path) in params {
             let mut param = OsString::from(format!("{key}="));
             param.push(path);
             argv.extend(["--param".into(), param]);

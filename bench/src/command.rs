@@ -33,7 +33,12 @@ fn try_bench(options: &BenchOptions, setting: &Setting) -> Result<i32, String> {
     let catalogue = Catalogue::load(options.workload_program.as_deref())?;
     let (mut store, runners) = match &options.resume {
         Some(dir) => {
-            let store = Store::resume(dir)?;
+            let mut store = Store::resume(dir)?;
+            let plan = &store.results.head.plan;
+            let extended = Setting::extended(plan, options, store.results.seconds())?;
+            if extended != *plan {
+                store.plan_again(extended)?;
+            }
             let runners = setting.runners_of(&store.results.head.plan)?;
             (store, runners)
         }

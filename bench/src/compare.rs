@@ -1,10 +1,9 @@
 //! What changed between two results.
 //!
-//! A model is compared by its times the host: when the machine got slower between two runs, so did the host, and that is
-//! no regression of the model. The host itself is compared as it is and told, but judged by nobody. With hundreds of
-//! comparisons an interval of 95 % would cry wolf a dozen times, so here the intervals are of 99 %, and a change counts
-//! only when all of its interval lies beyond the threshold, and when there are enough samples (five on each side are) that
-//! equal runs would hardly come apart so by chance.
+//! A model is compared by its times the host: when the machine got slower between two runs, so did the host, and that is no regression of the
+//! model. The host itself is compared as it is and told, but judged by nobody. With hundreds of comparisons an interval of 95 % would cry wolf a
+//! dozen times, so here the intervals are of 99 %, and a change counts only when all of its interval lies beyond the threshold, and when there
+//! are enough samples (five on each side are) that equal runs would hardly come apart so by chance.
 
 use crate::format;
 use crate::options::CompareOptions;

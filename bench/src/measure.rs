@@ -3,6 +3,7 @@
 use crate::catalogue::{Catalogue, START};
 use crate::environment::{now, ticks};
 use crate::keeper::Keeper;
+use crate::plan::KERNEL_BUILD;
 use crate::process::{self, End, Finished, Interrupt};
 use crate::runner::{Job, Runner};
 use crate::schema::*;
@@ -122,7 +123,8 @@ impl Lab<'_> {
         let cannot = |e: std::io::Error| format!("cannot use the scratch folder '{}': {e}", out.display());
         fs::create_dir_all(&out).and_then(|()| fs::create_dir_all(&work)).map_err(cannot)?;
         let jobs = self.allowed.len() as u32;
-        let argv = self.catalogue.argv(&workload.name, size, jobs, self.kernel_tree, &[("out", &out)]);
+        let params: Vec<_> = self.tree_of(workload).into_iter().chain([("out", out.as_path())]).collect();
+        let argv = self.catalogue.argv(&workload.name, size, jobs, &params);
         let mut command = Command::new(&argv[0]);
         command.args(&argv[1..]).env_clear().envs(environment(&work)).current_dir("/");
         let limit = Duration::from_secs_f64(workload.limit);
@@ -138,6 +140,12 @@ impl Lab<'_> {
         })
     }
 
+    /// The kernel's source, for the workload that builds it.
+    fn tree_of(&self, workload: &WorkloadInfo) -> Option<(&'static str, &Path)> {
+        let tree = self.kernel_tree.filter(|_| workload.name == KERNEL_BUILD)?;
+        Some(("tree", Path::new(tree)))
+    }
+
     fn run_once(&self, order: &Order, pinned: &[u32], sample: &mut Sample) -> Result<Option<Finished>, String> {
         let scratch = self.scratch.memory.join("sample");
         let work = scratch.join("work");
@@ -146,7 +154,8 @@ impl Lab<'_> {
         fs::create_dir_all(&scratch).map_err(cannot)?;
         let prepared = self.prepared.get(&order.workload.name).map(|dir| ("prepared", dir.as_path()));
         let WorkloadInfo { name, size, .. } = order.workload;
-        let argv = self.catalogue.argv(name, size, order.cpus, self.kernel_tree, prepared.as_slice());
+        let params: Vec<_> = self.tree_of(order.workload).into_iter().chain(prepared).collect();
+        let argv = self.catalogue.argv(name, size, order.cpus, &params);
         let environment = environment(&work);
         let job = Job {
             argv: &argv,

@@ -19,8 +19,8 @@ pub struct BenchOptions {
     pub sizes: Vec<(String, String)>,
 
     /// Rounds, each with every runner in turn, however long they take [default: 5; --quick 3; as many as the time
-    /// allows]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99), conflicts_with = "resume")]
+    /// allows]; with --resume, so many in all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
     pub rounds: Option<u32>,
 
     /// Within 3 minutes, with small workloads
@@ -41,8 +41,8 @@ pub struct BenchOptions {
     pub peers: bool,
 
     /// Stop beginning new samples after so many minutes [default: 18; --quick 2.5; none with
-    /// --full or --rounds]
-    #[arg(long, value_name = "MINUTES", conflicts_with = "resume")]
+    /// --full or --rounds]; with --resume, so many from now on
+    #[arg(long, value_name = "MINUTES")]
     pub budget: Option<f64>,
 
     /// End a sample after so many seconds [default: 60, a kernel build 400; --quick 15 and 90; --full hours]
@@ -53,7 +53,7 @@ pub struct BenchOptions {
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub out: Option<PathBuf>,
 
-    /// Go on with a run that was interrupted
+    /// Go on with a run that was interrupted, or take more rounds of one that was not
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
 

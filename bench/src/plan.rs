@@ -103,6 +103,20 @@ impl Setting {
         Ok((plan, runners))
     }
 
+    /// A plan that was made before, of which samples have taken `used` seconds, with the rounds and the time that are asked for now.
+    pub fn extended(plan: &Plan, options: &BenchOptions, used: f64) -> Result<Plan, String> {
+        let rounds = options.rounds.unwrap_or(plan.rounds);
+        if rounds < plan.rounds {
+            return Err(format!("--rounds: the run has {} rounds already, and can only have more", plan.rounds));
+        }
+        let budget = match options.budget {
+            Some(minutes) => used + minutes * 60.0,
+            None if rounds > plan.rounds => FULL.budget,
+            None => plan.budget,
+        };
+        Ok(Plan { rounds, budget, ..plan.clone() })
+    }
+
     /// The runners of a plan that was made before.
     pub fn runners_of(&self, plan: &Plan) -> Result<Vec<Runner>, String> {
         plan.runners.iter().map(|info| self.runner(&info.name)).collect()

@@ -77,7 +77,7 @@ pub fn run(matrix: &Matrix, store: &mut Store) -> Result<Ended, String> {
     let all = plan.workloads.len() + items.len() * plan.rounds as usize;
     let mut run = Run {
         matrix,
-        used: store.results.samples.iter().map(|sample| sample.seconds + 0.1).sum(),
+        used: store.results.seconds(),
         store,
         cells,
         items,

@@ -37,6 +37,13 @@ pub struct Results {
     pub samples: Vec<Sample>,
 }
 
+impl Results {
+    /// What the samples have taken until now, and what comes between them.
+    pub fn seconds(&self) -> f64 {
+        self.samples.iter().map(|sample| sample.seconds + 0.1).sum()
+    }
+}
+
 /// What was to be measured.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct Plan {

@@ -8,7 +8,7 @@
 //!
 //! A line cut short can only be the journal's last one: the sample that was being written. `resume` cuts it off.
 
-use crate::schema::{Head, Results, Sample, parse, parse_head};
+use crate::schema::{Head, Plan, Results, Sample, parse, parse_head};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -25,8 +25,7 @@ impl Store {
         check_new(dir)?;
         let cannot = |e: io::Error| format!("cannot write to '{}': {e}", dir.display());
         fs::create_dir_all(dir.join("logs")).map_err(cannot)?;
-        let text = serde_json::to_string_pretty(&head).map_err(|e| e.to_string())?;
-        write_atomically(&dir.join("run.json"), text.as_bytes()).map_err(cannot)?;
+        write_head(dir, &head)?;
         let journal = journal_options().create_new(true).open(dir.join("samples.jsonl")).map_err(cannot)?;
         let results = Results { head, finished: false, samples: Vec::new() };
         Ok(Store { dir: dir.to_path_buf(), journal, results })
@@ -45,6 +44,20 @@ impl Store {
             journal.set_len(whole as u64).map_err(cannot)?;
         }
         Ok(Store { dir: dir.to_path_buf(), journal, results: Results { head, finished: false, samples } })
+    }
+
+    /// Goes on by another plan. What the run had come to before is in the journal, so its results file, which lacks what is
+    /// to come, goes first.
+    pub fn plan_again(&mut self, plan: Plan) -> Result<(), String> {
+        let whole = self.dir.join("results.json");
+        match fs::remove_file(&whole) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(format!("cannot replace '{}': {e}", whole.display()));
+            }
+            _ => {}
+        }
+        self.results.head.plan = plan;
+        write_head(&self.dir, &self.results.head)
     }
 
     pub fn dir(&self) -> &Path {
@@ -129,6 +142,12 @@ pub fn check_new(dir: &Path) -> Result<(), String> {
         let _ = fs::remove_dir(dir);
     }
     tried.map_err(|e| format!("cannot write to the output folder '{}': {e}", dir.display()))
+}
+
+fn write_head(dir: &Path, head: &Head) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(head).map_err(|e| e.to_string())?;
+    write_atomically(&dir.join("run.json"), text.as_bytes())
+        .map_err(|e| format!("cannot write to '{}': {e}", dir.display()))
 }
 
 /// Writes a file so that its name never shows a part of it.
