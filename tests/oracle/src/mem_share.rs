@@ -382,10 +382,12 @@ fn vm_readv_self() {
 fn vm_readv_child() {
     let a = map(PAGE, RW, ANON);
     let (r, w) = pipe();
+    let (told, tell) = pipe();
     let kid = spawn(|| {
         copy_in(a, b"child's");
         put(w, b"g");
         until(|| load(a + 10) == "42");
+        get(told, 1);
         v!(peek_text(a, 8));
     });
     get(r, 1);
@@ -398,6 +400,7 @@ fn vm_readv_child() {
     let local = iov(&[(byte.as_ptr() as usize, 1)]);
     let remote = iov(&[(a + 10, 1)]);
     t!(SYS_process_vm_writev, kid, &local[..], 1, &remote[..], 1, 0);
+    put(tell, b"g");
     v!(reap(kid));
     t!(SYS_process_vm_readv, kid, &local[..], 1, &remote[..], 1, 0);
 }
