@@ -4,7 +4,7 @@ set -euo pipefail
 export LC_ALL=C # one decimal point, one sort order, one language in every message we look at
 
 # shellcheck disable=SC2034 # used by those who source this
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 me=${0##*/}
 
 # Where rustup puts cargo, for those whose PATH does not lead there.
