@@ -57,8 +57,8 @@ pub struct BenchOptions {
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
 
-    /// Mark the results, as `emulated` where the processor is emulated and cannot be seen to be: then the report shows
-    /// ratios only
+    /// Mark the results, as `emulated` where the processor is emulated and cannot be seen to be, or `counted` where its
+    /// clock counts instructions: then the report shows ratios only
     #[arg(long, value_name = "TEXT", conflicts_with = "resume")]
     pub label: Option<String>,
 

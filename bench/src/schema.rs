@@ -126,17 +126,23 @@ pub struct Environment {
     pub versions: BTreeMap<String, String>,
     pub load_at_start: f64,
     /// What must be known of these figures before any of them is read: `emulated` where the processor is a program, so
-    /// that times mean nothing and only ratios do. Empty on an ordinary machine.
+    /// that times mean nothing and only ratios do; `counted` where its clock counts instructions, too. Empty on an ordinary machine.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub label: String,
 }
 
 /// The label of a machine whose processor is emulated.
 pub const EMULATED: &str = "emulated";
+/// The label of an emulated machine whose clock goes on by so much for each instruction.
+pub const COUNTED: &str = "counted";
 
 impl Environment {
     pub fn is_emulated(&self) -> bool {
-        self.label == EMULATED
+        self.label == EMULATED || self.is_counted()
+    }
+
+    pub fn is_counted(&self) -> bool {
+        self.label == COUNTED
     }
 }
 

@@ -1,6 +1,7 @@
 //! The page: one file, without a script and without the network; for screens, light and dark, and for paper.
 
 use super::parts::*;
+use super::remarks::remarks;
 use super::{Chart, Report};
 use crate::command::failures;
 use crate::format;
@@ -125,6 +126,7 @@ fn operations(report: &Report, charts: &[Chart]) -> Markup {
                 h3 { (title(&group)) }
                 @if let Some(chart) = charts.iter().find(|chart| chart.id == format!("group-{group}")) { (figure(chart)) }
                 (group_table(report, &group).html())
+                @for (name, remark) in remarks(report, &group) { p { b { (name) } ": " (remark) } }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::html::lead;
 use super::parts::*;
+use super::remarks::remarks;
 use super::{Chart, Report};
 use crate::command::failures;
 
@@ -42,6 +43,9 @@ pub fn render(report: &Report, charts: &[Chart]) -> String {
             text += &picture(chart);
         }
         text += &format!("\n{}", group_table(report, &group).markdown());
+        for (name, remark) in remarks(report, &group) {
+            text += &format!("\n**{name}**: {remark}\n");
+        }
     }
     if let Some(part) = super::patched::part(report) {
         text += &format!("\n## {}\n\n{}\n\n{}", part.title, part.paragraphs.join("\n\n"), part.table.markdown());

@@ -11,6 +11,7 @@ mod html;
 mod markdown;
 mod parts;
 mod patched;
+mod remarks;
 mod table;
 
 use crate::chart::Scene;

@@ -360,6 +360,12 @@ pub fn label_text(report: &Report) -> Option<String> {
     let environment = &report.results.head.environment;
     match environment.label.as_str() {
         "" => None,
+        _ if environment.is_counted() => Some(
+            "Measured on an emulated processor whose clock counts its instructions: the tables show ratios of instructions, those of the host's \
+             kernel included. They repeat to a hundredth or so, but know nothing of caches, nor of what it costs a real processor to enter a kernel \
+             or to change address spaces beyond the instructions for it."
+                .into(),
+        ),
         _ if environment.is_emulated() => Some(
             "Measured on an emulated processor: its times mean nothing, so the tables show ratios to its own host only; and \
              what is dear there is not what is dear on a real one."

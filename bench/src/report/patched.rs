@@ -27,10 +27,12 @@ pub fn part(report: &Report) -> Option<Part> {
     if others.is_empty() {
         return None;
     }
-    let emulated = report.results.head.environment.is_emulated();
-    let title = match emulated {
-        true => "skas3 on the patched host (emulated)",
-        false => "skas3 on the patched host",
+    let environment = &report.results.head.environment;
+    let emulated = environment.is_emulated();
+    let title = match (emulated, environment.is_counted()) {
+        (_, true) => "skas3 on the patched host (emulated, instructions counted)",
+        (true, _) => "skas3 on the patched host (emulated)",
+        _ => "skas3 on the patched host",
     };
     let mut paragraphs = Vec::new();
     if emulated {
@@ -127,7 +129,7 @@ mod tests {
         let others = [("skas0", [10.0, 12.0, 14.0]), (WRITES, [30.0, 40.0, 50.0]), ("tt", [10.0, 20.0, 40.0])];
         let results = results(EMULATED, &others);
         let part = part(&Report::new(&results)).unwrap();
-        assert!(part.title.contains("emulated"));
+        assert!(part.title.ends_with("(emulated)"));
         assert!(part.paragraphs[0].contains("emulated"));
         let said: Vec<&String> = part.paragraphs.iter().skip(2).collect();
         assert_eq!(
@@ -151,6 +153,8 @@ mod tests {
     #[test]
     fn without_skas3_or_without_another_there_is_nothing_to_tell() {
         assert!(part(&Report::new(&results(EMULATED, &[]))).is_none());
+        let counted = results(COUNTED, &[("tt", [30.0, 30.0, 30.0])]);
+        assert!(part(&Report::new(&counted)).unwrap().title.ends_with("(emulated, instructions counted)"));
         let mut results = results("", &[("tt", [30.0, 30.0, 30.0])]);
         let with = part(&Report::new(&results)).unwrap();
         assert_eq!((with.title, with.paragraphs.len()), ("skas3 on the patched host", 3));
