@@ -363,7 +363,8 @@ pub fn label_text(report: &Report) -> Option<String> {
         _ if environment.is_counted() => Some(
             "Measured on an emulated processor whose clock counts its instructions: the tables show ratios of instructions, those of the host's \
              kernel included. They repeat to a hundredth or so, but know nothing of caches, nor of what it costs a real processor to enter a kernel \
-             or to change address spaces beyond the instructions for it."
+             or to change address spaces beyond the instructions for it; and a repeated string instruction counts once for each repetition, so copies \
+             are dearer than they are."
                 .into(),
         ),
         _ if environment.is_emulated() => Some(
