@@ -170,7 +170,7 @@ impl Run<'_> {
             let workload = &self.plan.workloads[cell.workload].name;
             let of_item = |s: &&Sample| s.runner == runner && s.workload == *workload && s.cpus == cell.cpus;
             let durations: Vec<f64> =
-                samples.iter().filter(of_item).filter(|s| s.round > 0).map(|s| s.seconds + 0.1).collect();
+                samples.iter().filter(of_item).filter(|s| s.round > 0).map(Sample::cost).collect();
             let warm_up = samples.iter().find(|s| s.workload == *workload && s.round == WARM_UP);
             // Before the first round: a guess that only the time left, as it is shown, depends on.
             let guess = warm_up.map_or(1.0, |s| s.seconds * if item.is_host { 1.0 } else { 2.5 });
@@ -241,7 +241,7 @@ impl Run<'_> {
             let name = format!("{round:02}-{}-{}-{cpus}", sample.workload, sample.runner);
             sample.log = self.store.keep_log(&name, &log);
         }
-        self.used += sample.seconds + 0.1;
+        self.used += sample.cost();
         let told = match &sample.outcome {
             Outcome::Ok => format!("{what}: {}", crate::progress::seconds(sample.seconds)),
             Outcome::Skipped => format!("{what}: skipped, {}", sample.reason.as_deref().unwrap_or_default()),

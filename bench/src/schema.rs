@@ -37,13 +37,6 @@ pub struct Results {
     pub samples: Vec<Sample>,
 }
 
-impl Results {
-    /// What the samples have taken until now, and what comes between them.
-    pub fn seconds(&self) -> f64 {
-        self.samples.iter().map(|sample| sample.seconds + 0.1).sum()
-    }
-}
-
 /// What was to be measured.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct Plan {
@@ -244,9 +237,19 @@ impl Sample {
     pub fn is_ok(&self) -> bool {
         self.outcome == Outcome::Ok
     }
+
+    /// What it takes of a run's time, in seconds: its own, and what comes between two samples.
+    pub fn cost(&self) -> f64 {
+        self.seconds + 0.1
+    }
 }
 
 impl Results {
+    /// What the samples have taken of the run's time until now.
+    pub fn seconds(&self) -> f64 {
+        self.samples.iter().map(Sample::cost).sum()
+    }
+
     /// The samples that count: right ones, after the warm-up.
     pub fn counted(&self) -> impl Iterator<Item = &Sample> {
         self.samples.iter().filter(|sample| sample.is_ok() && sample.round != WARM_UP)

@@ -166,9 +166,3 @@ pub fn outliers(values: &[f64]) -> Vec<usize> {
     }
     (0..values.len()).filter(|&i| 0.6745 * deviations[i] / spread > 3.5).collect()
 }
-
-/// The geometric mean: what many ratios come to.
-pub fn geometric_mean(values: &[f64]) -> Option<f64> {
-    let logs: Vec<f64> = values.iter().filter(|v| **v > 0.0).map(|v| v.ln()).collect();
-    (!logs.is_empty()).then(|| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
-}
