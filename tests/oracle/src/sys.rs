@@ -252,8 +252,9 @@ pub fn state_of(pid: i32) -> char {
     stat.rsplit(')').next().and_then(|s| s.trim().chars().next()).unwrap_or('-')
 }
 
+/// Wait until it sleeps, or has ended: then what comes next tells so, better than a wait without an end.
 pub fn until_sleeping(pid: i32) {
-    until(|| state_of(pid) == 'S');
+    until(|| matches!(state_of(pid), 'S' | 'Z'));
 }
 
 // --- files ---
