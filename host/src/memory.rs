@@ -210,16 +210,33 @@ impl SharedMemory {
         };
     }
 
-    /// The first range at or after `offset`, before `end`, that the host has memory for.
+    /// The first range at or after `offset`, before `end`, that the host has memory for. Both are multiples of a page's size.
+    ///
+    /// SEEK_HOLE would find the range's end, but looks at every page as far as the next hole, which may lie a long way behind `end`. mincore(2) keeps to
+    /// the pages it is asked for, but calls those that are swapped out absent; SEEK_DATA knows better.
     pub fn next_data(&self, offset: usize, end: usize) -> Option<(usize, usize)> {
-        // SAFETY: seeking moves a file position that nothing else uses.
-        let start = unsafe { libc::lseek(self.fd.as_raw_fd(), offset as i64, libc::SEEK_DATA) };
-        if start < 0 || start as usize >= end {
-            return None;
+        let start = self.seek_data(offset).filter(|&start| start < end)?;
+        let mut stop = start;
+        let mut present = [0u8; 512];
+        loop {
+            stop += PAGE;
+            let pages = ((end - stop) / PAGE).min(present.len());
+            // SAFETY: the range lies within the mapping; as many bytes as it has pages are written.
+            let answer = unsafe { libc::mincore(self.base.add(stop).cast(), pages * PAGE, present.as_mut_ptr()) };
+            if answer == 0 {
+                stop += present[..pages].iter().take_while(|&&page| page & 1 != 0).count() * PAGE;
+            }
+            if stop >= end || self.seek_data(stop) != Some(stop) {
+                return Some((start, stop));
+            }
         }
-        // SAFETY: as above.
-        let stop = unsafe { libc::lseek(self.fd.as_raw_fd(), start, libc::SEEK_HOLE) };
-        Some((start as usize, (stop as usize).min(end)))
+    }
+
+    /// The first offset at or after `offset` that the host has memory for.
+    fn seek_data(&self, offset: usize) -> Option<usize> {
+        // SAFETY: seeking moves a file position that nothing else uses.
+        let found = unsafe { libc::lseek(self.fd.as_raw_fd(), offset as i64, libc::SEEK_DATA) };
+        usize::try_from(found).ok()
     }
 
     /// Bytes of host memory behind the object now.
@@ -453,4 +470,34 @@ impl Window {
 /// A copy of `n` bytes of which `copied` were possible.
 fn some_of(n: usize, copied: usize) -> Result<usize> {
     if copied == 0 && n > 0 { Err(Errno::EFAULT) } else { Ok(copied) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_found_between_holes_and_no_further_than_asked_for() {
+        let memory = SharedMemory::new(c"data", 4096 * PAGE).unwrap();
+        for pages in [3..5, 10..11, 600..1700, 2000..2001] {
+            for page in pages {
+                memory.window(page * PAGE, 1).write(&[1]).unwrap();
+            }
+        }
+        let found = |from: usize, to: usize| {
+            let mut found = Vec::new();
+            let mut at = from * PAGE;
+            while let Some((start, stop)) = memory.next_data(at, to * PAGE) {
+                found.push((start / PAGE, stop / PAGE));
+                at = stop;
+            }
+            found
+        };
+        assert_eq!(found(0, 4096), [(3, 5), (10, 11), (600, 1700), (2000, 2001)]);
+        assert_eq!(found(4, 1000), [(4, 5), (10, 11), (600, 1000)]);
+        assert_eq!(found(11, 600), []);
+        assert_eq!(found(1699, 1700), [(1699, 1700)]);
+        memory.punch(700 * PAGE, 10 * PAGE);
+        assert_eq!(found(650, 1650), [(650, 700), (710, 1650)]);
+    }
 }
