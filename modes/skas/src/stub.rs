@@ -147,6 +147,12 @@ pub struct Stub {
     pub stale: bool,
 }
 
+/// So many idle stub processes are kept, by all CPUs together: a burst of processes is seldom the last one, and a new stub process costs several times
+/// what an idle one does, which takes some tens of KiB of the host's memory.
+const POOLED: usize = 128;
+/// So many of them a CPU may keep in any case.
+const POOLED_HERE: usize = 16;
+
 impl Stub {
     /// A stub process for the current CPU, from the pool if there is one. Its address space is empty, or the orders given
     /// with `clear_order` make it so.
@@ -182,12 +188,11 @@ impl Stub {
 
     /// Gives it back to its CPU, from whichever CPU.
     pub fn put_back(mut self) {
-        const POOLED: usize = 16;
         self.loaded = None;
         self.stale = true;
         let cpu = &cpu::all()[self.cpu];
         let mut pool = cpu.pool.borrow_mut();
-        if self.tainted || pool.len() >= POOLED {
+        if self.tainted || pool.len() >= (POOLED / cpu::all().len()).max(POOLED_HERE) {
             self.tracee.kill();
             cpu.doomed.borrow_mut().push(self);
         } else {
