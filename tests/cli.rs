@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{End, Outcome, Program, guest_programs, run, umlab};
+use common::{End, Outcome, Program, SOURCE, guest_programs, run, umlab};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -195,6 +195,12 @@ fn a_reader_that_leaves() {
     // The shell's own status: that of umlab, of which head has read one line.
     let script = format!("set -o pipefail; {} run -- yes | head -n 1", common::UMLAB);
     Program::new(&["bash", "-c", &script]).on_host().code(141).says("y");
+    for own in ["models", "compare results/reference-peers results/reference-full"] {
+        // `true` has left by then.
+        let script = format!("set -o pipefail; cd {SOURCE}; (sleep 0.3; exec {} {own}) | true", common::UMLAB);
+        let outcome = Program::new(&["bash", "-c", &script]).on_host().code(141);
+        assert_eq!(outcome.err(), "", "{own}");
+    }
     let script = format!("{} run -- cat /dev/zero >/dev/full", common::UMLAB);
     assert!(Program::sh(&script).on_host().code(1).err().contains("No space left"));
 }

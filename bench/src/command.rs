@@ -71,6 +71,7 @@ fn try_bench(options: &BenchOptions, setting: &Setting) -> Result<i32, String> {
         return Ok(INTERRUPTED);
     }
     let path = store.finish()?;
+    umlab_host::process::end_when_nobody_reads();
     summary(&store.results);
     eprintln!("umlab bench: every sample: {}; next: umlab report {}", path.display(), store.dir().display());
     Ok(0)

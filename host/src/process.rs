@@ -1,4 +1,4 @@
-//! Which process is `uml`'s own: in some models the core runs in other processes as well.
+//! The program's own process: which it is, since in some models the core runs in other processes as well, and how it ends.
 
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
@@ -15,4 +15,11 @@ pub fn main_id() -> i32 {
         0 => std::process::id() as i32,
         id => id,
     }
+}
+
+/// From now on a write to a pipe that nobody reads any more ends the process silently, as is usual for programs that print lines. Rust's own
+/// start has it fail instead, on which `println!` panics.
+pub fn end_when_nobody_reads() {
+    // SAFETY: the default action replaces another one without a handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }

@@ -42,6 +42,10 @@ Examples:
 
 fn main() {
     let umlab = Umlab::try_parse().unwrap_or_else(|e| umlab::run::usage(&e));
+    // A measurement would be lost with its progress.
+    if !matches!(umlab.command, Verb::Bench(_)) {
+        umlab_host::process::end_when_nobody_reads();
+    }
     let status = match umlab.command {
         Verb::Run(options) => match umlab::models::find(&options.model) {
             Ok(_) => boot(),
