@@ -48,7 +48,8 @@ fn clock_values() {
     v!((after - before) / MS >= 5);
     v!((now(CLOCK_REALTIME) - now(CLOCK_REALTIME_COARSE)) / MS < 50);
     v!((now(CLOCK_MONOTONIC) - now(CLOCK_MONOTONIC_COARSE)) / MS < 50);
-    v!((now(CLOCK_BOOTTIME) - now(CLOCK_MONOTONIC)) / MS >= 0);
+    let monotonic = now(CLOCK_MONOTONIC);
+    v!(now(CLOCK_BOOTTIME) >= monotonic);
     v!(((now(CLOCK_TAI) - now(CLOCK_REALTIME)) / 1000 / MS).abs() < 60);
     v!(now(CLOCK_REALTIME) > 1_600_000_000 * 1000 * MS);
 }
@@ -168,7 +169,7 @@ fn sleep_lengths() {
         let t = ns(ms * MS);
         must!(SYS_nanosleep, &t, 0);
         let took = now(CLOCK_MONOTONIC) - start;
-        println!("{ms} {} {}", took >= ms * MS, took < (ms + 200) * MS);
+        println!("{ms} {} {}", took >= ms * MS, took < (ms + 1000) * MS);
     }
 }
 
