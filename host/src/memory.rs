@@ -210,26 +210,28 @@ impl SharedMemory {
         };
     }
 
-    /// The first range at or after `offset`, before `end`, that the host has memory for. Both are multiples of a page's size.
+    /// The ranges between `start` and `end`, both multiples of a page's size, that the host has memory for.
     ///
-    /// SEEK_HOLE would find the range's end, but looks at every page as far as the next hole, which may lie a long way behind `end`. mincore(2) keeps to
+    /// SEEK_HOLE would find a range's end, but looks at every page as far as the next hole, which may lie a long way behind `end`. mincore(2) keeps to
     /// the pages it is asked for, but calls those that are swapped out absent; SEEK_DATA knows better.
-    pub fn next_data(&self, offset: usize, end: usize) -> Option<(usize, usize)> {
-        let start = self.seek_data(offset).filter(|&start| start < end)?;
-        let mut stop = start;
-        let mut present = [0u8; 512];
-        loop {
-            stop += PAGE;
-            let pages = ((end - stop) / PAGE).min(present.len());
-            // SAFETY: the range lies within the mapping; as many bytes as it has pages are written.
-            let answer = unsafe { libc::mincore(self.base.add(stop).cast(), pages * PAGE, present.as_mut_ptr()) };
-            if answer == 0 {
-                stop += present[..pages].iter().take_while(|&&page| page & 1 != 0).count() * PAGE;
+    pub fn data(&self, start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> {
+        let mut next = self.seek_data(start);
+        std::iter::from_fn(move || {
+            let from = next.filter(|&from| from < end)?;
+            let mut to = from;
+            let mut present = [0u8; 512];
+            while next == Some(to) {
+                to += PAGE;
+                let pages = ((end - to) / PAGE).min(present.len());
+                // SAFETY: the range lies within the mapping; as many bytes as it has pages are written.
+                let answer = unsafe { libc::mincore(self.base.add(to).cast(), pages * PAGE, present.as_mut_ptr()) };
+                if answer == 0 {
+                    to += present[..pages].iter().take_while(|&&page| page & 1 != 0).count() * PAGE;
+                }
+                next = if to < end { self.seek_data(to) } else { None };
             }
-            if stop >= end || self.seek_data(stop) != Some(stop) {
-                return Some((start, stop));
-            }
-        }
+            Some((from, to))
+        })
     }
 
     /// The first offset at or after `offset` that the host has memory for.
@@ -485,13 +487,8 @@ mod tests {
             }
         }
         let found = |from: usize, to: usize| {
-            let mut found = Vec::new();
-            let mut at = from * PAGE;
-            while let Some((start, stop)) = memory.next_data(at, to * PAGE) {
-                found.push((start / PAGE, stop / PAGE));
-                at = stop;
-            }
-            found
+            let data = memory.data(from * PAGE, to * PAGE);
+            data.map(|(from, to)| (from / PAGE, to / PAGE)).collect::<Vec<_>>()
         };
         assert_eq!(found(0, 4096), [(3, 5), (10, 11), (600, 1700), (2000, 2001)]);
         assert_eq!(found(4, 1000), [(4, 5), (10, 11), (600, 1000)]);

@@ -290,19 +290,10 @@ impl Frames {
 
     /// The runs of frames, as (index, count), that the host has memory for; the others are zero.
     pub fn resident(&self) -> Vec<(u32, u32)> {
-        let (start, end) = (self.offset() as usize, (self.offset() + self.count as u64 * PAGE_SIZE) as usize);
-        let mut runs = Vec::new();
-        let mut at = start;
-        while let Some((from, to)) = physmem().memory.next_data(at, end) {
-            let first = (from - start) as u64 / PAGE_SIZE;
-            let last = ((to - start) as u64).div_ceil(PAGE_SIZE);
-            runs.push((first as u32, (last - first) as u32));
-            at = to;
-            if at >= end {
-                break;
-            }
-        }
-        runs
+        const PAGE: usize = PAGE_SIZE as usize;
+        let (start, end) = (self.first as usize * PAGE, (self.first + self.count) as usize * PAGE);
+        let ranges = physmem().memory.data(start, end);
+        ranges.map(|(from, to)| (((from - start) / PAGE) as u32, ((to - from) / PAGE) as u32)).collect()
     }
 }
 
