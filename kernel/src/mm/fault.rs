@@ -1,9 +1,11 @@
 //! Faults of user code: what is brought in, and what is refused.
 
 use super::frames::{Fill, Frames, PAGE_SIZE};
+use super::limits::limit;
 use super::space::{AddressSpace, Inner, USER_BOTTOM};
 use super::vma::{Backing, Vma, VmaFlags, page_of};
 use crate::model::{Access, Fault, Prot, When};
+use crate::task::limits;
 
 /// The most pages that a fault on private memory brings in: where nothing is near, and where memory goes on.
 const FIRST_CHUNK: u64 = 16;
@@ -109,7 +111,7 @@ impl AddressSpace {
     }
 
     /// Extends an area that grows downwards to hold `addr`.
-    fn grow_down(&self, inner: &mut Inner, addr: u64) -> std::result::Result<(), BadAccess> {
+    pub(super) fn grow_down(&self, inner: &mut Inner, addr: u64) -> std::result::Result<(), BadAccess> {
         // As Linux: not into the gap kept below (256 pages) of the next area, and not beyond RLIMIT_STACK.
         const GUARD: u64 = 256 * PAGE_SIZE;
         let vma = inner.vmas.at_or_after(addr).ok_or(BadAccess::Unmapped)?.clone();
@@ -117,7 +119,9 @@ impl AddressSpace {
             return Err(BadAccess::Unmapped);
         }
         let start = addr & !(PAGE_SIZE - 1);
-        if vma.end - start > inner.stack_limit {
+        // In whole pages: what is mapped begins and ends at them.
+        let limit = limit(limits::STACK) & !(PAGE_SIZE - 1);
+        if vma.end - start > limit {
             return Err(BadAccess::Unmapped);
         }
         if let Some(below) = inner.vmas.before(start)
@@ -129,8 +133,7 @@ impl AddressSpace {
         }
         // Some more than asked for, so that growth by pages is not a fault a page.
         let floor = inner.vmas.before(start).map_or(USER_BOTTOM, |below| below.end + GUARD);
-        let ahead =
-            start.saturating_sub(16 * PAGE_SIZE).max(floor.min(start)).max(vma.end.saturating_sub(inner.stack_limit));
+        let ahead = start.saturating_sub(16 * PAGE_SIZE).max(floor.min(start)).max(vma.end.saturating_sub(limit));
         let start = ahead.min(start);
         inner.vmas.insert(Vma { start, end: vma.start, offset: 0, ..vma });
         Ok(())

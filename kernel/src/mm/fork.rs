@@ -28,7 +28,6 @@ impl AddressSpace {
             inner.brk_start = parent.brk_start;
             inner.brk = parent.brk;
             inner.mmap_top = parent.mmap_top;
-            inner.stack_limit = parent.stack_limit;
             inner.layout = parent.layout.clone();
             let areas: Vec<Vma> =
                 parent.vmas.iter().filter(|vma| !vma.flags.contains(VmaFlags::DONTFORK)).cloned().collect();

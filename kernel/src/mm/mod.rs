@@ -9,6 +9,7 @@ pub mod fault;
 mod fork;
 pub mod frames;
 pub mod invalidate;
+mod limits;
 pub mod map;
 pub mod maps;
 pub mod pressure;

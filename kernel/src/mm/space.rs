@@ -35,8 +35,6 @@ pub struct Inner {
     pub brk: u64,
     /// Where mmap looks for room, downwards.
     pub mmap_top: u64,
-    /// RLIMIT_STACK, RLIMIT_AS and RLIMIT_DATA as they were at exec or last set.
-    pub stack_limit: u64,
     pub layout: Layout,
     /// Frames taken out that user code on another CPU may still reach; see `collect`.
     pub garbage: Vec<(u64, Run)>,
@@ -119,6 +117,7 @@ impl AddressSpace {
     }
 
     fn read_window(&self, inner: &mut Inner, addr: u64, len: usize) -> Result<Window> {
+        self.reach(inner, addr)?;
         let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
         if vma.prot.is_empty() {
             return Err(Errno::EFAULT);
@@ -145,7 +144,20 @@ impl AddressSpace {
         }
     }
 
+    /// Sees to it that an area is at `addr`: a system call's access makes a stack grow as user code's own does, though no other process's.
+    fn reach(&self, inner: &mut Inner, addr: u64) -> Result<()> {
+        if inner.vmas.find(addr).is_some() {
+            return Ok(());
+        }
+        let own = crate::sched::acting().and_then(|task| task.space.cloned());
+        if own.is_none_or(|own| !std::ptr::eq(&*own, self)) {
+            return Err(Errno::EFAULT);
+        }
+        self.grow_down(inner, addr).map_err(|_| Errno::EFAULT)
+    }
+
     fn write_window(&self, inner: &mut Inner, addr: u64, len: usize) -> Result<Window> {
+        self.reach(inner, addr)?;
         let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
         if !vma.prot.contains(Prot::WRITE) {
             return Err(Errno::EFAULT);
@@ -380,10 +392,9 @@ impl AddressSpace {
         inner.vmas.find_gap(USER_BOTTOM, inner.mmap_top, len).ok_or(Errno::ENOMEM)
     }
 
-    /// Adds the stack at exec: `limit` is RLIMIT_STACK, and mmap places nothing at or above `mmap_top`.
-    pub fn add_stack(&self, stack: Vma, limit: u64, mmap_top: u64) {
+    /// Adds the stack at exec; mmap places nothing at or above `mmap_top` while there is room below.
+    pub fn add_stack(&self, stack: Vma, mmap_top: u64) {
         let mut inner = self.inner.borrow_mut();
-        inner.stack_limit = limit;
         inner.mmap_top = mmap_top;
         inner.vmas.insert(stack);
     }
@@ -391,11 +402,6 @@ impl AddressSpace {
     /// Whether user code may read at `addr`.
     pub fn is_readable(&self, addr: u64) -> bool {
         self.inner.borrow().vmas.find(addr).is_some_and(|vma| !vma.prot.is_empty())
-    }
-
-    /// RLIMIT_STACK changed.
-    pub fn set_stack_limit(&self, limit: u64) {
-        self.inner.borrow_mut().stack_limit = limit;
     }
 
     /// Resident pages, as far as the core counts them: private ones.

@@ -84,6 +84,15 @@ pub fn current() -> Arc<Task> {
     CPUS.borrow()[cpu].current.clone().expect("core code that needs a task ran without one")
 }
 
+/// As `current`, or none where nobody asks for anything: at boot, and in unit tests.
+pub fn acting() -> Option<Arc<Task>> {
+    let cpus = CPUS.borrow();
+    if cpus.is_empty() {
+        return None;
+    }
+    cpus[model().current_cpu()].current.clone()
+}
+
 /// Makes some CPU come into the core to look at what the host told: one that sleeps, or else the first.
 pub fn kick_for_event() {
     let cpu = {

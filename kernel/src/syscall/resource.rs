@@ -84,13 +84,6 @@ fn set_limit(call: &Call<'_>, process: &Process, which: usize, new: Limit) -> Re
         return Err(Errno::EPERM);
     }
     process.limits.borrow_mut().set(which, new);
-    if which == limits::STACK {
-        for thread in process.threads() {
-            if let Some(space) = &*thread.space.borrow() {
-                space.set_stack_limit(new.soft);
-            }
-        }
-    }
     if which == limits::CPU {
         crate::signal::cpu_limit_changed(&process.arc());
     }

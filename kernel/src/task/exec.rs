@@ -1,7 +1,7 @@
 //! execve(2): replacing a process's program.
 
 use super::setid::{self, ProgramFile};
-use super::{Task, clone, exit};
+use super::{Task, clone, exit, limits};
 use crate::fs::file::OpenFile;
 use crate::mm::elf::{Loaded, Program};
 use crate::mm::user::IoBuf;
@@ -19,8 +19,10 @@ const MAX_STRING: usize = 32 * PAGE_SIZE as usize;
 const SCRIPT_LINE: usize = 256;
 /// How many interpreters may stand for each other.
 const MAX_SCRIPTS: usize = 5;
-/// The part of the stack that is mapped at once.
-const STACK_START: u64 = 33 * PAGE_SIZE;
+/// The part of the stack that is mapped at once, below what the new program finds there.
+const STACK_START: u64 = 32 * PAGE_SIZE;
+/// The word that lies above everything else on the stack.
+const STACK_END: u64 = 8;
 
 /// What to run.
 pub struct Image {
@@ -61,7 +63,7 @@ pub fn read_strings(space: &AddressSpace, array: u64, budget: &mut usize) -> Res
 
 /// Bytes of arguments and environment a process may be given: a quarter of the stack limit, at most 6 MiB.
 pub fn argument_budget(task: &Task) -> usize {
-    let stack = task.process.limit(libc::RLIMIT_STACK as usize);
+    let stack = task.process.limit(limits::STACK);
     (stack / 4).clamp(32 * PAGE_SIZE, 6 << 20) as usize
 }
 
@@ -122,8 +124,9 @@ fn load(task: &Arc<Task>, image: &Image, path: &[u8], program: &Program, name: V
         None => None,
     };
     let space = AddressSpace::new()?;
-    let stack_limit = task.process.limit(libc::RLIMIT_STACK as usize);
-    let stack_top = make_stack(&space, stack_limit, program.executable_stack)?;
+    let stack_limit = task.process.limit(limits::STACK) & !(PAGE_SIZE - 1);
+    let used = stack_use(image, path, stack_limit)?;
+    let stack_top = make_stack(&space, used, stack_limit, program.executable_stack);
     let main = program.load(&space, true)?;
     let base = match &interpreter {
         Some(interpreter) => Some(interpreter.load(&space, false)?),
@@ -140,12 +143,28 @@ fn load(task: &Arc<Task>, image: &Image, path: &[u8], program: &Program, name: V
     Ok(Prepared { space, entry, stack, name, creds })
 }
 
-/// Maps the stack; returns its top.
-fn make_stack(space: &AddressSpace, limit: u64, executable: bool) -> Result<u64> {
+/// Bytes at the top of the stack that `fill_stack` writes, in whole pages. E2BIG when the strings alone exceed the stack's limit.
+fn stack_use(image: &Image, path: &[u8], limit: u64) -> Result<u64> {
+    /// The platform's name, random bytes, the auxiliary vector, the ends of the other vectors, and what aligning them takes.
+    const REST: u64 = 1024;
+    let lists = image.arguments.iter().chain(&image.environment);
+    let (mut strings, mut count) = (path.len() as u64 + 1, 1);
+    for string in lists {
+        strings += string.len() as u64 + 1;
+        count += 1;
+    }
+    if (STACK_END + strings).next_multiple_of(PAGE_SIZE) > limit.max(PAGE_SIZE) {
+        return Err(Errno::E2BIG);
+    }
+    Ok((STACK_END + strings + 8 * count + REST).next_multiple_of(PAGE_SIZE))
+}
+
+/// Maps the stack, `used` bytes of which are filled before the program starts; returns its top. `limit` is RLIMIT_STACK, in whole pages.
+fn make_stack(space: &AddressSpace, used: u64, limit: u64, executable: bool) -> u64 {
     let top = model().vdso().map_or(u64::MAX, |vdso| vdso.data).min(model().user_top()) - PAGE_SIZE;
     let prot = Prot::READ | Prot::WRITE | if executable { Prot::EXEC } else { Prot::empty() };
     let stack = Vma {
-        start: top - STACK_START,
+        start: top - (used + STACK_START).min(limit).max(used),
         end: top,
         prot,
         flags: VmaFlags::GROWSDOWN,
@@ -154,9 +173,9 @@ fn make_stack(space: &AddressSpace, limit: u64, executable: bool) -> Result<u64>
         file: None,
     };
     // The stack may grow to its limit before it meets what mmap places; at least 128 MiB, at most 5/6 of the space.
-    let gap = limit.clamp(128 << 20, top / 6 * 5) + 256 * PAGE_SIZE;
-    space.add_stack(stack, limit, top - gap);
-    Ok(top)
+    let gap = (limit.clamp(128 << 20, top / 6 * 5) + 256 * PAGE_SIZE).next_multiple_of(PAGE_SIZE);
+    space.add_stack(stack, top - gap);
+    top
 }
 
 /// Writes arguments, environment and auxiliary vector; returns the stack pointer.
@@ -180,8 +199,8 @@ fn fill_stack(
         strings.extend_from_slice(string);
         strings.push(0);
     }
-    let strings_at = top - 8 - strings.len() as u64;
-    space.write_bytes(strings_at, &strings).map_err(|_| Errno::E2BIG)?;
+    let strings_at = top - STACK_END - strings.len() as u64;
+    space.write_bytes(strings_at, &strings)?;
     let at = |i: usize| strings_at + offsets[i];
     let (argc, envc) = (arguments.len(), image.environment.len());
     let platform = (strings_at - 7) & !15;
@@ -227,7 +246,7 @@ fn fill_stack(
     words.extend(&auxv);
     let bytes = |words: &[u64]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
     let sp = (random - 8 * words.len() as u64) & !15;
-    space.write_bytes(sp, &bytes(&words)).map_err(|_| Errno::E2BIG)?;
+    space.write_bytes(sp, &bytes(&words))?;
     space.set_layout(|layout| {
         layout.arguments = (at(0), at(argc));
         layout.environment = (at(argc), at(argc + envc));
