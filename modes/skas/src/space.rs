@@ -75,7 +75,7 @@ impl SkasSpace {
         self.break_promise();
         let mut batch = self.initial.take();
         if stub.stale {
-            batch.orders.insert(0, Stub::clear_order());
+            batch.orders.splice(0..0, Stub::clear_orders());
         }
         batch.urgent = !batch.orders.is_empty();
         self.locals.borrow_mut()[cpu] = Some(Local { stub, batch, in_user: false });

@@ -155,7 +155,7 @@ const POOLED_HERE: usize = 16;
 
 impl Stub {
     /// A stub process for the current CPU, from the pool if there is one. Its address space is empty, or the orders given
-    /// with `clear_order` make it so.
+    /// with `clear_orders` make it so.
     pub fn take() -> Result<Stub> {
         let cpu = cpu::this();
         let doomed = cpu.doomed.take();
@@ -206,10 +206,11 @@ impl Stub {
         while let Ok(Status::Signal(_) | Status::Syscall) = self.tracee.wait() {}
     }
 
-    /// The order that empties the guest's part of the address space, but for the vDSO.
-    pub fn clear_order() -> Order {
-        let top = shared().guest_vdso.map_or(USER_TOP, |v| v.data);
-        [libc::SYS_munmap as u64, 0, top, 0, 0, 0, 0]
+    /// The orders that empty the guest's part of the address space, but for the vDSO.
+    pub fn clear_orders() -> impl Iterator<Item = Order> {
+        let (below, above) = shared().guest_vdso.map_or((USER_TOP, USER_TOP), |vdso| (vdso.data, vdso.end));
+        let ranges = [(0, below), (above, USER_TOP)].into_iter().filter(|(from, to)| from < to);
+        ranges.map(|(from, to)| [libc::SYS_munmap as u64, from, to - from, 0, 0, 0, 0])
     }
 
     fn fork() -> Result<Stub> {
@@ -218,7 +219,6 @@ impl Stub {
         let shared = shared();
         // What the child has to do before its first stop, as orders, because its own code goes away on the way.
         let mut todo: Vec<Order> = Vec::new();
-        let unmap = |from: u64, to: u64| [libc::SYS_munmap as u64, from, to - from, 0, 0, 0, 0];
         let first_data = shared.vdso.first().map_or(0, |v| v.0);
         for &(start, len) in &shared.vdso {
             let to = VDSO_AREA + (start - first_data);
@@ -227,15 +227,7 @@ impl Stub {
                 todo.push([libc::SYS_mremap as u64, start, len, len, flags, to, 0]);
             }
         }
-        match shared.guest_vdso {
-            Some(vdso) => {
-                todo.push(unmap(0, vdso.data));
-                if vdso.end < ORDERS {
-                    todo.push(unmap(vdso.end, ORDERS));
-                }
-            }
-            None => todo.push(unmap(0, ORDERS)),
-        }
+        todo.extend(Stub::clear_orders());
         write_orders(&orders, &todo)?;
         let fds = (shared.code.fd().as_raw_fd(), orders.fd().as_raw_fd());
         let tracee = fork_until_int3(Plan { stub: Some(fds), filter: filter(), parent: std::process::id() as i32 })?;
