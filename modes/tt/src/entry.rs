@@ -5,8 +5,13 @@
 //!
 //! Once a task has woken another one, that one may have left for user mode on the same CPU at once, and in jail everything
 //! but *its* kernel stack is then read-only. So from there to the end of the wait nothing is written and no stack is used.
+//!
+//! Core code begins with flags of its own. The host gives a handler fresh floating-point state and clears the direction and trap flags, but
+//! leaves the others as user code had them: an alignment check would end the core at its first unaligned access. A
+//! sigreturn brings back all but two of them.
 
 use crate::area::{AREA, AREA_SHIFT, RECORD_AT, Record, SLOT_SHIFT};
+use crate::frame::Frame;
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -14,6 +19,8 @@ std::arch::global_asm!(
     // The handler of all signals of guest tasks: (signal, info, frame), below the frame on the slot, or on the kernel stack.
     ".global umlab_tt_entry",
     "umlab_tt_entry:",
+    "push {core_flags}",
+    "popfq",
     "mov rax, rsp",
     "sub rax, [rip + {places} + {slots}]",
     "cmp rax, [rip + {places} + {slots_len}]",
@@ -71,6 +78,11 @@ std::arch::global_asm!(
     "mov edx, {leave_signal}",
     "mov eax, {tgkill}",
     "syscall",
+    // What the sigreturn takes from the flags of the moment.
+    "mov rax, [r13 + {frame_flags}]",
+    "and eax, {kept_flags}",
+    "push rax",
+    "popfq",
     "mov rsp, r13",
     "mov eax, {sigreturn}",
     "syscall",
@@ -204,6 +216,9 @@ std::arch::global_asm!(
     word = const offset_of!(Record, word),
     tid = const offset_of!(Record, tid),
     parked = const offset_of!(Record, parked),
+    frame_flags = const offset_of!(Frame, eflags),
+    core_flags = const CORE_FLAGS,
+    kept_flags = const KEPT_FLAGS,
     leave_signal = const LEAVE_SIGNAL,
     sigreturn = const libc::SYS_rt_sigreturn,
     tgkill = const libc::SYS_tgkill,
@@ -214,6 +229,11 @@ std::arch::global_asm!(
     exit = const libc::SYS_exit,
     core_fault = sym core_fault,
 );
+
+/// Nothing but the bit that is always set.
+const CORE_FLAGS: u32 = 2;
+/// Nested task, and the flag by which old programs look for CPUID: the host's sigreturn(2) does not touch these.
+const KEPT_FLAGS: u32 = 1 << 14 | 1 << 21;
 
 /// What the handler must know before it knows anything.
 #[repr(C)]

@@ -9,7 +9,8 @@ pub const CASES: &[crate::harness::Case] = cases![
     entry_registers, entry_stack, frame_contents, frame_siginfo_only_if_asked, fault_contents, exceptions,
     restorer_needed, handler_nowhere, stack_nowhere, frame_changes, frame_xmm_changes, state_kept, state_at_entry,
     hostile_selectors, hostile_flags, hostile_rip, hostile_fpstate, hostile_stack, restore_initial_state,
-    restore_mask, trap_flag, nested_handlers,
+    restore_mask, trap_flag, nested_handlers, flags_over_calls, flags_over_faults, flags_of_children,
+    float_exceptions_over_calls,
 ];
 
 static SEEN: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
@@ -509,4 +510,85 @@ fn nested_handlers() {
     handle(SIGUSR1, nest as *const () as usize, SA_NODEFER, &[]);
     kill_self(SIGUSR1);
     v!(DEPTH.load(SeqCst));
+}
+
+const NESTED: u64 = 1 << 14;
+const ALIGNMENT: u64 = 1 << 18;
+const IDENTIFICATION: u64 = 1 << 21;
+const FLAG_SETS: [u64; 6] = [
+    0x400,
+    NESTED,
+    ALIGNMENT,
+    IDENTIFICATION,
+    ALIGNMENT | IDENTIFICATION | NESTED | 0x400,
+    0x8d5 | ALIGNMENT,
+];
+
+/// Runs an instruction with flags set. The result is its `rax`, and the flags then.
+macro_rules! with_flags {
+    ($flags:expr, $instruction:literal, $rax:expr, $($operand:tt)*) => {{
+        let (result, after): (i64, u64);
+        // SAFETY: registers named; the flags are put back before other code runs.
+        unsafe {
+            asm!("push {flags}", "popfq", $instruction, "pushfq", "pop {flags}", "push 0x202", "popfq",
+                flags = inout(reg) $flags => after, inlateout("rax") $rax => result, lateout("rcx") _, lateout("r11") _,
+                $($operand)*);
+        }
+        (result, after & 0x24_4dd5)
+    }};
+}
+
+fn flags_over_calls() {
+    for flags in FLAG_SETS {
+        let (result, after) = with_flags!(flags, "syscall", SYS_dup, in("rdi") 999);
+        println!("{flags:x}: {after:x} {result}");
+        // One that sleeps.
+        let pause = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        let (result, after) = with_flags!(flags, "syscall", SYS_nanosleep, in("rdi") &pause, in("rsi") 0);
+        println!("{flags:x}: {after:x} {result}");
+        let mut name = [0u8; 391];
+        let (result, after) = with_flags!(flags, "syscall", SYS_uname, in("rdi") &raw mut name[1]);
+        println!("{flags:x}: {after:x} {result}");
+    }
+}
+
+fn flags_over_faults() {
+    let fd = file(&c("private"), &[7; PAGE]);
+    for flags in FLAG_SETS {
+        let at = map_fd(fd, PAGE, RW, MAP_PRIVATE);
+        let (result, after) = with_flags!(flags, "xchg [rdi], al", 5i64, in("rdi") at);
+        println!("{flags:x}: {after:x} {result}");
+    }
+}
+
+fn flags_of_children() {
+    for flags in [0x400, NESTED, ALIGNMENT, NESTED | ALIGNMENT | 0x8d5] {
+        let (pid, after) = with_flags!(flags, "syscall", SYS_fork, in("rdi") 0);
+        if pid == 0 {
+            exit((after >> 8) as i32 & 0x4c | (after >> 18) as i32);
+        }
+        println!("{flags:x}: {after:x} {:?}", reap(pid as i32));
+    }
+}
+
+/// With all exceptions unmasked and one of each unit pending.
+fn float_exceptions_over_calls() {
+    let (sse, x87) = (0x0004u32, 0x0340u16);
+    let (mut mxcsr, mut status) = (0u32, 0u16);
+    let mut buffer = [0u64; 512];
+    let fd = open(c"/proc/loadavg", O_RDONLY);
+    for (number, first) in [(SYS_pread64, fd as usize), (SYS_getcwd, 0), (SYS_sysinfo, 0), (SYS_times, 0)] {
+        let first = if first == 0 { buffer.as_mut_ptr() as usize } else { first };
+        let result: i64;
+        // SAFETY: registers named; the state is made anew.
+        unsafe {
+            asm!("fninit", "fldcw [r12]", "fldz", "fld1", "fdivrp st(1), st", "ldmxcsr [r13]", "syscall",
+                "fnstsw [r14]", "stmxcsr [r15]", "fninit", "push 0x1f80", "ldmxcsr [rsp]", "pop rcx",
+                in("r12") &x87, in("r13") &sse, in("r14") &mut status, in("r15") &mut mxcsr,
+                inlateout("rax") number => result, in("rdi") first,
+                in("rsi") if number == SYS_getcwd { 4096 } else { buffer.as_mut_ptr() as usize }, in("rdx") 64,
+                in("r10") 0, lateout("rcx") _, lateout("r11") _, out("st(0)") _, out("st(1)") _);
+        }
+        println!("{number}: {} {status:x} {mxcsr:x}", result > 0 || number == SYS_sysinfo && result == 0);
+    }
 }
