@@ -61,6 +61,19 @@ fn files_share_their_position() {
     prints("printf 0123456789 > $T/f; $UML tail -c 3 < $T/f", "789");
 }
 
+/// Memory of the guest's that is a file of the host's goes to host calls like any other, whichever process the core runs in.
+#[test]
+fn mapped_files_are_written_from_and_read_into() {
+    let program = common::guest_programs().join("constant");
+    for model in ["skas", "tt", "tt-jail"] {
+        let uml = format!("${{UML% --}} --model {model} --rw $T -- {} $T/f", program.display());
+        prints(
+            &format!("printf ' a file' > $T/f; {uml} > $T/out; cat $T/out $T/f.copy"),
+            "constantconstant a file a file",
+        );
+    }
+}
+
 #[test]
 fn what_streams_are_is_seen() {
     prints("echo x | $UML sh -c 'test -p /proc/self/fd/0 && echo pipe'", "pipe\n");

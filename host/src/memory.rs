@@ -423,6 +423,16 @@ impl Window {
         if self.has_word() { unsafe { copy::compare_exchange(self.ptr.cast(), expected, new) } } else { None }
     }
 
+    /// Sees to it that the window's memory is mapped in this process: the host does not do it for a system call, and a file that was mapped for
+    /// several processes may be missing in this one. Such a file comes back whole.
+    fn bring(&self) {
+        if SHARED.load(Relaxed) && self.len > 0 {
+            let mut byte = 0;
+            // SAFETY: the window is a mapping for this. That its memory may be missing for good is the system call's affair.
+            unsafe { copy::copy(&mut byte, self.ptr, 1) };
+        }
+    }
+
     fn has_word(&self) -> bool {
         self.len >= 4 && (self.ptr as usize).is_multiple_of(4)
     }
@@ -430,6 +440,7 @@ impl Window {
     /// pread(2) (or read(2) without an offset) from a host file into the window.
     pub fn read_from(&self, fd: BorrowedFd<'_>, offset: Option<u64>) -> Result<usize> {
         assert!(self.writable);
+        self.bring();
         // SAFETY: the window is valid for writing `len` bytes.
         let n = unsafe {
             match offset {
@@ -443,6 +454,7 @@ impl Window {
     /// recv(2) without waiting, from a host socket into the window.
     pub fn receive_from(&self, fd: BorrowedFd<'_>) -> Result<usize> {
         assert!(self.writable);
+        self.bring();
         // SAFETY: the window is valid for writing `len` bytes.
         let n = unsafe { libc::recv(fd.as_raw_fd(), self.ptr.cast(), self.len, libc::MSG_DONTWAIT) };
         Ok(Errno::check(n as i64)? as usize)
@@ -450,6 +462,7 @@ impl Window {
 
     /// send(2) without waiting and without SIGPIPE, from the window to a host socket.
     pub fn send_to(&self, fd: BorrowedFd<'_>) -> Result<usize> {
+        self.bring();
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: the window is valid for reading `len` bytes.
         let n = unsafe { libc::send(fd.as_raw_fd(), self.ptr.cast(), self.len, flags) };
@@ -458,6 +471,7 @@ impl Window {
 
     /// pwrite(2) (or write(2) without an offset) from the window into a host file.
     pub fn write_to(&self, fd: BorrowedFd<'_>, offset: Option<u64>) -> Result<usize> {
+        self.bring();
         // SAFETY: the window is valid for reading `len` bytes.
         let n = unsafe {
             match offset {
