@@ -11,7 +11,7 @@
 //! `docs/process-models.md` says method by method how each model implements this.
 
 use crate::fs::file::HostFile;
-use crate::mm::frames;
+use crate::mm::{PageRange, frames};
 use std::any::Any;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -40,11 +40,10 @@ pub enum Source {
     HostFile { file: Arc<HostFile>, offset: u64, shared: bool },
 }
 
-/// One mapping to make in an address space. All numbers are multiples of the page size.
+/// One mapping to make in an address space. Offsets are multiples of the page size.
 #[derive(Clone)]
 pub struct Mapping {
-    pub start: u64,
-    pub len: u64,
+    pub range: PageRange,
     pub prot: Prot,
     pub source: Source,
     /// Bring the pages in at once: they are resident and about to be touched.
@@ -102,9 +101,9 @@ pub trait ModelSpace: Send + Sync {
     fn secure(&self) -> Result<()>;
     /// Maps, over whatever was there.
     fn map(&self, mapping: Mapping, when: When);
-    fn unmap(&self, start: u64, len: u64);
+    fn unmap(&self, range: PageRange);
     /// Changes rights of what is mapped in the range; parts where nothing is mapped are skipped.
-    fn protect(&self, start: u64, len: u64, prot: Prot);
+    fn protect(&self, range: PageRange, prot: Prot);
     /// Waits until no CPU's user code can use mappings that were removed or restricted before this call. It may drop the big
     /// lock while it waits. Needed when the core reuses or shares the memory before the caller enters user mode (fork).
     fn sync(&self);

@@ -2,6 +2,7 @@
 
 use super::frames::PAGE_SIZE;
 use super::map::{round_up_wrapping, touched_len};
+use super::range::PageRange;
 use super::space::{AddressSpace, Inner};
 use super::vma::{Vma, VmaFlags, is_aligned, page_of, round_up};
 use crate::fs::file::OpenFile;
@@ -33,15 +34,16 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let len = round_up(len).ok_or(Errno::EINVAL)?;
-        let end = addr.checked_add(len).ok_or(Errno::EINVAL)?;
+        addr.checked_add(len).ok_or(Errno::EINVAL)?;
         if len == 0 {
             return Ok(());
         }
+        // Nothing is mapped beyond the guest's part.
+        let range = PageRange::with_len(addr, len).ok_or(Errno::ENOMEM)?;
         let mut inner = self.inner.borrow_mut();
-        let areas: Vec<Vma> = inner.vmas.overlapping(addr, end).map(|vma| vma.cut(addr, end)).collect();
-        let whole = inner.vmas.covers(addr, end);
+        let areas: Vec<Vma> = inner.vmas.within(range).collect();
+        let whole = inner.vmas.covers(range);
         for vma in areas {
-            let (from, to) = (page_of(vma.start), page_of(vma.end));
             match advice {
                 libc::MADV_DONTNEED | libc::MADV_FREE => {
                     if vma.flags.contains(VmaFlags::LOCKED) {
@@ -54,7 +56,7 @@ impl AddressSpace {
                         // Allowed to keep the contents as long as memory lasts.
                         continue;
                     }
-                    self.forget(&mut inner, &vma, from, to);
+                    self.forget(&mut inner, &vma);
                 }
                 libc::MADV_REMOVE => return Err(Errno::EINVAL),
                 libc::MADV_DONTFORK => self.reflag(&mut inner, &vma, VmaFlags::DONTFORK, true),
@@ -71,7 +73,7 @@ impl AddressSpace {
                         return Err(Errno::EINVAL);
                     }
                     if vma.is_private_anonymous() {
-                        self.fill_start(&mut inner, &vma, from, to);
+                        self.fill_start(&mut inner, &vma);
                     }
                 }
                 _ => {}
@@ -81,7 +83,8 @@ impl AddressSpace {
     }
 
     /// MADV_DONTNEED: private pages go; zeros or the file's contents show again.
-    fn forget(&self, inner: &mut Inner, vma: &Vma, from: u64, to: u64) {
+    fn forget(&self, inner: &mut Inner, vma: &Vma) {
+        let (from, to) = (vma.range.first_page(), vma.range.end_page());
         if vma.is_shared() || inner.pages.within(from, to).next().is_none() {
             return;
         }
@@ -93,12 +96,12 @@ impl AddressSpace {
             return;
         }
         let pages = inner.pages.remove(from, to);
-        self.host_unmap(from, to);
+        self.host.unmap(vma.range);
         inner.garbage.extend(pages);
     }
 
     fn reflag(&self, inner: &mut Inner, vma: &Vma, flag: VmaFlags, on: bool) {
-        for mut vma in inner.vmas.remove(vma.start, vma.end) {
+        for mut vma in inner.vmas.remove(vma.range) {
             vma.flags.set(flag, on);
             inner.vmas.insert(vma);
         }
@@ -108,11 +111,15 @@ impl AddressSpace {
     pub fn mlock(&self, addr: u64, len: u64, on: bool) -> Result<()> {
         let start = addr & !(PAGE_SIZE - 1);
         let end = start.checked_add(touched_len(addr, len)).ok_or(Errno::EINVAL)?;
+        if start == end {
+            return Ok(());
+        }
+        let range = PageRange::new(start, end).ok_or(Errno::ENOMEM)?;
         let mut inner = self.inner.borrow_mut();
-        if !inner.vmas.covers(start, end) {
+        if !inner.vmas.covers(range) {
             return Err(Errno::ENOMEM);
         }
-        let areas: Vec<Vma> = inner.vmas.overlapping(start, end).map(|vma| vma.cut(start, end)).collect();
+        let areas: Vec<Vma> = inner.vmas.within(range).collect();
         for vma in areas {
             self.reflag(&mut inner, &vma, VmaFlags::LOCKED, on);
         }
@@ -134,17 +141,21 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let end = addr.checked_add(round_up_wrapping(len)).ok_or(Errno::ENOMEM)?;
+        if addr == end {
+            return Ok(());
+        }
+        let range = PageRange::new(addr, end).ok_or(Errno::ENOMEM)?;
         let files: Vec<Arc<OpenFile>> = {
             let inner = self.inner.borrow();
             if flags & libc::MS_INVALIDATE != 0
-                && inner.vmas.overlapping(addr, end).any(|vma| vma.flags.contains(VmaFlags::LOCKED))
+                && inner.vmas.overlapping(range).any(|vma| vma.flags.contains(VmaFlags::LOCKED))
             {
                 return Err(Errno::EBUSY);
             }
-            if !inner.vmas.covers(addr, end) {
+            if !inner.vmas.covers(range) {
                 return Err(Errno::ENOMEM);
             }
-            inner.vmas.overlapping(addr, end).filter(|vma| vma.is_shared()).filter_map(|vma| vma.file.clone()).collect()
+            inner.vmas.overlapping(range).filter(|vma| vma.is_shared()).filter_map(|vma| vma.file.clone()).collect()
         };
         if flags & libc::MS_SYNC != 0 {
             for file in files {
@@ -160,8 +171,12 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let end = addr.checked_add(round_up(len).ok_or(Errno::ENOMEM)?).ok_or(Errno::ENOMEM)?;
+        if addr == end {
+            return Ok(Vec::new());
+        }
+        let range = PageRange::new(addr, end).ok_or(Errno::ENOMEM)?;
         let inner = self.inner.borrow();
-        if !inner.vmas.covers(addr, end) {
+        if !inner.vmas.covers(range) {
             return Err(Errno::ENOMEM);
         }
         let mut present = vec![0u8; page_of(end - addr) as usize];
@@ -173,9 +188,9 @@ impl AddressSpace {
                 present[at.min(stop)..stop].fill(1);
             }
         }
-        for vma in inner.vmas.overlapping(addr, end).filter(|vma| !vma.is_private_anonymous()) {
-            let vma = vma.cut(addr, end);
-            present[(page_of(vma.start) - base) as usize..(page_of(vma.end) - base) as usize].fill(1);
+        for vma in inner.vmas.within(range).filter(|vma| !vma.is_private_anonymous()) {
+            let (from, to) = (vma.range.first_page(), vma.range.end_page());
+            present[(from - base) as usize..(to - base) as usize].fill(1);
         }
         Ok(present)
     }

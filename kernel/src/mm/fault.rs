@@ -2,7 +2,8 @@
 
 use super::frames::{Fill, Frames, PAGE_SIZE};
 use super::limits::limit;
-use super::space::{AddressSpace, Inner, USER_BOTTOM};
+use super::range::PageRange;
+use super::space::{AddressSpace, Inner, USER_BOTTOM, run_range};
 use super::vma::{Backing, Vma, VmaFlags, page_of};
 use crate::model::{Access, Fault, Prot, When};
 use crate::task::limits;
@@ -13,10 +14,14 @@ pub(super) const CHUNK: u64 = 64;
 /// Pages copied at a fault on copy-on-write memory.
 const COPY_RUN: u64 = 16;
 
-/// How many pages a fault at `page` brings in of a hole that begins at `hole`, in aligned chunks, so that neighbours meet. Memory that is
+fn one_page(page: u64) -> PageRange {
+    PageRange::of_pages(page, page + 1).expect("a page of an area")
+}
+
+/// How many pages a fault at `page` brings in of the hole around it, in aligned chunks, so that neighbours meet. Memory that is
 /// touched for the first time comes a little at a time; where it goes on from what is there already, by long strides.
-fn stride(inner: &Inner, hole: u64, page: u64, first: u64) -> u64 {
-    let goes_on = hole == page && inner.pages.find(page.wrapping_sub(1)).is_some();
+fn stride(inner: &Inner, hole: PageRange, page: u64, first: u64) -> u64 {
+    let goes_on = hole.first_page() == page && inner.pages.find(page.wrapping_sub(1)).is_some();
     if goes_on { CHUNK } else { first }
 }
 
@@ -79,7 +84,7 @@ impl AddressSpace {
             }
         }
         if vma.is_shared() {
-            return self.map_backing(&vma, page, page + 1, When::Missing);
+            return self.map_backing(&vma, one_page(page), When::Missing);
         }
         match inner.pages.find(page) {
             Some((first, run)) => {
@@ -87,8 +92,9 @@ impl AddressSpace {
                     return self.make_private(&mut inner, &vma, page);
                 }
                 // The host's mapping is missing: made again, as far as it goes.
-                let (from, to) = (first.max(page_of(vma.start)), first + run.frames.count() as u64);
-                self.map_private(&mut inner, &vma, from, to.min(page_of(vma.end)), When::Missing);
+                let range =
+                    run_range(first, run).common(vma.range).expect("the run holds the page, and so does the area");
+                self.map_private(&mut inner, &vma, range, When::Missing);
                 Ok(())
             }
             None if matches!(vma.backing, Backing::Anonymous) => self.make_private(&mut inner, &vma, page),
@@ -97,17 +103,17 @@ impl AddressSpace {
                 if fault.present && writable {
                     return self.make_private(&mut inner, &vma, page);
                 }
-                let (from, to) = self.hole_around(&inner, &vma, page);
-                self.map_backing(&vma, from, to, When::Missing)
+                let hole = self.hole_around(&inner, &vma, page);
+                self.map_backing(&vma, hole, When::Missing)
             }
         }
     }
 
     /// The pages around `page` in `vma` that have no private frames.
-    fn hole_around(&self, inner: &Inner, vma: &Vma, page: u64) -> (u64, u64) {
-        let from = inner.pages.end_before(page).unwrap_or(0).max(page_of(vma.start));
-        let to = inner.pages.next_after(page).unwrap_or(u64::MAX).min(page_of(vma.end));
-        (from, to)
+    fn hole_around(&self, inner: &Inner, vma: &Vma, page: u64) -> PageRange {
+        let from = inner.pages.end_before(page).unwrap_or(0).max(vma.range.first_page());
+        let to = inner.pages.next_after(page).unwrap_or(u64::MAX).min(vma.range.end_page());
+        PageRange::of_pages(from, to).expect("the page itself is in the hole")
     }
 
     /// Extends an area that grows downwards to hold `addr`.
@@ -121,21 +127,21 @@ impl AddressSpace {
         let start = addr & !(PAGE_SIZE - 1);
         // In whole pages: what is mapped begins and ends at them.
         let limit = limit(limits::STACK) & !(PAGE_SIZE - 1);
-        if vma.end - start > limit {
+        if vma.end() - start > limit {
             return Err(BadAccess::Unmapped);
         }
         if let Some(below) = inner.vmas.before(start)
-            && below.end + GUARD > start
+            && below.end() + GUARD > start
             && !below.flags.contains(VmaFlags::GROWSDOWN)
             && !below.prot.is_empty()
         {
             return Err(BadAccess::Unmapped);
         }
         // Some more than asked for, so that growth by pages is not a fault a page.
-        let floor = inner.vmas.before(start).map_or(USER_BOTTOM, |below| below.end + GUARD);
-        let ahead = start.saturating_sub(16 * PAGE_SIZE).max(floor.min(start)).max(vma.end.saturating_sub(limit));
-        let start = ahead.min(start);
-        inner.vmas.insert(Vma { start, end: vma.start, offset: 0, ..vma });
+        let floor = inner.vmas.before(start).map_or(USER_BOTTOM, |below| below.end() + GUARD);
+        let ahead = start.saturating_sub(16 * PAGE_SIZE).max(floor.min(start)).max(vma.end().saturating_sub(limit));
+        let range = PageRange::new(ahead.min(start), vma.start()).ok_or(BadAccess::Unmapped)?;
+        inner.vmas.insert(Vma { range, offset: 0, ..vma });
         Ok(())
     }
 
@@ -143,7 +149,7 @@ impl AddressSpace {
     /// the area allows.
     pub(super) fn make_private(&self, inner: &mut Inner, vma: &Vma, page: u64) -> std::result::Result<(), BadAccess> {
         let oom = |_| BadAccess::OutOfMemory;
-        let (low, high) = (page_of(vma.start), page_of(vma.end));
+        let (low, high) = (vma.range.first_page(), vma.range.end_page());
         if let Some((first, run)) = inner.pages.find(page) {
             let count = run.frames.count() as u64;
             let index = (page - first) as u32;
@@ -162,7 +168,7 @@ impl AddressSpace {
                 for (_, run) in inner.pages.within_mut(from, to) {
                     run.host_ro = false;
                 }
-                self.host_protect(from, to, vma.prot);
+                self.host.protect(PageRange::of_pages(from, to).expect("the page itself is in it"), vma.prot);
                 return Ok(());
             }
             let from = page.saturating_sub(page % COPY_RUN).max(first).max(low);
@@ -177,20 +183,20 @@ impl AddressSpace {
             return Ok(());
         }
         if matches!(vma.backing, Backing::Anonymous) {
-            let (from, to) = self.hole_around(inner, vma, page);
+            let hole = self.hole_around(inner, vma, page);
             // Growth downwards takes what lies below.
-            let size = stride(inner, from, page, FIRST_CHUNK);
+            let size = stride(inner, hole, page, FIRST_CHUNK);
             let chunk = page - page % size;
-            let (from, to) = (from.max(chunk), to.min(chunk + size));
+            let (from, to) = (hole.first_page().max(chunk), hole.end_page().min(chunk + size));
             let frames = Frames::alloc((to - from) as u32, Fill::Zero).map_err(oom)?;
             // Nothing was ever mapped here.
             self.put_pages(inner, vma, from, frames, When::Missing, CHUNK);
             return Ok(());
         }
-        let (from, to) = self.hole_around(inner, vma, page);
-        let size = stride(inner, from, page, COPY_RUN);
+        let hole = self.hole_around(inner, vma, page);
+        let size = stride(inner, hole, page, COPY_RUN);
         let chunk = page - page % size;
-        let (from, to) = (from.max(chunk), to.min(chunk + size));
+        let (from, to) = (hole.first_page().max(chunk), hole.end_page().min(chunk + size));
         let frames = self.copy_of_backing(vma, from, to)?;
         if page >= from + frames.count() as u64 {
             return Err(BadAccess::PastEnd);

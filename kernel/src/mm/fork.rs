@@ -4,8 +4,8 @@
 //! one's are shared, whole runs write-protected in both, and copied by runs when either writes.
 
 use super::frames::{Fill, Frames, PAGE_SIZE};
-use super::space::AddressSpace;
-use super::vma::{Backing, Run, Vma, VmaFlags, page_of};
+use super::space::{AddressSpace, run_range};
+use super::vma::{Backing, Run, Vma, VmaFlags};
 use crate::Result;
 use crate::model::{Prot, When};
 use std::sync::Arc;
@@ -35,9 +35,9 @@ impl AddressSpace {
             for vma in areas {
                 inner.vmas.insert(vma.clone());
                 child.register(&vma);
-                let (from, to) = (page_of(vma.start), page_of(vma.end));
+                let (from, to) = (vma.range.first_page(), vma.range.end_page());
                 if matches!(vma.backing, Backing::Host(_)) && !vma.prot.is_empty() {
-                    let _ = child.map_backing(&vma, from, to, When::OnTouch);
+                    let _ = child.map_backing(&vma, vma.range, When::OnTouch);
                 }
                 if vma.is_shared() || vma.flags.contains(VmaFlags::WIPEONFORK) {
                     continue;
@@ -65,14 +65,14 @@ impl AddressSpace {
                     let count = run.frames.count();
                     if vma.prot.contains(Prot::WRITE) && !run.host_ro {
                         run.host_ro = true;
-                        protect.push((page, page + count as u64));
+                        protect.push(run_range(page, run));
                     }
                     inner.pages.insert(page, Run { frames: run.frames.share(0, count), host_ro: true });
                 }
-                for (from, to) in protect {
-                    self.host_protect(from, to, vma.prot - Prot::WRITE);
+                for range in protect {
+                    self.host.protect(range, vma.prot - Prot::WRITE);
                 }
-                child.map_private(&mut inner, &vma, from, to, When::OnTouch);
+                child.map_private(&mut inner, &vma, vma.range, When::OnTouch);
             }
         }
         // No thread of the parent may write to what is shared now, wherever it runs.

@@ -1,8 +1,9 @@
 //! Mappings of pages that go away under them: a memory file that is cut, or has a hole punched.
 
 use super::frames::PAGE_SIZE;
+use super::range::PageRange;
 use super::space::{AddressSpace, Inner};
-use super::vma::{Backing, Vma, VmaFlags, page_of};
+use super::vma::{Backing, Vma, VmaFlags};
 use crate::fs::file::Mapper;
 use std::sync::Arc;
 
@@ -38,10 +39,12 @@ impl Mapper for AddressSpace {
             }
             // Pages of the source, then of the address space.
             let offset = vma.offset / PAGE_SIZE;
-            let (from, to) = (first.max(offset), end.min(offset + vma.len() / PAGE_SIZE));
-            if from < to {
-                let start = page_of(vma.start);
-                self.host_unmap(start + from - offset, start + to - offset);
+            let (from, to) = (first.max(offset), end.min(offset + vma.range.pages()));
+            let page = |index: u64| vma.range.first_page() + (index - offset);
+            if from < to
+                && let Some(range) = PageRange::of_pages(page(from), page(to))
+            {
+                self.host.unmap(range);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! What is mapped: mmap(2), munmap(2), brk(2).
 
 use super::frames::{Fill, Frames, PAGE_SIZE};
+use super::range::PageRange;
 use super::space::{AddressSpace, Inner, MAX_AREAS, USER_BOTTOM};
-use super::vma::{Backing, Vma, VmaFlags, is_aligned, page_of, round_up};
+use super::vma::{Backing, Vma, VmaFlags, is_aligned, round_up};
 use crate::fs::file::OpenFile;
 use crate::model::{Prot, When};
 use crate::sched::model;
@@ -122,23 +123,23 @@ impl AddressSpace {
         if inner.vmas.len() >= MAX_AREAS {
             return Err(Errno::ENOMEM);
         }
-        let start = if fixed {
+        let range = if fixed {
             if !is_aligned(request.addr) {
                 return Err(Errno::EINVAL);
             }
-            let end = request.addr.checked_add(len).filter(|&end| end <= top).ok_or(Errno::ENOMEM)?;
+            let range = PageRange::with_len(request.addr, len).ok_or(Errno::ENOMEM)?;
             if request.addr < USER_BOTTOM {
                 return Err(Errno::EPERM);
             }
-            if flags & libc::MAP_FIXED_NOREPLACE != 0 && inner.vmas.overlapping(request.addr, end).next().is_some() {
+            if flags & libc::MAP_FIXED_NOREPLACE != 0 && !inner.vmas.is_free(range) {
                 return Err(Errno::EEXIST);
             }
-            request.addr
+            range
         } else {
             self.choose(&inner, request.addr, len)?
         };
-        let vma = Vma { start, end: start + len, prot, flags: vma_flags, backing, offset: request.offset, file };
-        self.take_out(&mut inner, start, start + len, false);
+        let vma = Vma { range, prot, flags: vma_flags, backing, offset: request.offset, file };
+        self.take_out(&mut inner, range);
         let soon = if flags & libc::MAP_POPULATE != 0 && flags & libc::MAP_NONBLOCK == 0 {
             Soon::Populate
         } else if flags & libc::MAP_DENYWRITE != 0 {
@@ -147,7 +148,7 @@ impl AddressSpace {
             Soon::Next
         };
         self.put_in(&mut inner, vma, soon)?;
-        Ok(start)
+        Ok(range.start())
     }
 
     fn backing_of(
@@ -183,23 +184,22 @@ impl AddressSpace {
         Ok((Backing::of(object), Some(file.clone()), flags))
     }
 
-    pub(super) fn choose(&self, inner: &Inner, hint: u64, len: u64) -> Result<u64> {
-        let top = model().user_top();
+    fn choose(&self, inner: &Inner, hint: u64, len: u64) -> Result<PageRange> {
         let hint = hint & !(PAGE_SIZE - 1);
         if hint >= USER_BOTTOM
-            && let Some(end) = hint.checked_add(len)
-            && end <= top
-            && inner.vmas.overlapping(hint, end).next().is_none()
+            && let Some(range) = PageRange::with_len(hint, len)
+            && inner.vmas.is_free(range)
         {
-            return Ok(hint);
+            return Ok(range);
         }
         let found = inner.vmas.find_gap(USER_BOTTOM, inner.mmap_top, len);
-        found.or_else(|| inner.vmas.find_gap_above(USER_BOTTOM, top, len)).ok_or(Errno::ENOMEM)
+        let found = found.or_else(|| inner.vmas.find_gap_above(USER_BOTTOM, model().user_top(), len));
+        found.and_then(|start| PageRange::with_len(start, len)).ok_or(Errno::ENOMEM)
     }
 
     /// Adds a new area where nothing is, and has mapped what is surely or cheaply used.
     pub(super) fn put_in(&self, inner: &mut Inner, vma: Vma, soon: Soon) -> Result<()> {
-        let (from, to) = (page_of(vma.start), page_of(vma.end));
+        let (from, to) = (vma.range.first_page(), vma.range.end_page());
         inner.vmas.insert(vma.clone());
         self.register(&vma);
         if vma.prot.is_empty() {
@@ -235,9 +235,9 @@ impl AddressSpace {
                     self.put_pages(inner, &vma, from, frames, When::Now, EAGER_POPULATE);
                 } else if matches!(vma.backing, Backing::Host(_)) {
                     let when = if soon == Soon::Later { When::OnTouch } else { When::Now };
-                    self.map_backing(&vma, from, to, when).map_err(oom)?;
+                    self.map_backing(&vma, vma.range, when).map_err(oom)?;
                 } else if soon == Soon::Populate {
-                    let _ = self.map_backing(&vma, from, to, When::Now);
+                    let _ = self.map_backing(&vma, vma.range, When::Now);
                 }
             }
             Backing::Model(_) => {}
@@ -245,15 +245,15 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Takes out everything in a range: areas, private pages, and, unless `keep_host` says that the caller replaces them, the host's mappings.
-    pub(super) fn take_out(&self, inner: &mut Inner, start: u64, end: u64, keep_host: bool) -> Vec<Vma> {
-        let removed = inner.vmas.remove(start, end);
+    /// Takes out everything in a range: areas, private pages and the host's mappings.
+    pub(super) fn take_out(&self, inner: &mut Inner, range: PageRange) -> Vec<Vma> {
+        let removed = inner.vmas.remove(range);
         if removed.is_empty() {
             return removed;
         }
-        let pages = inner.pages.remove(page_of(start), page_of(end));
-        if !keep_host && removed.iter().any(|vma| !vma.prot.is_empty()) {
-            self.host_unmap(page_of(start), page_of(end));
+        let pages = inner.pages.remove(range.first_page(), range.end_page());
+        if removed.iter().any(|vma| !vma.prot.is_empty()) {
+            self.host.unmap(range);
         }
         inner.garbage.extend(pages);
         inner.retire(&removed);
@@ -266,8 +266,8 @@ impl AddressSpace {
         if !is_aligned(addr) || addr > top || len > top - addr || len == 0 {
             return Err(Errno::EINVAL);
         }
-        let len = round_up(len).ok_or(Errno::EINVAL)?;
-        let removed = self.take_out(&mut self.inner.borrow_mut(), addr, addr + len, false);
+        let range = round_up(len).and_then(|len| PageRange::with_len(addr, len)).ok_or(Errno::EINVAL)?;
+        let removed = self.take_out(&mut self.inner.borrow_mut(), range);
         self.collect();
         // Files are closed after the borrow: that may sleep.
         drop(removed);
@@ -280,7 +280,7 @@ impl AddressSpace {
             let mut inner = self.inner.borrow_mut();
             let pages = inner.pages.remove(0, u64::MAX);
             inner.garbage.extend(pages);
-            inner.vmas.remove(0, u64::MAX)
+            inner.vmas.remove(PageRange::everything())
         };
         let executable = self.inner.borrow_mut().layout.executable.take();
         drop((removed, executable));
@@ -294,21 +294,15 @@ impl AddressSpace {
             return old;
         }
         let (Some(old_end), Some(new_end)) = (round_up(old), round_up(wanted)) else { return old };
-        if new_end > model().user_top() {
-            return old;
-        }
-        if new_end < old_end {
-            self.take_out(&mut inner, new_end, old_end, false);
+        if let Some(less) = PageRange::new(new_end, old_end) {
+            self.take_out(&mut inner, less);
         } else if new_end > old_end {
-            if inner.vmas.overlapping(old_end, new_end).next().is_some()
-                || new_end - old_end > super::frames::limit()
-                || inner.vmas.len() >= MAX_AREAS
-            {
+            let Some(range) = PageRange::new(old_end, new_end) else { return old };
+            if !inner.vmas.is_free(range) || range.len() > super::frames::limit() || inner.vmas.len() >= MAX_AREAS {
                 return old;
             }
             let vma = Vma {
-                start: old_end,
-                end: new_end,
+                range,
                 prot: Prot::READ | Prot::WRITE,
                 flags: VmaFlags::empty(),
                 backing: Backing::Anonymous,

@@ -2,7 +2,7 @@
 
 use super::frames::PAGE_SIZE;
 use super::space::AddressSpace;
-use super::vma::{Backing, page_of};
+use super::vma::Backing;
 use crate::fs::file::OpenFile;
 use crate::model::Prot;
 use std::sync::Arc;
@@ -28,18 +28,16 @@ impl AddressSpace {
         let inner = self.inner.borrow();
         let name = |vma: &super::vma::Vma| match vma.backing {
             Backing::Model(name) => Some(name),
-            Backing::Anonymous if vma.start < inner.brk && vma.end > inner.brk_start => Some("[heap]"),
-            Backing::Anonymous if vma.start <= inner.layout.stack_start && inner.layout.stack_start < vma.end => {
-                Some("[stack]")
-            }
+            Backing::Anonymous if vma.start() < inner.brk && vma.end() > inner.brk_start => Some("[heap]"),
+            Backing::Anonymous if vma.range.contains(inner.layout.stack_start) => Some("[stack]"),
             _ => None,
         };
         inner
             .vmas
             .iter()
             .map(|vma| MapsLine {
-                start: vma.start,
-                end: vma.end,
+                start: vma.start(),
+                end: vma.end(),
                 prot: vma.prot,
                 shared: vma.is_shared(),
                 offset: if matches!(vma.backing, Backing::Host(_) | Backing::Pages(_)) { vma.offset } else { 0 },
@@ -47,7 +45,7 @@ impl AddressSpace {
                 name: name(vma),
                 resident: inner
                     .pages
-                    .within(page_of(vma.start), page_of(vma.end))
+                    .within(vma.range.first_page(), vma.range.end_page())
                     .map(|(_, _, count, _)| count as u64 * PAGE_SIZE)
                     .sum(),
             })

@@ -14,11 +14,13 @@ pub mod map;
 pub mod maps;
 pub mod pressure;
 mod protect;
+pub mod range;
 mod remap;
 pub mod space;
 pub mod user;
 pub mod vma;
 
 pub use frames::{Frames, PAGE_SIZE};
+pub use range::PageRange;
 pub use space::AddressSpace;
 pub use user::IoBuf;

@@ -2,8 +2,9 @@
 
 use super::frames::{Fill, Frames};
 use super::map::{EAGER, EAGER_POPULATE};
-use super::space::{AddressSpace, Inner};
-use super::vma::{Backing, Vma, VmaFlags, is_aligned, page_of, round_up};
+use super::range::PageRange;
+use super::space::{AddressSpace, Inner, run_range};
+use super::vma::{Backing, Vma, VmaFlags, is_aligned, round_up};
 use crate::model::{Prot, When};
 use crate::{Errno, Result};
 
@@ -22,20 +23,21 @@ impl AddressSpace {
             return Ok(());
         }
         let len = round_up(len).ok_or(Errno::ENOMEM)?;
-        let end = addr.checked_add(len).ok_or(Errno::ENOMEM)?;
-        let result = self.do_mprotect(addr, end, prot, grows & libc::PROT_GROWSDOWN as u32 != 0);
+        let range = PageRange::with_len(addr, len).ok_or(Errno::ENOMEM)?;
+        let result = self.do_mprotect(range, prot, grows & libc::PROT_GROWSDOWN as u32 != 0);
         self.collect();
         result
     }
 
-    fn do_mprotect(&self, mut addr: u64, end: u64, prot: Prot, down: bool) -> Result<()> {
+    fn do_mprotect(&self, range: PageRange, prot: Prot, down: bool) -> Result<()> {
+        let (mut addr, end) = (range.start(), range.end());
         let mut inner = self.inner.borrow_mut();
         if down {
             let vma = inner.vmas.find(addr).ok_or(Errno::ENOMEM)?;
             if !vma.flags.contains(VmaFlags::GROWSDOWN) {
                 return Err(Errno::EINVAL);
             }
-            addr = vma.start;
+            addr = vma.start();
         }
         // As Linux: what comes before a hole is changed, then the hole is reported.
         let mut stop = addr;
@@ -44,7 +46,7 @@ impl AddressSpace {
                 Some(vma) if vma.flags.contains(VmaFlags::NOWRITE) && prot.contains(Prot::WRITE) => {
                     return self.protect_range(&mut inner, addr, stop, prot).and(Err(Errno::EACCES));
                 }
-                Some(vma) => stop = vma.end,
+                Some(vma) => stop = vma.end(),
                 None => return self.protect_range(&mut inner, addr, stop, prot).and(Err(Errno::ENOMEM)),
             }
         }
@@ -52,75 +54,73 @@ impl AddressSpace {
     }
 
     fn protect_range(&self, inner: &mut Inner, start: u64, end: u64, prot: Prot) -> Result<()> {
-        if start >= end {
-            return Ok(());
-        }
-        for old in inner.vmas.remove(start, end) {
+        let Some(range) = PageRange::new(start, end) else { return Ok(()) };
+        for old in inner.vmas.remove(range) {
             let vma = Vma { prot, ..old.clone() };
             inner.vmas.insert(vma.clone());
             if old.prot == prot {
                 continue;
             }
-            let (from, to) = (page_of(vma.start), page_of(vma.end));
+            let (from, to) = (vma.range.first_page(), vma.range.end_page());
             if old.prot.is_empty() {
                 // The host has nothing there.
-                self.map_again(inner, &vma, from, to);
+                self.map_again(inner, &vma);
                 continue;
             }
             let model_owned = matches!(vma.backing, Backing::Model(_));
             if vma.is_shared() || model_owned {
-                self.host_protect(from, to, prot);
+                self.host.protect(vma.range, prot);
                 continue;
             }
             if vma.is_private_anonymous() {
                 // Only where there are pages has the host anything mapped.
-                let runs: Vec<(u64, u64, bool)> = inner
+                let runs: Vec<(PageRange, bool)> = inner
                     .pages
                     .within_mut(from, to)
                     .map(|(first, run)| {
                         run.host_ro = prot.contains(Prot::WRITE) && run.frames.is_shared();
-                        (first, first + run.frames.count() as u64, run.host_ro)
+                        (run_range(first, run), run.host_ro)
                     })
                     .collect();
-                for (from, to, read_only) in runs {
-                    self.host_protect(from, to, if read_only { prot - Prot::WRITE } else { prot });
+                for (range, read_only) in runs {
+                    self.host.protect(range, if read_only { prot - Prot::WRITE } else { prot });
                 }
                 if !old.prot.contains(Prot::WRITE) && prot.contains(Prot::WRITE) {
-                    self.fill_start(inner, &vma, from, to);
+                    self.fill_start(inner, &vma);
                 }
                 continue;
             }
             // A private file mapping: the file's own pages never become writable.
-            self.host_protect(from, to, prot - Prot::WRITE);
+            self.host.protect(vma.range, prot - Prot::WRITE);
             if prot.contains(Prot::WRITE) {
-                let runs: Vec<(u64, u64, bool)> = inner
+                let runs: Vec<(PageRange, bool)> = inner
                     .pages
                     .within_mut(from, to)
                     .map(|(first, run)| {
                         run.host_ro = run.frames.is_shared();
-                        (first, first + run.frames.count() as u64, run.host_ro)
+                        (run_range(first, run), run.host_ro)
                     })
                     .collect();
-                for (from, to, _) in runs.into_iter().filter(|run| !run.2) {
-                    self.host_protect(from, to, prot);
+                for (range, _) in runs.into_iter().filter(|(_, read_only)| !read_only) {
+                    self.host.protect(range, prot);
                 }
             }
         }
         Ok(())
     }
 
-    /// Has mapped what the core has for the pages [from, to) of an area that the host has nothing of.
-    pub(super) fn map_again(&self, inner: &mut Inner, vma: &Vma, from: u64, to: u64) {
+    /// Has mapped what the core has for an area that the host has nothing of.
+    pub(super) fn map_again(&self, inner: &mut Inner, vma: &Vma) {
         match vma.backing {
             Backing::Anonymous => {
-                self.map_private(inner, vma, from, to, When::Now);
+                self.map_private(inner, vma, vma.range, When::Now);
                 if vma.prot.contains(Prot::WRITE) {
-                    self.fill_start(inner, vma, from, to);
+                    self.fill_start(inner, vma);
                 }
             }
             Backing::Host(_) => {
-                let _ = self.map_backing(vma, from, to, When::OnTouch);
-                self.map_private(inner, vma, from, to, When::OnTouch);
+                let _ = self.map_backing(vma, vma.range, When::OnTouch);
+                self.map_private(inner, vma, vma.range, When::OnTouch);
             }
             // By faults.
             Backing::Pages(_) | Backing::Model(_) => {}
@@ -128,7 +128,8 @@ impl AddressSpace {
     }
 
     /// Gives the start of a writable anonymous range memory, if it has none: it is about to be used.
-    pub(super) fn fill_start(&self, inner: &mut Inner, vma: &Vma, from: u64, to: u64) {
+    pub(super) fn fill_start(&self, inner: &mut Inner, vma: &Vma) {
+        let (from, to) = (vma.range.first_page(), vma.range.end_page());
         if vma.flags.contains(VmaFlags::GROWSDOWN) || inner.pages.find(from).is_some() {
             return;
         }

@@ -1,8 +1,9 @@
 //! Growing and moving what is mapped: mremap(2).
 
 use super::map::Soon;
+use super::range::PageRange;
 use super::space::{AddressSpace, USER_BOTTOM};
-use super::vma::{Backing, Run, Vma, is_aligned, page_of, round_up};
+use super::vma::{Backing, Vma, is_aligned, page_of, round_up};
 use crate::sched::model;
 use crate::{Errno, Result};
 
@@ -43,27 +44,29 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let old_end = addr.checked_add(old_len).ok_or(Errno::EINVAL)?;
-        if old_end > vma.end {
+        if old_end > vma.end() {
             return Err(Errno::EFAULT);
         }
         if matches!(vma.backing, Backing::Model(_)) {
             return Err(Errno::EINVAL);
         }
         if !fixed && !keep && new_len <= old_len {
-            self.take_out(&mut inner, addr + new_len, old_end, false);
+            if let Some(less) = PageRange::new(addr + new_len, old_end) {
+                self.take_out(&mut inner, less);
+            }
             return Ok(addr);
         }
-        let grows_in_place = !fixed
-            && !keep
-            && old_len > 0
-            && old_end == vma.end
-            && addr + new_len <= top
-            && inner.vmas.overlapping(old_end, addr + new_len).next().is_none();
         if new_len > old_len && new_len - old_len > super::frames::limit() && !vma.is_shared() {
             return Err(Errno::ENOMEM);
         }
-        if grows_in_place {
-            let more = Vma { start: old_end, end: addr + new_len, offset: vma.offset_of(old_end), ..vma };
+        if !fixed
+            && !keep
+            && old_len > 0
+            && old_end == vma.end()
+            && let Some(range) = PageRange::new(old_end, addr.saturating_add(new_len))
+            && inner.vmas.is_free(range)
+        {
+            let more = Vma { range, offset: vma.offset_of(old_end), ..vma };
             self.put_in(&mut inner, more, Soon::Later)?;
             return Ok(addr);
         }
@@ -71,33 +74,34 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         let target = if fixed {
-            self.take_out(&mut inner, new_addr, new_addr + new_len, false);
-            new_addr
+            PageRange::with_len(new_addr, new_len).ok_or(Errno::EINVAL)?
         } else {
-            let target = inner.vmas.find_gap(USER_BOTTOM, inner.mmap_top, new_len);
-            target.ok_or(Errno::ENOMEM)?
+            let start = inner.vmas.find_gap(USER_BOTTOM, inner.mmap_top, new_len);
+            start.and_then(|start| PageRange::with_len(start, new_len)).ok_or(Errno::ENOMEM)?
         };
-        if fixed && new_len < old_len {
-            self.take_out(&mut inner, addr + new_len, old_end, false);
+        if fixed {
+            self.take_out(&mut inner, target);
+            if let Some(less) = PageRange::new(addr.saturating_add(new_len), old_end) {
+                self.take_out(&mut inner, less);
+            }
         }
-        let moved_len = old_len.min(new_len);
-        let moved = inner.pages.remove(page_of(addr), page_of(addr + moved_len));
-        if old_len > 0 {
+        let mut moved = Vec::new();
+        // Nothing moves when a shared mapping is made a second time (`old_len` 0).
+        if let Some(from) = PageRange::with_len(addr, old_len.min(new_len)) {
+            moved = inner.pages.remove(from.first_page(), from.end_page());
             if !keep {
-                inner.vmas.remove(addr, addr + moved_len);
+                inner.vmas.remove(from);
             }
             if !vma.prot.is_empty() {
-                self.host_unmap(page_of(addr), page_of(addr + moved_len));
+                self.host.unmap(from);
             }
         }
-        let offset = vma.offset_of(addr);
-        let vma = Vma { start: target, end: target + new_len, offset, ..vma };
+        let vma = Vma { range: target, offset: vma.offset_of(addr), ..vma };
         inner.vmas.insert(vma.clone());
-        let shift = |page: u64| page - page_of(addr) + page_of(target);
         for (page, run) in moved {
-            inner.pages.insert(shift(page), Run { host_ro: run.host_ro, frames: run.frames });
+            inner.pages.insert(page - page_of(addr) + target.first_page(), run);
         }
-        self.map_again(&mut inner, &vma, page_of(target), page_of(target + new_len));
-        Ok(target)
+        self.map_again(&mut inner, &vma);
+        Ok(target.start())
     }
 }

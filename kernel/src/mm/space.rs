@@ -2,6 +2,7 @@
 
 use super::fault::{BadAccess, CHUNK};
 use super::frames::{Fill, Frames, PAGE_SIZE};
+use super::range::PageRange;
 use super::vma::{Backing, Pages, Run, Vma, VmaFlags, Vmas, page_of, round_up};
 use crate::fs::file::{HostFile, PageSource};
 use crate::lock::KCell;
@@ -73,8 +74,7 @@ impl AddressSpace {
         let mut inner = Inner { mmap_top: model().user_top(), ..Inner::default() };
         if let Some(vdso) = model().vdso().filter(|vdso| vdso.end <= model().user_top()) {
             let area = |start, end, name, prot| Vma {
-                start,
-                end,
+                range: PageRange::new(start, end).expect("the vDSO lies in the guest's part"),
                 prot,
                 flags: VmaFlags::empty(),
                 backing: Backing::Model(name),
@@ -122,7 +122,7 @@ impl AddressSpace {
         if vma.prot.is_empty() {
             return Err(Errno::EFAULT);
         }
-        let len = len.min((vma.end - addr) as usize);
+        let len = len.min((vma.end() - addr) as usize);
         let page = page_of(addr);
         let within = (addr % PAGE_SIZE) as usize;
         if let Some((first, run)) = inner.pages.find(page) {
@@ -162,7 +162,7 @@ impl AddressSpace {
         if !vma.prot.contains(Prot::WRITE) {
             return Err(Errno::EFAULT);
         }
-        let len = len.min((vma.end - addr) as usize);
+        let len = len.min((vma.end() - addr) as usize);
         let page = page_of(addr);
         let within = (addr % PAGE_SIZE) as usize;
         if vma.is_shared() {
@@ -258,10 +258,9 @@ impl AddressSpace {
             return;
         }
         let map = |from: u64, to: u64, populate| {
-            if from < to {
+            if let Some(range) = PageRange::of_pages(page + from, page + to) {
                 let source = Source::Physmem { offset: offset + from * PAGE_SIZE };
-                let (start, len) = ((page + from) * PAGE_SIZE, (to - from) * PAGE_SIZE);
-                self.host.map(Mapping { start, len, prot: vma.prot, source, populate }, when);
+                self.host.map(Mapping { range, prot: vma.prot, source, populate }, when);
             }
         };
         let populate = populate.min(count);
@@ -269,12 +268,12 @@ impl AddressSpace {
         map(populate, count, false);
     }
 
-    /// Has the host map the private runs within pages [from, to) of `vma`; shared ones without write permission.
-    pub(super) fn map_private(&self, inner: &mut Inner, vma: &Vma, from: u64, to: u64, when: When) {
+    /// Has the host map the private runs within a range of `vma`; shared ones without write permission.
+    pub(super) fn map_private(&self, inner: &mut Inner, vma: &Vma, range: PageRange, when: When) {
         if vma.prot.is_empty() {
             return;
         }
-        for (first, run) in inner.pages.within_mut(from, to) {
+        for (first, run) in inner.pages.within_mut(range.first_page(), range.end_page()) {
             run.host_ro = vma.prot.contains(Prot::WRITE) && run.frames.is_shared();
             let prot = if run.host_ro { vma.prot - Prot::WRITE } else { vma.prot };
             if prot.is_empty() {
@@ -282,8 +281,7 @@ impl AddressSpace {
             }
             self.host.map(
                 Mapping {
-                    start: first * PAGE_SIZE,
-                    len: run.frames.count() as u64 * PAGE_SIZE,
+                    range: run_range(first, run),
                     prot,
                     source: Source::Physmem { offset: run.frames.offset() },
                     populate: false,
@@ -293,8 +291,8 @@ impl AddressSpace {
         }
     }
 
-    /// Has the host map what is behind the pages [from, to) of `vma`, where there are no private frames.
-    pub(super) fn map_backing(&self, vma: &Vma, from: u64, to: u64, when: When) -> std::result::Result<(), BadAccess> {
+    /// Has the host map what is behind a range of `vma`, where there are no private frames.
+    pub(super) fn map_backing(&self, vma: &Vma, range: PageRange, when: When) -> std::result::Result<(), BadAccess> {
         let prot = if vma.is_shared() { vma.prot } else { vma.prot - Prot::WRITE };
         if prot.is_empty() {
             // Write-only private memory: readable on this CPU anyway, and the first write must fault.
@@ -303,26 +301,25 @@ impl AddressSpace {
             }
         }
         let prot = if prot.is_empty() { Prot::READ } else { prot };
-        let start = from * PAGE_SIZE;
-        let offset = vma.offset_of(start);
+        let (from, to) = (range.first_page(), range.end_page());
+        let offset = vma.offset_of(range.start());
         match &vma.backing {
             Backing::Host(file) => {
                 // One order for the whole range, whichever page was asked for.
                 let source = Source::HostFile { file: file.clone(), offset, shared: vma.is_shared() };
-                let (start, len, source) = if vma.is_shared() {
-                    let source = Source::HostFile { file: file.clone(), offset: vma.offset, shared: true };
-                    (vma.start, vma.len(), source)
+                let (range, source) = if vma.is_shared() {
+                    (vma.range, Source::HostFile { file: file.clone(), offset: vma.offset, shared: true })
                 } else {
-                    (start, (to - from) * PAGE_SIZE, source)
+                    (range, source)
                 };
-                self.host.map(Mapping { start, len, prot, source, populate: false }, when);
+                self.host.map(Mapping { range, prot, source, populate: false }, when);
                 Ok(())
             }
             Backing::Pages(pages) => {
                 // Around the page asked for, as far as the source gives it together.
                 let write = vma.is_shared() && vma.prot.contains(Prot::WRITE);
                 let mut page = from;
-                let last = to.max(from + if vma.is_shared() { CHUNK } else { 0 }).min(page_of(vma.end));
+                let last = to.max(from + if vma.is_shared() { CHUNK } else { 0 }).min(vma.range.end_page());
                 let mut mapped = false;
                 while page < last {
                     let at = page_of(vma.offset_of(page * PAGE_SIZE));
@@ -336,8 +333,8 @@ impl AddressSpace {
                     };
                     let count = (frames.count() as u64).min(last - page);
                     let source = Source::Physmem { offset: frames.offset() };
-                    let (start, len) = (page * PAGE_SIZE, count * PAGE_SIZE);
-                    self.host.map(Mapping { start, len, prot, source, populate: false }, when);
+                    let range = PageRange::of_pages(page, page + count).expect("within the area");
+                    self.host.map(Mapping { range, prot, source, populate: false }, when);
                     mapped = true;
                     page += count;
                 }
@@ -345,14 +342,6 @@ impl AddressSpace {
             }
             Backing::Anonymous | Backing::Model(_) => Err(BadAccess::Refused),
         }
-    }
-
-    pub(super) fn host_unmap(&self, from: u64, to: u64) {
-        self.host.unmap(from * PAGE_SIZE, (to - from) * PAGE_SIZE);
-    }
-
-    pub(super) fn host_protect(&self, from: u64, to: u64, prot: Prot) {
-        self.host.protect(from * PAGE_SIZE, (to - from) * PAGE_SIZE, prot);
     }
 
     /// Lets go of frames that were taken out: not before no CPU's user code can reach them. The big lock may be dropped
@@ -411,8 +400,13 @@ impl AddressSpace {
 
     /// Mapped pages.
     pub fn mapped_pages(&self) -> u64 {
-        self.inner.borrow().vmas.iter().map(|vma| vma.len() / PAGE_SIZE).sum()
+        self.inner.borrow().vmas.iter().map(|vma| vma.range.pages()).sum()
     }
+}
+
+/// The addresses of a run whose first page is `first`.
+pub(super) fn run_range(first: u64, run: &Run) -> PageRange {
+    PageRange::of_pages(first, first + run.frames.count() as u64).expect("runs lie in areas")
 }
 
 /// The core's own view of a host file's bytes, cut to the file's length.

@@ -1,6 +1,7 @@
 //! Virtual memory areas: ranges of an address space with the same rights and the same thing behind them.
 
 use super::frames::{Frames, PAGE_SIZE};
+use super::range::PageRange;
 use crate::fs::file::{HostFile, MapObject, OpenFile, PageSource};
 use crate::model::Prot;
 use std::collections::BTreeMap;
@@ -57,20 +58,29 @@ impl Backing {
 
 #[derive(Clone)]
 pub struct Vma {
-    pub start: u64,
-    pub end: u64,
+    pub range: PageRange,
     pub prot: Prot,
     pub flags: VmaFlags,
     pub backing: Backing,
-    /// Byte offset into what is behind it, at `start`.
+    /// Byte offset into what is behind it, at its start.
     pub offset: u64,
     /// The file it was mapped from, for /proc and for keeping it open.
     pub file: Option<Arc<OpenFile>>,
 }
 
 impl Vma {
+    pub fn start(&self) -> u64 {
+        self.range.start()
+    }
+
+    /// One past its last address.
+    pub fn end(&self) -> u64 {
+        self.range.end()
+    }
+
+    /// Bytes.
     pub fn len(&self) -> u64 {
-        self.end - self.start
+        self.range.len()
     }
 
     pub fn is_shared(&self) -> bool {
@@ -84,13 +94,13 @@ impl Vma {
 
     /// The offset into what is behind it of an address in it.
     pub fn offset_of(&self, addr: u64) -> u64 {
-        self.offset + (addr - self.start)
+        self.offset + (addr - self.start())
     }
 
-    /// The part of it within a range that overlaps it.
-    pub fn cut(&self, start: u64, end: u64) -> Vma {
-        let (start, end) = (start.max(self.start), end.min(self.end));
-        Vma { start, end, offset: self.offset_of(start), ..self.clone() }
+    /// The part of it within a range, if it has one.
+    pub fn cut(&self, range: PageRange) -> Option<Vma> {
+        let range = self.range.common(range)?;
+        Some(Vma { range, offset: self.offset_of(range.start()), ..self.clone() })
     }
 
     /// Whether `next`, which begins where this ends, is a continuation of it.
@@ -100,7 +110,7 @@ impl Vma {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             _ => false,
         };
-        self.end == next.start
+        self.end() == next.start()
             && self.prot == next.prot
             && self.flags == next.flags
             && files
@@ -128,7 +138,7 @@ impl Vmas {
     }
 
     pub fn find(&self, addr: u64) -> Option<&Vma> {
-        self.areas.range(..=addr).next_back().map(|(_, vma)| vma).filter(|vma| addr < vma.end)
+        self.areas.range(..=addr).next_back().map(|(_, vma)| vma).filter(|vma| vma.range.contains(addr))
     }
 
     /// The first area that ends after `addr`.
@@ -142,9 +152,19 @@ impl Vmas {
     }
 
     /// The areas that overlap a range, in order.
-    pub fn overlapping(&self, start: u64, end: u64) -> impl Iterator<Item = &Vma> {
-        let first = self.find(start).map_or(start, |vma| vma.start);
-        self.areas.range(first..end.max(first)).map(|(_, vma)| vma)
+    pub fn overlapping(&self, range: PageRange) -> impl Iterator<Item = &Vma> {
+        let first = self.find(range.start()).map_or(range.start(), Vma::start);
+        self.areas.range(first..range.end()).map(|(_, vma)| vma)
+    }
+
+    /// The parts of the areas that lie in a range, in order.
+    pub fn within(&self, range: PageRange) -> impl Iterator<Item = Vma> {
+        self.overlapping(range).filter_map(move |vma| vma.cut(range))
+    }
+
+    /// Whether nothing is mapped in a range.
+    pub fn is_free(&self, range: PageRange) -> bool {
+        self.overlapping(range).next().is_none()
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Vma> {
@@ -156,11 +176,11 @@ impl Vmas {
     }
 
     /// Whether the whole range is mapped.
-    pub fn covers(&self, start: u64, end: u64) -> bool {
-        let mut at = start;
-        while at < end {
+    pub fn covers(&self, range: PageRange) -> bool {
+        let mut at = range.start();
+        while at < range.end() {
             match self.find(at) {
-                Some(vma) => at = vma.end,
+                Some(vma) => at = vma.end(),
                 None => return false,
             }
         }
@@ -168,39 +188,41 @@ impl Vmas {
     }
 
     /// Adds an area where none is, joined with its neighbours where it continues them.
+    ///
+    /// # Panics
+    /// If another area overlaps it: frames that are mapped there would count as free.
     pub fn insert(&mut self, mut vma: Vma) {
+        assert!(self.is_free(vma.range), "two areas overlap");
         self.changes += 1;
-        if let Some(before) = self.before(vma.start)
+        if let Some(before) = self.before(vma.start())
             && before.continues_in(&vma)
         {
-            let start = before.start;
+            let start = before.start();
             let before = self.areas.remove(&start).expect("just found");
-            vma = Vma { end: vma.end, ..before };
+            vma = Vma { range: joined(before.range, vma.range), ..before };
         }
-        if let Some(after) = self.areas.get(&vma.end)
+        if let Some(after) = self.areas.get(&vma.end())
             && vma.continues_in(after)
         {
-            let start = after.start;
+            let start = after.start();
             let after = self.areas.remove(&start).expect("just found");
-            vma.end = after.end;
+            vma.range = joined(vma.range, after.range);
         }
-        self.areas.insert(vma.start, vma);
+        self.areas.insert(vma.start(), vma);
     }
 
     /// Takes everything within a range out, cutting areas at its ends.
-    pub fn remove(&mut self, start: u64, end: u64) -> Vec<Vma> {
+    pub fn remove(&mut self, range: PageRange) -> Vec<Vma> {
         self.changes += 1;
-        let keys: Vec<u64> = self.overlapping(start, end).map(|vma| vma.start).collect();
+        let keys: Vec<u64> = self.overlapping(range).map(Vma::start).collect();
         let mut removed = Vec::with_capacity(keys.len());
         for key in keys {
             let vma = self.areas.remove(&key).expect("just listed");
-            if vma.start < start {
-                self.areas.insert(vma.start, vma.cut(vma.start, start));
+            let rest = [vma.range.below(range.start()), vma.range.above(range.end())];
+            for vma in rest.into_iter().flatten().filter_map(|rest| vma.cut(rest)) {
+                self.areas.insert(vma.start(), vma);
             }
-            if vma.end > end {
-                self.areas.insert(end, vma.cut(end, vma.end));
-            }
-            removed.push(vma.cut(start, end));
+            removed.extend(vma.cut(range));
         }
         removed
     }
@@ -209,10 +231,10 @@ impl Vmas {
     pub fn find_gap(&self, low: u64, high: u64, len: u64) -> Option<u64> {
         let mut top = high;
         for vma in self.areas.range(..high).rev().map(|(_, vma)| vma) {
-            if vma.end < top && top - vma.end >= len && top - len >= low {
+            if vma.end() < top && top - vma.end() >= len && top - len >= low {
                 return Some(top - len);
             }
-            top = top.min(vma.start);
+            top = top.min(vma.start());
             if top < low || top - low < len {
                 return None;
             }
@@ -223,14 +245,19 @@ impl Vmas {
     /// The lowest free range of `len` bytes at or above `low`, below `high`.
     pub fn find_gap_above(&self, low: u64, high: u64, len: u64) -> Option<u64> {
         let mut at = low;
-        for vma in self.overlapping(low, high) {
-            if vma.start > at && vma.start - at >= len {
+        for vma in self.overlapping(PageRange::new(low, high)?) {
+            if vma.start() > at && vma.start() - at >= len {
                 break;
             }
-            at = at.max(vma.end);
+            at = at.max(vma.end());
         }
         (at < high && high - at >= len).then_some(at)
     }
+}
+
+/// Two ranges of which the second begins where the first ends.
+fn joined(first: PageRange, second: PageRange) -> PageRange {
+    PageRange::new(first.start(), second.end()).expect("neighbours make a range")
 }
 
 /// A run of private frames at a place in an address space.
@@ -264,7 +291,12 @@ impl Pages {
         self.runs.range(..page).next_back().map(|(&first, run)| first + run.frames.count() as u64)
     }
 
+    /// Adds a run where none is.
+    ///
+    /// # Panics
+    /// If another run has one of the pages: its frames, which the host may have mapped, would be given away.
     pub fn insert(&mut self, page: u64, run: Run) {
+        assert!(self.is_free(page, page + run.frames.count() as u64), "two runs of frames overlap");
         // Runs that follow each other in physmem too are joined, so that they are mapped by one order next time.
         if let Some((&first, before)) = self.runs.range_mut(..page).next_back()
             && first + before.frames.count() as u64 == page
@@ -281,6 +313,11 @@ impl Pages {
         self.runs.insert(page, run);
     }
 
+    /// Whether there is no page in [from, to).
+    fn is_free(&self, from: u64, to: u64) -> bool {
+        self.end_before(to).is_none_or(|end| end <= from)
+    }
+
     /// Cuts the run that spans the boundary before `page`, if one does.
     fn cut_at(&mut self, page: u64) {
         if let Some((&first, run)) = self.runs.range_mut(..page).next_back()
@@ -293,7 +330,7 @@ impl Pages {
 
     /// Takes all runs within [from, to) out.
     pub fn remove(&mut self, from: u64, to: u64) -> Vec<(u64, Run)> {
-        if self.runs.range(..to).next_back().is_none_or(|(&first, run)| first + run.frames.count() as u64 <= from) {
+        if self.is_free(from, to) {
             return Vec::new();
         }
         self.cut_at(from);

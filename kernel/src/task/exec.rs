@@ -6,7 +6,7 @@ use crate::fs::file::OpenFile;
 use crate::mm::elf::{Loaded, Program};
 use crate::mm::user::IoBuf;
 use crate::mm::vma::{Backing, Vma, VmaFlags};
-use crate::mm::{AddressSpace, PAGE_SIZE};
+use crate::mm::{AddressSpace, PAGE_SIZE, PageRange};
 use crate::model::{Prot, UserThread};
 use crate::sched::model;
 use crate::task::creds::Creds;
@@ -163,9 +163,9 @@ fn stack_use(image: &Image, path: &[u8], limit: u64) -> Result<u64> {
 fn make_stack(space: &AddressSpace, used: u64, limit: u64, executable: bool) -> u64 {
     let top = model().vdso().map_or(u64::MAX, |vdso| vdso.data).min(model().user_top()) - PAGE_SIZE;
     let prot = Prot::READ | Prot::WRITE | if executable { Prot::EXEC } else { Prot::empty() };
+    let bottom = top - (used + STACK_START).min(limit).max(used);
     let stack = Vma {
-        start: top - (used + STACK_START).min(limit).max(used),
-        end: top,
+        range: PageRange::new(bottom, top).expect("arguments are bounded, and begin within the guest's part"),
         prot,
         flags: VmaFlags::GROWSDOWN,
         backing: Backing::Anonymous,

@@ -20,6 +20,7 @@ use umlab_host::ptrace::{Resume, Tracee};
 use umlab_host::{Errno, Result};
 use umlab_kernel::fs::file::HostFile;
 use umlab_kernel::lock::KCell;
+use umlab_kernel::mm::PageRange;
 use umlab_kernel::model::{Access, HostMap, Mapping, ModelSpace, Prot, Trap, When};
 
 /// Which of the host's two interfaces is used.
@@ -138,18 +139,18 @@ impl ModelSpace for MmSpace {
     fn map(&self, mapping: Mapping, when: When) {
         count(|c| &c.maps, 1);
         let HostMap { flags, fd, offset, file } = mapping.host_map();
-        let op = Op::map(mapping.start, mapping.len, mapping.prot.bits(), flags, fd, offset);
+        let op = Op::map(mapping.range.start(), mapping.range.len(), mapping.prot.bits(), flags, fd, offset);
         self.push(op, file, when != When::OnTouch);
     }
 
-    fn unmap(&self, start: u64, len: u64) {
+    fn unmap(&self, range: PageRange) {
         count(|c| &c.unmaps, 1);
-        self.push(Op::unmap(start, len), None, true);
+        self.push(Op::unmap(range.start(), range.len()), None, true);
     }
 
-    fn protect(&self, start: u64, len: u64, prot: Prot) {
+    fn protect(&self, range: PageRange, prot: Prot) {
         count(|c| &c.protects, 1);
-        self.push(Op::protect(start, len, prot.bits()), None, true);
+        self.push(Op::protect(range.start(), range.len(), prot.bits()), None, true);
     }
 
     fn sync(&self) {

@@ -9,6 +9,7 @@ use umlab_host::ptrace::Tracee;
 use umlab_host::{Errno, Result};
 use umlab_kernel::fs::file::HostFile;
 use umlab_kernel::lock::{self, KCell};
+use umlab_kernel::mm::PageRange;
 use umlab_kernel::model::{Access, HostMap, Mapping, ModelSpace, Prot, Trap, When};
 
 /// Orders for one stub process, in the sequence they were given.
@@ -146,10 +147,10 @@ impl SkasSpace {
         with(batch);
     }
 
-    fn taint_vdso(&self, start: u64, len: u64) {
+    fn taint_vdso(&self, range: PageRange) {
         if let Some(vdso) = crate::stub::vdso()
-            && start < vdso.end
-            && start.saturating_add(len) > vdso.data
+            && range.start() < vdso.end
+            && range.end() > vdso.data
         {
             // Every process of this space from now on lacks it, a new one too: the order is kept.
             for local in self.locals.borrow_mut().iter_mut().flatten() {
@@ -157,6 +158,10 @@ impl SkasSpace {
             }
         }
     }
+}
+
+fn unmap_order(range: PageRange) -> Order {
+    [libc::SYS_munmap as u64, range.start(), range.len(), 0, 0, 0, 0]
 }
 
 /// Has a batch carried out, without the big lock: it takes as long as the host needs to change mappings, and concerns the current CPU alone.
@@ -213,15 +218,15 @@ impl ModelSpace for SkasSpace {
 
     fn map(&self, mapping: Mapping, when: When) {
         count(|c| &c.maps, 1);
-        self.taint_vdso(mapping.start, mapping.len);
+        self.taint_vdso(mapping.range);
         if when != When::Missing {
-            self.push_elsewhere([libc::SYS_munmap as u64, mapping.start, mapping.len, 0, 0, 0, 0]);
+            self.push_elsewhere(unmap_order(mapping.range));
         }
         let HostMap { flags, fd, offset, file } = mapping.host_map();
         let order = [
             libc::SYS_mmap as u64,
-            mapping.start,
-            mapping.len,
+            mapping.range.start(),
+            mapping.range.len(),
             Self::protection(mapping.prot),
             (flags | libc::MAP_FIXED) as u64,
             fd as u64,
@@ -230,20 +235,21 @@ impl ModelSpace for SkasSpace {
         self.push_here(order, file, when != When::OnTouch);
     }
 
-    fn unmap(&self, start: u64, len: u64) {
+    fn unmap(&self, range: PageRange) {
         count(|c| &c.unmaps, 1);
-        self.taint_vdso(start, len);
-        let order = [libc::SYS_munmap as u64, start, len, 0, 0, 0, 0];
+        self.taint_vdso(range);
+        let order = unmap_order(range);
         self.push_elsewhere(order);
         self.push_restriction(order);
     }
 
-    fn protect(&self, start: u64, len: u64, prot: Prot) {
+    fn protect(&self, range: PageRange, prot: Prot) {
         count(|c| &c.protects, 1);
-        self.taint_vdso(start, len);
+        self.taint_vdso(range);
         // Elsewhere, the parts that are mapped are brought back by faults, with the new rights.
-        self.push_elsewhere([libc::SYS_munmap as u64, start, len, 0, 0, 0, 0]);
-        self.push_restriction([libc::SYS_mprotect as u64, start, len, Self::protection(prot), 0, 0, 0]);
+        self.push_elsewhere(unmap_order(range));
+        let prot = Self::protection(prot);
+        self.push_restriction([libc::SYS_mprotect as u64, range.start(), range.len(), prot, 0, 0, 0]);
     }
 
     fn sync(&self) {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use umlab_host::{Errno, Result};
 use umlab_kernel::fs::file::HostFile;
 use umlab_kernel::lock::{self, KCell};
+use umlab_kernel::mm::PageRange;
 use umlab_kernel::model::{HostMap, Mapping, ModelSpace, When};
 
 /// One past the last address of guests. All of the core lies above: the program itself at the very top, below it what it maps.
@@ -132,7 +133,8 @@ impl TtSpace {
         }
     }
 
-    fn range(&self, call: i64, start: u64, len: u64, prot: u64) {
+    fn range(&self, call: i64, range: PageRange, prot: u64) {
+        let (start, len) = (range.start(), range.len());
         self.push(Order { call, start, len, prot, flags: 0, fd: 0, offset: 0, _file: None }, true);
     }
 
@@ -171,18 +173,18 @@ impl ModelSpace for TtSpace {
 
     fn map(&self, mapping: Mapping, when: When) {
         let HostMap { flags, fd, offset, file } = mapping.host_map();
-        let (start, len, prot) = (mapping.start, mapping.len, mapping.prot.bits() as u64);
+        let (start, len, prot) = (mapping.range.start(), mapping.range.len(), mapping.prot.bits() as u64);
         let flags = flags | libc::MAP_FIXED;
         let order = Order { call: libc::SYS_mmap, start, len, prot, flags, fd, offset, _file: file };
         self.push(order, when != When::OnTouch);
     }
 
-    fn unmap(&self, start: u64, len: u64) {
-        self.range(libc::SYS_munmap, start, len, 0);
+    fn unmap(&self, range: PageRange) {
+        self.range(libc::SYS_munmap, range, 0);
     }
 
-    fn protect(&self, start: u64, len: u64, prot: umlab_kernel::model::Prot) {
-        self.range(libc::SYS_mprotect, start, len, prot.bits() as u64);
+    fn protect(&self, range: PageRange, prot: umlab_kernel::model::Prot) {
+        self.range(libc::SYS_mprotect, range, prot.bits() as u64);
     }
 
     fn sync(&self) {
