@@ -153,6 +153,11 @@ pub trait FileOps: Send + Sync + Any {
         Err(Errno::ENODEV)
     }
 
+    /// Whether a shared mapping of it may be written, now or when its rights are changed later.
+    fn may_map_writable(&self, file: &OpenFile) -> bool {
+        file.writable()
+    }
+
     fn fsync(&self, file: &OpenFile, data_only: bool) -> Result<()> {
         Err(Errno::EINVAL)
     }

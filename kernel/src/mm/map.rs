@@ -174,10 +174,10 @@ impl AddressSpace {
         if !file.readable() {
             return Err(Errno::EACCES);
         }
-        if shared && !file.writable() {
-            if prot.contains(Prot::WRITE) {
-                return Err(Errno::EACCES);
-            }
+        if shared && prot.contains(Prot::WRITE) && !file.writable() {
+            return Err(Errno::EACCES);
+        }
+        if shared && !file.ops.may_map_writable(file) {
             flags |= VmaFlags::NOWRITE;
         }
         let object = file.ops.map(file, prot, shared)?;

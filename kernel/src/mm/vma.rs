@@ -22,7 +22,7 @@ bitflags::bitflags! {
         const WIPEONFORK = 16;
         /// mlock(2).
         const LOCKED = 32;
-        /// A shared mapping of a file that was not opened for writing: mprotect must not make it writable.
+        /// A shared mapping of a file that was not opened for writing, or is sealed: mprotect must not make it writable.
         const NOWRITE = 64;
     }
 }

@@ -58,12 +58,16 @@ impl FileOps for MemFile {
             return Err(Errno::EPERM);
         }
         if self.sealed(libc::F_SEAL_GROW) {
+            // Page by page, each as a whole or not at all.
             let size = self.contents.size();
-            let room = size.saturating_sub(offset);
-            if room < buf.remaining() as u64 && room < PAGE_SIZE {
+            let fits = offset.checked_add(buf.remaining() as u64).is_some_and(|end| end <= size);
+            let room = (size & !(PAGE_SIZE - 1)).saturating_sub(offset);
+            if !fits && room == 0 {
                 return Err(Errno::EPERM);
             }
-            buf.limit(room as usize);
+            if !fits {
+                buf.limit(room as usize);
+            }
         }
         let n = self.contents.write(buf, offset)?;
         let now = timestamp();
@@ -87,8 +91,12 @@ impl FileOps for MemFile {
         self.contents.seek(offset, whence)
     }
 
-    fn map(&self, _file: &OpenFile, prot: Prot, shared: bool) -> Result<MapObject> {
-        if shared && prot.contains(Prot::WRITE) && self.sealed(libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) {
+    fn may_map_writable(&self, file: &OpenFile) -> bool {
+        file.writable() && !self.sealed(libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE)
+    }
+
+    fn map(&self, file: &OpenFile, prot: Prot, shared: bool) -> Result<MapObject> {
+        if shared && prot.contains(Prot::WRITE) && !self.may_map_writable(file) {
             return Err(Errno::EPERM);
         }
         Ok(MapObject::Pages(self.contents.clone()))
@@ -121,7 +129,7 @@ impl MemInode {
             }
             contents.punch(offset, len);
         } else {
-            if mode & KEEP == 0 && seals & libc::F_SEAL_GROW as u32 != 0 && end > contents.size() {
+            if seals & libc::F_SEAL_GROW as u32 != 0 && end > contents.size() {
                 return Err(Errno::EPERM);
             }
             contents.allocate(offset, len, mode & KEEP != 0)?;

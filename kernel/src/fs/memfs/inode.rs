@@ -278,6 +278,12 @@ impl Inode for MemInode {
     }
 
     fn set_attr(&self, change: &SetAttr) -> Result<()> {
+        if let (Some(mode), Body::Regular(regular)) = (change.mode, &self.body)
+            && regular.borrow().seals & super::memfd::SEAL_EXEC != 0
+            && (self.owner()?.mode ^ mode) & 0o111 != 0
+        {
+            return Err(Errno::EPERM);
+        }
         if let Some(size) = change.size {
             self.set_size(size)?;
         }

@@ -5,6 +5,7 @@ use super::file::MemFile;
 use super::inode::MemInode;
 use crate::fs::dentry::Dentry;
 use crate::fs::file::OpenFile;
+use crate::fs::inode::Inode;
 use crate::fs::mount::{Mount, MountFlags};
 use crate::fs::path::Path;
 use crate::task::creds::Creds;
@@ -12,11 +13,11 @@ use crate::{Errno, Result};
 use std::sync::{Arc, OnceLock};
 
 /// F_SEAL_EXEC, newer than libc's list.
-const SEAL_EXEC: u32 = 0x20;
-pub const SEAL_ALL: u32 =
-    (libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE)
-        as u32
-        | SEAL_EXEC;
+pub(super) const SEAL_EXEC: u32 = 0x20;
+/// Seals that forbid any change of the contents.
+const SEAL_CHANGES: u32 =
+    (libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) as u32;
+const SEAL_ALL: u32 = libc::F_SEAL_SEAL as u32 | SEAL_CHANGES | SEAL_EXEC;
 
 /// The mount that such files belong to: shown nowhere.
 fn mount() -> &'static (Arc<MemFs>, Arc<Mount>) {
@@ -53,7 +54,7 @@ pub fn seals(file: &OpenFile) -> Result<u32> {
 }
 
 /// F_ADD_SEALS.
-pub fn add_seals(file: &OpenFile, seals: u32) -> Result<()> {
+pub fn add_seals(file: &OpenFile, mut seals: u32) -> Result<()> {
     let inode = inode_of(file)?;
     if !file.writable() {
         return Err(Errno::EPERM);
@@ -64,6 +65,10 @@ pub fn add_seals(file: &OpenFile, seals: u32) -> Result<()> {
     let mut regular = inode.regular()?.borrow_mut();
     if regular.seals & libc::F_SEAL_SEAL as u32 != 0 {
         return Err(Errno::EPERM);
+    }
+    // A file that stays executable is not written either.
+    if seals & SEAL_EXEC != 0 && inode.owner()?.mode & 0o111 != 0 {
+        seals |= SEAL_CHANGES;
     }
     let writing = regular.contents.as_ref().is_some_and(|contents| contents.is_mapped_writable());
     if seals & libc::F_SEAL_WRITE as u32 != 0 && writing {
