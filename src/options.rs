@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use umlab_kernel::boot::{Bind, Config, Tmpfs};
+use umlab_kernel::boot::{Access, Bind, Config, Tmpfs};
 
 /// How a guest is run.
 #[derive(Args, Debug)]
@@ -28,6 +28,10 @@ pub struct RunOptions {
     /// Show a host directory or file, writable; at the same path or at GUEST
     #[arg(long, value_name = "HOST[:GUEST]", value_parser = parse_bind)]
     pub rw: Vec<(PathBuf, Vec<u8>)>,
+
+    /// Like --rw, and the host gets the device nodes and set-id bits that the guest makes
+    #[arg(long, value_name = "HOST[:GUEST]", value_parser = parse_bind)]
+    pub rw_special: Vec<(PathBuf, Vec<u8>)>,
 
     /// Show a host directory or file, read-only; at the same path or at GUEST
     #[arg(long, value_name = "HOST[:GUEST]", value_parser = parse_bind)]
@@ -169,16 +173,17 @@ impl RunOptions {
         if let Err(e) = std::fs::read_dir(&root) {
             return Err(format!("cannot read the root '{}': {}", root.display(), plain(&e)));
         }
-        let bind = |(host, guest): (PathBuf, Vec<u8>), writable| match host.metadata() {
-            Ok(_) => Ok(Bind { host, guest, writable }),
+        let bind = |(host, guest): (PathBuf, Vec<u8>), access| match host.metadata() {
+            Ok(_) => Ok(Bind { host, guest, access }),
             Err(e) => Err(format!("cannot show '{}': {}", host.display(), plain(&e))),
         };
         let mut binds = Vec::new();
-        for pair in self.ro {
-            binds.push(bind(pair, false)?);
-        }
-        for pair in self.rw {
-            binds.push(bind(pair, true)?);
+        for (pairs, access) in
+            [(self.ro, Access::ReadOnly), (self.rw, Access::Write), (self.rw_special, Access::Special)]
+        {
+            for pair in pairs {
+                binds.push(bind(pair, access)?);
+            }
         }
         let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         for variable in &self.env {

@@ -2,10 +2,10 @@
 //! follows a symbolic link.
 
 use crate::{Errno, Result};
-use std::collections::HashMap;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// A name as a C string; ENOENT for one that holds a NUL, which no file's name does.
 fn c_name(name: &[u8]) -> Result<std::ffi::CString> {
@@ -106,14 +106,70 @@ pub fn read_dir(dir: BorrowedFd<'_>) -> Result<Vec<HostEntry>> {
     }
 }
 
-/// The file-system types of all mounts of this process, by the ids that statx(2) gives.
-pub fn mount_types() -> HashMap<u64, String> {
-    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let parse = |line: &str| {
+/// Magic numbers (statfs(2)) of file systems whose files are the kernel's own: they tell of the host, or change it.
+const KERNEL_MADE: &[u32] = &[
+    0x9fa0,      // proc
+    0x9fa1,      // openprom
+    0x9fa2,      // usbdevfs
+    0x6265_6572, // sysfs
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x7363_6673, // securityfs
+    0x6265_6570, // configfs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0xcafe_4a11, // bpf
+    0x1cd1,      // devpts
+    0x1980_0202, // mqueue
+    0x6573_5543, // fusectl
+    0x6165_676c, // pstore
+    0xde5e_81e4, // efivarfs
+    0x4249_4e4d, // binfmt_misc
+    0x0187,      // autofs
+    0xf97c_ff8c, // selinuxfs
+    0x4341_5d53, // smackfs
+    0x5a3c_69f0, // apparmorfs
+    0x6e73_6673, // nsfs
+    0x5049_4446, // pidfs
+    0x0765_5821, // resctrl
+    0xabba_1974, // xenfs
+    0x6759_6969, // rpc_pipefs
+    0x6e66_7364, // nfsd
+    0x6c6f_6f70, // binder
+];
+const TMPFS: u32 = 0x0102_1994;
+const RAMFS: u32 = 0x8584_58f6;
+
+/// Whether what a descriptor (perhaps an O_PATH one) refers to is in a file system of the kernel's own, as /proc, /sys and /dev are, under
+/// whatever name it was found.
+pub fn is_kernel_made(file: BorrowedFd<'_>) -> Result<bool> {
+    let magic = statfs(file)?.f_type as u32;
+    if KERNEL_MADE.contains(&magic) {
+        return Ok(true);
+    }
+    // devtmpfs has no number of its own.
+    Ok(matches!(magic, TMPFS | RAMFS) && devtmpfs() == Some(device(&statx(file, b"")?)))
+}
+
+/// The number of the device that a file is on.
+pub fn device(stat: &libc::statx) -> u64 {
+    libc::makedev(stat.stx_dev_major, stat.stx_dev_minor)
+}
+
+/// The device number of devtmpfs, of which a kernel has one at most.
+fn devtmpfs() -> Option<u64> {
+    static KNOWN: OnceLock<u64> = OnceLock::new();
+    if let Some(&known) = KNOWN.get() {
+        return Some(known);
+    }
+    let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let found = text.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
-        Some((before.split(' ').next()?.parse().ok()?, after.split(' ').next()?.to_owned()))
-    };
-    text.lines().filter_map(parse).collect()
+        let (major, minor) = before.split(' ').nth(2)?.split_once(':')?;
+        let is_devtmpfs = after.split(' ').next() == Some("devtmpfs");
+        is_devtmpfs.then_some(libc::makedev(major.parse().ok()?, minor.parse().ok()?))
+    })?;
+    Some(*KNOWN.get_or_init(|| found))
 }
 
 pub fn make_dir_at(dir: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::fs::FdTable;
 use crate::fs::file::OpenFile;
+pub use crate::fs::hostfs::Access;
 use crate::fs::stdio::{Standard, standard_streams};
 use crate::mm::frames;
 use crate::model::{ProcessModel, UserThread};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 pub struct Bind {
     pub host: PathBuf,
     pub guest: Vec<u8>,
-    pub writable: bool,
+    pub access: Access,
 }
 
 /// A memory file system.

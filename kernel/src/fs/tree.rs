@@ -1,7 +1,7 @@
 //! The guest's tree as it is at boot: the root, what is mounted in it, and where the command starts.
 
 use super::file::OpenFile;
-use super::hostfs::HostFs;
+use super::hostfs::{Access, HostFs};
 use super::inode::NewNode;
 use super::memfs::MemFs;
 use super::mount::{self, FileSystem, Mount, MountFlags};
@@ -39,8 +39,8 @@ pub fn build(config: &Config) -> std::result::Result<Arc<FsContext>, Failure> {
             .map_err(|e| failed(format!("cannot mount {}", String::from_utf8_lossy(&tmpfs.guest)), e))?;
     }
     for bind in &config.binds {
-        let flags = if bind.writable { MountFlags::empty() } else { MountFlags::RDONLY };
-        HostFs::new(&bind.host, bind.writable)
+        let flags = if bind.access == Access::ReadOnly { MountFlags::RDONLY } else { MountFlags::empty() };
+        HostFs::new(&bind.host, bind.access)
             .and_then(|fs| mount_at(&root, &bind.guest, fs, bind.host.as_os_str().as_encoded_bytes(), flags))
             .map_err(|e| {
                 let guest = String::from_utf8_lossy(&bind.guest);
@@ -51,7 +51,7 @@ pub fn build(config: &Config) -> std::result::Result<Arc<FsContext>, Failure> {
 }
 
 fn make_root(config: &Config) -> Result<Path> {
-    let lower = HostFs::new(&config.root, false)?;
+    let lower = HostFs::new(&config.root, Access::ReadOnly)?;
     let overlay = MemFs::over(lower.root());
     let root = Mount::new(overlay, b"overlay", MountFlags::empty());
     mount::set_root(&root);

@@ -1,6 +1,7 @@
-//! Changing a host tree that is shown read-write: the host does it, with its own rules and errors.
+//! Changing a host tree that is shown read-write: the host does it, with its own rules and errors. Privileges do not pass ([`super::Access`]).
 
 use super::HostInode;
+use super::set_ids::SET_IDS;
 use crate::fs::inode::{FileKind, Inode, InodeRef, NewNode, SetAttr};
 use crate::task::creds::Creds;
 use crate::{Errno, Result};
@@ -9,10 +10,32 @@ use std::sync::Arc;
 use umlab_host::file as host;
 
 impl HostInode {
+    /// EPERM for a device that may not get other rights or names from here.
+    fn want_no_device(&self) -> Result<()> {
+        let device = matches!(self.kind(), FileKind::CharDevice | FileKind::BlockDevice);
+        if device && !self.fs.passes_privileges() { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// Whether the guest may change an attribute of that name on the host. Those of the system are access control lists, which the guest would
+    /// have to obey; those of security modules and of overlays are privileges.
+    pub(super) fn want_xattr(&self, name: &[u8]) -> Result<()> {
+        self.want_write()?;
+        let privileged = name.starts_with(b"security.") || name.starts_with(b"trusted.");
+        match () {
+            () if name.starts_with(b"user.") => self.want_no_device(),
+            () if !privileged => Err(Errno::EOPNOTSUPP),
+            () if self.fs.passes_privileges() => Ok(()),
+            () => Err(Errno::EPERM),
+        }
+    }
+
     pub(super) fn change_attr(&self, change: &SetAttr) -> Result<()> {
-        self.fs.want_write()?;
+        self.want_write()?;
         if let Some(size) = change.size {
             host::truncate(self.host_file(true)?.fd.as_fd(), size)?;
+        }
+        if change.uid.is_some() || change.gid.is_some() || change.mode.is_some() {
+            self.want_no_device()?;
         }
         let handle = self.handle()?;
         if change.uid.is_some() || change.gid.is_some() {
@@ -21,7 +44,7 @@ impl HostInode {
         if let Some(mode) = change.mode
             && self.kind() != FileKind::Symlink
         {
-            host::change_mode(handle.as_fd(), mode)?;
+            host::change_mode(handle.as_fd(), self.host_part(mode)?)?;
         }
         if change.atime.is_some() || change.mtime.is_some() {
             host::change_times(handle.as_fd(), change.atime, change.mtime)?;
@@ -31,9 +54,14 @@ impl HostInode {
     }
 
     pub(super) fn make(&self, name: &[u8], node: &NewNode<'_>, mode: u32, creds: &Creds) -> Result<InodeRef> {
-        self.fs.want_write()?;
+        self.want_write()?;
+        if matches!(node, NewNode::Device(..)) && !self.fs.passes_privileges() {
+            return Err(Errno::EPERM);
+        }
         let dir = self.handle()?;
         let dir = dir.as_fd();
+        let asked = mode;
+        let mode = if self.fs.passes_privileges() { mode } else { mode & !SET_IDS };
         match node {
             NewNode::Regular => {
                 host::open_at(dir, name, libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY, mode)?;
@@ -46,18 +74,22 @@ impl HostInode {
         }
         self.expire();
         let stat = host::statx(dir, name)?;
-        let inode = self.fs.inode_of(&stat, &self.arc(), name);
+        let inode = self.fs.inode_of(&stat, &self.arc(), name)?;
         if (stat.stx_uid, stat.stx_gid) != (creds.fsuid, creds.fsgid) {
             // An ordinary user of the host cannot give files away: then they stay his.
             let _ = host::change_owner(inode.handle()?.as_fd(), Some(creds.fsuid), Some(creds.fsgid));
             inode.expire();
         }
+        if asked != mode {
+            inode.host_part(asked)?;
+        }
         Ok(inode)
     }
 
     pub(super) fn make_link(&self, name: &[u8], target: &InodeRef) -> Result<()> {
-        self.fs.want_write()?;
+        self.want_write()?;
         let target = target.as_any().downcast_ref::<HostInode>().ok_or(Errno::EXDEV)?;
+        target.want_no_device()?;
         host::link_at(target.handle()?.as_fd(), self.handle()?.as_fd(), name)?;
         target.expire();
         self.expire();
@@ -65,37 +97,49 @@ impl HostInode {
     }
 
     pub(super) fn remove(&self, name: &[u8], flags: i32) -> Result<()> {
-        self.fs.want_write()?;
+        self.want_write()?;
         let dir = self.handle()?;
-        let victim = host::statx(dir.as_fd(), name).ok().map(|stat| self.fs.inode_of(&stat, &self.arc(), name));
+        let victim = host::statx(dir.as_fd(), name).ok();
         host::unlink_at(dir.as_fd(), name, flags)?;
         if let Some(victim) = victim {
-            victim.expire();
+            self.fs.name_lost(&victim);
         }
         self.expire();
         Ok(())
     }
 
     pub(super) fn move_entry(&self, name: &[u8], to: &InodeRef, new_name: &[u8], flags: u32) -> Result<()> {
-        self.fs.want_write()?;
+        self.want_write()?;
         let to = to.as_any().downcast_ref::<HostInode>().ok_or(Errno::EXDEV)?.arc();
         let (from_fd, to_fd) = (self.handle()?, to.handle()?);
-        let entry = |dir: &Arc<HostInode>, name: &[u8]| -> Option<Arc<HostInode>> {
-            let stat = host::statx(dir.handle().ok()?.as_fd(), name).ok()?;
-            Some(self.fs.inode_of(&stat, dir, name))
+        if flags & libc::RENAME_WHITEOUT != 0 && !self.fs.passes_privileges() {
+            // It would leave a device node behind.
+            return Err(Errno::EPERM);
+        }
+        let exchange = flags & libc::RENAME_EXCHANGE != 0;
+        let entry = |dir: &Arc<HostInode>, name: &[u8]| -> Result<Option<(Arc<HostInode>, libc::statx)>> {
+            match host::statx(dir.handle()?.as_fd(), name) {
+                Ok(stat) => Ok(Some((self.fs.inode_of(&stat, dir, name)?, stat))),
+                Err(_) => Ok(None),
+            }
         };
         let me = self.arc();
-        let (moved, other) = (entry(&me, name), entry(&to, new_name));
+        let (moved, other) = (entry(&me, name)?, entry(&to, new_name)?);
+        for (inode, _) in moved.iter().chain(other.iter().filter(|_| exchange)) {
+            inode.want_no_device()?;
+        }
         host::rename_at(from_fd.as_fd(), name, to_fd.as_fd(), new_name, flags)?;
-        if let Some(moved) = moved {
+        if let Some((moved, _)) = moved {
             moved.set_place(&to, new_name);
             moved.expire();
         }
-        if let Some(other) = other {
-            if flags & libc::RENAME_EXCHANGE != 0 {
+        if let Some((other, stat)) = other {
+            if exchange {
                 other.set_place(&me, name);
+                other.expire();
+            } else {
+                self.fs.name_lost(&stat);
             }
-            other.expire();
         }
         self.expire();
         to.expire();

@@ -23,7 +23,10 @@ pub fn open(inode: Arc<HostInode>, flags: i32) -> Result<Arc<dyn FileOps>> {
     }
     let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
     if write {
-        inode.fs.want_write()?;
+        inode.want_write()?;
+    }
+    if inode.is_hidden() {
+        return Ok(Arc::new(Empty));
     }
     let file = inode.host_file(write)?;
     Ok(Arc::new(Regular { inode, file }))
@@ -93,7 +96,28 @@ impl FileOps for Regular {
     }
 
     fn fsync(&self, _file: &OpenFile, data_only: bool) -> Result<()> {
-        if self.inode.fs.writable { host::sync(self.file.fd.as_fd(), data_only) } else { Ok(()) }
+        if self.inode.fs.writable() { host::sync(self.file.fd.as_fd(), data_only) } else { Ok(()) }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A file of the host kernel's own: there is nothing in it.
+struct Empty;
+
+impl FileOps for Empty {
+    fn read(&self, _file: &OpenFile, _buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
+        Ok(0)
+    }
+
+    fn write(&self, _file: &OpenFile, _buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
+        Err(Errno::EBADF)
+    }
+
+    fn seekable(&self) -> bool {
+        true
     }
 
     fn as_any(&self) -> &dyn Any {

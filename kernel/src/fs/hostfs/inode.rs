@@ -1,6 +1,6 @@
 //! Inodes of the host's tree: what the host said of them, for how long that holds, and the way back to the host's file.
 
-use super::{HostFs, Key, handles};
+use super::{HostFs, Key, handles, set_ids};
 use crate::fs::file::{DirEntry, FileOps, HostFile};
 use crate::fs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
 use crate::lock::KCell;
@@ -8,7 +8,7 @@ use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use umlab_host::file as host;
 
@@ -19,12 +19,14 @@ pub struct HostInode {
     kind: FileKind,
     /// The host's mount it belongs to.
     pub(super) mount: u64,
-    /// A place of the host that is shown as an empty directory.
+    /// A place of the host kernel's own, shown as an empty directory or an empty file.
     hidden: bool,
     /// A name by which the host knows it.
     place: KCell<(Option<Arc<HostInode>>, Box<[u8]>)>,
     known: KCell<Known>,
     pub(super) open: KCell<Open>,
+    /// Mode bits that it has in the guest only.
+    pub(super) set_ids: AtomicU32,
     used: AtomicBool,
 }
 
@@ -50,7 +52,12 @@ pub(super) struct Open {
 }
 
 pub fn key_of(stat: &libc::statx) -> Key {
-    (libc::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)
+    (host::device(stat), stat.stx_ino)
+}
+
+/// When the file was made, if its file system keeps that.
+pub fn born(stat: &libc::statx) -> Option<Timestamp> {
+    (stat.stx_mask & libc::STATX_BTIME != 0).then(|| time(&stat.stx_btime))
 }
 
 fn time(t: &libc::statx_timestamp) -> Timestamp {
@@ -74,7 +81,7 @@ fn attr_of(stat: &libc::statx) -> Attr {
         atime: time(&stat.stx_atime),
         mtime: time(&stat.stx_mtime),
         ctime: time(&stat.stx_ctime),
-        btime: (stat.stx_mask & libc::STATX_BTIME != 0).then(|| time(&stat.stx_btime)),
+        btime: born(stat),
     }
 }
 
@@ -97,6 +104,7 @@ impl HostInode {
             place: KCell::new((parent, name.into())),
             known: KCell::new(known),
             open: KCell::default(),
+            set_ids: AtomicU32::new(set_ids::initial(fs, stat)),
             used: AtomicBool::new(true),
         })
     }
@@ -110,6 +118,29 @@ impl HostInode {
         let (kind, btime) = (self.kind, self.known.borrow().attr.btime);
         let new = attr_of(stat);
         self.key == (new.dev, new.ino) && kind == new.kind && (btime == new.btime)
+    }
+
+    pub(super) fn is_hidden(&self) -> bool {
+        self.hidden
+    }
+
+    pub(super) fn is_directory(&self) -> bool {
+        self.kind == FileKind::Directory
+    }
+
+    pub(super) fn born(&self) -> Option<Timestamp> {
+        self.known.borrow().attr.btime
+    }
+
+    /// The permission bits that it has on the host.
+    pub(super) fn host_mode(&self) -> Result<u32> {
+        self.refresh()?;
+        Ok(self.known.borrow().attr.mode)
+    }
+
+    /// EROFS when it cannot be changed from here.
+    pub(super) fn want_write(&self) -> Result<()> {
+        if self.hidden { Err(Errno::EROFS) } else { self.fs.want_write() }
     }
 
     /// The host told of it.
@@ -206,7 +237,7 @@ impl HostInode {
         Ok(handle)
     }
 
-    fn note_opened(&self) {
+    pub(super) fn note_opened(&self) {
         self.used.store(true, Relaxed);
         let first = {
             let open = self.open.borrow();
@@ -259,6 +290,9 @@ impl HostInode {
             fd = host::reopen(handle.as_fd(), if write { libc::O_RDWR } else { libc::O_RDONLY })?;
             stat = host::statx(fd.as_fd(), b"")?;
         }
+        if write {
+            self.disarm(fd.as_fd(), &stat)?;
+        }
         self.update(&stat);
         let file = HostFile::new(fd);
         self.note_opened();
@@ -294,7 +328,12 @@ impl Drop for HostInode {
 impl Inode for HostInode {
     fn attr(&self) -> Result<Attr> {
         self.refresh()?;
-        Ok(self.known.borrow().attr)
+        let mut attr = self.known.borrow().attr;
+        attr.mode |= self.own_set_ids();
+        if self.hidden && self.kind == FileKind::Regular {
+            (attr.size, attr.blocks) = (0, 0);
+        }
+        Ok(attr)
     }
 
     fn kind(&self) -> FileKind {
@@ -304,11 +343,11 @@ impl Inode for HostInode {
     fn owner(&self) -> Result<Owner> {
         self.refresh()?;
         let known = self.known.borrow();
-        Ok(Owner { uid: known.attr.uid, gid: known.attr.gid, mode: known.attr.mode })
+        Ok(Owner { uid: known.attr.uid, gid: known.attr.gid, mode: known.attr.mode | self.own_set_ids() })
     }
 
     fn names_version(&self) -> Option<u64> {
-        if self.fs.writable {
+        if self.fs.writable() {
             return None;
         }
         // A host that cannot be asked has said nothing new.
@@ -324,12 +363,15 @@ impl Inode for HostInode {
             return Err(Errno::ENOENT);
         }
         let stat = host::statx(self.handle()?.as_fd(), name)?;
-        Ok(self.fs.inode_of(&stat, &self.arc(), name))
+        Ok(self.fs.inode_of(&stat, &self.arc(), name)?)
     }
 
     fn read_link(&self) -> Result<Vec<u8>> {
         if self.kind != FileKind::Symlink {
             return Err(Errno::EINVAL);
+        }
+        if self.hidden {
+            return Err(Errno::EACCES);
         }
         let (parent, name) = self.place.cloned();
         host::read_link_at(parent.ok_or(Errno::ESTALE)?.handle()?.as_fd(), &name)
@@ -380,27 +422,33 @@ impl Inode for HostInode {
     }
 
     fn allocate(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
-        self.fs.want_write()?;
+        self.want_write()?;
         let result = host::allocate(self.host_file(true)?.fd.as_fd(), mode, offset, len);
         self.expire();
         result
     }
 
     fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+        if self.hidden {
+            return Err(Errno::EOPNOTSUPP);
+        }
         host::xattr(self.handle()?.as_fd(), name)
     }
 
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: i32) -> Result<()> {
-        self.fs.want_write()?;
+        self.want_xattr(name)?;
         host::set_xattr(self.handle()?.as_fd(), name, value, flags)
     }
 
     fn remove_xattr(&self, name: &[u8]) -> Result<()> {
-        self.fs.want_write()?;
+        self.want_xattr(name)?;
         host::remove_xattr(self.handle()?.as_fd(), name)
     }
 
     fn list_xattrs(&self) -> Result<Vec<u8>> {
+        if self.hidden {
+            return Ok(Vec::new());
+        }
         host::list_xattrs(self.handle()?.as_fd())
     }
 

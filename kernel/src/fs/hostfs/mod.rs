@@ -3,14 +3,20 @@
 //! What the host said of a file is believed for a while (about a second for a tree that the guest only reads, hardly longer than
 //! a system call for one it writes), so most lookups and stats ask nothing. An inode is known by its host device and number. It has no
 //! descriptor of its own: those are opened when they are needed and kept as long as there is room ([`handles`]).
+//!
+//! Two things stay on their own side. What the host's kernel shows of itself (/proc, /sys and the like) is not for guests, wherever
+//! it is mounted: a directory looks empty, a file too. And the guest's privileges do not become the host's: the set-user-ID and set-group-ID bits
+//! that a guest gives are kept in the guest alone ([`set_ids`]), and it makes no device nodes, unless [`Access::Special`] allows both.
 
 mod change;
 mod file;
 mod handles;
 mod inode;
+mod set_ids;
 
 pub use inode::HostInode;
 
+use self::set_ids::SetIds;
 use super::inode::InodeRef;
 use super::mount::{FileSystem, StatFs};
 use crate::lock::KCell;
@@ -26,47 +32,38 @@ const READ_ONLY_LIFETIME: u64 = 1_000_000_000;
 /// How long one that the guest changes is: the answers to one system call, hardly more.
 const WRITABLE_LIFETIME: u64 = 20_000;
 
-/// Kinds of mounts that tell of the host itself: their places are shown as empty directories.
-const HIDDEN: &[&str] = &[
-    "proc",
-    "sysfs",
-    "devtmpfs",
-    "devpts",
-    "mqueue",
-    "cgroup",
-    "cgroup2",
-    "securityfs",
-    "debugfs",
-    "tracefs",
-    "configfs",
-    "fusectl",
-    "bpf",
-    "pstore",
-    "efivarfs",
-    "binfmt_misc",
-    "autofs",
-];
-
 /// What makes a host file itself: device and inode number.
 type Key = (u64, u64);
 
+/// How much of what the guest does in a tree reaches the host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    ReadOnly,
+    /// Everything but privileges.
+    Write,
+    /// Everything: device nodes, set-user-ID and set-group-ID bits, and the attributes that go with them.
+    Special,
+}
+
 pub struct HostFs {
-    writable: bool,
+    access: Access,
     root: OnceLock<Arc<HostInode>>,
     inodes: KCell<HashMap<Key, Weak<HostInode>>>,
-    mount_types: KCell<HashMap<u64, String>>,
+    set_ids: KCell<SetIds>,
 }
 
 impl HostFs {
     /// Shows the host's `path`, a directory or a file.
-    pub fn new(path: &Path, writable: bool) -> Result<Arc<HostFs>> {
-        let fs = Arc::new(HostFs {
-            writable,
-            root: OnceLock::new(),
-            inodes: KCell::default(),
-            mount_types: KCell::new(host::mount_types()),
-        });
+    ///
+    /// # Errors
+    /// EPERM for what is the host kernel's own.
+    pub fn new(path: &Path, access: Access) -> Result<Arc<HostFs>> {
+        let fs =
+            Arc::new(HostFs { access, root: OnceLock::new(), inodes: KCell::default(), set_ids: KCell::default() });
         let fd = host::open(path, libc::O_PATH)?;
+        if host::is_kernel_made(fd.as_fd())? {
+            return Err(Errno::EPERM);
+        }
         let stat = host::statx(fd.as_fd(), b"")?;
         let root = HostInode::new(&fs, &stat, None, b"", false);
         root.keep_handle(Arc::new(fd));
@@ -77,23 +74,24 @@ impl HostFs {
 
     /// A clock for how long something is believed: as exact as the lifetime needs.
     fn now(&self) -> u64 {
-        if self.writable { clock::monotonic() } else { clock::monotonic_coarse() }
+        if self.writable() { clock::monotonic() } else { clock::monotonic_coarse() }
     }
 
     fn lifetime(&self) -> u64 {
-        if self.writable { WRITABLE_LIFETIME } else { READ_ONLY_LIFETIME }
+        if self.writable() { WRITABLE_LIFETIME } else { READ_ONLY_LIFETIME }
     }
 
-    /// Whether the mount shows what the guest must not see.
-    fn is_hidden(&self, mount: u64) -> bool {
-        if !self.mount_types.borrow().contains_key(&mount) {
-            self.mount_types.set(host::mount_types());
-        }
-        self.mount_types.borrow().get(&mount).is_some_and(|kind| HIDDEN.contains(&kind.as_str()))
+    fn writable(&self) -> bool {
+        self.access != Access::ReadOnly
+    }
+
+    /// Whether privileges that a guest gives to a file are to be the host's as well.
+    fn passes_privileges(&self) -> bool {
+        self.access == Access::Special
     }
 
     /// The inode of an entry that the host just told of.
-    fn inode_of(self: &Arc<Self>, stat: &libc::statx, parent: &Arc<HostInode>, name: &[u8]) -> Arc<HostInode> {
+    fn inode_of(self: &Arc<Self>, stat: &libc::statx, parent: &Arc<HostInode>, name: &[u8]) -> Result<Arc<HostInode>> {
         let key = inode::key_of(stat);
         let known = self.inodes.borrow().get(&key).and_then(Weak::upgrade);
         if let Some(known) = known
@@ -102,16 +100,42 @@ impl HostFs {
             known.update(stat);
             // Of several names the last one used: the others may be gone.
             known.set_place(parent, name);
-            return known;
+            return Ok(known);
         }
-        let hidden = parent.mount != stat.stx_mnt_id && self.is_hidden(stat.stx_mnt_id);
+        // Another file system begins only at a mount. Which one it is must be asked of an open file: a name or the number of a mount
+        // can be another's by now.
+        let begins = stat.stx_mnt_id != parent.mount && key.0 != parent.key.0;
+        let handle = if begins { Some(host::open_at(parent.handle()?.as_fd(), name, libc::O_PATH, 0)?) } else { None };
+        let hidden = match &handle {
+            Some(handle) => host::is_kernel_made(handle.as_fd())?,
+            None => parent.is_hidden(),
+        };
         let inode = HostInode::new(self, stat, Some(parent.clone()), name, hidden);
+        if let Some(handle) = handle {
+            if !inode.is_same(&host::statx(handle.as_fd(), b"")?) {
+                return Err(Errno::ESTALE);
+            }
+            inode.note_opened();
+            inode.keep_handle(Arc::new(handle));
+        }
         self.inodes.borrow_mut().insert(key, Arc::downgrade(&inode));
-        inode
+        Ok(inode)
+    }
+
+    /// A file has a name less than when the host told of it.
+    fn name_lost(&self, before: &libc::statx) {
+        let key = inode::key_of(before);
+        if before.stx_nlink <= 1 || before.stx_mode as u32 & libc::S_IFMT == libc::S_IFDIR {
+            self.set_ids.borrow_mut().forget(key);
+        }
+        let known = self.inodes.borrow().get(&key).and_then(Weak::upgrade);
+        if let Some(known) = known {
+            known.expire();
+        }
     }
 
     fn want_write(&self) -> Result<()> {
-        if self.writable { Ok(()) } else { Err(Errno::EROFS) }
+        if self.writable() { Ok(()) } else { Err(Errno::EROFS) }
     }
 }
 

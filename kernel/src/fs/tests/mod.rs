@@ -6,7 +6,7 @@ mod overlay;
 mod walking;
 
 use super::file::{DirEntry, OpenFile};
-use super::hostfs::HostFs;
+use super::hostfs::{Access, HostFs};
 use super::inode::{Attr, NewNode};
 use super::memfs::MemFs;
 use super::mount::{FileSystem, Mount, MountFlags};
@@ -181,15 +181,15 @@ impl HostDir {
     }
 
     fn read_only(&self) -> Guest {
-        Guest::new(HostFs::new(&self.0, false).expect("a host tree"))
+        Guest::new(HostFs::new(&self.0, Access::ReadOnly).expect("a host tree"))
     }
 
     fn writable(&self) -> Guest {
-        Guest::new(HostFs::new(&self.0, true).expect("a host tree"))
+        Guest::new(HostFs::new(&self.0, Access::Write).expect("a host tree"))
     }
 
     fn overlay(&self) -> Guest {
-        Guest::new(MemFs::over(HostFs::new(&self.0, false).expect("a host tree").root()))
+        Guest::new(MemFs::over(HostFs::new(&self.0, Access::ReadOnly).expect("a host tree").root()))
     }
 }
 
