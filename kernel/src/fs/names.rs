@@ -53,6 +53,7 @@ pub fn link(task: &Task, target: &Path, dirfd: i32, path: &[u8]) -> Result<()> {
     if target.is_dir() {
         return Err(Errno::EPERM);
     }
+    permission::check_link(&task.creds(), &**target.inode())?;
     found.dir.inode().link(&found.name, target.inode())?;
     found.dir.dentry.add(&found.name, target.inode().clone());
     notify::file(&target.dentry, notify::ATTRIB);

@@ -6,7 +6,7 @@ use super::path::Path;
 use crate::task::creds::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, Creds};
 use crate::{Errno, Result};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// Wanted access, in the numbers of access(2).
 pub const READ: u32 = libc::R_OK as u32;
@@ -41,6 +41,41 @@ pub fn check(creds: &Creds, inode: &dyn Inode, wanted: u32) -> Result<()> {
 /// Whether somebody who is neither owner nor privileged is held off: EPERM as chmod(2) and others give it.
 pub fn check_owner(creds: &Creds, inode: &dyn Inode) -> Result<()> {
     if creds.capable(CAP_FOWNER) || inode.owner()?.uid == creds.fsuid { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// Settings of proc_sys_fs(5): fs.protected_hardlinks and fs.protected_symlinks, 0 or 1.
+pub static PROTECTED_HARDLINKS: AtomicI64 = AtomicI64::new(1);
+pub static PROTECTED_SYMLINKS: AtomicI64 = AtomicI64::new(1);
+
+/// Whether another name may be made for a file: EPERM for a stranger's file that has a privilege or that the caller could not open himself.
+pub fn check_link(creds: &Creds, inode: &dyn Inode) -> Result<()> {
+    if PROTECTED_HARDLINKS.load(Relaxed) == 0 || creds.capable(CAP_FOWNER) {
+        return Ok(());
+    }
+    let owner = inode.owner()?;
+    let group_program = libc::S_ISGID | libc::S_IXGRP;
+    let plain = inode.kind() == FileKind::Regular
+        && owner.mode & libc::S_ISUID == 0
+        && owner.mode & group_program != group_program;
+    if owner.uid == creds.fsuid || plain && check(creds, inode, READ | WRITE).is_ok() {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+/// Whether a symbolic link at a path's end may be followed: EACCES where anybody can leave links for others, as in /tmp, and a stranger did.
+pub fn check_follow(creds: &Creds, dir: &dyn Inode, link: &dyn Inode) -> Result<()> {
+    const ANYBODY: u32 = libc::S_ISVTX | libc::S_IWOTH;
+    if PROTECTED_SYMLINKS.load(Relaxed) == 0 {
+        return Ok(());
+    }
+    let dir = dir.owner()?;
+    if dir.mode & ANYBODY != ANYBODY {
+        return Ok(());
+    }
+    let link = link.owner()?;
+    if link.uid == creds.fsuid || link.uid == dir.uid { Ok(()) } else { Err(Errno::EACCES) }
 }
 
 /// Whether a name may be made in `dir`.

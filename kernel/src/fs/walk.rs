@@ -174,6 +174,9 @@ impl Walker<'_> {
             let create = self.how.contains(Walk::CREATE);
             if is_link && (!is_last || slash && !create || self.how.contains(Walk::FOLLOW)) {
                 parent = self.at.clone();
+                if is_last {
+                    permission::check_follow(self.creds, &**self.at.inode(), &*dentry.inode)?;
+                }
                 let Some(target) = self.link_target(&dentry)? else {
                     // `at` is the object now.
                     last = Last::None;

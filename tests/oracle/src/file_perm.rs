@@ -20,6 +20,9 @@ pub const CASES: &[crate::harness::Case] = cases![
     supplementary_groups,
     capability_loss,
     protected_exec,
+    protected_hardlinks,
+    protected_symlinks,
+    sticky_directory_attributes,
 ];
 
 fn access_as_root_or_owner() {
@@ -281,4 +284,89 @@ fn mknod_device() {
         t!(SYS_mknod, c"null", S_IFCHR | 0o666, 0x103);
         t!(SYS_mknod, c"blk", S_IFBLK | 0o666, 0x700);
     }));
+}
+
+/// Whether a call fails with `errno` if the setting is on, and succeeds if it is off.
+fn as_set(setting: &str, result: Ret, errno: i32) -> bool {
+    let on = std::fs::read(format!("/proc/sys/fs/{setting}")).is_ok_and(|text| text.starts_with(b"1"));
+    if on { result.0 == -i64::from(errno) } else { result.is_ok() }
+}
+
+fn protected_hardlinks() {
+    if !is_root() {
+        println!("skipped");
+        return;
+    }
+    must!(SYS_mkdir, c"d", 0o777);
+    must!(SYS_chmod, c"d", 0o777);
+    must!(SYS_chmod, c".", 0o755);
+    let strangers = [(c"readable", 0o644), (c"open", 0o666), (c"suid", 0o4666), (c"sgid", 0o2666), (c"sgid_program", 0o2676)];
+    for (name, mode) in strangers {
+        close(file(name, b""));
+        must!(SYS_chmod, name, mode);
+    }
+    must!(SYS_mknod, c"fifo", S_IFIFO | 0o666, 0);
+    must!(SYS_chmod, c"fifo", 0o666);
+    must!(SYS_symlinkat, c"open", AT_FDCWD, c"symlink");
+    v!(unprivileged(|| {
+        close(file(c"d/mine", b""));
+        must!(SYS_chmod, c"d/mine", 0o4000);
+        t!(SYS_linkat, AT_FDCWD, c"d/mine", AT_FDCWD, c"d/mine2", 0);
+        t!(SYS_linkat, AT_FDCWD, c"open", AT_FDCWD, c"d/open", 0);
+        t!(SYS_linkat, AT_FDCWD, c"sgid", AT_FDCWD, c"d/sgid", 0);
+        for name in [c"readable", c"suid", c"sgid_program", c"fifo", c"symlink"] {
+            let result = sc!(SYS_linkat, AT_FDCWD, name, AT_FDCWD, c"d/linked", 0);
+            println!("{name:?}: {}", as_set("protected_hardlinks", result, libc::EPERM));
+            sc!(SYS_unlink, c"d/linked");
+        }
+    }));
+}
+
+fn protected_symlinks() {
+    if !is_root() {
+        println!("skipped");
+        return;
+    }
+    close(file(c"f", b"x"));
+    must!(SYS_chmod, c".", 0o755);
+    must!(SYS_mkdir, c"d", 0o777);
+    for mode in [0o1777, 0o1775, 0o777] {
+        must!(SYS_chmod, c"d", 0o777);
+        v!(unprivileged(|| {
+            must!(SYS_symlinkat, c"../f", AT_FDCWD, c"d/theirs");
+            must!(SYS_symlinkat, c"..", AT_FDCWD, c"d/dir");
+        }));
+        must!(SYS_symlinkat, c"../f", AT_FDCWD, c"d/roots");
+        must!(SYS_chmod, c"d", mode);
+        let follows = sc!(SYS_openat, AT_FDCWD, c"d/theirs", O_RDONLY);
+        let may = if mode == 0o1777 { as_set("protected_symlinks", follows, libc::EACCES) } else { follows.is_ok() };
+        println!("{mode:o}: {may}");
+        o!(SYS_openat, AT_FDCWD, c"d/roots", O_RDONLY);
+        // Only the last link of a path counts.
+        o!(SYS_openat, AT_FDCWD, c"d/dir/f", O_RDONLY);
+        v!(unprivileged(|| {
+            o!(SYS_openat, AT_FDCWD, c"d/theirs", O_RDONLY);
+            o!(SYS_openat, AT_FDCWD, c"d/roots", O_RDONLY);
+        }));
+        for name in [c"d/theirs", c"d/dir", c"d/roots"] {
+            must!(SYS_unlink, name);
+        }
+    }
+}
+
+fn sticky_directory_attributes() {
+    if !is_root() {
+        println!("skipped");
+        return;
+    }
+    must!(SYS_mkdir, c"d", 0o777);
+    must!(SYS_chmod, c".", 0o755);
+    for mode in [0o777, 0o1777] {
+        must!(SYS_chmod, c"d", mode);
+        v!(unprivileged(|| {
+            t!(SYS_setxattr, c"d", c"user.a", c"1", 1, 0);
+            t!(SYS_getxattr, c"d", c"user.a", 0, 0);
+            t!(SYS_removexattr, c"d", c"user.a");
+        }));
+    }
 }

@@ -1,13 +1,14 @@
 //! /proc/sys: the kernel's settings. Those that a guest can change take effect; the others say what holds.
 
+use super::super::permission;
 use super::super::pseudo::{Entry, Subject, dir, number, setting, text};
 use super::current;
-use crate::lock::KCell;
 use crate::mm::frames;
 use crate::task::creds::{ALL_CAPS, CAP_SYS_ADMIN};
 use crate::task::pid;
 use crate::{Errno, Result, uts};
 use std::fmt::Write;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use umlab_host::random;
 
 /// A file that always says the same.
@@ -20,20 +21,24 @@ macro_rules! fixed {
 /// A number that may be written and is kept, within limits; it changes nothing else, because the core has no use for it.
 macro_rules! kept {
     ($name:literal, $initial:expr, $range:expr) => {{
-        static VALUE: KCell<i64> = KCell::new($initial);
+        static VALUE: AtomicI64 = AtomicI64::new($initial);
+        kept!($name, in VALUE, $range)
+    }};
+    // One that does: it is kept where it is used.
+    ($name:literal, in $place:path, $range:expr) => {
         setting(
             $name,
-            |_| Ok(format!("{}\n", VALUE.get()).into_bytes()),
+            |_| Ok(format!("{}\n", $place.load(Relaxed)).into_bytes()),
             |_, bytes| {
                 let value = administrator(bytes)?;
                 if !$range.contains(&value) {
                     return Err(Errno::EINVAL);
                 }
-                VALUE.set(value);
+                $place.store(value, Relaxed);
                 Ok(())
             },
         )
-    }};
+    };
 }
 
 pub const SYS: &[Entry] = &[
@@ -63,8 +68,8 @@ const FS: &[Entry] = &[
     fixed!("pipe-max-size", "1048576"),
     fixed!("pipe-user-pages-hard", "0"),
     fixed!("pipe-user-pages-soft", "16384"),
-    fixed!("protected_hardlinks", "1"),
-    fixed!("protected_symlinks", "1"),
+    kept!("protected_hardlinks", in permission::PROTECTED_HARDLINKS, 0..=1),
+    kept!("protected_symlinks", in permission::PROTECTED_SYMLINKS, 0..=1),
     fixed!("suid_dumpable", "0"),
 ];
 
