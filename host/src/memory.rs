@@ -7,6 +7,7 @@ use crate::lock::SharedLock;
 use crate::{Errno, Result, copy};
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 
@@ -191,10 +192,10 @@ impl SharedMemory {
     }
 
     /// The bytes from `offset` on. Panics when they are not within the object: offsets are the core's own, not a guest's.
-    pub fn window(&self, offset: usize, len: usize) -> Window {
+    pub fn window(&self, offset: usize, len: usize) -> Window<'_> {
         assert!(offset <= self.len && len <= self.len - offset);
         // SAFETY: within the mapping, as just checked.
-        Window { ptr: unsafe { self.base.add(offset) }, len, writable: true }
+        Window { ptr: unsafe { self.base.add(offset) }, len, writable: true, memory: PhantomData }
     }
 
     /// Gives the memory of a range back to the host; it reads as zero afterwards.
@@ -253,7 +254,7 @@ impl SharedMemory {
 
 impl Drop for SharedMemory {
     fn drop(&mut self) {
-        // SAFETY: the mapping made by `new`; windows do not outlive the object by the callers' contract.
+        // SAFETY: the mapping made by `new`; windows borrow the object.
         unsafe { libc::munmap(self.base.cast(), self.len) };
     }
 }
@@ -326,11 +327,11 @@ impl FileMapping {
     }
 
     /// A window, cut to the mapping's length.
-    pub fn window(&self, offset: usize, len: usize) -> Window {
+    pub fn window(&self, offset: usize, len: usize) -> Window<'_> {
         let offset = offset.min(self.len);
         let len = len.min(self.len - offset);
         // SAFETY: within the mapping, as just cut.
-        Window { ptr: unsafe { self.base.add(offset) }, len, writable: self.writable }
+        Window { ptr: unsafe { self.base.add(offset) }, len, writable: self.writable, memory: PhantomData }
     }
 }
 
@@ -346,23 +347,24 @@ impl Drop for FileMapping {
 
 /// A run of bytes in mapped memory that a guest may be changing: read and written by copies only.
 ///
-/// Windows are used at once, under the lock that keeps their memory from being given away, and not stored.
+/// It borrows the mapping, or whatever else keeps its memory from being given away.
 #[derive(Clone, Copy)]
-pub struct Window {
+pub struct Window<'a> {
     ptr: *mut u8,
     len: usize,
     writable: bool,
+    memory: PhantomData<&'a [u8]>,
 }
 
-impl Window {
+impl<'a> Window<'a> {
     /// A window onto this process's own bytes.
-    pub fn of(bytes: &[u8]) -> Window {
-        Window { ptr: bytes.as_ptr().cast_mut(), len: bytes.len(), writable: false }
+    pub fn of(bytes: &'a [u8]) -> Window<'a> {
+        Window { ptr: bytes.as_ptr().cast_mut(), len: bytes.len(), writable: false, memory: PhantomData }
     }
 
     /// A writable window onto this process's own bytes.
-    pub fn of_mut(bytes: &mut [u8]) -> Window {
-        Window { ptr: bytes.as_mut_ptr(), len: bytes.len(), writable: true }
+    pub fn of_mut(bytes: &'a mut [u8]) -> Window<'a> {
+        Window { ptr: bytes.as_mut_ptr(), len: bytes.len(), writable: true, memory: PhantomData }
     }
 
     pub fn len(&self) -> usize {
@@ -374,10 +376,11 @@ impl Window {
     }
 
     /// The part of the window from `offset`, at most `len` bytes.
-    pub fn slice(&self, offset: usize, len: usize) -> Window {
+    pub fn slice(&self, offset: usize, len: usize) -> Window<'a> {
         let offset = offset.min(self.len);
         // SAFETY: offset is within the window.
-        Window { ptr: unsafe { self.ptr.add(offset) }, len: len.min(self.len - offset), writable: self.writable }
+        let ptr = unsafe { self.ptr.add(offset) };
+        Window { ptr, len: len.min(self.len - offset), ..*self }
     }
 
     /// Copies from the window; as many bytes as both have, fewer when memory of the window is missing. EFAULT when that is so at its start.
@@ -396,7 +399,7 @@ impl Window {
     }
 
     /// Copies between windows; otherwise as `read`. Of windows that overlap, this one must not begin within the other.
-    pub fn copy_from(&self, from: &Window) -> Result<usize> {
+    pub fn copy_from(&self, from: &Window<'_>) -> Result<usize> {
         assert!(self.writable);
         let n = self.len.min(from.len);
         // SAFETY: both windows are mappings for this.

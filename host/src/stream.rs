@@ -102,7 +102,7 @@ impl Stream {
     }
 
     /// Reads at the description's position. EAGAIN instead of blocking.
-    pub fn read(&self, to: Window) -> Result<usize> {
+    pub fn read(&self, to: Window<'_>) -> Result<usize> {
         match &self.way {
             Way::Direct => to.read_from(self.fd.as_fd(), None),
             Way::Reopened(own) => to.read_from(own.as_fd(), None),
@@ -117,7 +117,7 @@ impl Stream {
     }
 
     /// Writes at the description's position, a part perhaps. EAGAIN instead of blocking, EPIPE without a signal.
-    pub fn write(&self, from: Window) -> Result<usize> {
+    pub fn write(&self, from: Window<'_>) -> Result<usize> {
         match &self.way {
             Way::Direct => from.write_to(self.fd.as_fd(), None),
             Way::Reopened(own) => from.write_to(own.as_fd(), None),

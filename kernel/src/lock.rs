@@ -2,13 +2,18 @@
 //!
 //! Core code runs under one lock and is never preempted, so core data needs no locks of its own. [`KCell`] says so in
 //! types: it is a `RefCell` whose contents are shared between contexts and host threads because all of them hold the
-//! big lock while they look. A borrow must not be held while the task sleeps: another task would find the cell
-//! borrowed. `assert_no_borrows`, called at every switch in debug builds, finds such places in tests.
+//! big lock while they look. A borrow must not be held where the lock can drop, nor where the task sleeps: another task
+//! would find the cell borrowed. The same holds for windows onto guest memory, of which an address was computed
+//! ([`Pin`]). Both are counted, and [`assert_no_borrows`] looks at the count wherever the lock drops and at every switch.
 
-use std::cell::{Ref, RefCell, RefMut};
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use umlab_host::lock::SharedLock;
 
 static BIG_LOCK: SharedLock = SharedLock::new();
+/// Borrows and pins that live. Only the holder of the lock changes it.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// Takes the big kernel lock. Models call this when a guest trapped.
 pub fn enter() {
@@ -16,8 +21,30 @@ pub fn enter() {
 }
 
 /// Drops the big kernel lock. Models call this just before guest user code runs or the CPU sleeps.
+///
+/// # Panics
+/// If core data is borrowed or a window onto guest memory is held.
+#[track_caller]
 pub fn leave() {
+    assert_no_borrows();
     BIG_LOCK.unlock();
+}
+
+/// Finds borrows and windows that would outlive the lock, or the running task's turn.
+#[track_caller]
+pub fn assert_no_borrows() {
+    let live = LIVE.load(Relaxed);
+    if live != 0 {
+        still_borrowed(live);
+    }
+}
+
+#[cold]
+#[track_caller]
+fn still_borrowed(live: usize) -> ! {
+    // So that whoever cleans up after the panic finds a consistent count.
+    LIVE.store(0, Relaxed);
+    panic!("the big kernel lock drops, or a task sleeps, with {live} borrows of core data{}", sites::list(live));
 }
 
 /// Runs `f` under the big lock, from a host thread that does not hold it.
@@ -28,12 +55,65 @@ pub fn with<T>(f: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Finds core data touched without the lock, in debug builds.
+/// Keeps the big lock from dropping while it lives: an address was computed of something that others may change then.
+pub struct Pin(());
+
+/// Keeps the big lock from dropping until the pin is dropped.
+#[inline]
+#[track_caller]
+pub fn pin() -> Pin {
+    let live = LIVE.load(Relaxed);
+    sites::note(live);
+    LIVE.store(live + 1, Relaxed);
+    Pin(())
+}
+
+impl Drop for Pin {
+    #[inline]
+    fn drop(&mut self) {
+        LIVE.store(LIVE.load(Relaxed).wrapping_sub(1), Relaxed);
+    }
+}
+
+/// Where the last borrows were made: for the message, in debug builds.
+#[cfg(debug_assertions)]
+mod sites {
+    use std::panic::Location;
+    use std::ptr;
+    use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+
+    const KEPT: usize = 16;
+    static SITES: [AtomicPtr<Location<'static>>; KEPT] = [const { AtomicPtr::new(ptr::null_mut()) }; KEPT];
+
+    #[inline]
+    #[track_caller]
+    pub fn note(index: usize) {
+        SITES[index % KEPT].store(ptr::from_ref(Location::caller()).cast_mut(), Relaxed);
+    }
+
+    pub fn list(live: usize) -> String {
+        let noted = SITES[..live.min(KEPT)].iter().map(|site| site.load(Relaxed)).filter(|site| !site.is_null());
+        // SAFETY: only references to locations, which live for ever, are stored there.
+        noted.map(|site| format!("\n  {}", unsafe { &*site })).collect()
+    }
+}
+
+#[cfg(not(debug_assertions))]
+mod sites {
+    #[inline(always)]
+    pub fn note(_: usize) {}
+
+    pub fn list(_: usize) -> &'static str {
+        " (a debug build lists them)"
+    }
+}
+
+/// Finds core data touched without the lock.
 #[cfg(not(test))]
 #[inline(always)]
 #[track_caller]
 fn assert_held() {
-    debug_assert!(BIG_LOCK.is_locked(), "core data touched without the big kernel lock");
+    assert!(BIG_LOCK.is_locked(), "core data touched without the big kernel lock");
 }
 
 /// Unit tests have no guest and never enter the core, but run side by side: each has the core to itself from its
@@ -52,8 +132,8 @@ fn assert_held() {
 pub struct KCell<T: ?Sized>(RefCell<T>);
 
 // SAFETY: contents are only reached by `borrow` and `borrow_mut`, and only core code that holds the big kernel lock
-// calls them (asserted in debug builds, and in unit tests replaced by one turn for each), so no two host threads touch the cell at once; `T: Send` because the holder
-// of the lock changes between host threads.
+// calls them (asserted, and in unit tests replaced by one turn for each), so no two host threads touch the cell at
+// once; `T: Send` because the holder of the lock changes between host threads.
 unsafe impl<T: ?Sized + Send> Sync for KCell<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Send for KCell<T> {}
@@ -97,16 +177,55 @@ impl<T: Clone> KCell<T> {
 }
 
 impl<T: ?Sized> KCell<T> {
+    #[inline]
     #[track_caller]
     pub fn borrow(&self) -> Ref<'_, T> {
         assert_held();
-        self.0.borrow()
+        Ref { value: self.0.borrow(), _pin: pin() }
     }
 
+    #[inline]
     #[track_caller]
     pub fn borrow_mut(&self) -> RefMut<'_, T> {
         assert_held();
-        self.0.borrow_mut()
+        RefMut { value: self.0.borrow_mut(), _pin: pin() }
+    }
+}
+
+/// A look at what is in a [`KCell`].
+pub struct Ref<'a, T: ?Sized> {
+    value: std::cell::Ref<'a, T>,
+    _pin: Pin,
+}
+
+impl<T: ?Sized> Deref for Ref<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// A look at what is in a [`KCell`], to change it.
+pub struct RefMut<'a, T: ?Sized> {
+    value: std::cell::RefMut<'a, T>,
+    _pin: Pin,
+}
+
+impl<T: ?Sized> Deref for RefMut<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: ?Sized> DerefMut for RefMut<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
     }
 }
 

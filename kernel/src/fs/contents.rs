@@ -4,6 +4,7 @@ use super::file::{Mappers, PageSource};
 use crate::lock::KCell;
 use crate::mm::frames::{Fill, Frames, PAGE_SIZE};
 use crate::mm::user::IoBuf;
+use crate::mm::window::GuestWindow;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -136,11 +137,11 @@ impl Contents {
             let source = {
                 let inner = self.inner.borrow();
                 inner.find(at / PAGE_SIZE).map(|(first, frames)| {
-                    frames.window(((at / PAGE_SIZE - first) * PAGE_SIZE) as usize + within, left)
+                    GuestWindow::of_frames(frames, ((at / PAGE_SIZE - first) * PAGE_SIZE) as usize + within, left)
                 })
             };
             let result = match source {
-                Some(window) => buf.with_window(window.len(), true, |to| to.copy_from(&window)),
+                Some(window) => buf.with_window(window.len(), true, |to| to.copy_from(&window.get())),
                 None => buf.put(&ZEROS[..left.min(PAGE_SIZE as usize - within)]),
             };
             match result {
@@ -164,7 +165,7 @@ impl Contents {
                 Err(_) if done > 0 => break,
                 Err(e) => return Err(e),
             };
-            match buf.with_window(window.len(), false, |from| window.copy_from(&from)) {
+            match buf.with_window(window.len(), false, |from| window.get().copy_from(&from)) {
                 Ok(n) => {
                     done += n;
                     let mut inner = self.inner.borrow_mut();
@@ -178,7 +179,7 @@ impl Contents {
     }
 
     /// A window to write to at `offset`, memory for it made where there is none.
-    fn room(&self, offset: u64, len: usize) -> Result<umlab_host::memory::Window> {
+    fn room(&self, offset: u64, len: usize) -> Result<GuestWindow> {
         let page = offset / PAGE_SIZE;
         let within = (offset % PAGE_SIZE) as usize;
         let mut inner = self.inner.borrow_mut();
@@ -190,7 +191,7 @@ impl Contents {
             self.fill(&mut inner, page, wanted)?;
         }
         let (first, frames) = inner.find(page).ok_or(Errno::ENOSPC)?;
-        Ok(frames.window(((page - first) * PAGE_SIZE) as usize + within, len))
+        Ok(GuestWindow::of_frames(frames, ((page - first) * PAGE_SIZE) as usize + within, len))
     }
 
     /// Puts a run of zero frames at a hole: at least one page, for `wanted` or more as the file grows.

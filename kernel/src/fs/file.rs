@@ -34,15 +34,17 @@ pub enum MapObject {
     Host(Arc<HostFile>),
     /// Pages in physmem.
     Pages(Arc<dyn PageSource>),
+    /// New zeros, as without a file.
+    Zeros,
 }
 
 /// A host file that guest mappings, and the core's own reads of guest memory, can use.
 pub struct HostFile {
     pub fd: OwnedFd,
     /// The core's own mapping of it, made when guest memory that it is behind is first read by a system call.
-    pub mapping: KCell<Option<FileMapping>>,
+    pub mapping: KCell<Option<Arc<FileMapping>>>,
     /// The same, shared and writable, for shared mappings of read-write trees.
-    pub writable: KCell<Option<FileMapping>>,
+    pub writable: KCell<Option<Arc<FileMapping>>>,
 }
 
 impl HostFile {

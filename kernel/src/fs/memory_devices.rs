@@ -1,15 +1,12 @@
 //! The devices without hardware: null, zero, full, random, urandom and kmsg.
 
-use super::file::{Events, FileOps, MapObject, OpenFile, PageSource};
-use crate::lock::KCell;
-use crate::mm::frames::{Fill, Frames};
+use super::file::{Events, FileOps, MapObject, OpenFile};
 use crate::mm::{IoBuf, PAGE_SIZE};
 use crate::model::Prot;
 use crate::task::Task;
 use crate::task::creds::CAP_SYS_ADMIN;
 use crate::{Errno, Result};
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,9 +94,9 @@ impl FileOps for MemoryDevice {
         }
     }
 
-    fn map(&self, _file: &OpenFile, _prot: Prot, shared: bool) -> Result<MapObject> {
+    fn map(&self, _file: &OpenFile, _prot: Prot, _shared: bool) -> Result<MapObject> {
         match self.0 {
-            Device::Zero => Ok(MapObject::Pages(Arc::new(ZeroPages { shared, pages: KCell::default() }))),
+            Device::Zero => Ok(MapObject::Zeros),
             _ => Err(Errno::ENODEV),
         }
     }
@@ -126,26 +123,4 @@ fn fill(buf: &mut IoBuf<'_>, source: impl Fn(&mut [u8])) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What mmap(2) of /dev/zero maps: new zero pages, which a shared mapping keeps for all that share it.
-struct ZeroPages {
-    shared: bool,
-    pages: KCell<BTreeMap<u64, Frames>>,
-}
-
-impl PageSource for ZeroPages {
-    fn frames(&self, index: u64, max: u32, _write: bool) -> Result<Option<Frames>> {
-        if !self.shared {
-            return Frames::alloc(max.clamp(1, 16), Fill::Zero).map(Some);
-        }
-        let mut pages = self.pages.borrow_mut();
-        if let Some(frame) = pages.get(&index) {
-            return Ok(Some(frame.share(0, 1)));
-        }
-        let frame = Frames::alloc(1, Fill::Zero)?;
-        let out = frame.share(0, 1);
-        pages.insert(index, frame);
-        Ok(Some(out))
-    }
 }

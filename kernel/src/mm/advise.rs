@@ -13,12 +13,6 @@ use std::sync::Arc;
 impl AddressSpace {
     /// madvise(2).
     pub fn madvise(&self, addr: u64, len: u64, advice: i32) -> Result<()> {
-        let result = self.do_madvise(addr, len, advice);
-        self.collect();
-        result
-    }
-
-    fn do_madvise(&self, addr: u64, len: u64, advice: i32) -> Result<()> {
         const MADV_COLD: i32 = 20;
         const MADV_POPULATE_READ: i32 = 22;
         const MADV_POPULATE_WRITE: i32 = 23;

@@ -45,12 +45,6 @@ pub struct LastRefusal(Option<(u64, u64)>);
 impl AddressSpace {
     /// Resolves a fault of user code at `addr`. `last` is the thread's own, between its faults.
     pub fn fault(&self, fault: &Fault, last: &mut LastRefusal) -> std::result::Result<(), BadAccess> {
-        let result = self.resolve(fault, last);
-        self.collect();
-        result
-    }
-
-    fn resolve(&self, fault: &Fault, last: &mut LastRefusal) -> std::result::Result<(), BadAccess> {
         let addr = fault.addr;
         let mut inner = self.inner.borrow_mut();
         if inner.vmas.find(addr).is_none() {
@@ -84,7 +78,7 @@ impl AddressSpace {
             }
         }
         if vma.is_shared() {
-            return self.map_backing(&vma, one_page(page), When::Missing);
+            return self.map_backing(&vma, one_page(page), When::Missing).map(drop);
         }
         match inner.pages.find(page) {
             Some((first, run)) => {
@@ -104,7 +98,9 @@ impl AddressSpace {
                     return self.make_private(&mut inner, &vma, page);
                 }
                 let hole = self.hole_around(&inner, &vma, page);
-                self.map_backing(&vma, hole, When::Missing)
+                // What is behind the area may end before the page, which then has no contents.
+                let reached = self.map_backing(&vma, hole, When::Missing)?;
+                if reached > page { Ok(()) } else { Err(BadAccess::PastEnd) }
             }
         }
     }

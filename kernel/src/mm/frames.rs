@@ -234,7 +234,7 @@ impl Frames {
     }
 
     /// The bytes from `offset`, which is within the run, at most to its end.
-    pub fn window(&self, offset: usize, len: usize) -> Window {
+    pub fn window(&self, offset: usize, len: usize) -> Window<'_> {
         window_of(self.first, self.count).slice(offset, len)
     }
 
@@ -297,7 +297,7 @@ impl Frames {
     }
 }
 
-fn window_of(first: u32, count: u32) -> Window {
+fn window_of(first: u32, count: u32) -> Window<'static> {
     physmem().memory.window(first as usize * PAGE_SIZE as usize, count as usize * PAGE_SIZE as usize)
 }
 

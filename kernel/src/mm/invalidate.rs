@@ -2,7 +2,7 @@
 
 use super::frames::PAGE_SIZE;
 use super::range::PageRange;
-use super::space::{AddressSpace, Inner};
+use super::space::AddressSpace;
 use super::vma::{Backing, Vma, VmaFlags};
 use crate::fs::file::Mapper;
 use std::sync::Arc;
@@ -15,17 +15,6 @@ impl AddressSpace {
         {
             mappers.add(self.me.clone());
         }
-    }
-}
-
-impl Inner {
-    /// Keeps the sources of areas that were taken out until `collect`: user code on another CPU may still reach their frames.
-    pub(super) fn retire(&mut self, removed: &[Vma]) {
-        let pages = removed.iter().filter_map(|vma| match &vma.backing {
-            Backing::Pages(pages) => Some(pages.clone()),
-            _ => None,
-        });
-        self.retired.extend(pages);
     }
 }
 

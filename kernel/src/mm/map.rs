@@ -4,7 +4,8 @@ use super::frames::{Fill, Frames, PAGE_SIZE};
 use super::range::PageRange;
 use super::space::{AddressSpace, Inner, MAX_AREAS, USER_BOTTOM};
 use super::vma::{Backing, Vma, VmaFlags, is_aligned, round_up};
-use crate::fs::file::OpenFile;
+use crate::fs::contents::shared_memory;
+use crate::fs::file::{MapObject, OpenFile};
 use crate::model::{Prot, When};
 use crate::sched::model;
 use crate::{Errno, Result};
@@ -47,15 +48,20 @@ pub struct MapRequest {
     pub offset: u64,
 }
 
+/// New zeros: private ones, or an object that others can share: MAP_ANONYMOUS and /dev/zero.
+fn zeros(request: &MapRequest, shared: bool, len: u64) -> Result<Backing> {
+    if !shared {
+        return Ok(Backing::Anonymous);
+    }
+    if len > super::frames::limit() && request.flags & libc::MAP_NORESERVE == 0 {
+        return Err(Errno::ENOMEM);
+    }
+    Ok(Backing::Pages(shared_memory(len)))
+}
+
 impl AddressSpace {
     /// mmap(2). Returns the address.
     pub fn mmap(&self, request: &MapRequest) -> Result<u64> {
-        let result = self.do_mmap(request);
-        self.collect();
-        result
-    }
-
-    fn do_mmap(&self, request: &MapRequest) -> Result<u64> {
         const KNOWN_PROT: u32 = Prot::all().bits() | libc::PROT_GROWSDOWN as u32 | libc::PROT_GROWSUP as u32;
         let flags = request.flags;
         let prot = Prot::from_bits_truncate(request.prot & KNOWN_PROT);
@@ -163,13 +169,7 @@ impl AddressSpace {
             if request.flags & libc::MAP_TYPE == libc::MAP_SHARED_VALIDATE {
                 return Err(Errno::EINVAL);
             }
-            if shared {
-                if len > super::frames::limit() && request.flags & libc::MAP_NORESERVE == 0 {
-                    return Err(Errno::ENOMEM);
-                }
-                return Ok((Backing::Pages(crate::fs::contents::shared_memory(len)), None, flags));
-            }
-            return Ok((Backing::Anonymous, None, flags));
+            return Ok((zeros(request, shared, len)?, None, flags));
         };
         if !file.readable() {
             return Err(Errno::EACCES);
@@ -180,8 +180,12 @@ impl AddressSpace {
         if shared && !file.ops.may_map_writable(file) {
             flags |= VmaFlags::NOWRITE;
         }
-        let object = file.ops.map(file, prot, shared)?;
-        Ok((Backing::of(object), Some(file.clone()), flags))
+        let backing = match file.ops.map(file, prot, shared)? {
+            MapObject::Host(file) => Backing::Host(file),
+            MapObject::Pages(pages) => Backing::Pages(pages),
+            MapObject::Zeros => zeros(request, shared, len)?,
+        };
+        Ok((backing, Some(file.clone()), flags))
     }
 
     fn choose(&self, inner: &Inner, hint: u64, len: u64) -> Result<PageRange> {
@@ -205,7 +209,6 @@ impl AddressSpace {
         if vma.prot.is_empty() {
             return Ok(());
         }
-        let oom = |_| Errno::ENOMEM;
         match &vma.backing {
             Backing::Anonymous => {
                 if !vma.prot.contains(Prot::WRITE) {
@@ -235,7 +238,7 @@ impl AddressSpace {
                     self.put_pages(inner, &vma, from, frames, When::Now, EAGER_POPULATE);
                 } else if matches!(vma.backing, Backing::Host(_)) {
                     let when = if soon == Soon::Later { When::OnTouch } else { When::Now };
-                    self.map_backing(&vma, vma.range, when).map_err(oom)?;
+                    self.map_backing(&vma, vma.range, when).map_err(|_| Errno::ENOMEM)?;
                 } else if soon == Soon::Populate {
                     let _ = self.map_backing(&vma, vma.range, When::Now);
                 }
@@ -245,19 +248,18 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Takes out everything in a range: areas, private pages and the host's mappings.
-    pub(super) fn take_out(&self, inner: &mut Inner, range: PageRange) -> Vec<Vma> {
+    /// Takes out everything in a range: areas, private pages and the host's mappings. What is taken out is kept until `collect`.
+    pub(super) fn take_out(&self, inner: &mut Inner, range: PageRange) {
         let removed = inner.vmas.remove(range);
         if removed.is_empty() {
-            return removed;
+            return;
         }
         let pages = inner.pages.remove(range.first_page(), range.end_page());
         if removed.iter().any(|vma| !vma.prot.is_empty()) {
             self.host.unmap(range);
         }
         inner.garbage.extend(pages);
-        inner.retire(&removed);
-        removed
+        inner.retired.extend(removed);
     }
 
     /// munmap(2).
@@ -267,10 +269,7 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let range = round_up(len).and_then(|len| PageRange::with_len(addr, len)).ok_or(Errno::EINVAL)?;
-        let removed = self.take_out(&mut self.inner.borrow_mut(), range);
-        self.collect();
-        // Files are closed after the borrow: that may sleep.
-        drop(removed);
+        self.take_out(&mut self.inner.borrow_mut(), range);
         Ok(())
     }
 
@@ -314,8 +313,6 @@ impl AddressSpace {
             }
         }
         inner.brk = wanted;
-        drop(inner);
-        self.collect();
         wanted
     }
 

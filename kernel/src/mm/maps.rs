@@ -40,7 +40,7 @@ impl AddressSpace {
                 end: vma.end(),
                 prot: vma.prot,
                 shared: vma.is_shared(),
-                offset: if matches!(vma.backing, Backing::Host(_) | Backing::Pages(_)) { vma.offset } else { 0 },
+                offset: if vma.file.is_some() || matches!(vma.backing, Backing::Pages(_)) { vma.offset } else { 0 },
                 file: vma.file.clone(),
                 name: name(vma),
                 resident: inner

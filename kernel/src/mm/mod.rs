@@ -19,6 +19,7 @@ mod remap;
 pub mod space;
 pub mod user;
 pub mod vma;
+pub mod window;
 
 pub use frames::{Frames, PAGE_SIZE};
 pub use range::PageRange;

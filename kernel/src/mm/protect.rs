@@ -24,12 +24,10 @@ impl AddressSpace {
         }
         let len = round_up(len).ok_or(Errno::ENOMEM)?;
         let range = PageRange::with_len(addr, len).ok_or(Errno::ENOMEM)?;
-        let result = self.do_mprotect(range, prot, grows & libc::PROT_GROWSDOWN as u32 != 0);
-        self.collect();
-        result
+        self.protect_areas(range, prot, grows & libc::PROT_GROWSDOWN as u32 != 0)
     }
 
-    fn do_mprotect(&self, range: PageRange, prot: Prot, down: bool) -> Result<()> {
+    fn protect_areas(&self, range: PageRange, prot: Prot, down: bool) -> Result<()> {
         let (mut addr, end) = (range.start(), range.end());
         let mut inner = self.inner.borrow_mut();
         if down {

@@ -10,12 +10,6 @@ use crate::{Errno, Result};
 impl AddressSpace {
     /// mremap(2).
     pub fn mremap(&self, addr: u64, old_len: u64, new_len: u64, flags: i32, new_addr: u64) -> Result<u64> {
-        let result = self.do_mremap(addr, old_len, new_len, flags, new_addr);
-        self.collect();
-        result
-    }
-
-    fn do_mremap(&self, addr: u64, old_len: u64, new_len: u64, flags: i32, new_addr: u64) -> Result<u64> {
         const KNOWN: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
         let may_move = flags & libc::MREMAP_MAYMOVE != 0;
         let fixed = flags & libc::MREMAP_FIXED != 0;

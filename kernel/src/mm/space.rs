@@ -4,6 +4,7 @@ use super::fault::{BadAccess, CHUNK};
 use super::frames::{Fill, Frames, PAGE_SIZE};
 use super::range::PageRange;
 use super::vma::{Backing, Pages, Run, Vma, VmaFlags, Vmas, page_of, round_up};
+use super::window::{self, GuestWindow};
 use crate::fs::file::{HostFile, PageSource};
 use crate::lock::KCell;
 use crate::model::{Mapping, ModelSpace, Prot, Source, When};
@@ -11,7 +12,7 @@ use crate::sched::model;
 use crate::{Errno, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use umlab_host::memory::{FileMapping, Window};
+use umlab_host::memory::FileMapping;
 
 /// Lowest address a guest may map (vm.mmap_min_addr).
 pub const USER_BOTTOM: u64 = 0x10000;
@@ -39,8 +40,8 @@ pub struct Inner {
     pub layout: Layout,
     /// Frames taken out that user code on another CPU may still reach; see `collect`.
     pub garbage: Vec<(u64, Run)>,
-    /// Sources of pages that were taken out likewise.
-    pub retired: Vec<Arc<dyn PageSource>>,
+    /// Areas taken out likewise, with the sources of their pages. Their files are closed after that: it may sleep.
+    pub retired: Vec<Vma>,
 }
 
 /// Where exec put what /proc shows.
@@ -56,7 +57,6 @@ pub struct Layout {
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-static ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
 
 /// What makes two futex addresses the same futex.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -104,19 +104,18 @@ impl AddressSpace {
 
     /// The core's own way to the guest memory at `addr`: as many of `len` bytes as lie together, at least one (none if `len` is
     /// 0). With `write` the guest must be able to write there; copies on write are made first. EFAULT otherwise.
-    pub fn window(&self, addr: u64, len: usize, write: bool) -> Result<Window> {
+    ///
+    /// A copy on write leaves behind what other CPUs' user code may still read. It becomes garbage, and whoever writes to another
+    /// process's memory has to [`AddressSpace::collect`] it; a task's own is collected before it sleeps or goes back to user mode.
+    pub fn window(&self, addr: u64, len: usize, write: bool) -> Result<GuestWindow> {
         if len == 0 {
-            return Ok(Window::of(&[]));
+            return Ok(GuestWindow::zeros(0, 0));
         }
-        if !write {
-            return self.read_window(&mut self.inner.borrow_mut(), addr, len);
-        }
-        let window = self.write_window(&mut self.inner.borrow_mut(), addr, len);
-        self.collect();
-        window
+        let mut inner = self.inner.borrow_mut();
+        if write { self.write_window(&mut inner, addr, len) } else { self.read_window(&mut inner, addr, len) }
     }
 
-    fn read_window(&self, inner: &mut Inner, addr: u64, len: usize) -> Result<Window> {
+    fn read_window(&self, inner: &mut Inner, addr: u64, len: usize) -> Result<GuestWindow> {
         self.reach(inner, addr)?;
         let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
         if vma.prot.is_empty() {
@@ -126,19 +125,17 @@ impl AddressSpace {
         let page = page_of(addr);
         let within = (addr % PAGE_SIZE) as usize;
         if let Some((first, run)) = inner.pages.find(page) {
-            return Ok(run.frames.window(((page - first) * PAGE_SIZE) as usize + within, len));
+            return Ok(GuestWindow::of_frames(&run.frames, ((page - first) * PAGE_SIZE) as usize + within, len));
         }
         // Up to the next private page, what is behind the area shows.
         let room = inner.pages.next_after(page).map_or(u64::MAX, |next| next * PAGE_SIZE - addr);
         let len = len.min(room.min(usize::MAX as u64) as usize);
         match &vma.backing {
-            Backing::Anonymous => Ok(Window::of(&ZEROS).slice(within, len)),
+            Backing::Anonymous => Ok(GuestWindow::zeros(within, len)),
             Backing::Host(file) => host_window(file, vma.offset_of(addr), len),
             Backing::Pages(pages) => {
-                let offset = vma.offset_of(addr);
-                let frames = pages.frames(page_of(offset), (len / PAGE_SIZE as usize + 2) as u32, false)?;
-                // The source keeps the frames: the window outlives this reference under the big lock.
-                Ok(frames.ok_or(Errno::EFAULT)?.window(within, len))
+                let frames = source_frames(pages, page_of(vma.offset_of(addr)), pages_of(within, len), false)?;
+                Ok(GuestWindow::of_frames(&frames.ok_or(Errno::EFAULT)?, within, len))
             }
             Backing::Model(_) => Err(Errno::EFAULT),
         }
@@ -156,7 +153,7 @@ impl AddressSpace {
         self.grow_down(inner, addr).map_err(|_| Errno::EFAULT)
     }
 
-    fn write_window(&self, inner: &mut Inner, addr: u64, len: usize) -> Result<Window> {
+    fn write_window(&self, inner: &mut Inner, addr: u64, len: usize) -> Result<GuestWindow> {
         self.reach(inner, addr)?;
         let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
         if !vma.prot.contains(Prot::WRITE) {
@@ -168,16 +165,16 @@ impl AddressSpace {
         if vma.is_shared() {
             return match &vma.backing {
                 Backing::Pages(pages) => {
-                    let offset = vma.offset_of(addr);
-                    let frames = pages.frames(page_of(offset), (len / PAGE_SIZE as usize + 2) as u32, true)?;
-                    Ok(frames.ok_or(Errno::EFAULT)?.window(within, len))
+                    let frames = source_frames(pages, page_of(vma.offset_of(addr)), pages_of(within, len), true)?;
+                    Ok(GuestWindow::of_frames(&frames.ok_or(Errno::EFAULT)?, within, len))
                 }
                 Backing::Host(file) => {
                     let mut mapping = file.writable.borrow_mut();
-                    if mapping.is_none() {
-                        *mapping = Some(FileMapping::shared(&file.fd)?);
-                    }
-                    let window = mapping.as_ref().expect("just made").window(vma.offset_of(addr) as usize, len);
+                    let mapping = match &*mapping {
+                        Some(mapping) => mapping.clone(),
+                        None => mapping.insert(Arc::new(FileMapping::shared(&file.fd)?)).clone(),
+                    };
+                    let window = GuestWindow::of_file(mapping, vma.offset_of(addr) as usize, len);
                     if window.is_empty() { Err(Errno::EFAULT) } else { Ok(window) }
                 }
                 _ => Err(Errno::EFAULT),
@@ -187,7 +184,7 @@ impl AddressSpace {
             let (first, run) = inner.pages.find(page)?;
             let index = (page - first) as u32;
             // As many pages as nobody else has.
-            let pages = (within + len).div_ceil(PAGE_SIZE as usize) as u32;
+            let pages = pages_of(within, len);
             let mut count = 0;
             while count < pages && index + count < run.frames.count() && !run.frames.is_shared_at(index + count) {
                 count += 1;
@@ -196,7 +193,7 @@ impl AddressSpace {
                 return None;
             }
             let len = len.min(count as usize * PAGE_SIZE as usize - within);
-            Some(run.frames.window(index as usize * PAGE_SIZE as usize + within, len))
+            Some(GuestWindow::of_frames(&run.frames, index as usize * PAGE_SIZE as usize + within, len))
         };
         if let Some(window) = own(inner) {
             return Ok(window);
@@ -228,9 +225,8 @@ impl AddressSpace {
             Backing::Pages(pages) => {
                 while done < len {
                     let at = offset + done as u64;
-                    let old = pages
-                        .frames(page_of(at), ((len - done) as u64 / PAGE_SIZE) as u32, false)
-                        .map_err(|_| BadAccess::OutOfMemory)?;
+                    let count = ((len - done) as u64 / PAGE_SIZE) as u32;
+                    let old = source_frames(pages, page_of(at), count, false).map_err(|_| BadAccess::OutOfMemory)?;
                     let Some(old) = old else { break };
                     let copied = window.slice(done, len).copy_from(&old.window(0, len - done));
                     done += copied.map_err(|_| BadAccess::PastEnd)?;
@@ -275,10 +271,8 @@ impl AddressSpace {
         }
         for (first, run) in inner.pages.within_mut(range.first_page(), range.end_page()) {
             run.host_ro = vma.prot.contains(Prot::WRITE) && run.frames.is_shared();
-            let prot = if run.host_ro { vma.prot - Prot::WRITE } else { vma.prot };
-            if prot.is_empty() {
-                continue;
-            }
+            // Memory that may only be written can be read too on this CPU, and the first write must fault.
+            let prot = if run.host_ro { (vma.prot - Prot::WRITE).union(Prot::READ) } else { vma.prot };
             self.host.map(
                 Mapping {
                     range: run_range(first, run),
@@ -291,16 +285,17 @@ impl AddressSpace {
         }
     }
 
-    /// Has the host map what is behind a range of `vma`, where there are no private frames.
-    pub(super) fn map_backing(&self, vma: &Vma, range: PageRange, when: When) -> std::result::Result<(), BadAccess> {
-        let prot = if vma.is_shared() { vma.prot } else { vma.prot - Prot::WRITE };
-        if prot.is_empty() {
-            // Write-only private memory: readable on this CPU anyway, and the first write must fault.
-            if vma.prot.is_empty() {
-                return Ok(());
-            }
+    /// Has the host map what is behind a range of `vma`, where there are no private frames. Returns one past the last page that is mapped
+    /// now, which may lie before the range's end or after it.
+    pub(super) fn map_backing(&self, vma: &Vma, range: PageRange, when: When) -> std::result::Result<u64, BadAccess> {
+        if vma.prot.is_empty() {
+            return Ok(range.first_page());
         }
-        let prot = if prot.is_empty() { Prot::READ } else { prot };
+        let prot = match vma.is_shared() {
+            true => vma.prot,
+            // As for private runs.
+            false => (vma.prot - Prot::WRITE).union(Prot::READ),
+        };
         let (from, to) = (range.first_page(), range.end_page());
         let offset = vma.offset_of(range.start());
         match &vma.backing {
@@ -313,47 +308,43 @@ impl AddressSpace {
                     (range, source)
                 };
                 self.host.map(Mapping { range, prot, source, populate: false }, when);
-                Ok(())
+                Ok(range.end_page())
             }
             Backing::Pages(pages) => {
                 // Around the page asked for, as far as the source gives it together.
                 let write = vma.is_shared() && vma.prot.contains(Prot::WRITE);
                 let mut page = from;
                 let last = to.max(from + if vma.is_shared() { CHUNK } else { 0 }).min(vma.range.end_page());
-                let mut mapped = false;
                 while page < last {
                     let at = page_of(vma.offset_of(page * PAGE_SIZE));
-                    let frames = match pages.frames(at, (last - page) as u32, write) {
-                        Ok(frames) => frames,
-                        Err(_) if mapped => return Ok(()),
+                    let frames = match source_frames(pages, at, (last - page).min(u32::MAX as u64) as u32, write) {
+                        Ok(Some(frames)) => frames,
+                        _ if page > from => return Ok(page),
+                        Ok(None) => return Err(BadAccess::PastEnd),
                         Err(_) => return Err(BadAccess::OutOfMemory),
-                    };
-                    let Some(frames) = frames else {
-                        return if mapped { Ok(()) } else { Err(BadAccess::PastEnd) };
                     };
                     let count = (frames.count() as u64).min(last - page);
                     let source = Source::Physmem { offset: frames.offset() };
                     let range = PageRange::of_pages(page, page + count).expect("within the area");
                     self.host.map(Mapping { range, prot, source, populate: false }, when);
-                    mapped = true;
                     page += count;
                 }
-                Ok(())
+                Ok(page)
             }
             Backing::Anonymous | Backing::Model(_) => Err(BadAccess::Refused),
         }
     }
 
-    /// Lets go of frames that were taken out: not before no CPU's user code can reach them. The big lock may be dropped
-    /// meanwhile, so no borrow of the space is held.
-    pub(super) fn collect(&self) {
+    /// Lets go of what was taken out: not before no CPU's user code can reach it. The trap loop calls this before user code runs again, and
+    /// the scheduler before a task sleeps. The big lock may be dropped meanwhile, so nothing of the core is borrowed.
+    pub fn collect(&self) {
         let garbage = {
             let mut inner = self.inner.borrow_mut();
+            if inner.garbage.is_empty() && inner.retired.is_empty() {
+                return;
+            }
             (std::mem::take(&mut inner.garbage), std::mem::take(&mut inner.retired))
         };
-        if garbage.0.is_empty() && garbage.1.is_empty() {
-            return;
-        }
         self.host.sync();
         drop(garbage);
     }
@@ -404,18 +395,35 @@ impl AddressSpace {
     }
 }
 
+/// Frames of a source, as [`PageSource::frames`] gives them. User code will reach them as long as the area is there, so the source must
+/// keep them.
+fn source_frames(pages: &Arc<dyn PageSource>, index: u64, max: u32, write: bool) -> Result<Option<Frames>> {
+    let frames = pages.frames(index, max, write)?;
+    if let Some(frames) = &frames {
+        let kept = (0..frames.count()).all(|index| frames.is_shared_at(index));
+        assert!(kept, "a source of pages gave frames away that it does not keep");
+    }
+    Ok(frames)
+}
+
+/// How many pages `len` bytes reach into from `within` on in the first of them; no more than a window shows.
+fn pages_of(within: usize, len: usize) -> u32 {
+    (within.saturating_add(len) as u64).div_ceil(PAGE_SIZE).min(window::MAX_PAGES) as u32
+}
+
 /// The addresses of a run whose first page is `first`.
 pub(super) fn run_range(first: u64, run: &Run) -> PageRange {
     PageRange::of_pages(first, first + run.frames.count() as u64).expect("runs lie in areas")
 }
 
 /// The core's own view of a host file's bytes, cut to the file's length.
-fn host_window(file: &Arc<HostFile>, offset: u64, len: usize) -> Result<Window> {
+fn host_window(file: &Arc<HostFile>, offset: u64, len: usize) -> Result<GuestWindow> {
     let mut mapping = file.mapping.borrow_mut();
     let end = offset.saturating_add(1) as usize;
-    if mapping.as_ref().is_none_or(|m| m.len() < end) {
-        *mapping = Some(FileMapping::private(&file.fd)?);
-    }
-    let window = mapping.as_ref().expect("just made").window(offset as usize, len);
+    let mapping = match &*mapping {
+        Some(mapping) if mapping.len() >= end => mapping.clone(),
+        _ => mapping.insert(Arc::new(FileMapping::private(&file.fd)?)).clone(),
+    };
+    let window = GuestWindow::of_file(mapping, offset as usize, len);
     if window.is_empty() { Err(Errno::EFAULT) } else { Ok(window) }
 }

@@ -1,6 +1,7 @@
 //! Guest memory as system calls see it: addresses that are only allegations.
 
 use super::space::AddressSpace;
+use super::window::GuestWindow;
 use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl AddressSpace {
         let mut done = 0;
         while done < out.len() {
             let window = self.window(addr.wrapping_add(done as u64), out.len() - done, false)?;
-            done += window.read(&mut out[done..])?;
+            done += window.get().read(&mut out[done..])?;
         }
         Ok(())
     }
@@ -86,7 +87,7 @@ impl AddressSpace {
         let mut done = 0;
         while done < bytes.len() {
             let window = self.window(addr.wrapping_add(done as u64), bytes.len() - done, true)?;
-            done += window.write(&bytes[done..])?;
+            done += window.get().write(&bytes[done..])?;
         }
         Ok(())
     }
@@ -108,7 +109,7 @@ impl AddressSpace {
             let mut chunk = [0u8; STRING_CHUNK];
             // Within a page, so that nothing beyond the string's last one is asked for.
             let want = (max - out.len()).min(STRING_CHUNK - (at % STRING_CHUNK as u64) as usize);
-            let n = self.window(at, want, false)?.read(&mut chunk[..want])?;
+            let n = self.window(at, want, false)?.get().read(&mut chunk[..want])?;
             if let Some(end) = chunk[..n].iter().position(|&byte| byte == 0) {
                 out.extend_from_slice(&chunk[..end]);
                 return Ok(out);
@@ -215,7 +216,7 @@ impl<'a> IoBuf<'a> {
         let mut copied = 0;
         while copied < bytes.len() && self.remaining > 0 {
             let n = match self.piece(bytes.len() - copied, true) {
-                Ok(Piece::Window(w)) => match w.write(&bytes[copied..]) {
+                Ok(Piece::Window(w)) => match w.get().write(&bytes[copied..]) {
                     Err(_) if copied > 0 => return Ok(copied),
                     result => result?,
                 },
@@ -239,7 +240,7 @@ impl<'a> IoBuf<'a> {
         while copied < out.len() && self.remaining > 0 {
             let want = out.len() - copied;
             let n = match self.piece(want, false) {
-                Ok(Piece::Window(w)) => match w.read(&mut out[copied..]) {
+                Ok(Piece::Window(w)) => match w.get().read(&mut out[copied..]) {
                     Err(_) if copied > 0 => return Ok(copied),
                     result => result?,
                 },
@@ -270,14 +271,18 @@ impl<'a> IoBuf<'a> {
 
     /// Lets `f` read into, or write from, the next bytes directly; `f` says how many it used. Bytes of the core's own go through
     /// `f` as a window too. `write` says that the memory is written to (a read(2)).
-    pub fn with_window(&mut self, max: usize, write: bool, f: impl FnOnce(Window) -> Result<usize>) -> Result<usize> {
-        let window = match self.piece(max, write)? {
-            Piece::Window(w) => w,
-            Piece::Kernel(k) => Window::of_mut(k),
-            Piece::KernelConst(k) if !write => Window::of(k),
+    pub fn with_window(
+        &mut self,
+        max: usize,
+        write: bool,
+        f: impl FnOnce(Window<'_>) -> Result<usize>,
+    ) -> Result<usize> {
+        let n = match self.piece(max, write)? {
+            Piece::Window(w) => f(w.get())?,
+            Piece::Kernel(k) => f(Window::of_mut(k))?,
+            Piece::KernelConst(k) if !write => f(Window::of(k))?,
             Piece::KernelConst(_) => return Err(Errno::EFAULT),
         };
-        let n = f(window)?;
         self.advance(n);
         Ok(n)
     }
@@ -316,7 +321,7 @@ impl<'a> IoBuf<'a> {
 }
 
 enum Piece<'b> {
-    Window(Window),
+    Window(GuestWindow),
     Kernel(&'b mut [u8]),
     KernelConst(&'b [u8]),
 }

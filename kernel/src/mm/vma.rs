@@ -2,7 +2,7 @@
 
 use super::frames::{Frames, PAGE_SIZE};
 use super::range::PageRange;
-use crate::fs::file::{HostFile, MapObject, OpenFile, PageSource};
+use crate::fs::file::{HostFile, OpenFile, PageSource};
 use crate::model::Prot;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,13 +39,6 @@ pub enum Backing {
 }
 
 impl Backing {
-    pub fn of(object: MapObject) -> Backing {
-        match object {
-            MapObject::Host(file) => Backing::Host(file),
-            MapObject::Pages(pages) => Backing::Pages(pages),
-        }
-    }
-
     fn same(&self, other: &Backing) -> bool {
         match (self, other) {
             (Backing::Anonymous, Backing::Anonymous) => true,

@@ -265,6 +265,10 @@ pub fn move_to(cpu: usize) {
 pub fn block_current() {
     {
         let task = current();
+        // Others may learn of what was written before this task goes back to user mode.
+        if let Some(space) = task.space.cloned() {
+            space.collect();
+        }
         let mut sched = task.sched.borrow_mut();
         if std::mem::take(&mut sched.woken) {
             return;
@@ -443,6 +447,7 @@ fn switch_away() {
         task.switched(true);
     }
     load::count_switch();
+    lock::assert_no_borrows();
     model().switch(&*from, &*to);
     finish_switch();
 }

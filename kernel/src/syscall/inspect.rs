@@ -80,6 +80,7 @@ fn transfer(call: &mut Call<'_>, write: bool) -> Result<u64> {
     let theirs = target.space.cloned().ok_or(Errno::ESRCH)?;
     for [addr, len] in segments {
         let result = transfer_segment(&theirs, addr, len, &mut buf, write);
+        theirs.collect();
         if let Err(e) = result {
             return if buf.done() > 0 { Ok(buf.done() as u64) } else { Err(e) };
         }

@@ -111,6 +111,7 @@ pub fn leave_space(task: &Arc<Task>) {
     if clear != 0 && Arc::strong_count(&space) > 2 && space.write(clear, &0u32).is_ok() {
         let _ = futex::wake_address(&space, clear, 1);
     }
+    space.collect();
 }
 
 /// PR_SET_PDEATHSIG: to the children this very thread made.

@@ -46,6 +46,7 @@ fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
     let mut outcome = None;
     while signal::on_user_return(&task, user, outcome.take()) == AfterSignals::Continue {
         let space = task.space();
+        space.collect();
         task.enter_user();
         let trap = user.run(space.host());
         task.leave_user();

@@ -205,6 +205,7 @@ impl Mem {
                 Err(_) if buf.done() > 0 && !write => break,
                 Err(_) => return Err(Errno::EIO),
             }
+            space.collect();
         }
         Ok(buf.done())
     }

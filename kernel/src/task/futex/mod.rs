@@ -175,12 +175,13 @@ fn key_of(space: &Arc<AddressSpace>, addr: u64, private: bool) -> Result<FutexKe
 
 /// The word, without asking for the right to write it.
 fn load(space: &AddressSpace, addr: u64) -> Result<u32> {
-    space.window(addr, 4, false)?.load_u32().ok_or(Errno::EFAULT)
+    space.window(addr, 4, false)?.get().load_u32().ok_or(Errno::EFAULT)
 }
 
 /// Replaces the word as long as `change` gives a new value for the old one. Returns the last old value.
 fn update(space: &AddressSpace, addr: u64, mut change: impl FnMut(u32) -> Option<u32>) -> Result<u32> {
     let window = space.window(addr, 4, true)?;
+    let window = window.get();
     let mut old = window.load_u32().ok_or(Errno::EFAULT)?;
     while let Some(new) = change(old) {
         let was = window.compare_exchange_u32(old, new).ok_or(Errno::EFAULT)?;

@@ -1,0 +1,71 @@
+//! The core's own way to guest memory.
+
+use super::frames::{Frames, PAGE_SIZE};
+use crate::lock::{self, Pin};
+use std::sync::Arc;
+use umlab_host::memory::{FileMapping, Window};
+
+static ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
+
+/// The most pages that one window shows: more would be much to hold on to, and to copy at a time.
+pub const MAX_PAGES: u64 = 256;
+
+/// Some bytes of an address space, as it had them when the window was made.
+///
+/// The window owns the memory that it shows, so that it is never somebody else's. But the address space may change when the big
+/// lock drops, and the window would show what is no longer there: so the lock does not drop while there is one.
+pub struct GuestWindow {
+    shown: Shown,
+    offset: usize,
+    len: usize,
+    _pin: Pin,
+}
+
+enum Shown {
+    Zeros,
+    Frames(Frames),
+    File(Arc<FileMapping>),
+}
+
+impl GuestWindow {
+    fn new(shown: Shown, offset: usize, len: usize) -> GuestWindow {
+        let window = GuestWindow { shown, offset, len: usize::MAX, _pin: lock::pin() };
+        let len = window.get().len().min(len);
+        GuestWindow { len, ..window }
+    }
+
+    /// Zeros from `within` on in a page, to be read; at most `len`.
+    pub(super) fn zeros(within: usize, len: usize) -> GuestWindow {
+        GuestWindow::new(Shown::Zeros, within, len)
+    }
+
+    /// `len` bytes from `offset` on of a run of frames, at most to its end and no more than [`MAX_PAGES`].
+    pub(crate) fn of_frames(frames: &Frames, offset: usize, len: usize) -> GuestWindow {
+        const PAGE: usize = PAGE_SIZE as usize;
+        let (first, within) = (offset / PAGE, offset % PAGE);
+        let pages = within.saturating_add(len).div_ceil(PAGE).clamp(1, MAX_PAGES as usize);
+        let pages = pages.min(frames.count() as usize - first);
+        GuestWindow::new(Shown::Frames(frames.share(first as u32, pages as u32)), within, len)
+    }
+
+    /// Bytes of a host file, at most to its end.
+    pub(super) fn of_file(file: Arc<FileMapping>, offset: usize, len: usize) -> GuestWindow {
+        GuestWindow::new(Shown::File(file), offset, len)
+    }
+
+    pub fn get(&self) -> Window<'_> {
+        match &self.shown {
+            Shown::Zeros => Window::of(&ZEROS).slice(self.offset, self.len),
+            Shown::Frames(frames) => frames.window(self.offset, self.len),
+            Shown::File(file) => file.window(self.offset, self.len),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
