@@ -27,6 +27,9 @@ enum Verb {
     Compare(umlab_bench::options::CompareOptions),
     /// Write the report of a run: a page, Markdown, CSV and charts
     Report(umlab_bench::options::ReportOptions),
+    /// Look for faults of the guest kernel by random programs
+    #[command(after_help = FUZZ_HELP)]
+    Fuzz(umlab_fuzzer::options::FuzzOptions),
     /// List the process models, and whether this host can run them
     Models,
 }
@@ -40,10 +43,19 @@ Examples:
   umlab run --rw . -- make -j2             build in the current directory, for real
   umlab run --cpus 1 --trace=/tmp/t -- ls  what ls asks of the kernel";
 
+const FUZZ_HELP: &str = "\
+The exit status is 0 without a find, 1 with one, 125 for umlab's own errors.
+
+Examples:
+  umlab fuzz --minutes 60 --model tt           an hour of every kind, with a new seed
+  umlab fuzz --kind mappings --seed 7          the same rounds each time
+  umlab fuzz --replay fuzz-finds/FILE          a find, again
+  umlab fuzz --replay fuzz-finds/FILE --reduce 10";
+
 fn main() {
     let umlab = Umlab::try_parse().unwrap_or_else(|e| umlab::run::usage(&e));
     // A measurement would be lost with its progress.
-    if !matches!(umlab.command, Verb::Bench(_)) {
+    if !matches!(umlab.command, Verb::Bench(_) | Verb::Fuzz(_)) {
         umlab_host::process::end_when_nobody_reads();
     }
     let status = match umlab.command {
@@ -57,6 +69,7 @@ fn main() {
         Verb::Bench(options) => bench(&options),
         Verb::Compare(options) => umlab_bench::compare::command(&options),
         Verb::Report(options) => umlab_bench::report::command(&options),
+        Verb::Fuzz(options) => fuzz(&options),
         Verb::Models => models(),
     };
     std::process::exit(status);
@@ -100,6 +113,24 @@ fn bench(options: &umlab_bench::options::BenchOptions) -> i32 {
     });
     let allowed = umlab_host::thread::allowed_cpus().into_iter().map(|cpu| cpu as u32).collect();
     umlab_bench::command::bench(options, &umlab_bench::plan::Setting { umlab, models: models.collect(), allowed })
+}
+
+fn fuzz(options: &umlab_fuzzer::options::FuzzOptions) -> i32 {
+    let setting = || {
+        let (model, _) = umlab::models::find(&options.model)?;
+        (model.probe)().map_err(|reason| format!("the model {} does not work here: {reason}", model.name))?;
+        let most = model.most_cpus.unwrap_or(64) as usize;
+        let allowed = umlab_host::thread::allowed_cpus().len().clamp(1, most);
+        let umlab = std::env::current_exe().map_err(|e| format!("cannot find out where it lies itself: {e}"))?;
+        Ok(umlab_fuzzer::command::Setting { umlab, cpus: options.cpus.map_or(allowed, usize::from) })
+    };
+    match setting() {
+        Ok(setting) => umlab_fuzzer::command::fuzz(options, &setting),
+        Err::<_, String>(message) => {
+            eprintln!("umlab: {message}");
+            STATUS_OWN
+        }
+    }
 }
 
 fn models() -> i32 {

@@ -1,0 +1,190 @@
+//! `umlab fuzz`: rounds, finds, and what is done with them.
+
+use crate::coverage::Coverage;
+use crate::find::Find;
+use crate::generate::generate;
+use crate::options::FuzzOptions;
+use crate::place::Place;
+use crate::program::{Program, parse};
+use crate::reduce::reduce;
+use crate::round::{Round, Setup, run};
+use crate::{Interrupt, STATUS_FINDS, STATUS_OWN};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// What the command line's own program has found out: where it lies, and how many CPUs a guest of the model can have.
+pub struct Setting {
+    pub umlab: PathBuf,
+    pub cpus: usize,
+}
+
+/// How often a program that failed is run again to see whether it does so always.
+const AGAIN: u32 = 3;
+
+pub fn fuzz(options: &FuzzOptions, setting: &Setting) -> i32 {
+    let done = match &options.replay {
+        Some(file) => replay(options, setting, file),
+        None => rounds(options, setting),
+    };
+    done.unwrap_or_else(|message| {
+        eprintln!("umlab: {message}");
+        STATUS_OWN
+    })
+}
+
+fn setup(options: &FuzzOptions, setting: &Setting) -> Result<Setup, String> {
+    let interrupt = Interrupt::install().map_err(|e| format!("cannot catch signals: {e}"))?;
+    let place = Place::new(&find_interpreter(&setting.umlab)?)?;
+    Ok(Setup { umlab: setting.umlab.clone(), model: options.model.clone(), cpus: setting.cpus, place, interrupt })
+}
+
+fn find_interpreter(umlab: &Path) -> Result<PathBuf, String> {
+    let profile = umlab.parent().unwrap_or(Path::new("/"));
+    let places = [
+        // Where scripts/guest-programs builds it, static, so that host and guests can run the same file.
+        profile.join("../guest-programs/x86_64-unknown-linux-gnu/release/umlab-fuzz-guest"),
+        profile.join("umlab-fuzz-guest"),
+    ];
+    let found = places.iter().find_map(|path| path.canonicalize().ok());
+    found.ok_or_else(|| "the program that runs in guests is not built; build it: scripts/guest-programs".into())
+}
+
+fn rounds(options: &FuzzOptions, setting: &Setting) -> Result<i32, String> {
+    let kinds = options.kinds();
+    let first = options.seed.unwrap_or_else(fresh_seed);
+    if options.print {
+        print!("{}", generate(kinds[0], first));
+        return Ok(0);
+    }
+    let setup = setup(options, setting)?;
+    println!("model {}, CPUs {}, seed {first}", setup.model, setup.cpus);
+    let (start, mut coverage, mut finds) = (Instant::now(), Coverage::default(), 0);
+    for round in 0..options.rounds.unwrap_or(u32::MAX) {
+        if start.elapsed().as_secs_f64() >= options.minutes * 60.0 || setup.interrupt.is_set() {
+            break;
+        }
+        let kind = kinds[round as usize % kinds.len()];
+        let program = generate(kind, first.wrapping_add(round.into()));
+        let done = run(&setup, &program)?;
+        if done.interrupted {
+            break;
+        }
+        coverage.add(&done);
+        for find in &done.finds {
+            finds += 1;
+            clear_progress();
+            println!("find {finds}: {find}");
+            println!(
+                "  again: umlab fuzz --model {} --cpus {} --kind {} --seed {} --rounds 1",
+                setup.model,
+                setup.cpus,
+                kind.name(),
+                program.seed
+            );
+            keep(options, &setup, &program, find, finds)?;
+        }
+        progress(&coverage, finds);
+    }
+    clear_progress();
+    print!("{coverage}");
+    println!("{finds} finds");
+    Ok(if finds == 0 { 0 } else { STATUS_FINDS })
+}
+
+/// Writes the program of a find to a file, sees whether it fails again, and looks for a shorter one.
+fn keep(options: &FuzzOptions, setup: &Setup, program: &Program, find: &Find, number: u32) -> Result<(), String> {
+    std::fs::create_dir_all(&options.out).map_err(|e| format!("cannot make '{}': {e}", options.out.display()))?;
+    let name = format!("{}-{}-{}-{}-{number}", setup.model, setup.cpus, program.kind.name(), program.seed);
+    let file = options.out.join(&name);
+    write_program(&file, program, find)?;
+    println!("  program: {}", file.display());
+    let minutes = options.reduce.unwrap_or(2.0);
+    if minutes == 0.0 {
+        return Ok(());
+    }
+    shorten(setup, program, find, minutes, &options.out.join(format!("{name}-short")))
+}
+
+fn shorten(setup: &Setup, program: &Program, find: &Find, minutes: f64, file: &Path) -> Result<(), String> {
+    let mut failure = None;
+    let mut fails = |candidate: &Program| match run(setup, candidate) {
+        Ok(round) => round.finds.iter().any(|other| other.is_like(find)),
+        Err(message) => {
+            failure = Some(message);
+            false
+        }
+    };
+    let times = (0..AGAIN).filter(|_| fails(program)).count() as u32;
+    println!("  run again {AGAIN} times, it failed {times} times");
+    if times == 0 || setup.interrupt.is_set() {
+        return failure.map_or(Ok(()), Err);
+    }
+    // What fails now and then is tried several times before a step is thought to be needed.
+    let tries = if times == AGAIN { 1 } else { 4 };
+    let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    let interrupted = || setup.interrupt.is_set();
+    let short = reduce(program.clone(), until, &mut |candidate| {
+        (0..tries).any(|_| !interrupted() && Instant::now() < until && fails(candidate))
+    });
+    write_program(file, &short, find)?;
+    println!("  reduced from {} steps to {}: {}", program.steps(), short.steps(), file.display());
+    if short.steps() <= 12 {
+        for line in short.to_string().lines() {
+            println!("    {line}");
+        }
+    }
+    Ok(())
+}
+
+fn write_program(file: &Path, program: &Program, find: &Find) -> Result<(), String> {
+    let text = format!("# {}\n{program}", find.to_string().replace('\n', " "));
+    std::fs::write(file, text).map_err(|e| format!("cannot write '{}': {e}", file.display()))
+}
+
+fn replay(options: &FuzzOptions, setting: &Setting, file: &Path) -> Result<i32, String> {
+    let text = std::fs::read_to_string(file).map_err(|e| format!("cannot read '{}': {e}", file.display()))?;
+    let program = parse(&text).map_err(|e| format!("'{}': {e}", file.display()))?;
+    let setup = setup(options, setting)?;
+    let times = options.rounds.unwrap_or(AGAIN);
+    let (mut failed, mut first) = (0, None);
+    for n in 1..=times {
+        let Round { finds, interrupted, .. } = run(&setup, &program)?;
+        if interrupted {
+            break;
+        }
+        failed += u32::from(!finds.is_empty());
+        for find in finds {
+            println!("run {n}: {find}");
+            first.get_or_insert(find);
+        }
+    }
+    println!("run {times} times, it failed {failed} times");
+    if let (Some(find), Some(minutes)) = (&first, options.reduce) {
+        let mut name = file.file_name().unwrap_or_default().to_os_string();
+        name.push("-short");
+        shorten(&setup, &program, find, minutes, &file.with_file_name(name))?;
+    }
+    Ok(if first.is_none() { 0 } else { STATUS_FINDS })
+}
+
+fn fresh_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    // Short enough to be written down.
+    now.as_micros() as u64 % 10_000_000_000
+}
+
+fn progress(coverage: &Coverage, finds: u32) {
+    let mut terminal = std::io::stderr();
+    if terminal.is_terminal() {
+        let _ =
+            write!(terminal, "\r\x1b[K{} rounds, {} system calls, {finds} finds", coverage.rounds, coverage.asked());
+    }
+}
+
+fn clear_progress() {
+    let mut terminal = std::io::stderr();
+    if terminal.is_terminal() {
+        let _ = write!(terminal, "\r\x1b[K");
+    }
+}

@@ -1,0 +1,202 @@
+//! A process with its group, watched from outside: its lines, its memory, its signs of life, and what stays of it.
+
+use crate::Interrupt;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long it may be silent, and how long it may take on the whole.
+pub struct Limits {
+    pub silence: Duration,
+    pub whole: Duration,
+}
+
+pub struct Watched {
+    pub lines: Vec<String>,
+    pub errors: String,
+    pub end: End,
+    /// The most memory of the host that the group had.
+    pub peak: u64,
+    /// What was alive when it should have been over.
+    pub left: Vec<String>,
+}
+
+pub enum End {
+    Exited(ExitStatus),
+    /// With what its processes were doing.
+    Silent(String),
+    Interrupted,
+}
+
+/// How much is kept of what it says.
+const KEPT: usize = 1 << 20;
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Runs it to its end, or ends it.
+pub fn watch(mut command: Command, limits: &Limits, interrupt: &Interrupt) -> Result<Watched, String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    umlab_host::child::dies_with_caller(&mut command);
+    let start = Instant::now();
+    let mut child = command.spawn().map_err(|e| format!("cannot start {}: {e}", command.get_program().display()))?;
+    let group = child.id();
+    let (lines_from, errors_from) = (lines_of(&mut child), errors_of(&mut child));
+    let (mut lines, mut life, mut measured, mut peak) = (Vec::new(), start, start, 0);
+    let end = loop {
+        for line in lines_from.try_iter() {
+            life = Instant::now();
+            if line != "beat" && lines.len() < KEPT / 16 {
+                lines.push(line);
+            }
+        }
+        match child.try_wait() {
+            Ok(Some(status)) => break End::Exited(status),
+            Ok(None) => {}
+            Err(e) => return Err(format!("cannot wait for {}: {e}", command.get_program().display())),
+        }
+        if interrupt.is_set() {
+            break End::Interrupted;
+        }
+        if life.elapsed() > limits.silence || start.elapsed() > limits.whole {
+            break End::Silent(doing(group));
+        }
+        if measured.elapsed() > 5 * LOOK {
+            peak = memory(group).max(peak);
+            measured = Instant::now();
+        }
+        sleep(LOOK);
+    };
+    let mut left = Vec::new();
+    if matches!(end, End::Exited(_)) {
+        // They get the end of uml as it ends; the host needs a moment to carry it out.
+        let ended = Instant::now();
+        left = members(group);
+        while !left.is_empty() && ended.elapsed() < Duration::from_secs(5) {
+            sleep(LOOK);
+            left = members(group);
+        }
+    }
+    let _ = killpg(Pid::from_raw(group as i32), Signal::SIGKILL);
+    let _ = child.wait();
+    // A process that was left could hold the pipes open.
+    let soon = Duration::from_secs(1);
+    while let Ok(line) = lines_from.recv_timeout(soon) {
+        lines.push(line);
+    }
+    let errors = errors_from.recv_timeout(soon).unwrap_or_default();
+    Ok(Watched {
+        lines,
+        errors,
+        end,
+        peak,
+        left: left.into_iter().map(|(pid, name)| format!("{pid} ({name})")).collect(),
+    })
+}
+
+fn lines_of(child: &mut Child) -> Receiver<String> {
+    let (send, receive) = channel();
+    if let Some(out) = child.stdout.take() {
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).split(b'\n').map_while(Result::ok) {
+                if send.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receive
+}
+
+fn errors_of(child: &mut Child) -> Receiver<String> {
+    let (send, receive) = channel();
+    if let Some(mut err) = child.stderr.take() {
+        std::thread::spawn(move || {
+            let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
+            while let Ok(n @ 1..) = err.read(&mut buffer) {
+                all.extend_from_slice(&buffer[..n.min(KEPT.saturating_sub(all.len()))]);
+            }
+            send.send(String::from_utf8_lossy(&all).into_owned())
+        });
+    }
+    receive
+}
+
+/// The living processes of a group, with their names.
+fn members(group: u32) -> Vec<(i32, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        // pid (name) state ppid pgrp ...; the name may hold anything.
+        let (Some(open), Some(close)) = (stat.find('('), stat.rfind(')')) else { continue };
+        let mut fields = stat[close + 1..].split_whitespace();
+        let alive = fields.next().is_some_and(|state| state != "Z" && state != "X");
+        let of_group = fields.nth(1).and_then(|field| field.parse().ok()) == Some(group);
+        if let (true, true, Ok(pid)) = (alive, of_group, stat[..open].trim().parse()) {
+            found.push((pid, stat[open + 1..close].to_string()));
+        }
+    }
+    found
+}
+
+/// Memory of the host that the group has: each page that several of its processes have is counted once.
+fn memory(group: u32) -> u64 {
+    let proportional = |pid: i32| -> Option<u64> {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = rollup.lines().find(|line| line.starts_with("Pss:"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    members(group).into_iter().filter_map(|(pid, _)| proportional(pid)).sum::<u64>() << 10
+}
+
+/// States of all threads of a group, to tell a loop from a sleep.
+fn doing(group: u32) -> String {
+    let mut all = Vec::new();
+    for (pid, name) in members(group).into_iter().take(12) {
+        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            let stat = read("stat");
+            let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+            let state = fields.first().copied().unwrap_or("?");
+            let times = (fields.get(11).copied().unwrap_or("?"), fields.get(12).copied().unwrap_or("?"));
+            all.push(format!("{name} {pid} {state} in {} (ticks {}, {})", read("wchan").trim(), times.0, times.1));
+        }
+    }
+    all.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, silence: u64) -> Watched {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        let limits = Limits { silence: Duration::from_millis(silence), whole: Duration::from_secs(20) };
+        watch(command, &limits, &Interrupt::never()).expect("a shell")
+    }
+
+    #[test]
+    fn lines_and_end() {
+        let watched = shell("echo a; echo beat; echo b; echo c >&2; exit 3", 10_000);
+        assert_eq!(watched.lines, ["a", "b"]);
+        assert_eq!(watched.errors, "c\n");
+        assert!(matches!(watched.end, End::Exited(status) if status.code() == Some(3)));
+    }
+
+    #[test]
+    fn silence_is_no_life() {
+        let watched = shell("sleep 77", 300);
+        assert!(matches!(watched.end, End::Silent(doing) if doing.contains("sleep")));
+    }
+
+    #[test]
+    fn what_is_left() {
+        let watched = shell("sleep 78 >/dev/null 2>&1 & exit 0", 30_000);
+        assert_eq!(watched.left.len(), 1, "{:?}", watched.left);
+    }
+}
