@@ -35,5 +35,8 @@ macro_rules! attacks {
 }
 
 attacks! {
+    pages_of_the_model
+    registers
     stale_pages
+    vdso_code
 }

@@ -1,6 +1,6 @@
 //! Messages of the guest kernel to the person who runs it, on standard error.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Level {
@@ -35,4 +35,21 @@ macro_rules! log {
             $crate::log::write($crate::log::Level::$level, format_args!($($message)*));
         }
     };
+}
+
+/// As `log!`, for what a guest can bring about as often as it likes: each place in the code is shown some times only.
+#[macro_export]
+macro_rules! log_few {
+    ($level:ident, $($message:tt)*) => {{
+        static SHOWN: ::std::sync::atomic::AtomicU32 = ::std::sync::atomic::AtomicU32::new(0);
+        if $crate::log::enabled($crate::log::Level::$level) && $crate::log::is_one_of_few(&SHOWN) {
+            $crate::log::write($crate::log::Level::$level, format_args!($($message)*));
+        }
+    }};
+}
+
+/// Whether a message that was written `shown` times is to be written again.
+pub fn is_one_of_few(shown: &AtomicU32) -> bool {
+    const FEW: u32 = 10;
+    shown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < FEW).then_some(n + 1)).is_ok()
 }

@@ -12,9 +12,11 @@
 mod cpu;
 mod guest;
 mod mm_space;
+mod orders;
 mod space;
 mod stub;
 mod thread;
+mod vdso;
 
 use std::sync::Arc;
 use umlab_host::{Result, thread as host_thread};
@@ -84,7 +86,7 @@ impl ProcessModel for Skas {
 
     fn vdso(&self) -> Option<Vdso> {
         match self.kind {
-            Kind::Stubs => stub::vdso(),
+            Kind::Stubs => vdso::place(),
             // Such an address space begins empty, and the host's vDSO cannot be mapped a second time.
             Kind::ProcMm(_) => None,
         }

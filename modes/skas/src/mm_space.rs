@@ -100,7 +100,7 @@ fn go_on_after(ops: &mut [Op], progress: Progress) -> Result<&mut [Op]> {
     if let (Some(error), Some(failed)) = (progress.failed, rest.first_mut()) {
         // Parts of a range to be protected are not mapped. Faults bring the others back with the new rights.
         let Some(instead) = failed.unmap_instead(error) else {
-            eprintln!("uml: the host refused to change a guest's mappings ({failed:x?}): {error}");
+            umlab_kernel::log_few!(Error, "the host refused to change a guest's mappings ({failed:x?}): {error}");
             return Err(error);
         };
         *failed = instead;

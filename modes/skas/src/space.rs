@@ -1,8 +1,10 @@
 //! Guest address spaces: a stub process for each CPU that runs the space's threads, and the orders each still has to carry out.
 
 use crate::cpu::{self, count};
-use crate::stub::{Loaded, MAX_ORDERS, Order, Servant, Stub};
+use crate::orders::{Order, Servant};
+use crate::stub::{Loaded, Stub};
 use crate::thread::{Entry, UserSpace};
+use crate::vdso;
 use std::any::Any;
 use std::sync::Arc;
 use umlab_host::ptrace::Tracee;
@@ -10,7 +12,7 @@ use umlab_host::{Errno, Result};
 use umlab_kernel::fs::file::HostFile;
 use umlab_kernel::lock::{self, KCell};
 use umlab_kernel::mm::PageRange;
-use umlab_kernel::model::{Access, HostMap, Mapping, ModelSpace, Prot, Trap, When};
+use umlab_kernel::model::{Access, Mapping, ModelSpace, Prot, Trap, When};
 
 /// Orders for one stub process, in the sequence they were given.
 #[derive(Default)]
@@ -30,11 +32,8 @@ impl Batch {
 
     /// Whether a mapping of the whole range is among the orders. User code can then reach nothing there before they are carried out, so
     /// that taking away from the range (ld.so maps a library whole and its segments over it) can wait as long as they can.
-    fn maps(&self, start: u64, len: u64) -> bool {
-        let end = start.saturating_add(len);
-        let covers =
-            |order: &Order| order[0] == libc::SYS_mmap as u64 && order[1] <= start && end <= order[1] + order[2];
-        self.orders.iter().any(covers)
+    fn maps(&self, range: PageRange) -> bool {
+        self.orders.iter().any(|order| order.maps_all_of(range))
     }
 }
 
@@ -53,12 +52,15 @@ pub struct SkasSpace {
     initial: KCell<Batch>,
     /// The CPU that has put a stub process aside for the space.
     promise: KCell<Option<usize>>,
+    /// What every stub process of the space has to change of its vDSO.
+    vdso: KCell<vdso::Changes>,
 }
 
 impl SkasSpace {
     pub fn new() -> SkasSpace {
         let locals = cpu::all().iter().map(|_| None).collect();
-        SkasSpace { locals: KCell::new(locals), initial: KCell::default(), promise: KCell::default() }
+        let (initial, promise, vdso) = Default::default();
+        SkasSpace { locals: KCell::new(locals), initial, promise, vdso }
     }
 
     /// A CPU that has a stub process for the space.
@@ -72,13 +74,11 @@ impl SkasSpace {
         if *self.promise.borrow() == Some(cpu) {
             self.break_promise();
         }
-        let stub = Stub::take()?;
+        let (stub, clear) = Stub::take()?;
         self.break_promise();
         let mut batch = self.initial.take();
-        if stub.stale {
-            batch.orders.splice(0..0, Stub::clear_orders());
-        }
-        batch.urgent = !batch.orders.is_empty();
+        batch.orders.splice(0..0, clear.chain(self.vdso.borrow().orders()));
+        batch.urgent = true;
         self.locals.borrow_mut()[cpu] = Some(Local { stub, batch, in_user: false });
         Ok(())
     }
@@ -92,7 +92,6 @@ impl SkasSpace {
             return Ok(None);
         }
         let batch = std::mem::take(&mut local.batch);
-        local.stub.stale = false;
         if let Some(state) = &local.stub.loaded {
             state.borrow_mut().save_regs(local.stub.tracee)?;
         }
@@ -104,10 +103,6 @@ impl SkasSpace {
         if let Some(cpu) = self.promise.take() {
             Stub::unpromise(cpu);
         }
-    }
-
-    fn protection(prot: Prot) -> u64 {
-        prot.bits() as u64
     }
 
     /// Gives an order to the stub processes of CPUs other than the current one.
@@ -130,8 +125,8 @@ impl SkasSpace {
     }
 
     /// As `push_here`, for an order that takes something away.
-    fn push_restriction(&self, order: Order) {
-        self.with_batch_here(|batch| batch.push(order, !batch.maps(order[1], order[2])));
+    fn push_restriction(&self, range: PageRange, order: Order) {
+        self.with_batch_here(|batch| batch.push(order, !batch.maps(range)));
     }
 
     fn with_batch_here(&self, with: impl FnOnce(&mut Batch)) {
@@ -146,22 +141,6 @@ impl SkasSpace {
         };
         with(batch);
     }
-
-    fn taint_vdso(&self, range: PageRange) {
-        if let Some(vdso) = crate::stub::vdso()
-            && range.start() < vdso.end
-            && range.end() > vdso.data
-        {
-            // Every process of this space from now on lacks it, a new one too: the order is kept.
-            for local in self.locals.borrow_mut().iter_mut().flatten() {
-                local.stub.tainted = true;
-            }
-        }
-    }
-}
-
-fn unmap_order(range: PageRange) -> Order {
-    [libc::SYS_munmap as u64, range.start(), range.len(), 0, 0, 0, 0]
 }
 
 /// Has a batch carried out, without the big lock: it takes as long as the host needs to change mappings, and concerns the current CPU alone.
@@ -169,35 +148,11 @@ fn unmap_order(range: PageRange) -> Order {
 fn carry_out(servant: &Servant, batch: Batch) -> Result<bool> {
     let Batch { mut orders, files, .. } = batch;
     lock::leave();
-    let result = carry_out_unlocked(servant, &mut orders);
+    let result = servant.carry_out(&mut orders);
     lock::enter();
     // Files end under the lock.
     drop(files);
     result
-}
-
-fn carry_out_unlocked(servant: &Servant, orders: &mut [Order]) -> Result<bool> {
-    let mut interrupted = false;
-    let mut done = 0;
-    while done < orders.len() {
-        let chunk = &orders[done..orders.len().min(done + MAX_ORDERS)];
-        let obeyed = servant.obey(chunk)?;
-        interrupted |= obeyed.interrupted;
-        let Some((index, error)) = obeyed.failed else {
-            done += chunk.len();
-            continue;
-        };
-        done += index;
-        let order = &mut orders[done];
-        if order[0] == libc::SYS_mprotect as u64 && error == Errno::ENOMEM {
-            // Parts of the range are not mapped. Faults bring the others back with the new rights.
-            *order = [libc::SYS_munmap as u64, order[1], order[2], 0, 0, 0, 0];
-        } else {
-            eprintln!("uml: the host refused to change a guest's mappings ({order:x?}): {error}");
-            return Err(error);
-        }
-    }
-    Ok(interrupted)
 }
 
 impl Drop for SkasSpace {
@@ -218,38 +173,37 @@ impl ModelSpace for SkasSpace {
 
     fn map(&self, mapping: Mapping, when: When) {
         count(|c| &c.maps, 1);
-        self.taint_vdso(mapping.range);
+        self.vdso.borrow_mut().unmapped(mapping.range);
         if when != When::Missing {
-            self.push_elsewhere(unmap_order(mapping.range));
+            self.push_elsewhere(Order::unmap(mapping.range));
         }
-        let HostMap { flags, fd, offset, file } = mapping.host_map();
-        let order = [
-            libc::SYS_mmap as u64,
-            mapping.range.start(),
-            mapping.range.len(),
-            Self::protection(mapping.prot),
-            (flags | libc::MAP_FIXED) as u64,
-            fd as u64,
-            offset,
-        ];
-        self.push_here(order, file, when != When::OnTouch);
+        let host = mapping.host_map();
+        self.push_here(Order::map(mapping.range, mapping.prot, &host), host.file, when != When::OnTouch);
     }
 
     fn unmap(&self, range: PageRange) {
         count(|c| &c.unmaps, 1);
-        self.taint_vdso(range);
-        let order = unmap_order(range);
+        self.vdso.borrow_mut().unmapped(range);
+        let order = Order::unmap(range);
         self.push_elsewhere(order);
-        self.push_restriction(order);
+        self.push_restriction(range, order);
     }
 
     fn protect(&self, range: PageRange, prot: Prot) {
         count(|c| &c.protects, 1);
-        self.taint_vdso(range);
-        // Elsewhere, the parts that are mapped are brought back by faults, with the new rights.
-        self.push_elsewhere(unmap_order(range));
-        let prot = Self::protection(prot);
-        self.push_restriction([libc::SYS_mprotect as u64, range.start(), range.len(), prot, 0, 0, 0]);
+        self.vdso.borrow_mut().protected(range, prot);
+        let (vdso, others) = vdso::split(range);
+        for range in others.into_iter().flatten() {
+            // Elsewhere, the parts that are mapped are brought back by faults, with the new rights.
+            self.push_elsewhere(Order::unmap(range));
+            self.push_restriction(range, Order::protect(range, prot));
+        }
+        if let Some(range) = vdso {
+            // No fault brings the vDSO back.
+            let order = Order::protect(range, prot);
+            self.push_elsewhere(order);
+            self.push_restriction(range, order);
+        }
     }
 
     fn sync(&self) {
@@ -334,10 +288,8 @@ impl UserSpace for SkasSpace {
     fn discard(&self) {
         let cpu = cpu::current();
         let local = self.locals.borrow_mut()[cpu].take();
-        if let Some(local) = local {
-            if let Some(state) = local.stub.loaded.as_ref().filter(|state| state.borrow().is_on(local.stub.tracee)) {
-                state.borrow_mut().forget();
-            }
+        if let Some(mut local) = local {
+            local.stub.forget_thread();
             local.stub.end();
         }
     }

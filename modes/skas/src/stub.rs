@@ -8,32 +8,25 @@
 //! vsyscall page, which ptrace does not.
 
 use crate::cpu::{self, count};
+use crate::orders::{self, Order, OrderPages, Servant};
 use crate::thread::State;
+use crate::vdso;
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, OnceLock};
 use umlab_host::memory::{PAGE, SharedMemory};
-use umlab_host::ptrace::{Regs, Resume, Status, Tracee};
+use umlab_host::ptrace::{Resume, Status, Tracee};
 use umlab_host::{Errno, Result};
 use umlab_kernel::lock::KCell;
-use umlab_kernel::mm::user::bytes_of;
-use umlab_kernel::model::Vdso;
+use umlab_kernel::mm::PageRange;
 
 /// One past the last address that user code can have (47 bits, less the guard page).
 pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
-const CODE: u64 = TASK_SIZE - PAGE as u64;
-const ORDER_PAGES: usize = 4;
-const ORDERS: u64 = CODE - (ORDER_PAGES * PAGE) as u64;
+pub const CODE: u64 = TASK_SIZE - PAGE as u64;
+pub const ORDERS: u64 = CODE - (orders::PAGES * PAGE) as u64;
 /// Everything below is the guest's.
 pub const USER_TOP: u64 = ORDERS;
-/// Room for the vDSO and its data pages, at the top of what is the guest's.
-const VDSO_AREA: u64 = USER_TOP - 0x20_000;
-
-/// A host system call for the stub to make: number and arguments.
-pub type Order = [u64; 7];
-pub const MAX_ORDERS: usize = ORDER_PAGES * PAGE / size_of::<Order>() - 1;
-const END: u64 = u64::MAX;
 
 std::arch::global_asm!(
     ".global umlab_stub_start, umlab_stub_end",
@@ -62,15 +55,8 @@ unsafe extern "C" {
     static umlab_stub_end: u8;
 }
 
-/// What all stub processes share: the code page, and where the host put the vDSO.
-struct Shared {
-    code: SharedMemory,
-    /// The core's vDSO mappings, data pages first: start, length.
-    vdso: Vec<(u64, u64)>,
-    guest_vdso: Option<Vdso>,
-}
-
-static SHARED: OnceLock<Shared> = OnceLock::new();
+/// The page that all stub processes have their code from.
+static STUB_CODE: OnceLock<SharedMemory> = OnceLock::new();
 
 pub fn init() -> Result<()> {
     let code = SharedMemory::new(c"umlab-stub", PAGE)?;
@@ -81,45 +67,8 @@ pub fn init() -> Result<()> {
         std::slice::from_raw_parts(start, len)
     };
     code.window(0, PAGE).write(text)?;
-    let (vdso, guest_vdso) = find_vdso();
-    let _ = SHARED.set(Shared { code, vdso, guest_vdso });
+    let _ = STUB_CODE.set(code);
     Ok(())
-}
-
-fn shared() -> &'static Shared {
-    SHARED.get().expect("the model was made")
-}
-
-pub fn vdso() -> Option<Vdso> {
-    shared().guest_vdso
-}
-
-/// The host's vDSO in this process, and where guests get it.
-fn find_vdso() -> (Vec<(u64, u64)>, Option<Vdso>) {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let mut parts = Vec::new();
-    let mut image = None;
-    for line in maps.lines() {
-        let is_data = line.ends_with("[vvar]") || line.ends_with("[vvar_vclock]");
-        let is_image = line.ends_with("[vdso]");
-        if !is_data && !is_image {
-            continue;
-        }
-        let Some((range, _)) = line.split_once(' ') else { continue };
-        let Some((start, end)) = range.split_once('-') else { continue };
-        let (Ok(start), Ok(end)) = (u64::from_str_radix(start, 16), u64::from_str_radix(end, 16)) else { continue };
-        parts.push((start, end - start));
-        if is_image {
-            image = Some((start, end));
-        }
-    }
-    let (Some((image, end)), Some(&(data, _))) = (image, parts.first()) else { return (Vec::new(), None) };
-    // The image finds its data relative to itself, so all parts move by the same distance.
-    if end - data > USER_TOP - VDSO_AREA || image < data {
-        return (Vec::new(), None);
-    }
-    let guest = Vdso { data: VDSO_AREA, image: VDSO_AREA + (image - data), end: VDSO_AREA + (end - data) };
-    (parts, Some(guest))
 }
 
 /// Whether this host can run the model, and if not why.
@@ -138,13 +87,9 @@ pub struct Stub {
     pub tracee: Tracee,
     /// The CPU whose thread traces it.
     pub cpu: usize,
-    orders: Arc<SharedMemory>,
+    pages: Arc<OrderPages>,
     /// The thread whose user-mode state is in the process.
     pub loaded: Loaded,
-    /// The vDSO is no longer as it was made: not to be used for another guest process.
-    pub tainted: bool,
-    /// It still holds the mappings of an earlier guest process.
-    pub stale: bool,
 }
 
 /// So many idle stub processes are kept, by all CPUs together: a burst of processes is seldom the last one, and a new stub process costs several times
@@ -154,20 +99,21 @@ const POOLED: usize = 128;
 const POOLED_HERE: usize = 16;
 
 impl Stub {
-    /// A stub process for the current CPU, from the pool if there is one. Its address space is empty, or the orders given
-    /// with `clear_orders` make it so.
-    pub fn take() -> Result<Stub> {
+    /// A stub process for the current CPU, from the pool if there is one, and the orders it has to carry out before any other: they empty its
+    /// address space, but for the vDSO.
+    pub fn take() -> Result<(Stub, impl Iterator<Item = Order>)> {
         let cpu = cpu::this();
         let doomed = cpu.doomed.take();
         doomed.into_iter().for_each(Stub::end);
         let spare = cpu.pool.borrow().len() > *cpu.promised.borrow();
-        match if spare { cpu.pool.borrow_mut().pop() } else { None } {
+        let stub = match if spare { cpu.pool.borrow_mut().pop() } else { None } {
             Some(stub) => {
                 count(|c| &c.stubs_reused, 1);
-                Ok(stub)
+                stub
             }
-            None => Stub::fork(),
-        }
+            None => Stub::fork()?,
+        };
+        Ok((stub, Stub::clear_orders()))
     }
 
     /// Puts a stub process aside on the current CPU for who will `take` it after `unpromise`. Returns the CPU.
@@ -186,17 +132,25 @@ impl Stub {
         *cpu::all()[cpu].promised.borrow_mut() -= 1;
     }
 
-    /// Gives it back to its CPU, from whichever CPU.
+    /// Gives it back to its CPU, from whichever CPU, when no thread runs in its address space any more. It serves another guest process unless it
+    /// has carried out an order that changed its vDSO, which cannot be made again. All else that it has of this one is replaced: mappings by
+    /// the orders that `take` gives, registers and extended state by those of the next thread, whose state is not in it yet.
     pub fn put_back(mut self) {
-        self.loaded = None;
-        self.stale = true;
+        self.forget_thread();
         let cpu = &cpu::all()[self.cpu];
         let mut pool = cpu.pool.borrow_mut();
-        if self.tainted || pool.len() >= (POOLED / cpu::all().len()).max(POOLED_HERE) {
+        if pool.len() < (POOLED / cpu::all().len()).max(POOLED_HERE) && self.pages.vdso_is_whole() {
+            pool.push(self);
+        } else {
             self.tracee.kill();
             cpu.doomed.borrow_mut().push(self);
-        } else {
-            pool.push(self);
+        }
+    }
+
+    /// The thread whose state is in it, if there is one, has none there from now on.
+    pub fn forget_thread(&mut self) {
+        if let Some(state) = self.loaded.take().filter(|state| state.borrow().is_on(self.tracee)) {
+            state.borrow_mut().forget();
         }
     }
 
@@ -207,31 +161,20 @@ impl Stub {
     }
 
     /// The orders that empty the guest's part of the address space, but for the vDSO.
-    pub fn clear_orders() -> impl Iterator<Item = Order> {
-        let (below, above) = shared().guest_vdso.map_or((USER_TOP, USER_TOP), |vdso| (vdso.data, vdso.end));
-        let ranges = [(0, below), (above, USER_TOP)].into_iter().filter(|(from, to)| from < to);
-        ranges.map(|(from, to)| [libc::SYS_munmap as u64, from, to - from, 0, 0, 0, 0])
+    fn clear_orders() -> impl Iterator<Item = Order> {
+        let (_, others) = vdso::split(PageRange::new(0, USER_TOP).expect("the guest's part"));
+        others.into_iter().flatten().map(Order::unmap)
     }
 
     fn fork() -> Result<Stub> {
         count(|c| &c.stubs_made, 1);
-        let orders = Arc::new(SharedMemory::new(c"umlab-orders", ORDER_PAGES * PAGE)?);
-        let shared = shared();
         // What the child has to do before its first stop, as orders, because its own code goes away on the way.
-        let mut todo: Vec<Order> = Vec::new();
-        let first_data = shared.vdso.first().map_or(0, |v| v.0);
-        for &(start, len) in &shared.vdso {
-            let to = VDSO_AREA + (start - first_data);
-            if start != to {
-                let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
-                todo.push([libc::SYS_mremap as u64, start, len, len, flags, to, 0]);
-            }
-        }
-        todo.extend(Stub::clear_orders());
-        write_orders(&orders, &todo)?;
-        let fds = (shared.code.fd().as_raw_fd(), orders.fd().as_raw_fd());
+        let todo: Vec<Order> = vdso::move_orders().chain(Stub::clear_orders()).collect();
+        let pages = Arc::new(OrderPages::new(&todo)?);
+        let fds = (STUB_CODE.get().expect("the model was made").fd().as_raw_fd(), pages.fd());
         let tracee = fork_until_int3(Plan { stub: Some(fds), filter: filter(), parent: std::process::id() as i32 })?;
-        let stub = Stub { tracee, cpu: cpu::current(), orders, loaded: None, tainted: false, stale: false };
+        pages.wipe(todo.len());
+        let stub = Stub { tracee, cpu: cpu::current(), pages, loaded: None };
         let done = ORDERS + (todo.len() * size_of::<Order>()) as u64;
         if tracee.rbx()? != done {
             stub.end();
@@ -242,79 +185,13 @@ impl Stub {
 
     /// A handle to have orders carried out with, when the big lock is not held.
     pub fn servant(&self) -> Servant {
-        Servant { tracee: self.tracee, orders: self.orders.clone() }
+        Servant { tracee: self.tracee, pages: self.pages.clone() }
     }
-}
-
-/// A stub process as somebody who carries out orders.
-pub struct Servant {
-    tracee: Tracee,
-    orders: Arc<SharedMemory>,
-}
-
-impl Servant {
-    /// Has the process carry out `orders`, at most `MAX_ORDERS`. The thread state in it is overwritten: the caller has read its
-    /// registers and writes them again. Returns the failed order's index and error, if one failed, and whether an interrupt came meanwhile.
-    pub fn obey(&self, orders: &[Order]) -> Result<Obeyed> {
-        count(|c| &c.order_stops, 1);
-        count(|c| &c.orders, orders.len() as u64);
-        write_orders(&self.orders, orders)?;
-        // SAFETY: all-zero is a valid register set.
-        let mut regs: Regs = unsafe { std::mem::zeroed() };
-        regs.rip = CODE;
-        regs.rbx = ORDERS;
-        regs.cs = USER_CS;
-        regs.ss = USER_DS;
-        regs.eflags = 0x202;
-        // No system call to restart.
-        regs.orig_rax = u64::MAX;
-        self.tracee.set_regs(&regs)?;
-        let mut interrupted = false;
-        self.tracee.resume(Resume::Cont)?;
-        loop {
-            match self.tracee.wait() {
-                Ok(Status::Signal(libc::SIGTRAP)) => break,
-                Ok(Status::Signal(libc::SIGALRM)) => {
-                    interrupted = true;
-                    self.tracee.resume(Resume::Cont)?;
-                }
-                Ok(Status::Signal(signal @ (libc::SIGSEGV | libc::SIGILL | libc::SIGBUS | libc::SIGSYS))) => {
-                    eprintln!("uml: a stub process got signal {signal} while it carried out orders");
-                    return Err(Errno::EFAULT);
-                }
-                Ok(Status::Signal(_) | Status::Syscall) => self.tracee.resume(Resume::Cont)?,
-                Ok(Status::Exited(_) | Status::Killed(_)) => return Err(Errno::ESRCH),
-                Err(Errno::EINTR) => interrupted = true,
-                Err(e) => return Err(e),
-            }
-        }
-        let stopped = self.tracee.rbx()?;
-        let done = (stopped.wrapping_sub(ORDERS) / size_of::<Order>() as u64) as usize;
-        let failed =
-            if done < orders.len() { Some((done, Errno::from_raw(self.tracee.regs()?.rax as i32))) } else { None };
-        Ok(Obeyed { failed, interrupted })
-    }
-}
-
-/// How a batch of orders went.
-pub struct Obeyed {
-    pub failed: Option<(usize, Errno)>,
-    pub interrupted: bool,
 }
 
 pub const USER_CS: u64 = 0x33;
 pub const USER_CS32: u64 = 0x23;
 pub const USER_DS: u64 = 0x2b;
-
-fn write_orders(page: &SharedMemory, orders: &[Order]) -> Result<()> {
-    assert!(orders.len() <= MAX_ORDERS);
-    let size = size_of::<Order>();
-    for (i, order) in orders.iter().enumerate() {
-        page.window(i * size, size).write(bytes_of(order))?;
-    }
-    page.window(std::mem::size_of_val(orders), 8).write(&END.to_ne_bytes())?;
-    Ok(())
-}
 
 /// A process for a patched host: stopped, and without a system call that it may make.
 pub fn fork_guest() -> Result<Tracee> {
@@ -330,7 +207,7 @@ fn fork_until_int3(plan: Plan) -> Result<Tracee> {
             Ok(Status::Signal(libc::SIGTRAP)) => break,
             Ok(Status::Signal(libc::SIGALRM)) | Ok(Status::Syscall) => tracee.resume(Resume::Cont)?,
             Ok(Status::Exited(step)) => {
-                eprintln!("uml: a stub process could not be set up (step {step})");
+                umlab_kernel::log_few!(Error, "a stub process could not be set up (step {step})");
                 return Err(Errno::EPERM);
             }
             Ok(_) => {
@@ -469,7 +346,7 @@ fn child_main(plan: &Plan) -> ! {
     };
     if let Some((code, orders)) = plan.stub {
         map(5, CODE, PAGE, libc::PROT_READ | libc::PROT_EXEC, code);
-        map(6, ORDERS, ORDER_PAGES * PAGE, libc::PROT_READ, orders);
+        map(6, ORDERS, orders::PAGES * PAGE, libc::PROT_READ, orders);
     }
     must(7, call(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0));
     let program = libc::sock_fprog { len: plan.filter.len() as u16, filter: plan.filter.as_ptr().cast_mut() };

@@ -116,7 +116,7 @@ impl TtSpace {
                     call(libc::SYS_munmap, &order)?;
                 }
                 Err(e) => {
-                    eprintln!("uml: the host refused to change a guest's mappings: {e}");
+                    umlab_kernel::log_few!(Error, "the host refused to change a guest's mappings: {e}");
                     return Err(e);
                 }
             }

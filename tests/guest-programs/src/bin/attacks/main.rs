@@ -10,16 +10,29 @@
 
 mod stale;
 mod tools;
+mod traces;
+mod vdso;
 
 /// What got through, if anything did.
 type Verdict = Result<(), String>;
 
-const ATTACKS: &[(&str, fn() -> Verdict)] = &[("stale_pages", stale::pages)];
+const ATTACKS: &[(&str, fn() -> Verdict)] = &[
+    ("pages_of_the_model", traces::pages_of_the_model),
+    ("registers", traces::registers),
+    ("stale_pages", stale::pages),
+    ("vdso_code", vdso::code),
+];
+
+/// Instead of an attack's name: this is a fresh program, which shows what it has for a vDSO.
+const FRESH_VDSO: &str = "--fresh-vdso";
 
 fn main() {
     let Some(name) = std::env::args().nth(1) else {
         return ATTACKS.iter().for_each(|(name, _)| println!("{name}"));
     };
+    if name == FRESH_VDSO {
+        return vdso::fresh_program();
+    }
     let Some((_, attack)) = ATTACKS.iter().find(|(known, _)| *known == name) else {
         eprintln!("there is no attack '{name}'");
         std::process::exit(2);
