@@ -1,6 +1,6 @@
 //! The contents of files that live in guest memory: runs of frames by page, holes between them.
 
-use super::file::{Mappers, PageSource};
+use super::file::{Gone, Mappers, PageSource};
 use crate::lock::KCell;
 use crate::mm::frames::{Fill, Frames, PAGE_SIZE};
 use crate::mm::user::IoBuf;
@@ -233,10 +233,11 @@ impl Contents {
     /// Sets the size. What lies beyond the end is given up, and reads as zero if the file grows again.
     pub fn truncate(&self, size: u64) {
         let keep = size.div_ceil(PAGE_SIZE);
-        let removed = {
+        let (removed, cut) = {
             let mut inner = self.inner.borrow_mut();
             let mut removed = Vec::new();
-            if size < inner.size {
+            let cut = size < inner.size;
+            if cut {
                 removed = inner.remove(keep, u64::MAX);
                 inner.allocated = inner.allocated.min(keep);
                 self.zero_in_page(&inner, size, keep * PAGE_SIZE);
@@ -244,22 +245,18 @@ impl Contents {
                 self.give_up_ahead(&mut inner);
             }
             inner.size = size;
-            removed
+            (removed, cut)
         };
-        self.give_up(removed, keep, u64::MAX / PAGE_SIZE);
+        // Where the file had a hole there may be private copies.
+        if cut {
+            self.mappers.invalidate(keep, u64::MAX / PAGE_SIZE, Gone::Cut);
+        }
+        self.quota.give_back(count(&removed));
     }
 
     /// Whether an address space maps it so that it could be written.
     pub fn is_mapped_writable(&self) -> bool {
-        self.mappers.any_writes_to(std::ptr::from_ref(self).cast())
-    }
-
-    /// Lets go of frames that mappers may have: not before they cannot reach them any more.
-    fn give_up(&self, removed: Vec<Frames>, first: u64, end: u64) {
-        if !removed.is_empty() {
-            self.mappers.invalidate(std::ptr::from_ref(self).cast(), first, end);
-            self.quota.give_back(count(&removed));
-        }
+        self.mappers.any_writes_to()
     }
 
     /// Gives up what was taken ahead: the file's end jumps over it, and there is a hole. Nobody can have mapped it.
@@ -292,7 +289,11 @@ impl Contents {
             }
             removed
         };
-        self.give_up(removed, from, to);
+        // Mappers may have the frames: they are let go when nobody can reach them any more.
+        if !removed.is_empty() {
+            self.mappers.invalidate(from, to, Gone::Punched);
+            self.quota.give_back(count(&removed));
+        }
     }
 
     /// fallocate(0): memory for the whole range; the size grows unless `keep_size`.

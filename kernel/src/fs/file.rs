@@ -45,11 +45,13 @@ pub struct HostFile {
     pub mapping: KCell<Option<Arc<FileMapping>>>,
     /// The same, shared and writable, for shared mappings of read-write trees.
     pub writable: KCell<Option<Arc<FileMapping>>>,
+    /// Who maps the file, if guests can cut it.
+    pub mappers: Option<Arc<Mappers>>,
 }
 
 impl HostFile {
-    pub fn new(fd: OwnedFd) -> Arc<HostFile> {
-        Arc::new(HostFile { fd, mapping: KCell::new(None), writable: KCell::new(None) })
+    pub fn new(fd: OwnedFd, mappers: Option<Arc<Mappers>>) -> Arc<HostFile> {
+        Arc::new(HostFile { fd, mapping: KCell::new(None), writable: KCell::new(None), mappers })
     }
 }
 
@@ -66,14 +68,23 @@ pub trait PageSource: Send + Sync {
     }
 }
 
-/// Something that maps pages of a source: an address space.
+/// What becomes of a source's pages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// They are beyond the source's new end. Private copies of them are given up too.
+    Cut,
+    /// There is a hole.
+    Punched,
+}
+
+/// Something that maps pages of a source: an address space. A source is known by its list of mappers.
 pub trait Mapper: Send + Sync {
     /// The source's pages from `first` to before `end` are no longer what they were: mappings of them must be looked up again at the
-    /// next touch. Nothing of the mapper's may be borrowed. `source` is the source's address, as [`Arc::as_ptr`] gives it.
-    fn invalidate(&self, source: *const (), first: u64, end: u64);
+    /// next touch. Nothing of the mapper's may be borrowed.
+    fn invalidate(&self, source: &Mappers, first: u64, end: u64, gone: Gone);
 
     /// Whether user code may write to the source by way of this mapper.
-    fn writes_to(&self, source: *const ()) -> bool;
+    fn writes_to(&self, source: &Mappers) -> bool;
 
     /// Returns when no CPU's user code can reach what was invalidated. May drop the big lock.
     fn settle(&self);
@@ -91,18 +102,18 @@ impl Mappers {
     }
 
     /// Whether anybody may write to the source by a mapping.
-    pub fn any_writes_to(&self, source: *const ()) -> bool {
-        self.0.borrow().iter().filter_map(std::sync::Weak::upgrade).any(|mapper| mapper.writes_to(source))
+    pub fn any_writes_to(&self) -> bool {
+        self.0.borrow().iter().filter_map(std::sync::Weak::upgrade).any(|mapper| mapper.writes_to(self))
     }
 
     /// Makes all mappers forget the pages, and returns when they are out of reach.
-    pub fn invalidate(&self, source: *const (), first: u64, end: u64) {
+    pub fn invalidate(&self, first: u64, end: u64, gone: Gone) {
         if self.0.borrow().is_empty() {
             return;
         }
         let list: Vec<_> = self.0.borrow().iter().filter_map(std::sync::Weak::upgrade).collect();
         for mapper in &list {
-            mapper.invalidate(source, first, end);
+            mapper.invalidate(self, first, end, gone);
         }
         for mapper in &list {
             mapper.settle();

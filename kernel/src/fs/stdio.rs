@@ -4,11 +4,11 @@
 //! position mean in the guest what they mean outside. When both input and output are a terminal, the guest gets a terminal
 //! of its own instead (see [`super::tty::console`]).
 
-use super::file::{Events, FileOps, HostFile, MapObject, OpenFile};
+use super::file::{Events, FileOps, Gone, HostFile, MapObject, Mappers, OpenFile};
 use super::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
 use crate::events::{HostReady, Watch};
 use crate::lock::KCell;
-use crate::mm::IoBuf;
+use crate::mm::{IoBuf, PAGE_SIZE};
 use crate::model::Prot;
 use crate::sched::wait::{WaitQueue, wait_on};
 use crate::task::Task;
@@ -53,7 +53,7 @@ pub fn standard_streams() -> [Standard; 3] {
         let position = if stream.seekable() { stream.position() } else { 0 };
         // Messages of our own still go to standard error.
         let number = (n < 2).then_some(n as i32);
-        let shared = Arc::new(Shared { stream, number });
+        let shared = Arc::new(Shared { stream, number, mappers: Default::default() });
         let inode: InodeRef = Arc::new(StreamInode(shared.clone()));
         let ops = HostStream::new(shared, Some(position));
         out[n] = Standard::Stream { inode, ops, flags, position };
@@ -64,6 +64,7 @@ pub fn standard_streams() -> [Standard; 3] {
 struct Shared {
     stream: Stream,
     number: Option<i32>,
+    mappers: Arc<Mappers>,
 }
 
 impl Drop for Shared {
@@ -319,7 +320,7 @@ impl FileOps for HostStream {
             return Err(Errno::ENODEV);
         }
         let fd = self.stream().duplicate()?;
-        Ok(MapObject::Host(HostFile::new(fd)))
+        Ok(MapObject::Host(HostFile::new(fd, Some(self.shared.mappers.clone()))))
     }
 
     fn fsync(&self, _file: &OpenFile, _data_only: bool) -> Result<()> {
@@ -380,7 +381,11 @@ impl Inode for StreamInode {
             return Err(Errno::EPERM);
         }
         match size {
-            Some(size) => self.0.stream.truncate(size),
+            Some(size) => {
+                self.0.stream.truncate(size)?;
+                self.0.mappers.invalidate(size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE, Gone::Cut);
+                Ok(())
+            }
             None => Ok(()),
         }
     }

@@ -212,7 +212,7 @@ impl Program {
                 addr: base,
                 len: file_end - base,
                 prot,
-                flags: libc::MAP_PRIVATE | libc::MAP_FIXED,
+                flags: libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_EXECUTABLE,
                 file: Some(self.file.clone()),
                 offset: segment.offset & !(PAGE_SIZE - 1),
             })?;

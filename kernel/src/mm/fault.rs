@@ -190,7 +190,7 @@ impl AddressSpace {
             return Ok(());
         }
         let hole = self.hole_around(inner, vma, page);
-        let size = stride(inner, hole, page, COPY_RUN);
+        let size = if vma.copies_ahead() { stride(inner, hole, page, COPY_RUN) } else { 1 };
         let chunk = page - page % size;
         let (from, to) = (hole.first_page().max(chunk), hole.end_page().min(chunk + size));
         let frames = self.copy_of_backing(vma, from, to)?;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) const EAGER: u64 = 64;
 /// How many of them are brought in at once, because they are surely touched.
 pub(super) const EAGER_POPULATE: u64 = 16;
-/// Private writable file mappings up to this many pages are copied at once (the data segments of libraries).
+/// The data segments of programs and libraries are copied at once up to this many pages.
 const EAGER_COPY: u64 = 32;
 
 /// When user code will touch a new mapping, as far as one can tell.
@@ -114,6 +114,9 @@ impl AddressSpace {
         }
         if flags & libc::MAP_LOCKED != 0 {
             vma_flags |= VmaFlags::LOCKED;
+        }
+        if !shared && file.is_some() && flags & (libc::MAP_DENYWRITE | libc::MAP_EXECUTABLE) != 0 {
+            vma_flags |= VmaFlags::SEGMENT;
         }
         // The obvious overcommit that Linux's heuristic refuses.
         if !shared
@@ -231,7 +234,7 @@ impl AddressSpace {
                 }
             }
             Backing::Host(_) | Backing::Pages(_) => {
-                let copy = !vma.is_shared() && vma.prot.contains(Prot::WRITE) && to - from <= EAGER_COPY;
+                let copy = vma.prot.contains(Prot::WRITE) && to - from <= EAGER_COPY && vma.copies_ahead();
                 // What lies past the file's end stays missing, and faults.
                 if copy && let Ok(frames) = self.copy_of_backing(&vma, from, to) {
                     // A library's data, most often, whose end ld.so clears at once.

@@ -2,6 +2,7 @@
 
 use super::frames::{Frames, PAGE_SIZE};
 use super::range::PageRange;
+use crate::fs::busy;
 use crate::fs::file::{HostFile, OpenFile, PageSource};
 use crate::model::Prot;
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ bitflags::bitflags! {
         const LOCKED = 32;
         /// A shared mapping of a file that was not opened for writing, or is sealed: mprotect must not make it writable.
         const NOWRITE = 64;
+        /// A private mapping that a loader made of a program's or a library's segment; see `Vma::copies_ahead`.
+        const SEGMENT = 128;
     }
 }
 
@@ -78,6 +81,14 @@ impl Vma {
 
     pub fn is_shared(&self) -> bool {
         self.flags.contains(VmaFlags::SHARED)
+    }
+
+    /// Whether private copies of pages may be made before they are written. That saves faults, but hides what others write to the
+    /// file later. So it is done for segments only, which are mostly written as soon as they are there, and while nobody has the file open
+    /// for writing.
+    pub fn copies_ahead(&self) -> bool {
+        let written = |file: &Arc<OpenFile>| file.writable() || busy::is_written(&file.inode);
+        self.flags.contains(VmaFlags::SEGMENT) && !self.file.as_ref().is_some_and(written)
     }
 
     /// Private memory without a file: what is not there yet is zero.

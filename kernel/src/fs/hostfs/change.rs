@@ -2,7 +2,9 @@
 
 use super::HostInode;
 use super::set_ids::SET_IDS;
+use crate::fs::file::Gone;
 use crate::fs::inode::{FileKind, Inode, InodeRef, NewNode, SetAttr};
+use crate::mm::PAGE_SIZE;
 use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::os::fd::AsFd;
@@ -33,6 +35,7 @@ impl HostInode {
         self.want_write()?;
         if let Some(size) = change.size {
             host::truncate(self.host_file(true)?.fd.as_fd(), size)?;
+            self.mappers.invalidate(size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE, Gone::Cut);
         }
         if change.uid.is_some() || change.gid.is_some() || change.mode.is_some() {
             self.want_no_device()?;

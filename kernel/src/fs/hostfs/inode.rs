@@ -1,9 +1,10 @@
 //! Inodes of the host's tree: what the host said of them, for how long that holds, and the way back to the host's file.
 
 use super::{HostFs, Key, handles, set_ids};
-use crate::fs::file::{DirEntry, FileOps, HostFile};
+use crate::fs::file::{DirEntry, FileOps, Gone, HostFile, Mappers};
 use crate::fs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
 use crate::lock::KCell;
+use crate::mm::PAGE_SIZE;
 use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::any::Any;
@@ -25,6 +26,7 @@ pub struct HostInode {
     place: KCell<(Option<Arc<HostInode>>, Box<[u8]>)>,
     known: KCell<Known>,
     pub(super) open: KCell<Open>,
+    pub(super) mappers: Arc<Mappers>,
     /// Mode bits that it has in the guest only.
     pub(super) set_ids: AtomicU32,
     used: AtomicBool,
@@ -104,6 +106,7 @@ impl HostInode {
             place: KCell::new((parent, name.into())),
             known: KCell::new(known),
             open: KCell::default(),
+            mappers: Arc::default(),
             set_ids: AtomicU32::new(set_ids::initial(fs, stat)),
             used: AtomicBool::new(true),
         })
@@ -294,7 +297,7 @@ impl HostInode {
             self.disarm(fd.as_fd(), &stat)?;
         }
         self.update(&stat);
-        let file = HostFile::new(fd);
+        let file = HostFile::new(fd, self.fs.writable().then(|| self.mappers.clone()));
         self.note_opened();
         let mut open = self.open.borrow_mut();
         open.last = Arc::downgrade(&file);
@@ -424,6 +427,10 @@ impl Inode for HostInode {
     fn allocate(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
         self.want_write()?;
         let result = host::allocate(self.host_file(true)?.fd.as_fd(), mode, offset, len);
+        // What follows is at other places now.
+        if result.is_ok() && mode & (libc::FALLOC_FL_COLLAPSE_RANGE | libc::FALLOC_FL_INSERT_RANGE) != 0 {
+            self.mappers.invalidate(offset / PAGE_SIZE, u64::MAX / PAGE_SIZE, Gone::Cut);
+        }
         self.expire();
         result
     }
