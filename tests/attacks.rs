@@ -39,4 +39,9 @@ attacks! {
     registers
     stale_pages
     vdso_code
+    empty_ranges
+    zero_device
+    stale_window
+    borrowed_pipe
+    endless_faults
 }

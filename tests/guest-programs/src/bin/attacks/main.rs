@@ -8,6 +8,9 @@
 //! An attack is a module with a function, and a line in [`ATTACKS`] and in the table of `tests/attacks.rs`. It has at most 20 seconds and 1 GiB, begins as
 //! root of the guest, and repeats itself where it is a race.
 
+mod endless;
+mod frames;
+mod shootdown;
 mod stale;
 mod tools;
 mod traces;
@@ -21,6 +24,11 @@ const ATTACKS: &[(&str, fn() -> Verdict)] = &[
     ("registers", traces::registers),
     ("stale_pages", stale::pages),
     ("vdso_code", vdso::code),
+    ("empty_ranges", frames::empty_ranges),
+    ("zero_device", frames::zero_device),
+    ("stale_window", shootdown::stale_window),
+    ("borrowed_pipe", shootdown::borrowed_pipe),
+    ("endless_faults", endless::faults),
 ];
 
 /// Instead of an attack's name: this is a fresh program, which shows what it has for a vDSO.
