@@ -45,6 +45,9 @@ fn try_run(mut options: RunOptions) -> Result<i32, (String, i32)> {
         Some(None) => Some(own_stderr()?),
         None => None,
     };
+    if stats_file.is_some() {
+        umlab_kernel::lock::measure();
+    }
     let config = options.config().map_err(own)?;
     let (cpus, memory) = (config.cpus, config.memory);
     let made = (model.make)(cpus, &model_options)

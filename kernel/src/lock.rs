@@ -8,7 +8,8 @@
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use umlab_host::clock;
 use umlab_host::lock::SharedLock;
 
 static BIG_LOCK: SharedLock = SharedLock::new();
@@ -18,6 +19,9 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 /// Takes the big kernel lock. Models call this when a guest trapped.
 pub fn enter() {
     BIG_LOCK.lock();
+    if MEASURED.load(Relaxed) {
+        SINCE.store(clock::monotonic(), Relaxed);
+    }
 }
 
 /// Drops the big kernel lock. Models call this just before guest user code runs or the CPU sleeps.
@@ -27,7 +31,23 @@ pub fn enter() {
 #[track_caller]
 pub fn leave() {
     assert_no_borrows();
+    if MEASURED.load(Relaxed) {
+        note_hold();
+    }
     BIG_LOCK.unlock();
+}
+
+/// As `leave` and `enter`, but whoever waits for the lock has it in between.
+#[track_caller]
+pub fn let_others_in() {
+    assert_no_borrows();
+    if MEASURED.load(Relaxed) {
+        note_hold();
+    }
+    BIG_LOCK.hand_over();
+    if MEASURED.load(Relaxed) {
+        SINCE.store(clock::monotonic(), Relaxed);
+    }
 }
 
 /// Finds borrows and windows that would outlive the lock, or the running task's turn.
@@ -45,6 +65,27 @@ fn still_borrowed(live: usize) -> ! {
     // So that whoever cleans up after the panic finds a consistent count.
     LIVE.store(0, Relaxed);
     panic!("the big kernel lock drops, or a task sleeps, with {live} borrows of core data{}", sites::list(live));
+}
+
+/// Whether holds are measured, since when the lock is held, and the longest hold so far, in ns.
+static MEASURED: AtomicBool = AtomicBool::new(false);
+static SINCE: AtomicU64 = AtomicU64::new(u64::MAX);
+static LONGEST: AtomicU64 = AtomicU64::new(0);
+
+/// Begins to measure how long the lock is held at a time: two looks at the clock for each time.
+pub fn measure() {
+    MEASURED.store(true, Relaxed);
+}
+
+/// The longest time the lock was held at a time since `measure`, in ns.
+pub fn longest_hold() -> u64 {
+    LONGEST.load(Relaxed)
+}
+
+#[cold]
+fn note_hold() {
+    // Whoever took the lock before anything was measured left no time.
+    LONGEST.fetch_max(clock::monotonic().saturating_sub(SINCE.load(Relaxed)), Relaxed);
 }
 
 /// Runs `f` under the big lock, from a host thread that does not hold it.

@@ -60,6 +60,7 @@ pub fn snapshot() -> Snapshot {
             ("page_faults".into(), counts.faults),
             ("page_faults_refused".into(), counts.refused_faults),
             ("memory_in_use_bytes".into(), crate::mm::frames::used()),
+            ("lock_held_longest_ns".into(), crate::lock::longest_hold()),
         ],
         calls: calls.map(|(number, n)| (name_of(number as u64), *n)).collect(),
         missing: counts.missing.iter().map(|(number, n)| (name_of(*number), *n)).collect(),

@@ -3,7 +3,7 @@
 use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::model::Prot;
-use crate::sched::wait::WaitQueue;
+use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::any::Any;
@@ -211,6 +211,8 @@ pub struct OpenFile {
     /// O_* flags, the access mode included, without those that only matter to open.
     pub flags: KCell<i32>,
     pub position: KCell<u64>,
+    /// A transfer at the position is under way, in several steps.
+    busy: KCell<bool>,
     /// Who is told when it becomes ready, if anybody.
     pub(super) async_io: KCell<Option<Arc<super::async_io::AsyncIo>>>,
     /// The epoll files that watch it.
@@ -225,6 +227,19 @@ impl Drop for OpenFile {
         if self.flags.get() & libc::O_ASYNC != 0 {
             self.set_async(false);
         }
+    }
+}
+
+/// Who waits for another's long transfer: few ever do, so one queue is enough for all files.
+static TURNS: WaitQueue = WaitQueue::new();
+
+/// A long transfer at a file's position: others wait until it is over, as if it were one step.
+pub struct Turn<'a>(&'a OpenFile);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.busy.set(false);
+        TURNS.wake_all();
     }
 }
 
@@ -264,9 +279,25 @@ impl OpenFile {
             claim,
             flags: KCell::new(flags),
             position,
+            busy: KCell::new(false),
             async_io: KCell::new(None),
             watchers: Default::default(),
         })
+    }
+
+    /// Waits until no transfer at the position is under way. With `long`, the caller's is one until the answer is dropped.
+    ///
+    /// # Errors
+    /// EINTR when the caller was killed meanwhile.
+    pub fn take_turn(&self, long: bool) -> Result<Option<Turn<'_>>> {
+        if self.busy.get() {
+            wait_until(&[&TURNS], None, Sleep::Killable, || (!self.busy.get()).then_some(()))
+                .map_err(|_| Errno::EINTR)?;
+        }
+        Ok(long.then(|| {
+            self.busy.set(true);
+            Turn(self)
+        }))
     }
 
     pub fn readable(&self) -> bool {

@@ -5,7 +5,7 @@ use crate::mm::{IoBuf, PAGE_SIZE};
 use crate::model::Prot;
 use crate::task::Task;
 use crate::task::creds::CAP_SYS_ADMIN;
-use crate::{Errno, Result};
+use crate::{Errno, Result, sched};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -53,8 +53,19 @@ impl FileOps for MemoryDevice {
             // Null does not look at the memory, so a bad address is no error.
             Device::Null | Device::Zero => Ok(buf.remaining()),
             Device::Random | Device::Log => {
-                let mut sink = [0; 512];
-                while buf.take(&mut sink)? > 0 {}
+                let mut sink = [0; 4096];
+                loop {
+                    match buf.take(&mut sink) {
+                        Ok(0) => break,
+                        Ok(_) => {}
+                        Err(_) if buf.done() > 0 => break,
+                        Err(e) => return Err(e),
+                    }
+                    // A record of the log is not seekable, and comes as one.
+                    if sched::killable_point().is_err() {
+                        break;
+                    }
+                }
                 Ok(buf.done())
             }
         }

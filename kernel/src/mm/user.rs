@@ -211,6 +211,17 @@ impl<'a> IoBuf<'a> {
         self.remaining = self.remaining.min(max);
     }
 
+    /// Runs `f` on no more than the next `max` bytes, of which none are done yet.
+    pub fn step<T>(&mut self, max: usize, f: impl FnOnce(&mut IoBuf<'a>) -> T) -> T {
+        let later = self.remaining.saturating_sub(max);
+        let before = std::mem::take(&mut self.done);
+        self.remaining -= later;
+        let result = f(self);
+        self.remaining += later;
+        self.done += before;
+        result
+    }
+
     /// Puts bytes in, as a read does: as many as fit. EFAULT when not even the first can be.
     pub fn put(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut copied = 0;

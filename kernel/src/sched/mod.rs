@@ -5,9 +5,11 @@
 //! CPU takes over a task that has waited for long.
 
 mod load;
+mod preempt;
 pub mod wait;
 
 pub use load::{CpuTimes, account, cpu_times, load_average, runnable, switch_count};
+pub use preempt::{killable_point, preempt_point};
 
 use crate::lock::{self, KCell};
 use crate::model::{Context, ProcessModel};
@@ -32,6 +34,8 @@ struct Cpu {
     slice_end: u64,
     /// The alarm the model was last asked for.
     alarm: Option<u64>,
+    /// When a preemption point last let others in.
+    breath: u64,
 }
 
 static CPUS: KCell<Vec<Cpu>> = KCell::new(Vec::new());
@@ -494,6 +498,7 @@ pub fn run(count: usize, boot: &(dyn Fn() + Sync)) {
                 ended: None,
                 slice_end: 0,
                 alarm: None,
+                breath: 0,
             })
             .collect();
     });

@@ -2,6 +2,7 @@
 
 use super::{Call, Entry, entry};
 use crate::mm::{AddressSpace, IoBuf};
+use crate::sched::killable_point;
 use crate::task::creds::may_inspect;
 use crate::task::{Task, find};
 use crate::{Errno, Result};
@@ -113,6 +114,7 @@ fn transfer_segment(theirs: &AddressSpace, addr: u64, len: u64, buf: &mut IoBuf<
             return Err(Errno::EFAULT);
         }
         done += n as u64;
+        killable_point()?;
     }
     Ok(())
 }

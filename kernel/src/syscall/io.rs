@@ -6,6 +6,7 @@ use crate::fs::inode::{FileKind, SetAttr};
 use crate::fs::notify;
 use crate::mm::IoBuf;
 use crate::mm::user::{MAX_TRANSFER, check_range};
+use crate::sched;
 use crate::signal::SigInfo;
 use crate::task::creds::CAP_FSETID;
 use crate::task::limits;
@@ -52,8 +53,8 @@ pub const CALLS: &[Entry] = &[
     entry(libc::SYS_fdatasync, "fdatasync", "f", |call| fsync(call, true)),
 ];
 
-/// Most bytes sendfile(2) moves at a time.
-const CHUNK: usize = 256 * 1024;
+/// Most bytes that sendfile(2) and copy_file_range(2) move at a time.
+const CHUNK: usize = STEP;
 
 fn file(call: &Call<'_>, arg: usize) -> Result<Arc<OpenFile>> {
     call.task.files().get_io(call.int(arg))
@@ -96,17 +97,54 @@ fn start(file: &OpenFile, offset: Option<u64>, len: usize) -> Result<u64> {
     }
 }
 
+/// Most bytes that one step of a long transfer moves: as many as keep the core for well below a millisecond.
+const STEP: usize = 256 * 1024;
+
+/// Has `step` move the bytes of `buf`, with a preemption point between two steps, where SIGKILL ends the transfer, and any signal that of a
+/// device. `step` is given how much is done, and the transfer ends when it does less than it could. What has no position is moved in one step:
+/// pipes, sockets and terminals see to it themselves.
+fn in_steps(
+    file: &OpenFile,
+    buf: &mut IoBuf<'_>,
+    mut step: impl FnMut(&mut IoBuf<'_>, usize) -> Result<usize>,
+) -> Result<usize> {
+    if buf.remaining() <= STEP || !file.ops.seekable() {
+        return step(buf, 0);
+    }
+    let mut done = 0;
+    loop {
+        let asked = buf.remaining().min(STEP);
+        match buf.step(STEP, |buf| step(buf, done)) {
+            Ok(n) => {
+                done += n;
+                if n < asked || buf.is_empty() {
+                    return Ok(done);
+                }
+            }
+            Err(_) if done > 0 => return Ok(done),
+            Err(e) => return Err(e),
+        }
+        let device = file.inode.kind() == FileKind::CharDevice;
+        if sched::killable_point().is_err() || device && sched::current().signal_pending() {
+            return Ok(done);
+        }
+    }
+}
+
 /// Reads at `offset`, or at the file's position, which moves.
 pub fn read(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>) -> Result<usize> {
     if !file.readable() {
         return Err(Errno::EBADF);
     }
+    let seekable = file.ops.seekable();
+    let _turn = if offset.is_none() && seekable { file.take_turn(buf.remaining() > STEP)? } else { None };
     let at = start(file, offset, buf.remaining())?;
-    let n = file.ops.read(file, buf, at).map_err(|e| match e {
+    let step = |buf: &mut IoBuf<'_>, done| file.ops.read(file, buf, at + done as u64);
+    let n = in_steps(file, buf, step).map_err(|e| match e {
         Errno::EINVAL if file.inode.kind() == FileKind::Directory => Errno::EISDIR,
         e => e,
     })?;
-    if offset.is_none() && n > 0 && file.ops.seekable() {
+    if offset.is_none() && n > 0 && seekable {
         file.position.set(at + n as u64);
     }
     if n > 0 {
@@ -120,18 +158,31 @@ pub fn write(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>, append: 
     if !file.writable() {
         return Err(Errno::EBADF);
     }
-    let mut at = start(file, offset, buf.remaining())?;
     let seekable = file.ops.seekable();
-    if seekable && (append || file.flags.get() & libc::O_APPEND != 0) {
+    let _turn = if offset.is_none() && seekable { file.take_turn(buf.remaining() > STEP)? } else { None };
+    let mut at = start(file, offset, buf.remaining())?;
+    let append = seekable && (append || file.flags.get() & libc::O_APPEND != 0);
+    if append {
         at = file.inode.attr()?.size;
     }
     let regular = file.inode.kind() == FileKind::Regular;
     if regular && !buf.is_empty() {
         obey_size_limit(buf, at)?;
     }
-    let n = file.ops.write(file, buf, at)?;
+    // Where the last step began, and what was done before it.
+    let mut last = (at, 0);
+    let step = |buf: &mut IoBuf<'_>, done| {
+        if append && done > 0 {
+            // Others may have written behind it meanwhile.
+            last = (file.inode.attr()?.size, done);
+        } else {
+            last = (at + done as u64, done);
+        }
+        file.ops.write(file, buf, last.0)
+    };
+    let n = in_steps(file, buf, step)?;
     if offset.is_none() && n > 0 && seekable {
-        file.position.set(at + n as u64);
+        file.position.set(last.0 + (n - last.1) as u64);
     }
     if n > 0 {
         if regular {
@@ -262,6 +313,7 @@ fn copy_file_range(call: &mut Call<'_>) -> Result<u64> {
             Ok(n) => done += n,
             Err(e) => break Err(e),
         }
+        sched::preempt_point();
         if done == count || call.task.signal_pending() {
             break Ok(());
         }
@@ -319,7 +371,8 @@ fn sendfile(call: &mut Call<'_>) -> Result<u64> {
         };
         at += n as u64;
         done += n;
-        if n < got {
+        sched::preempt_point();
+        if n < got || call.task.signal_pending() {
             break Ok(());
         }
     };

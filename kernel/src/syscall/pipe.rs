@@ -5,6 +5,7 @@ use crate::fs::file::OpenFile;
 use crate::fs::pipe::{self, Mode, Pipe};
 use crate::mm::IoBuf;
 use crate::mm::user::MAX_TRANSFER;
+use crate::sched::{current, preempt_point};
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -142,6 +143,10 @@ fn repeat(len: usize, mut step: impl FnMut(usize) -> Result<usize>) -> Result<us
             Ok(n) => done += n,
             Err(_) if done > 0 => break,
             Err(e) => return Err(e),
+        }
+        preempt_point();
+        if current().signal_pending() {
+            break;
         }
     }
     Ok(done)

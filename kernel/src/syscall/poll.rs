@@ -3,8 +3,10 @@
 use super::timeout::{deadline, left, read_timespec, read_timeval};
 use super::{Call, Entry, entry};
 use crate::fs::file::{Events, OpenFile};
+use crate::mm::pressure::room_for;
 use crate::mm::user::{bytes_of, bytes_of_mut, zeroed};
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
+use crate::sched::{killable_point, preempt_point};
 use crate::signal::{read_mask, with_temporary_mask};
 use crate::task::{Task, limits};
 use crate::{Errno, Result};
@@ -21,6 +23,9 @@ pub const CALLS: &[Entry] = &[
 /// Reported whether asked for or not.
 const ALWAYS: Events = Events::ERR.union(Events::HUP);
 
+/// So many descriptors are looked at between two preemption points.
+const BATCH: usize = 256;
+
 /// An open file that is waited for.
 struct Watched {
     file: Arc<OpenFile>,
@@ -36,7 +41,11 @@ struct Watched {
 fn wait_for(watched: &[Watched], deadline: Option<u64>, mut scan: impl FnMut(&Watched, Events) -> u64) -> Result<u64> {
     let mut look = || {
         let mut count = 0;
-        for entry in watched {
+        for (i, entry) in watched.iter().enumerate() {
+            // A wake-up that comes meanwhile keeps the task from sleeping.
+            if i % BATCH == BATCH - 1 {
+                preempt_point();
+            }
             let events = entry.file.ops.poll(&entry.file) & entry.wanted;
             if !events.is_empty() {
                 count += scan(entry, events);
@@ -103,15 +112,22 @@ fn poll_fds(task: &Task, addr: u64, count: u32, deadline: Option<u64>) -> Result
     }
     let count = count as usize;
     let space = task.space();
+    room_for(count * (size_of::<libc::pollfd>() + size_of::<Watched>()))?;
     let mut fds: SmallVec<[libc::pollfd; 8]> = SmallVec::from_elem(zeroed(), count);
     for (i, fd) in fds.iter_mut().enumerate() {
         space.read_bytes(addr.wrapping_add(8 * i as u64), bytes_of_mut(fd))?;
+        if i % BATCH == BATCH - 1 {
+            killable_point()?;
+        }
     }
     let files = task.files();
     let mut watched: SmallVec<[Watched; 8]> = SmallVec::new();
     let mut invalid = 0;
     for (index, fd) in fds.iter_mut().enumerate() {
         fd.revents = 0;
+        if index % BATCH == BATCH - 1 {
+            killable_point()?;
+        }
         if fd.fd < 0 {
             continue;
         }
@@ -134,6 +150,9 @@ fn poll_fds(task: &Task, addr: u64, count: u32, deadline: Option<u64>) -> Result
     });
     for (i, fd) in fds.iter().enumerate() {
         space.write_bytes(addr.wrapping_add(8 * i as u64 + 6), bytes_of(&fd.revents))?;
+        if i % BATCH == BATCH - 1 {
+            killable_point()?;
+        }
     }
     Ok(result? + invalid)
 }
@@ -177,6 +196,7 @@ fn select_sets(call: &Call<'_>, deadline: Option<u64>) -> Result<u64> {
     let files = call.task.files();
     // Bits beyond what the table ever held are not looked at.
     let count = count.min(files.len().next_multiple_of(64).max(64));
+    room_for(count * size_of::<Watched>())?;
     let words = count.div_ceil(64);
     let space = call.task.space();
     let mut asked: [BitSet; 3] = Default::default();
@@ -190,6 +210,9 @@ fn select_sets(call: &Call<'_>, deadline: Option<u64>) -> Result<u64> {
     }
     let mut watched: SmallVec<[Watched; 8]> = SmallVec::new();
     for index in 0..count {
+        if index % BATCH == BATCH - 1 {
+            killable_point()?;
+        }
         let (word, bit) = (index / 64, 1u64 << (index % 64));
         let mut wanted = Events::empty();
         for (set, events) in asked.iter().zip(SETS) {

@@ -3,6 +3,7 @@
 use super::{Call, Entry, entry};
 use crate::mm::user::zeroed;
 use crate::mm::{IoBuf, frames};
+use crate::sched::preempt_point;
 use crate::task::creds::CAP_SYS_ADMIN;
 use crate::task::pid;
 use crate::{Errno, Result, uts};
@@ -100,6 +101,7 @@ fn sys_getrandom(call: &mut Call<'_>) -> Result<u64> {
             Err(e) if buf.done() == 0 => return Err(e),
             _ => break,
         }
+        preempt_point();
         if buf.done() >= 256 && call.task.signal_pending() {
             break;
         }

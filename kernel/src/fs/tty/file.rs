@@ -3,6 +3,7 @@
 use super::Tty;
 use crate::fs::file::{Events, FileOps, OpenFile};
 use crate::mm::IoBuf;
+use crate::mm::pressure::room_for;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::task::Task;
 use crate::{Errno, Result, sched, time};
@@ -132,6 +133,7 @@ impl TtyFile {
                 })?;
                 continue;
             }
+            room_for(PIECE)?;
             let n = buf.take(&mut piece[..room.min(PIECE)])?;
             {
                 let mut state = self.tty.state.borrow_mut();
@@ -141,6 +143,7 @@ impl TtyFile {
                 state.output.extend(&processed);
             }
             self.tty.output_changed();
+            sched::killable_point()?;
         }
         Ok(buf.done())
     }

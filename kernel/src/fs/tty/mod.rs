@@ -19,6 +19,7 @@ pub mod termios;
 
 use crate::fs::file::FileOps;
 use crate::lock::KCell;
+use crate::sched::preempt_point;
 use crate::sched::wait::WaitQueue;
 use crate::task::{Pid, Session};
 use crate::{Errno, Result};
@@ -32,6 +33,8 @@ use termios::Termios;
 const OUTPUT_MAX: usize = 64 << 10;
 /// Keystrokes that the discipline has no room for yet.
 const TYPED_MAX: usize = 64 << 10;
+/// So many keystrokes and bytes of echo are processed at a time.
+const WORK_MAX: usize = 32 << 10;
 
 /// Packet mode's status bits, as TIOCPKT's reader sees them.
 pub mod packet {
@@ -191,13 +194,21 @@ impl Tty {
 
     /// Passes keystrokes through the discipline, as far as it has room.
     fn process_typed(&self) {
+        while self.process_some() {
+            preempt_point();
+        }
+    }
+
+    /// As `process_typed`, for a while only: a key may show a whole line again. True when there is more to do.
+    fn process_some(&self) -> bool {
         let mut echo = Vec::new();
         let mut signals: Vec<i32> = Vec::new();
-        let (mut took, mut shown) = (false, false);
-        {
+        let (mut took, mut shown, mut work) = (false, false, 0);
+        let more = {
             let mut state = self.state.borrow_mut();
             let state = &mut *state;
-            while !state.typed.is_empty() && state.discipline.has_room(&state.termios) {
+            let ready = |state: &State| !state.typed.is_empty() && state.discipline.has_room(&state.termios);
+            while work < WORK_MAX && ready(state) {
                 let Some(byte) = state.typed.pop_front() else { break };
                 took = true;
                 match state.discipline.receive(byte, &state.termios, state.stopped, &mut echo) {
@@ -218,11 +229,13 @@ impl Tty {
                     None => {}
                 }
                 shown |= !echo.is_empty() || state.packet_status != 0;
+                work += 1 + echo.len();
                 state.put_echo(&mut echo);
             }
-        }
+            ready(state)
+        };
         if !took {
-            return;
+            return false;
         }
         for signal in signals {
             self.signal_foreground(signal);
@@ -232,6 +245,7 @@ impl Tty {
         }
         self.readers.wake((libc::EPOLLIN | libc::EPOLLRDNORM) as u32);
         self.writers.wake((libc::EPOLLOUT | libc::EPOLLWRNORM) as u32);
+        more
     }
 
     /// Holds output or lets it go on (Ctrl-S and Ctrl-Q, tcflow).

@@ -10,6 +10,7 @@ use crate::fs::file::{Events, FileOps, OpenFile};
 use crate::fs::inode::{Inode, InodeRef, SetAttr, Timestamp};
 use crate::lock::KCell;
 use crate::mm::IoBuf;
+use crate::mm::pressure::room_for;
 use crate::sched::wait::{WaitQueue, wait_on};
 use crate::task::Task;
 use crate::{Errno, Result, sched, time};
@@ -71,6 +72,7 @@ pub(super) fn open_master(_flags: i32) -> Result<Arc<dyn FileOps>> {
         let pairs = PAIRS.borrow();
         (0..MAX).find(|index| !pairs.contains_key(index)).ok_or(Errno::ENOSPC)?
     };
+    room_for(4096)?;
     let queue = Arc::new(WaitQueue::new());
     let slave = Tty::new(number(PTS, index), OtherEnd::Master(queue.clone()));
     slave.state.borrow_mut().locked = true;
@@ -139,6 +141,9 @@ impl Master {
                 }
                 break;
             }
+            if sched::killable_point().is_err() {
+                break;
+            }
         }
         Ok(buf.done())
     }
@@ -173,11 +178,18 @@ impl FileOps for Master {
                 }
                 continue;
             }
+            match room_for(2048) {
+                Err(_) if buf.done() > 0 => break,
+                other => other?,
+            }
             let n = match buf.take(&mut piece[..room.min(2048)]) {
                 Err(_) if buf.done() > 0 => break,
                 other => other?,
             };
             self.tty().type_in(&piece[..n]);
+            if sched::killable_point().is_err() {
+                break;
+            }
         }
         Ok(buf.done())
     }

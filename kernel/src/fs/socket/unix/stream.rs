@@ -4,6 +4,7 @@ use super::message::{Attachments, Message};
 use super::{Phase, READABLE, SHUT_RECEIVE, SHUT_SEND, UnixSocket};
 use crate::fs::socket::{Incoming, Outgoing, wait};
 use crate::mm::IoBuf;
+use crate::sched::killable_point;
 use crate::{Errno, Result};
 
 /// Most bytes put into one message.
@@ -50,6 +51,9 @@ impl UnixSocket {
             }
             sent += len;
             peer.readable.wake(READABLE);
+            if let Err(e) = killable_point() {
+                break Err(e);
+            }
         };
         match result {
             Err(Errno::EPIPE) if sent == 0 => {
@@ -127,7 +131,7 @@ impl UnixSocket {
                 break;
             }
             drop(message);
-            if had_rights || buf.is_empty() {
+            if had_rights || buf.is_empty() || killable_point().is_err() {
                 break;
             }
         }
