@@ -55,7 +55,7 @@ fn control(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     match op {
-        libc::EPOLL_CTL_ADD => epoll.add(fd, &file, events, data)?,
+        libc::EPOLL_CTL_ADD => epoll.add(&epoll_file, fd, &file, events, data)?,
         libc::EPOLL_CTL_MOD => epoll.modify(fd, &file, events, data)?,
         libc::EPOLL_CTL_DEL => epoll.remove(fd, &file)?,
         _ => return Err(Errno::EINVAL),

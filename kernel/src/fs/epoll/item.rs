@@ -40,6 +40,10 @@ impl Item {
         self.file.upgrade()
     }
 
+    pub fn epoll(&self) -> Option<Arc<Epoll>> {
+        self.epoll.upgrade()
+    }
+
     pub fn events(&self) -> u32 {
         self.state.borrow().events
     }
@@ -119,10 +123,18 @@ impl Wake for Item {
 /// The epoll items that watch an open file. Part of every [`OpenFile`]; when that goes, they go.
 #[derive(Default)]
 pub struct Watchers {
-    items: KCell<Vec<Weak<Item>>>,
+    pub(super) items: KCell<Vec<Weak<Item>>>,
 }
 
 impl Watchers {
+    pub fn len(&self) -> usize {
+        self.items.borrow().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.borrow().is_empty()
+    }
+
     /// The last descriptor was closed.
     pub fn file_closed(&self, file: &OpenFile) {
         if self.items.borrow().is_empty() {

@@ -5,21 +5,25 @@
 //! holds, and puts level-triggered ones back.
 
 mod item;
+mod nesting;
 
 pub use item::Watchers;
 
 use super::file::{Events, FileOps, OpenFile};
 use crate::lock::KCell;
+use crate::sched::killable_point;
 use crate::sched::wait::{WaitQueue, wait_exclusive};
 use crate::{Errno, Result};
 use item::Item;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-/// How deep epoll files may watch each other.
-const MAX_NESTING: usize = 4;
+/// Most epoll files that watch one file: its wake-ups look at them all in one go.
+const MAX_WATCHERS: usize = 8192;
+/// Most events that one epoll_wait(2) gives, and most items that it looks at in one go.
+const MAX_EVENTS: usize = 4096;
 
 pub const EPOLLET: u32 = libc::EPOLLET as u32;
 pub const EPOLLONESHOT: u32 = libc::EPOLLONESHOT as u32;
@@ -31,10 +35,16 @@ const ALWAYS: u32 = Events::ERR.union(Events::HUP).bits();
 const EXCLUSIVE_OK: u32 = Events::IN.union(Events::OUT).bits() | ALWAYS | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 const READY: u32 = Events::IN.union(Events::RDNORM).bits();
 
+/// By descriptor number and open file: a number may come to mean another file while the first is still open elsewhere.
+type Key = (i32, usize);
+
 /// What an epoll file is: the watched files, and those that may be ready.
 pub struct Epoll {
-    /// By descriptor number and open file: a number may come to mean another file while the first is still open elsewhere.
-    items: KCell<BTreeMap<(i32, usize), Arc<Item>>>,
+    items: KCell<BTreeMap<Key, Arc<Item>>>,
+    /// Those of them that are epoll files.
+    nested: KCell<BTreeMap<Key, Arc<Item>>>,
+    /// The open file that this is, once it watches something.
+    file: KCell<Weak<OpenFile>>,
     ready: KCell<VecDeque<Arc<Item>>>,
     /// Who waits for an event, or polls the epoll file itself.
     queue: WaitQueue,
@@ -54,7 +64,13 @@ pub struct Event {
 
 impl EpollFile {
     pub fn new() -> Arc<EpollFile> {
-        let epoll = Epoll { items: KCell::default(), ready: KCell::default(), queue: WaitQueue::new() };
+        let epoll = Epoll {
+            items: KCell::default(),
+            nested: KCell::default(),
+            file: KCell::default(),
+            ready: KCell::default(),
+            queue: WaitQueue::new(),
+        };
         Arc::new(EpollFile { epoll: Arc::new(epoll) })
     }
 
@@ -63,17 +79,24 @@ impl EpollFile {
     }
 }
 
-fn key(fd: i32, file: &Arc<OpenFile>) -> (i32, usize) {
+fn key(fd: i32, file: &Arc<OpenFile>) -> Key {
     (fd, Arc::as_ptr(file) as usize)
 }
 
 impl Epoll {
-    /// EPOLL_CTL_ADD.
+    /// EPOLL_CTL_ADD, for `own`, which is the epoll file.
     ///
     /// # Errors
-    /// EPERM for files that are always ready, EEXIST, EINVAL for itself or wrong use of EPOLLEXCLUSIVE, ELOOP when epoll
-    /// files would watch each other in a circle or too deep.
-    pub fn add(self: &Arc<Self>, fd: i32, file: &Arc<OpenFile>, events: u32, data: u64) -> Result<()> {
+    /// EPERM for files that are always ready, EEXIST, EINVAL for itself, wrong use of EPOLLEXCLUSIVE or when a file would wake epoll files in
+    /// too many ways, ELOOP when epoll files would watch each other in a circle or too deep, ENOSPC when too many watch the file.
+    pub fn add(
+        self: &Arc<Self>,
+        own: &Arc<OpenFile>,
+        fd: i32,
+        file: &Arc<OpenFile>,
+        events: u32,
+        data: u64,
+    ) -> Result<()> {
         let nested = file.ops_as::<EpollFile>();
         if file.ops.poll_queues().is_none() {
             return Err(Errno::EPERM);
@@ -85,18 +108,36 @@ impl Epoll {
             return Err(Errno::EINVAL);
         }
         let key = key(fd, file);
-        if let Some(nested) = nested
-            && nested.epoll.reaches(self, 1)
-        {
-            return Err(Errno::ELOOP);
+        if self.file.borrow().strong_count() == 0 {
+            self.file.set(Arc::downgrade(own));
+        }
+        let turn = if nested.is_some() || !own.watchers.is_empty() { Some(nesting::Turn::take()?) } else { None };
+        if let (Some(turn), Some(nested)) = (&turn, nested) {
+            if nested.epoll.file.borrow().strong_count() == 0 {
+                nested.epoll.file.set(Arc::downgrade(file));
+            }
+            nesting::check_depth(turn, self, &nested.epoll)?;
         }
         if self.items.borrow().contains_key(&key) {
             return Err(Errno::EEXIST);
         }
+        if file.watchers.len() >= MAX_WATCHERS {
+            return Err(Errno::ENOSPC);
+        }
         crate::mm::pressure::room_for(256)?;
         let item = Item::new(self, file, key, events | ALWAYS, data);
         self.items.borrow_mut().insert(key, item.clone());
+        if nested.is_some() {
+            self.nested.borrow_mut().insert(key, item.clone());
+        }
         item.register(file);
+        if let Some(turn) = &turn
+            && let Err(e) = nesting::check_ways(turn, file)
+        {
+            // Somebody else may have removed it already.
+            let _ = self.remove(fd, file);
+            return Err(e);
+        }
         self.check(&item, file);
         Ok(())
     }
@@ -114,7 +155,7 @@ impl Epoll {
 
     /// EPOLL_CTL_DEL.
     pub fn remove(&self, fd: i32, file: &Arc<OpenFile>) -> Result<()> {
-        let item = self.items.borrow_mut().remove(&key(fd, file)).ok_or(Errno::ENOENT)?;
+        let item = self.take_item(&key(fd, file)).ok_or(Errno::ENOENT)?;
         item.unregister(file);
         self.forget(&item);
         Ok(())
@@ -142,23 +183,25 @@ impl Epoll {
     }
 
     /// The watched file is gone: `key` is the item's.
-    fn file_closed(&self, key: (i32, usize)) {
-        let item = self.items.borrow_mut().remove(&key);
-        if let Some(item) = item {
+    fn file_closed(&self, key: Key) {
+        if let Some(item) = self.take_item(&key) {
             self.forget(&item);
         }
     }
 
-    /// Whether this one watches `target`, itself or through others, or is too deep to be watched at `depth`.
-    fn reaches(&self, target: &Arc<Epoll>, depth: usize) -> bool {
-        if depth > MAX_NESTING || std::ptr::eq(self, Arc::as_ptr(target)) {
-            return true;
-        }
-        let items: Vec<Arc<Item>> = self.items.borrow().values().cloned().collect();
-        items.iter().any(|item| {
-            item.file()
-                .is_some_and(|file| file.ops_as::<EpollFile>().is_some_and(|n| n.epoll.reaches(target, depth + 1)))
-        })
+    fn take_item(&self, key: &Key) -> Option<Arc<Item>> {
+        let item = self.items.borrow_mut().remove(key)?;
+        let nested = self.nested.borrow_mut().remove(key);
+        drop(nested);
+        Some(item)
+    }
+
+    /// The next items in the order of their keys, `max` at most, with their keys.
+    fn items_after(&self, key: Option<Key>, max: usize) -> Vec<(Key, Arc<Item>)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let items = self.items.borrow();
+        let range = items.range((key.map_or(Unbounded, Excluded), Unbounded));
+        range.take(max).map(|(key, item)| (*key, item.clone())).collect()
     }
 
     /// Waits for events and takes at most `max` of them; none when `deadline` (CLOCK_MONOTONIC, ns) passed.
@@ -166,28 +209,40 @@ impl Epoll {
     /// # Errors
     /// EINTR when a signal came first.
     pub fn wait(&self, max: usize, deadline: Option<u64>) -> Result<Vec<Event>> {
+        let max = max.min(MAX_EVENTS);
         loop {
-            let events = self.collect(max);
-            if !events.is_empty() || deadline == Some(0) {
+            let (events, more) = self.collect(max);
+            if !events.is_empty() {
+                return Ok(events);
+            }
+            if more {
+                // Those looked at had nothing; they are off the list.
+                killable_point()?;
+                continue;
+            }
+            if deadline == Some(0) {
                 return Ok(events);
             }
             let ready = || (!self.ready.borrow().is_empty()).then_some(());
             match wait_exclusive(&self.queue, deadline, ready) {
                 Ok(()) => {}
-                Err(Errno::ETIMEDOUT) => return Ok(self.collect(max)),
+                Err(Errno::ETIMEDOUT) => return Ok(self.collect(max).0),
                 Err(_) => return Err(Errno::EINTR),
             }
         }
     }
 
-    /// Takes what is ready now. Level-triggered items go to the end of the list again.
-    fn collect(&self, max: usize) -> Vec<Event> {
+    /// Takes what is ready now, and tells whether items are left that were not looked at. Level-triggered items go to the end of the list again.
+    fn collect(&self, max: usize) -> (Vec<Event>, bool) {
         let mut out = Vec::new();
         let mut scan = self.ready.take();
         let mut again = VecDeque::new();
+        let mut looks = 0;
         while out.len() < max
+            && looks < MAX_EVENTS
             && let Some(item) = scan.pop_front()
         {
+            looks += 1;
             item.set_listed(false);
             let Some(file) = item.file() else { continue };
             let events = item.pending(&file);
@@ -202,6 +257,7 @@ impl Epoll {
                 again.push_back(item);
             }
         }
+        let left = !scan.is_empty();
         // Those not looked at come first next time, then what was reported (polling may have woken more: last).
         scan.append(&mut again);
         let mut ready = self.ready.borrow_mut();
@@ -212,13 +268,23 @@ impl Epoll {
         if more {
             self.queue.pass_on();
         }
-        out
+        (out, left)
     }
 
-    /// Whether epoll_wait would give an event now.
+    /// Whether epoll_wait would give an event now. Items that have none leave the ready list, so that none is looked at in vain twice.
     fn has_event(&self) -> bool {
-        let ready: Vec<Arc<Item>> = self.ready.borrow().iter().cloned().collect();
-        ready.iter().any(|item| item.file().is_some_and(|file| item.pending(&file) != 0))
+        loop {
+            let Some(item) = self.ready.borrow().front().cloned() else { return false };
+            if item.file().is_some_and(|file| item.pending(&file) != 0) {
+                return true;
+            }
+            let mut ready = self.ready.borrow_mut();
+            if ready.front().is_some_and(|front| Arc::ptr_eq(front, &item)) {
+                ready.pop_front();
+                drop(ready);
+                item.set_listed(false);
+            }
+        }
     }
 
     /// What /proc/PID/fdinfo lists: descriptor, events, data of each item.
@@ -229,6 +295,7 @@ impl Epoll {
 
 impl Drop for Epoll {
     fn drop(&mut self) {
+        self.nested.take();
         let items = self.items.take();
         for item in items.into_values() {
             if let Some(file) = item.file() {
