@@ -6,8 +6,9 @@ use super::dentry::Dentry;
 use super::inode::InodeRef;
 use super::path::Path;
 use crate::lock::KCell;
+use crate::sched::preempt_point;
 use crate::{Errno, Result};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -74,13 +75,16 @@ pub struct Mount {
 #[derive(Default)]
 struct Table {
     by_id: BTreeMap<u32, Arc<Mount>>,
-    by_place: Option<HashMap<(u32, usize), Arc<Mount>>>,
+    /// By the mount they are on, and the dentry.
+    by_place: BTreeMap<(u32, usize), Arc<Mount>>,
     root: Option<Path>,
 }
 
-static TABLE: KCell<Table> = KCell::new(Table { by_id: BTreeMap::new(), by_place: None, root: None });
+static TABLE: KCell<Table> = KCell::new(Table { by_id: BTreeMap::new(), by_place: BTreeMap::new(), root: None });
 static NEXT_ID: AtomicU32 = AtomicU32::new(20);
 
+/// fs.mount-max. A walk over a place passes all the mounts that lie over each other there, in one go.
+pub const MOUNT_MAX: usize = 20_000;
 /// References the table itself holds on a mount that is attached.
 const TABLE_REFERENCES: usize = 2;
 
@@ -130,8 +134,7 @@ impl Mount {
 
     fn children(&self) -> Vec<Arc<Mount>> {
         let table = TABLE.borrow();
-        let is_child = |mount: &&Arc<Mount>| mount.place.borrow().as_ref().is_some_and(|p| p.mount.id == self.id);
-        table.by_id.values().filter(is_child).cloned().collect()
+        table.by_place.range((self.id, 0)..=(self.id, usize::MAX)).map(|(_, mount)| mount.clone()).collect()
     }
 }
 
@@ -141,7 +144,7 @@ fn key(place: &Path) -> (u32, usize) {
 
 /// The mount on a place.
 pub fn mounted_at(place: &Path) -> Option<Arc<Mount>> {
-    TABLE.borrow().by_place.as_ref()?.get(&key(place)).cloned()
+    TABLE.borrow().by_place.get(&key(place)).cloned()
 }
 
 /// Makes `mount` the root of the tree. Once, at boot.
@@ -159,7 +162,8 @@ pub fn root() -> Path {
 /// Shows `mount` over `place`.
 ///
 /// # Errors
-/// ENOTDIR when one of them is a directory and the other is not; ENOENT when the place was deleted.
+/// ENOTDIR when one of them is a directory and the other is not; ENOENT when the place was deleted; EINVAL when it is in a mount that is
+/// nowhere itself; ENOSPC when there are too many mounts; ENOMEM without memory.
 pub fn attach(mount: &Arc<Mount>, place: &Path) -> Result<()> {
     if mount.root.is_dir() != place.is_dir() {
         return Err(Errno::ENOTDIR);
@@ -167,13 +171,23 @@ pub fn attach(mount: &Arc<Mount>, place: &Path) -> Result<()> {
     if place.dentry.is_deleted() {
         return Err(Errno::ENOENT);
     }
+    // About what a mount takes.
+    crate::mm::pressure::room_for(2048)?;
     let mut place = place.clone();
     place.descend();
+    if place.mount.place.borrow().is_none()
+        && TABLE.borrow().root.as_ref().is_none_or(|root| root.mount.id != place.mount.id)
+    {
+        return Err(Errno::EINVAL);
+    }
+    if TABLE.borrow().by_id.len() >= MOUNT_MAX {
+        return Err(Errno::ENOSPC);
+    }
     place.dentry.mounts.fetch_add(1, Relaxed);
     mount.place.set(Some(place.clone()));
     let mut table = TABLE.borrow_mut();
     table.by_id.insert(mount.id, mount.clone());
-    table.by_place.get_or_insert_default().insert(key(&place), mount.clone());
+    table.by_place.insert(key(&place), mount.clone());
     Ok(())
 }
 
@@ -187,18 +201,26 @@ pub fn detach(mount: &Arc<Mount>, lazy: bool) -> Result<()> {
     if !lazy && (!children.is_empty() || Arc::strong_count(mount) > TABLE_REFERENCES + 1) {
         return Err(Errno::EBUSY);
     }
-    for child in children {
-        detach(&child, true)?;
+    take_off(mount, &place);
+    // What was mounted on it goes too, however deep. Nothing can be mounted on what was taken off.
+    let mut pending = children;
+    while let Some(mount) = pending.pop() {
+        if let Some(place) = mount.place() {
+            take_off(&mount, &place);
+            pending.extend(mount.children());
+        }
+        preempt_point();
     }
+    Ok(())
+}
+
+fn take_off(mount: &Mount, place: &Path) {
     let mut table = TABLE.borrow_mut();
-    table.by_id.remove(&mount.id);
-    if let Some(by_place) = &mut table.by_place {
-        by_place.remove(&key(&place));
-    }
+    let listed = (table.by_id.remove(&mount.id), table.by_place.remove(&key(place)));
     drop(table);
+    drop(listed);
     place.dentry.mounts.fetch_sub(1, Relaxed);
     mount.place.set(None);
-    Ok(())
 }
 
 /// All mounts, in the order they were made.

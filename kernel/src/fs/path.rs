@@ -62,9 +62,11 @@ impl Path {
         }
     }
 
-    /// The name from `root` on, as getcwd(2) and /proc/PID/fd show it, and whether `root` is above it at all.
+    /// The name from `root` on, as getcwd(2) and /proc/PID/fd show it, and whether `root` is above it at all. A name that is too long for a
+    /// path is not whole: its beginning is missing, and it is still too long.
     pub fn name_below(&self, root: &Path) -> (Vec<u8>, bool) {
         let mut names: Vec<Arc<[u8]>> = Vec::new();
+        let mut len = 0;
         let mut at = self.clone();
         let reachable = loop {
             if at == *root {
@@ -78,6 +80,10 @@ impl Path {
                 continue;
             }
             names.push(at.dentry.name());
+            len += 1 + names.last().map_or(0, |name| name.len());
+            if len >= libc::PATH_MAX as usize {
+                break true;
+            }
             match at.dentry.parent() {
                 Some(parent) => at.dentry = parent,
                 None => break false,
@@ -94,14 +100,17 @@ impl Path {
         (text, reachable)
     }
 
-    /// The name within its file system, for mounts that show only a part of one.
+    /// The name within its file system, for mounts that show only a part of one; of one that is too long for a path the end.
     pub fn name_in_fs(&self) -> Vec<u8> {
         let mut names = Vec::new();
+        let mut len = 0;
         let mut at = Some(self.dentry.clone());
-        while let Some(dentry) = at {
+        while let Some(dentry) = at.filter(|_| len < libc::PATH_MAX as usize) {
             at = dentry.parent();
             if at.is_some() {
-                names.push(dentry.name());
+                let name = dentry.name();
+                len += 1 + name.len();
+                names.push(name);
             }
         }
         let mut text: Vec<u8> = names.iter().rev().flat_map(|name| [b"/", &name[..]].concat()).collect();

@@ -9,6 +9,7 @@ use crate::fs::path::Path;
 use crate::fs::tty::devpts;
 use crate::fs::walk::{self, Walk};
 use crate::fs::{procfs, sysfs};
+use crate::sched::{killable_point, preempt_point};
 use crate::task::creds::CAP_SYS_ADMIN;
 use crate::{Errno, Result};
 use std::sync::Arc;
@@ -93,9 +94,11 @@ fn at_root(place: &Path) -> Result<&Arc<Mount>> {
 fn bind(source: &Path, target: &Path, recursive: bool) -> Result<()> {
     let below: Vec<(Arc<Mount>, Vec<u8>)> = if recursive {
         let inside = |mount: Arc<Mount>| {
+            preempt_point();
             let place = mount.place()?;
             let (name, reachable) = place.name_below(source);
-            (reachable && place != *source).then_some((mount, name))
+            // Names that are no paths are not found again.
+            (reachable && place != *source && name.len() < libc::PATH_MAX as usize).then_some((mount, name))
         };
         mount::all().into_iter().filter_map(inside).collect()
     } else {
@@ -107,6 +110,7 @@ fn bind(source: &Path, target: &Path, recursive: bool) -> Result<()> {
     for (mount, name) in below {
         let place = walk::walk_from(&creds, &top, &top, &name, Walk::FOLLOW)?.target.ok_or(Errno::ENOENT)?;
         mount::attach(&Mount::bind(&mount.root_path()), &place)?;
+        killable_point()?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::super::mount::{self, FileSystem, Mount, MountFlags, StatFs};
 use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Show, Subject, text};
 use super::super::{Path, stdio};
 use super::{current, inspect_guard, parse_pid};
+use crate::sched::preempt_point;
 use crate::task::Task;
 use crate::{Errno, Result};
 use std::fmt::Write;
@@ -81,7 +82,8 @@ impl Listing for Descriptors {
 /// A place, as the current task would name it.
 fn shown(path: Result<Path>) -> Result<Vec<u8>> {
     let root = current().fs.borrow().root.cloned();
-    Ok(path?.display(&root))
+    let text = path?.display(&root);
+    if text.len() >= libc::PATH_MAX as usize { Err(Errno::ENAMETOOLONG) } else { Ok(text) }
 }
 
 /// The name of an open file, as links and maps show it.
@@ -187,6 +189,7 @@ fn visible(subject: Subject) -> Result<Vec<(Arc<Mount>, String)>> {
     let root = task.fs.borrow().root.cloned();
     let mut out = Vec::new();
     for mount in mount::all() {
+        preempt_point();
         let (name, reachable) = mount.root_path().name_below(&root);
         if reachable {
             out.push((mount, escape(&name)));

@@ -62,6 +62,7 @@ const FS: &[Entry] = &[
             fixed!("max_user_watches", "524288"),
         ],
     ),
+    fixed!("mount-max", "20000"),
     fixed!("nr_open", "1048576"),
     fixed!("overflowgid", "65534"),
     fixed!("overflowuid", "65534"),
