@@ -10,6 +10,7 @@
 
 use crate::cpu::{self, count};
 use crate::guest::Guest;
+use crate::space::PUT_OFF;
 use crate::stub::Loaded;
 use crate::thread::{Entry, UserSpace};
 use std::any::Any;
@@ -64,7 +65,7 @@ impl MmSpace {
         let mut changes = self.changes.borrow_mut();
         changes.ops.push(op);
         changes.files.extend(file);
-        changes.urgent |= urgent;
+        changes.urgent |= urgent || changes.ops.len() >= PUT_OFF;
     }
 
     /// Whether changes can go along into user mode.

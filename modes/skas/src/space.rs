@@ -14,6 +14,9 @@ use umlab_kernel::lock::{self, KCell};
 use umlab_kernel::mm::PageRange;
 use umlab_kernel::model::{Access, Mapping, ModelSpace, Prot, Trap, When};
 
+/// A guest may give orders without end that nobody has to carry out yet: no more than about so many are put off.
+pub const PUT_OFF: usize = 1024;
+
 /// Orders for one stub process, in the sequence they were given.
 #[derive(Default)]
 pub struct Batch {
@@ -27,7 +30,7 @@ pub struct Batch {
 impl Batch {
     fn push(&mut self, order: Order, urgent: bool) {
         self.orders.push(order);
-        self.urgent |= urgent;
+        self.urgent |= urgent || self.orders.len() >= PUT_OFF;
     }
 
     /// Whether a mapping of the whole range is among the orders. User code can then reach nothing there before they are carried out, so
@@ -113,6 +116,11 @@ impl SkasSpace {
                 && number != cpu
             {
                 local.batch.push(order, true);
+                // None of the space's threads may run there for long. All is taken away then, and what is used comes back by faults.
+                if local.batch.orders.len() >= PUT_OFF && !local.in_user {
+                    let orders = Stub::clear_orders().chain(self.vdso.borrow().orders()).collect();
+                    local.batch = Batch { orders, files: Vec::new(), urgent: true };
+                }
             }
         }
     }

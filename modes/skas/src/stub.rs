@@ -161,7 +161,7 @@ impl Stub {
     }
 
     /// The orders that empty the guest's part of the address space, but for the vDSO.
-    fn clear_orders() -> impl Iterator<Item = Order> {
+    pub fn clear_orders() -> impl Iterator<Item = Order> {
         let (_, others) = vdso::split(PageRange::new(0, USER_TOP).expect("the guest's part"));
         others.into_iter().flatten().map(Order::unmap)
     }

@@ -57,6 +57,9 @@ pub fn own(space: &dyn ModelSpace) -> &TtSpace {
 }
 
 /// One host call that changes this process's mappings below [`USER_TOP`].
+/// No more than about so many orders are put off.
+const PUT_OFF: usize = 1024;
+
 fn call(number: i64, order: &Order) -> Result<i64> {
     // SAFETY: the range lies below the core's memory (checked when the order was given).
     let result = unsafe {
@@ -127,8 +130,13 @@ impl TtSpace {
     fn push(&self, order: Order, urgent: bool) {
         let end = order.start.checked_add(order.len);
         assert!(end.is_some_and(|end| end <= USER_TOP), "the core maps in the guest's part only");
-        self.0.orders.borrow_mut().push(order);
-        if urgent {
+        let put_off = {
+            let mut orders = self.0.orders.borrow_mut();
+            orders.push(order);
+            orders.len()
+        };
+        // A guest may give orders without end that nobody has to carry out yet.
+        if urgent || put_off >= PUT_OFF {
             self.0.urgent.set(true);
         }
     }
