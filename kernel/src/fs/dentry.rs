@@ -9,16 +9,23 @@
 
 use super::inode::{FileKind, InodeRef};
 use crate::lock::KCell;
+use crate::mm::frames;
 use crate::{Errno, Result};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
-/// About as many dentries are kept when nobody uses them.
+/// No more dentries than this are kept when nobody uses them.
 const KEPT: usize = 1 << 16;
+/// No more names that do not exist than this are remembered in all directories together.
+const ABSENT_KEPT_TOTAL: usize = 1 << 18;
 /// A directory remembers at most so many names that do not exist.
-const ABSENT_KEPT: usize = 8192;
+const ABSENT_KEPT: usize = 4096;
+/// A small guest keeps less: for each of either there are so many bytes of its memory.
+const MEMORY_FOR_ONE: u64 = 8192;
+/// How many dentries are looked at when one more is remembered than are kept.
+const LOOKS: usize = 2;
 
 /// One name of one file, in a directory (but for the root of a file system, which has neither).
 pub struct Dentry {
@@ -42,6 +49,8 @@ struct Place {
 struct Children {
     by_name: HashMap<Arc<[u8]>, Child, BuildHasherDefault<NameHasher>>,
     absent: usize,
+    /// The directory is in `ABSENT`.
+    listed: bool,
 }
 
 struct Child {
@@ -52,6 +61,14 @@ struct Child {
 }
 
 static CACHE: KCell<VecDeque<Weak<Dentry>>> = KCell::new(VecDeque::new());
+/// The directories that remember names that do not exist, those longest here first, and how many names that are.
+static ABSENT: KCell<(VecDeque<Weak<Dentry>>, usize)> = KCell::new((VecDeque::new(), 0));
+
+/// How many of either a guest of this size keeps, of which it keeps `most` at most.
+fn kept(most: usize) -> usize {
+    static AFFORDED: OnceLock<usize> = OnceLock::new();
+    (*AFFORDED.get_or_init(|| ((frames::limit() / MEMORY_FOR_ONE) as usize).max(ABSENT_KEPT))).min(most)
+}
 
 impl Dentry {
     /// The root of a file system, or a file that never had a name.
@@ -160,9 +177,11 @@ impl Dentry {
         let absent = child.dentry.is_none();
         let old = children.by_name.insert(name, child);
         children.absent += absent as usize;
+        ABSENT.borrow_mut().1 += absent as usize;
         match old {
             Some(Child { dentry: None, .. }) => {
                 children.absent -= 1;
+                ABSENT.borrow_mut().1 -= 1;
                 None
             }
             Some(old) => old.dentry,
@@ -170,17 +189,18 @@ impl Dentry {
         }
     }
 
-    fn set_absent(&self, name: &[u8], version: u64) {
-        let dropped = {
-            let children = self.children.borrow();
-            let full = children.absent >= ABSENT_KEPT;
-            drop(children);
-            if full {
-                self.forget_absent();
-            }
-            self.put(name.into(), Child { dentry: None, version })
-        };
+    fn set_absent(self: &Arc<Self>, name: &[u8], version: u64) {
+        if self.children.borrow().absent >= ABSENT_KEPT {
+            self.forget_absent();
+        }
+        let dropped = self.put(name.into(), Child { dentry: None, version });
         drop(dropped);
+        if !std::mem::replace(&mut self.children.borrow_mut().listed, true) {
+            ABSENT.borrow_mut().0.push_back(Arc::downgrade(self));
+        }
+        if ABSENT.borrow().1 > kept(ABSENT_KEPT_TOTAL) {
+            forget_absent_of_oldest();
+        }
     }
 
     /// Forgets which names do not exist.
@@ -189,7 +209,7 @@ impl Dentry {
         if children.absent > 0 {
             children.by_name.retain(|_, child| child.dentry.is_some());
             children.by_name.shrink_to_fit();
-            children.absent = 0;
+            ABSENT.borrow_mut().1 -= std::mem::take(&mut children.absent);
         }
     }
 
@@ -199,6 +219,7 @@ impl Dentry {
             let old = children.by_name.remove(name);
             if matches!(old, Some(Child { dentry: None, .. })) {
                 children.absent -= 1;
+                ABSENT.borrow_mut().1 -= 1;
             }
             old
         };
@@ -249,8 +270,9 @@ impl Dentry {
     pub fn prune(self: &Arc<Self>) {
         let mut pending = vec![self.clone()];
         while let Some(dentry) = pending.pop() {
-            let children = std::mem::take(&mut *dentry.children.borrow_mut());
-            pending.extend(children.by_name.into_values().filter_map(|child| child.dentry));
+            dentry.forget_absent();
+            let children = std::mem::take(&mut dentry.children.borrow_mut().by_name);
+            pending.extend(children.into_values().filter_map(|child| child.dentry));
         }
     }
 
@@ -270,11 +292,11 @@ impl Dentry {
 
 /// Keeps a new dentry in the cache, at the cost of one that was not used for long.
 fn remember(dentry: &Arc<Dentry>) {
-    let mut candidates: [Option<Arc<Dentry>>; 2] = [None, None];
+    let mut candidates: [Option<Arc<Dentry>>; LOOKS] = [None, None];
     {
         let mut cache = CACHE.borrow_mut();
         cache.push_back(Arc::downgrade(dentry));
-        if cache.len() > KEPT {
+        if cache.len() > kept(KEPT) {
             candidates = std::array::from_fn(|_| cache.pop_front().and_then(|weak| weak.upgrade()));
         }
     }
@@ -285,14 +307,24 @@ fn remember(dentry: &Arc<Dentry>) {
     }
 }
 
+/// Too many names that do not exist are remembered: the directory that has done so for longest begins anew.
+fn forget_absent_of_oldest() {
+    let oldest = ABSENT.borrow_mut().0.pop_front();
+    if let Some(oldest) = oldest.and_then(|oldest| oldest.upgrade()) {
+        oldest.children.borrow_mut().listed = false;
+        oldest.forget_absent();
+    }
+}
+
 /// Forgets all names that nobody uses: memory is short.
 pub fn shrink() {
+    let directories = ABSENT.borrow().0.len();
+    (0..directories).for_each(|_| forget_absent_of_oldest());
     let cached = CACHE.take();
     let mut kept = VecDeque::new();
     // The youngest first: what is in a directory is younger than the directory.
     for weak in cached.into_iter().rev() {
         let Some(dentry) = weak.upgrade() else { continue };
-        dentry.forget_absent();
         dentry.used.store(false, Relaxed);
         if !dentry.is_deleted() && !dentry.evict() {
             kept.push_front(weak);
@@ -306,10 +338,10 @@ impl Drop for Dentry {
     /// Drops the dentries above that only this one held, one after the other: a guest may nest directories deeper than a
     /// kernel stack.
     fn drop(&mut self) {
+        self.forget_absent();
         let mut next = self.place.take().parent;
-        while let Some(mut dentry) = next.and_then(Arc::into_inner) {
+        while let Some(dentry) = next.and_then(Arc::into_inner) {
             next = dentry.place.take().parent;
-            dentry.children = KCell::default();
         }
     }
 }

@@ -6,6 +6,8 @@ use super::file::{DirEntry, FileOps, OpenFile};
 use super::path::Path;
 use crate::lock::KCell;
 use crate::mm::IoBuf;
+use crate::mm::pressure::room_for;
+use crate::sched::killable_point;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;
@@ -28,15 +30,28 @@ impl Directory {
 
     fn read_entries(&self) -> Result<Arc<Entries>> {
         let mut entries = Entries::default();
+        let (mut allowed, mut result) = (0, Ok(()));
         self.path.inode().read_dir(0, &mut |entry| {
+            if entries.list.len() >= allowed {
+                // The list is kept as long as the directory is open: room for the next part of it.
+                allowed += BATCH;
+                result = room_for(BATCH * ENTRY).and_then(|()| killable_point());
+                if result.is_err() {
+                    return false;
+                }
+            }
             let start = entries.names.len();
             entries.names.extend_from_slice(entry.name);
             entries.list.push((entry.ino, entry.kind, start..entries.names.len()));
             true
         })?;
-        Ok(Arc::new(entries))
+        result.map(|()| Arc::new(entries))
     }
 }
+
+/// So many entries are read between two preemption points, and about what one takes.
+const BATCH: usize = 256;
+const ENTRY: usize = 64;
 
 /// "." and "..".
 const DOTS: u64 = 2;

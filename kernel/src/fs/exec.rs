@@ -48,7 +48,7 @@ fn open_program(task: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>> {
 /// Closes what is to be closed at exec; a shared table becomes the task's own first.
 pub fn on_exec(task: &Arc<Task>) {
     if let Some(files) = task.files.cloned() {
-        let own = if Arc::strong_count(&files) > 2 { files.duplicate() } else { files };
+        let own = if Arc::strong_count(&files) > 2 { files.copy() } else { files };
         own.exec();
         task.files.set(Some(own));
     }

@@ -3,10 +3,14 @@
 use super::file::OpenFile;
 use super::locks;
 use crate::lock::KCell;
-use crate::sched::current;
+use crate::mm::pressure::room_for;
+use crate::sched::{current, preempt_point};
 use crate::task::limits;
 use crate::{Errno, Result};
 use std::sync::Arc;
+
+/// So many descriptors are closed or copied between two preemption points.
+const BATCH: usize = 256;
 
 /// A process's file descriptors (CLONE_FILES shares them).
 #[derive(Default)]
@@ -92,7 +96,7 @@ impl FdTable {
             return Err(Errno::EINVAL);
         }
         // About what an open file takes.
-        crate::mm::pressure::room_for(512)?;
+        self.room_up_to(self.slots.borrow().lowest_free(min), 512)?;
         let mut slots = self.slots.borrow_mut();
         let fd = slots.lowest_free(min);
         if fd >= limit {
@@ -108,11 +112,18 @@ impl FdTable {
         if at >= limit() {
             return Err(Errno::EBADF);
         }
+        self.room_up_to(at, 512)?;
         let old = self.slots.borrow_mut().put(at, Entry { file, close_on_exec });
         if let Some(old) = old {
             closed(self, old);
         }
         Ok(())
+    }
+
+    /// ENOMEM when there is no memory for `more` bytes and what the table grows by to hold `fd`.
+    fn room_up_to(&self, fd: usize, more: usize) -> Result<()> {
+        let growth = (fd + 1).saturating_sub(self.slots.borrow().entries.len());
+        room_for(growth * size_of::<Option<Entry>>() + more)
     }
 
     /// close(2).
@@ -129,6 +140,9 @@ impl FdTable {
             let entry = self.slots.borrow_mut().take(fd);
             if let Some(entry) = entry {
                 closed(self, entry);
+            }
+            if fd % BATCH == BATCH - 1 {
+                preempt_point();
             }
         }
     }
@@ -162,19 +176,43 @@ impl FdTable {
             let entries = slots.entries.iter().enumerate();
             entries.filter(|(_, e)| e.as_ref().is_some_and(|e| e.close_on_exec)).map(|(fd, _)| fd).collect()
         };
-        for fd in marked {
+        for (i, fd) in marked.into_iter().enumerate() {
             let entry = self.slots.borrow_mut().take(fd);
             if let Some(entry) = entry {
                 closed(self, entry);
             }
+            if i % BATCH == BATCH - 1 {
+                preempt_point();
+            }
         }
     }
 
-    /// A table of its own with the same open files.
-    pub fn duplicate(&self) -> Arc<FdTable> {
-        let slots = self.slots.borrow();
-        let slots = Slots { entries: slots.entries.clone(), first_free: slots.first_free };
-        Arc::new(FdTable { slots: KCell::new(slots) })
+    /// A table of its own with the same open files; ENOMEM without memory.
+    pub fn duplicate(&self) -> Result<Arc<FdTable>> {
+        room_for(self.len() * size_of::<Option<Entry>>())?;
+        Ok(self.copy())
+    }
+
+    /// As `duplicate`, where it is too late for an error.
+    pub fn copy(&self) -> Arc<FdTable> {
+        let mut entries = Vec::with_capacity(self.len());
+        loop {
+            {
+                let from = self.slots.borrow();
+                let end = from.entries.len().min(entries.len() + BATCH);
+                if entries.len() >= end {
+                    let slots = Slots { entries, first_free: from.first_free };
+                    return Arc::new(FdTable { slots: KCell::new(slots) });
+                }
+                entries.extend_from_slice(&from.entries[entries.len()..end]);
+            }
+            preempt_point();
+        }
+    }
+
+    /// Closes everything, for the last user of the table.
+    pub fn clear(&self) {
+        self.close_range(0, u32::MAX);
     }
 
     /// The descriptors in use, in order.

@@ -80,6 +80,7 @@ impl Inotify {
             known.mask.set(old | mask & KEPT);
             return Ok(known.descriptor);
         }
+        crate::mm::pressure::room_for(256)?;
         let mut state = self.state.borrow_mut();
         if state.watches.len() >= WATCHES_MAX {
             return Err(Errno::ENOSPC);
@@ -112,7 +113,8 @@ impl Inotify {
         {
             let queue = &mut self.state.borrow_mut().queue;
             let mut event = Event { watch, mask, cookie, name: name.to_vec() };
-            if queue.len() >= QUEUE_MAX {
+            // Whoever does what is told here has no part in the memory it takes: without any, the reader hears that it missed something.
+            if queue.len() >= QUEUE_MAX || crate::mm::frames::check_room(128 + name.len() as u64).is_err() {
                 event = Event { watch: -1, mask: libc::IN_Q_OVERFLOW, cookie: 0, name: Vec::new() };
             }
             // The same thing happening twice in a row is told once.
@@ -152,6 +154,9 @@ impl FileOps for Inotify {
             }
             self.state.borrow_mut().queue.pop_front();
             done += bytes.len();
+            if crate::sched::killable_point().is_err() {
+                return Ok(done);
+            }
         }
     }
 

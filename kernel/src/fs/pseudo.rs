@@ -297,6 +297,8 @@ impl FileOps for PseudoFile {
         let (Node::Text(show) | Node::Setting(show, _)) = self.entry.node else { return Err(Errno::EINVAL) };
         if offset == 0 || self.text.borrow().is_none() {
             let text = Arc::new(show(self.subject)?);
+            // It is kept as long as the file is open.
+            crate::mm::pressure::room_for(text.len())?;
             self.text.set(Some(text));
         }
         let text = self.text.cloned().unwrap_or_default();

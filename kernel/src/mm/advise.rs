@@ -159,7 +159,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// mincore(2): a byte for each page, 1 where memory is.
+    /// mincore(2), for a range that is not long: a byte for each page, 1 where memory is.
     pub fn mincore(&self, addr: u64, len: u64) -> Result<Vec<u8>> {
         if !is_aligned(addr) {
             return Err(Errno::EINVAL);

@@ -389,6 +389,12 @@ impl AddressSpace {
         self.inner.borrow().pages.count()
     }
 
+    /// About how many bytes of the core's memory its areas and runs of pages take.
+    pub fn bookkeeping(&self) -> usize {
+        let inner = self.inner.borrow();
+        2 * (inner.vmas.len() * size_of::<Vma>() + inner.pages.runs() * size_of::<(u64, Run)>())
+    }
+
     /// Mapped pages.
     pub fn mapped_pages(&self) -> u64 {
         self.inner.borrow().vmas.iter().map(|vma| vma.range.pages()).sum()

@@ -365,6 +365,11 @@ impl Pages {
         self.runs.values().map(|run| run.frames.count() as u64).sum()
     }
 
+    /// Number of runs.
+    pub fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
     pub fn clear(&mut self) {
         self.runs.clear();
     }

@@ -38,7 +38,7 @@ fn close_range(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     if flags & libc::CLOSE_RANGE_UNSHARE != 0 {
-        let own = call.task.files().duplicate();
+        let own = call.task.files().duplicate()?;
         call.task.files.set(Some(own));
     }
     let files = call.task.files();

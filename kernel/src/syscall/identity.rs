@@ -1,6 +1,7 @@
 //! Who a task is: user and group ids, capabilities, process groups and sessions.
 
 use super::{Call, Entry, entry};
+use crate::mm::pressure::room_for;
 use crate::task::creds::{CAP_SETGID, Creds};
 use crate::task::setid::{self, KEEP};
 use crate::task::{Process, find, find_process, group};
@@ -96,6 +97,7 @@ fn sys_setgroups(call: &mut Call<'_>) -> Result<u64> {
     if !(0..=MAX_GROUPS).contains(&size) {
         return Err(Errno::EINVAL);
     }
+    room_for(size as usize * size_of::<u32>())?;
     let mut groups: Vec<u32> = call.task.space().read_array(addr, size as usize)?;
     if groups.contains(&KEEP) {
         return Err(Errno::EINVAL);

@@ -2,6 +2,7 @@
 
 use super::{Call, Entry, entry};
 use crate::mm::map::MapRequest;
+use crate::sched::killable_point;
 use crate::task::limits;
 use crate::{Errno, Result};
 
@@ -76,9 +77,21 @@ fn msync(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn mincore(call: &mut Call<'_>) -> Result<u64> {
+    /// So many bytes of the address space are looked at in one go.
+    const STEP: u64 = 16 << 20;
     let space = call.task.space();
-    let pages = space.mincore(call.args[0], call.args[1])?;
-    space.write_bytes(call.args[2], &pages).map(|()| 0)
+    let [addr, len, out, ..] = call.args;
+    let end = addr.checked_add(len).ok_or(Errno::ENOMEM)?;
+    let mut at = addr;
+    loop {
+        let pages = space.mincore(at, STEP.min(end - at))?;
+        space.write_bytes(out.wrapping_add((at - addr) / 4096), &pages)?;
+        if end - at <= STEP {
+            return Ok(0);
+        }
+        at += STEP;
+        killable_point()?;
+    }
 }
 
 /// RLIMIT_MEMLOCK, for those without CAP_IPC_LOCK.

@@ -262,7 +262,7 @@ fn sys_unshare(call: &mut Call<'_>) -> Result<u64> {
         call.task.fs.set(own);
     }
     if flags & clone::CLONE_FILES != 0 {
-        let own = call.task.files().duplicate();
+        let own = call.task.files().duplicate()?;
         call.task.files.set(Some(own));
     }
     Ok(0)

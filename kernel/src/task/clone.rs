@@ -8,6 +8,7 @@ use super::process::Settings;
 use super::{Parts, Pid, Process, Task, exit, limits, pid, pidfd, run};
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
+use crate::mm::pressure::room_for;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::syscall::Call;
 use crate::{Errno, Result};
@@ -70,6 +71,9 @@ impl CloneArgs {
     }
 }
 
+/// About what a task takes of the core's memory.
+const TASK_BYTES: usize = 8192;
+
 /// How a parent waits for its vfork child to give the address space back.
 #[derive(Default)]
 pub struct VforkDone {
@@ -109,8 +113,11 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
 
     let space = parent.space();
     let shared = args.has(CLONE_VM);
+    // What the core keeps of a task, and of a copy of the areas and pages.
+    room_for(TASK_BYTES + if shared { 0 } else { space.bookkeeping() })?;
     let child_space = if shared { space.clone() } else { space.fork()? };
-    let task = Task::new(tid, &child_process(&parent, &args, tid), parts_for(&parent, &args, child_space.clone()));
+    let parts = parts_for(&parent, &args, child_space.clone())?;
+    let task = Task::new(tid, &child_process(&parent, &args, tid), parts);
     let mut user = call.user.duplicate();
     user.set_result(0);
     if args.stack != 0 || args.has(CLONE_SETTLS) {
@@ -216,7 +223,7 @@ fn child_process(parent: &Arc<Task>, args: &CloneArgs, tid: Pid) -> Arc<Process>
     process
 }
 
-fn parts_for(parent: &Task, args: &CloneArgs, space: Arc<AddressSpace>) -> Parts {
+fn parts_for(parent: &Task, args: &CloneArgs, space: Arc<AddressSpace>) -> Result<Parts> {
     let mut attributes = parent.attributes.cloned();
     attributes.clear_child_tid = if args.has(CLONE_CHILD_CLEARTID) { args.child_tid } else { 0 };
     attributes.robust_list = 0;
@@ -235,10 +242,10 @@ fn parts_for(parent: &Task, args: &CloneArgs, space: Arc<AddressSpace>) -> Parts
     let files = parent.files();
     let fs = parent.fs.cloned();
     let actions = parent.actions.cloned();
-    Parts {
+    Ok(Parts {
         name: parent.name.cloned(),
         space: Some(space),
-        files: Some(if args.has(CLONE_FILES) { files } else { files.duplicate() }),
+        files: Some(if args.has(CLONE_FILES) { files } else { files.duplicate()? }),
         fs: if args.has(CLONE_FS) { fs } else { fs.duplicate() },
         creds: parent.creds(),
         attributes,
@@ -252,7 +259,7 @@ fn parts_for(parent: &Task, args: &CloneArgs, space: Arc<AddressSpace>) -> Parts
             }
             Arc::new(KCell::new(own))
         },
-    }
+    })
 }
 
 /// Makes the new task known: to the tables, its process, its family and its group.

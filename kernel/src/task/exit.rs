@@ -61,6 +61,9 @@ pub fn finish(task: &Arc<Task>) {
     drop(space);
     clone::release_vfork_parent(task);
     let files = task.files.take();
+    if let Some(files) = files.as_ref().filter(|files| Arc::strong_count(files) == 1) {
+        files.clear();
+    }
     drop(files);
     send_death_signals(task);
 

@@ -4,12 +4,17 @@ use super::inode::MemInode;
 use super::timestamp;
 use crate::fs::file::DirEntry;
 use crate::fs::inode::{FileKind, Inode, InodeRef};
+use crate::mm::pressure::room_for;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What Linux's tmpfs counts for a name.
 const ENTRY_SIZE: u64 = 20;
+/// About what an entry takes of the core's memory, with its dentry, beside the name.
+const ENTRY_BYTES: usize = 384;
+/// So many entries are listed at a time.
+const BATCH: usize = 128;
 
 #[derive(Default)]
 pub(super) struct Dir {
@@ -54,6 +59,13 @@ impl Dir {
         }
     }
 
+    /// The next names after `last`, some of which may only hide lower ones.
+    fn batch_after(&self, last: Option<&[u8]>) -> Vec<(Box<[u8]>, Option<Arc<MemInode>>)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let entries = self.entries.range::<[u8], _>((last.map_or(Unbounded, Excluded), Unbounded));
+        entries.take(BATCH).map(|(name, entry)| (name.clone(), entry.node.clone())).collect()
+    }
+
     fn hides_lower(&self, name: &[u8]) -> bool {
         self.entries.get(name).is_some_and(|entry| entry.over_lower)
     }
@@ -85,6 +97,7 @@ impl MemInode {
         if dir.borrow().entries.get(name).is_some_and(|entry| entry.node.is_some()) {
             return Err(Errno::EEXIST);
         }
+        room_for(ENTRY_BYTES + 2 * name.len()).map_err(|_| Errno::ENOSPC)?;
         self.touch()?;
         self.keep();
         let mut dir = dir.borrow_mut();
@@ -108,6 +121,7 @@ impl MemInode {
         if !Arc::ptr_eq(&target.fs, &self.fs) {
             return Err(Errno::EXDEV);
         }
+        room_for(ENTRY_BYTES + 2 * name.len()).map_err(|_| Errno::ENOSPC)?;
         target.own_meta()?;
         let now = timestamp();
         target.change(|meta| {
@@ -138,6 +152,10 @@ impl MemInode {
             (false, true) => return Err(Errno::EISDIR),
             (true, true) if !node.is_empty()? => return Err(Errno::ENOTEMPTY),
             _ => {}
+        }
+        // A name that stays as a mark over the lower one's takes memory.
+        if self.lower.is_some() {
+            room_for(ENTRY_BYTES + name.len()).map_err(|_| Errno::ENOSPC)?;
         }
         node.drop_name()?;
         self.touch()?;
@@ -215,10 +233,6 @@ impl MemInode {
 
     /// All names: those held here, then what shows through.
     pub(super) fn list(&self, from: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
-        let own: Vec<(Box<[u8]>, Arc<MemInode>)> = {
-            let dir = self.dir()?.borrow();
-            dir.entries.iter().filter_map(|(name, e)| Some((name.clone(), e.node.clone()?))).collect()
-        };
         let mut position = 0;
         let mut full = false;
         let mut give = |ino: u64, kind: u8, name: &[u8]| {
@@ -228,9 +242,16 @@ impl MemInode {
             }
             !full
         };
-        for (name, node) in &own {
-            if !give(node.attr()?.ino, node.kind().dirent_type(), name) {
-                return Ok(());
+        let mut last: Option<Box<[u8]>> = None;
+        loop {
+            let batch = self.dir()?.borrow().batch_after(last.as_deref());
+            let Some((name, _)) = batch.last() else { break };
+            last = Some(name.clone());
+            for (name, node) in &batch {
+                let Some(node) = node else { continue };
+                if !give(node.attr()?.ino, node.kind().dirent_type(), name) {
+                    return Ok(());
+                }
             }
         }
         let Some(lower) = &self.lower else { return Ok(()) };

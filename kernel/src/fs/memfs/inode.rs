@@ -9,6 +9,7 @@ use crate::fs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr,
 use crate::fs::pipe::{Fifo, open_fifo};
 use crate::lock::KCell;
 use crate::mm::frames::PAGE_SIZE;
+use crate::mm::pressure::room_for;
 use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::any::Any;
@@ -127,14 +128,15 @@ impl MemInode {
             }
         }
         let nlink = if kind == FileKind::Directory { 2 } else { 1 };
-        Ok(MemInode::new(fs, fs.new_ino()?, kind, body, Meta::new(mode, creds.fsuid, gid, nlink)))
+        let more = if let Body::Symlink(target) = &body { target.len() } else { 0 };
+        Ok(MemInode::new(fs, fs.new_ino(more)?, kind, body, Meta::new(mode, creds.fsuid, gid, nlink)))
     }
 
     /// A file that no directory will ever hold.
     pub(super) fn new_detached(fs: &Arc<MemFs>, mode: u32, creds: &Creds) -> Result<Arc<MemInode>> {
         let contents = Some(Contents::new(&fs.quota));
         let body = Body::Regular(KCell::new(Regular { contents, seals: libc::F_SEAL_SEAL as u32 }));
-        Ok(MemInode::new(fs, fs.new_ino()?, FileKind::Regular, body, Meta::new(mode, creds.fsuid, creds.fsgid, 0)))
+        Ok(MemInode::new(fs, fs.new_ino(0)?, FileKind::Regular, body, Meta::new(mode, creds.fsuid, creds.fsgid, 0)))
     }
 
     pub(super) fn arc(&self) -> Arc<MemInode> {
@@ -390,6 +392,7 @@ impl Inode for MemInode {
 
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: i32) -> Result<()> {
         check_xattr_name(name)?;
+        room_for(128 + name.len() + value.len()).map_err(|_| Errno::ENOSPC)?;
         self.own_meta()?;
         let now = timestamp();
         self.change(|meta| {

@@ -20,6 +20,7 @@ use super::inode::{InodeRef, Timestamp};
 use super::mount::{FileSystem, StatFs};
 use crate::lock::KCell;
 use crate::mm::frames::{self, PAGE_SIZE};
+use crate::mm::pressure::room_for;
 use crate::{Errno, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -29,6 +30,8 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 const OVERLAY_MAGIC: u64 = 0x794c_7630;
 /// Inode numbers of new files in an overlay: above those of the host's files.
 const OVERLAY_FIRST_INO: u64 = 1 << 46;
+/// About what an inode takes of the core's memory.
+const INODE_BYTES: usize = 512;
 
 pub struct MemFs {
     kind: &'static str,
@@ -104,7 +107,9 @@ impl MemFs {
         fs
     }
 
-    fn new_ino(&self) -> Result<u64> {
+    /// A number for a new inode, for which there is room with `more` bytes of its own.
+    fn new_ino(&self, more: usize) -> Result<u64> {
+        room_for(INODE_BYTES + more).map_err(|_| Errno::ENOSPC)?;
         if self.inode_count.fetch_add(1, Relaxed) >= self.inode_limit {
             self.inode_count.fetch_sub(1, Relaxed);
             return Err(Errno::ENOSPC);
