@@ -14,6 +14,7 @@ pub mod errno;
 pub mod events;
 pub mod file;
 pub mod info;
+pub mod inotify;
 pub mod kicks;
 pub mod lock;
 pub mod memory;

@@ -97,6 +97,7 @@ pub fn deliver() {
     if LOST.swap(false, SeqCst) {
         kill_lost();
     }
+    crate::fs::hostfs::watch::close_waiting();
     if !NOTED.swap(false, Relaxed) {
         return;
     }

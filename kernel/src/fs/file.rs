@@ -40,7 +40,9 @@ pub enum MapObject {
 
 /// A host file that guest mappings, and the core's own reads of guest memory, can use.
 pub struct HostFile {
-    pub fd: OwnedFd,
+    pub fd: Arc<OwnedFd>,
+    /// The host tells watchers when it is closed.
+    writes: bool,
     /// The core's own mapping of it, made when guest memory that it is behind is first read by a system call.
     pub mapping: KCell<Option<Arc<FileMapping>>>,
     /// The same, shared and writable, for shared mappings of read-write trees.
@@ -51,7 +53,25 @@ pub struct HostFile {
 
 impl HostFile {
     pub fn new(fd: OwnedFd, mappers: Option<Arc<Mappers>>) -> Arc<HostFile> {
-        Arc::new(HostFile { fd, mapping: KCell::new(None), writable: KCell::new(None), mappers })
+        HostFile::make(fd, false, mappers)
+    }
+
+    /// One that was opened for writing, in a tree that guests may watch.
+    pub fn writer(fd: OwnedFd, mappers: Option<Arc<Mappers>>) -> Arc<HostFile> {
+        HostFile::make(fd, true, mappers)
+    }
+
+    fn make(fd: OwnedFd, writes: bool, mappers: Option<Arc<Mappers>>) -> Arc<HostFile> {
+        let fd = Arc::new(fd);
+        Arc::new(HostFile { fd, writes, mapping: KCell::new(None), writable: KCell::new(None), mappers })
+    }
+}
+
+impl Drop for HostFile {
+    fn drop(&mut self) {
+        if self.writes {
+            super::hostfs::watch::close_later(self.fd.clone());
+        }
     }
 }
 

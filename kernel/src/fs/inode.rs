@@ -1,6 +1,7 @@
 //! Inodes: what a file system has to offer.
 
 use super::file::{DirEntry, FileOps};
+use super::hostfs::HostInode;
 use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::any::Any;
@@ -216,6 +217,16 @@ pub trait Inode: Send + Sync + Any {
     /// The names of all extended attributes, each followed by NUL.
     fn list_xattrs(&self) -> Result<Vec<u8>> {
         Ok(Vec::new())
+    }
+
+    /// The host's file that it is, or that shows through it.
+    fn host_side(&self) -> Option<Arc<HostInode>> {
+        None
+    }
+
+    /// Whether a change of the host's file is one of this file: a change of the entry `name`, or of the file itself if the name is empty.
+    fn shows_host(&self, name: &[u8]) -> bool {
+        false
     }
 
     fn as_any(&self) -> &dyn Any;

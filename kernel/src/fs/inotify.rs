@@ -2,6 +2,7 @@
 
 use super::anon::AnonKind;
 use super::file::{Events, FileOps, OpenFile};
+use super::hostfs;
 use super::inode::InodeRef;
 use super::notify::{self, Watch};
 use crate::lock::KCell;
@@ -88,8 +89,11 @@ impl Inotify {
         state.last = state.last.checked_add(1).ok_or(Errno::ENOSPC)?;
         let descriptor = state.last;
         let mask = KCell::new(mask & KEPT);
-        let watch = Arc::new(Watch { owner: self.me.clone(), descriptor, mask, inode: inode.clone() });
-        state.watches.insert(descriptor, watch.clone());
+        let host = KCell::new(None);
+        let watch = Arc::new(Watch { owner: self.me.clone(), descriptor, mask, inode: inode.clone(), host });
+        drop(state);
+        hostfs::watch::follow(&watch)?;
+        self.state.borrow_mut().watches.insert(descriptor, watch.clone());
         notify::add(&watch);
         Ok(descriptor)
     }
@@ -126,15 +130,26 @@ impl Inotify {
         self.readable.wake(Events::IN.bits());
     }
 
+    /// The host told of more than it could keep.
+    pub fn lose_events(&self) {
+        self.push(-1, libc::IN_Q_OVERFLOW, 0, b"");
+    }
+
+    fn is_empty(&self) -> bool {
+        hostfs::watch::take_in();
+        self.state.borrow().queue.is_empty()
+    }
+
     /// Bytes that can be read, for FIONREAD.
     fn pending(&self) -> usize {
+        hostfs::watch::take_in();
         self.state.borrow().queue.iter().map(|event| HEADER + event.name_len()).sum()
     }
 }
 
 impl FileOps for Inotify {
     fn read(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
-        if self.state.borrow().queue.is_empty() {
+        if self.is_empty() {
             if file.nonblocking() {
                 return Err(Errno::EAGAIN);
             }
@@ -161,7 +176,7 @@ impl FileOps for Inotify {
     }
 
     fn poll(&self, _file: &OpenFile) -> Events {
-        if self.state.borrow().queue.is_empty() { Events::empty() } else { Events::IN | Events::RDNORM }
+        if self.is_empty() { Events::empty() } else { Events::IN | Events::RDNORM }
     }
 
     fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {

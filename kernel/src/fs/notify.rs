@@ -2,11 +2,12 @@
 
 use super::dentry::Dentry;
 use super::file::OpenFile;
+use super::hostfs::{self, watch::Following};
 use super::inode::InodeRef;
 use super::inotify::Inotify;
 use crate::lock::KCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 pub const ACCESS: u32 = libc::IN_ACCESS;
@@ -24,6 +25,8 @@ pub struct Watch {
     /// IN_* events, and IN_EXCL_UNLINK and IN_ONESHOT.
     pub mask: KCell<u32>,
     pub inode: InodeRef,
+    /// The host's watch, where a file of the host is behind it.
+    pub host: KCell<Option<Following>>,
 }
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -63,17 +66,39 @@ fn watches_of(inode: &InodeRef) -> Vec<Arc<Watch>> {
 
 fn send(inode: &InodeRef, event: u32, cookie: u32, name: &[u8], unlinked: bool) {
     for watch in watches_of(inode) {
-        let mask = watch.mask.get();
-        if mask & event & libc::IN_ALL_EVENTS == 0 || unlinked && mask & libc::IN_EXCL_UNLINK != 0 {
-            continue;
-        }
-        if let Some(owner) = watch.owner.upgrade() {
-            owner.push(watch.descriptor, event, cookie, name);
-            if mask & libc::IN_ONESHOT != 0 {
-                owner.forget(&watch);
+        if watch.host.borrow().is_some() {
+            // In the order in which it happened.
+            hostfs::watch::take_in();
+            if watch.host.borrow().is_none() {
+                continue;
             }
         }
+        let told = watch.host.borrow().as_ref().is_some_and(|host| host.told_by_host(event));
+        let excluded = unlinked && watch.mask.get() & libc::IN_EXCL_UNLINK != 0;
+        if !told && !excluded {
+            deliver(&watch, event, cookie, name);
+        }
     }
+}
+
+/// Gives an event to a watch that asks for its kind.
+pub fn deliver(watch: &Arc<Watch>, event: u32, cookie: u32, name: &[u8]) {
+    let mask = watch.mask.get();
+    if mask & event & libc::IN_ALL_EVENTS == 0 && event & libc::IN_UNMOUNT == 0 {
+        return;
+    }
+    if let Some(owner) = watch.owner.upgrade() {
+        owner.push(watch.descriptor, event, cookie, name);
+        if mask & libc::IN_ONESHOT != 0 {
+            owner.forget(watch);
+        }
+    }
+}
+
+/// A number that ties the two halves of a rename together.
+pub fn new_cookie() -> u32 {
+    static COOKIE: AtomicU32 = AtomicU32::new(1);
+    COOKIE.fetch_add(1, Relaxed)
 }
 
 fn dir_bit(is_dir: bool) -> u32 {
@@ -128,7 +153,9 @@ pub fn removed(dir: &Arc<Dentry>, dentry: &Arc<Dentry>, name: &[u8]) {
     if last {
         send(&dentry.inode, libc::IN_DELETE_SELF, 0, b"", false);
         for watch in watches_of(&dentry.inode) {
-            if let Some(owner) = watch.owner.upgrade() {
+            // The host says when a file of its own is gone.
+            let told = watch.host.borrow().as_ref().is_some_and(|host| host.told_by_host(libc::IN_DELETE_SELF));
+            if !told && let Some(owner) = watch.owner.upgrade() {
                 owner.forget(&watch);
             }
         }
@@ -141,8 +168,7 @@ pub fn moved(from: &Arc<Dentry>, old: &[u8], to: &Arc<Dentry>, new: &[u8], dentr
     if !active() {
         return;
     }
-    static COOKIE: AtomicUsize = AtomicUsize::new(1);
-    let cookie = COOKIE.fetch_add(1, Relaxed) as u32;
+    let cookie = new_cookie();
     let bit = dir_bit(dentry.is_dir());
     send(&from.inode, libc::IN_MOVED_FROM | bit, cookie, old, false);
     send(&to.inode, libc::IN_MOVED_TO | bit, cookie, new, false);

@@ -104,8 +104,10 @@ pub fn open_path(creds: &Creds, path: Path, flags: i32) -> Result<Arc<OpenFile>>
     let claim = claim(&path, flags)?;
     if flags & libc::O_TRUNC != 0 && kind == FileKind::Regular {
         // Before the file is opened: nothing that is about to go has to be copied up.
+        notify::file(&path.dentry, notify::OPEN);
         inode.set_attr(&SetAttr { size: Some(0), ..SetAttr::default() })?;
         notify::file(&path.dentry, notify::MODIFY);
+        return open_told(path, flags, claim);
     }
     open_inode(path, flags, claim)
 }
@@ -118,12 +120,19 @@ fn claim(path: &Path, flags: i32) -> Result<Option<Claim>> {
 
 /// Opens a file that may be opened.
 fn open_inode(path: Path, flags: i32, claim: Option<Claim>) -> Result<Arc<OpenFile>> {
+    let dentry = path.dentry.clone();
+    let file = open_told(path, flags, claim)?;
+    notify::file(&dentry, notify::OPEN);
+    Ok(file)
+}
+
+/// The same, when watchers have heard of it.
+fn open_told(path: Path, flags: i32, claim: Option<Claim>) -> Result<Arc<OpenFile>> {
     let ops: Arc<dyn FileOps> = match path.inode().kind() {
         FileKind::Directory => Directory::new(path.clone()),
         FileKind::Socket => return Err(Errno::ENXIO),
         _ => path.inode().clone().open(flags)?,
     };
-    notify::file(&path.dentry, notify::OPEN);
     let flags = flags & !NOT_KEPT | LARGEFILE;
     if path.inode().as_any().is::<AnonInode>() {
         // Found by way of a link in /proc, and as nameless as the first time.

@@ -2,6 +2,7 @@
 
 use super::HostInode;
 use super::set_ids::SET_IDS;
+use super::watch;
 use crate::fs::file::Gone;
 use crate::fs::inode::{FileKind, Inode, InodeRef, NewNode, SetAttr};
 use crate::mm::PAGE_SIZE;
@@ -67,7 +68,9 @@ impl HostInode {
         let mode = if self.fs.passes_privileges() { mode } else { mode & !SET_IDS };
         match node {
             NewNode::Regular => {
-                host::open_at(dir, name, libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY, mode)?;
+                watch::close_some();
+                let file = host::open_at(dir, name, libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY, mode)?;
+                watch::close_later(Arc::new(file));
             }
             NewNode::Directory => host::make_dir_at(dir, name, mode)?,
             NewNode::Symlink(target) => host::symlink_at(target, dir, name)?,
@@ -80,7 +83,10 @@ impl HostInode {
         let inode = self.fs.inode_of(&stat, &self.arc(), name)?;
         if (stat.stx_uid, stat.stx_gid) != (creds.fsuid, creds.fsgid) {
             // An ordinary user of the host cannot give files away: then they stay his.
-            let _ = host::change_owner(inode.handle()?.as_fd(), Some(creds.fsuid), Some(creds.fsgid));
+            let handle = inode.handle()?;
+            let _ = watch::quietly(libc::IN_ATTRIB, || {
+                host::change_owner(handle.as_fd(), Some(creds.fsuid), Some(creds.fsgid))
+            });
             inode.expire();
         }
         if asked != mode {
@@ -103,6 +109,9 @@ impl HostInode {
         self.want_write()?;
         let dir = self.handle()?;
         let victim = host::statx(dir.as_fd(), name).ok();
+        if let Some(victim) = &victim {
+            self.fs.about_to_lose_name(victim);
+        }
         host::unlink_at(dir.as_fd(), name, flags)?;
         if let Some(victim) = victim {
             self.fs.name_lost(&victim);
@@ -130,6 +139,9 @@ impl HostInode {
         let (moved, other) = (entry(&me, name)?, entry(&to, new_name)?);
         for (inode, _) in moved.iter().chain(other.iter().filter(|_| exchange)) {
             inode.want_no_device()?;
+        }
+        if let Some((_, stat)) = other.as_ref().filter(|_| !exchange) {
+            self.fs.about_to_lose_name(stat);
         }
         host::rename_at(from_fd.as_fd(), name, to_fd.as_fd(), new_name, flags)?;
         if let Some((moved, _)) = moved {

@@ -32,6 +32,15 @@ pub fn open(inode: Arc<HostInode>, flags: i32) -> Result<Arc<dyn FileOps>> {
     Ok(Arc::new(Regular { inode, file }))
 }
 
+impl Drop for Regular {
+    fn drop(&mut self) {
+        // Watchers of a file without a name are waiting for its end.
+        if self.inode.is_watched() && self.inode.attr().is_ok_and(|attr| attr.nlink == 0) {
+            self.inode.close_unused(1);
+        }
+    }
+}
+
 impl FileOps for Regular {
     fn read(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
         // Most files are read to their end, and then once more to see that it is the end.

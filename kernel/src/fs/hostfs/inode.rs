@@ -1,6 +1,6 @@
 //! Inodes of the host's tree: what the host said of them, for how long that holds, and the way back to the host's file.
 
-use super::{HostFs, Key, handles, set_ids};
+use super::{HostFs, Key, handles, set_ids, watch};
 use crate::fs::file::{DirEntry, FileOps, Gone, HostFile, Mappers};
 use crate::fs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
 use crate::lock::KCell;
@@ -9,7 +9,7 @@ use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use umlab_host::file as host;
 
@@ -29,6 +29,8 @@ pub struct HostInode {
     pub(super) mappers: Arc<Mappers>,
     /// Mode bits that it has in the guest only.
     pub(super) set_ids: AtomicU32,
+    /// Guests' watches that hear of it.
+    pub(super) watchers: AtomicUsize,
     used: AtomicBool,
 }
 
@@ -108,6 +110,7 @@ impl HostInode {
             open: KCell::default(),
             mappers: Arc::default(),
             set_ids: AtomicU32::new(set_ids::initial(fs, stat)),
+            watchers: AtomicUsize::new(0),
             used: AtomicBool::new(true),
         })
     }
@@ -163,6 +166,45 @@ impl HostInode {
         self.known.borrow_mut().at = 0;
     }
 
+    /// The host tells of an event (IN_*) of it, or of its entry `name`.
+    pub(super) fn told(&self, event: u32, name: &[u8]) {
+        self.expire();
+        if name.is_empty() {
+            self.let_go();
+            return;
+        }
+        self.known.borrow_mut().version += 1;
+        if event & (libc::IN_DELETE | libc::IN_MOVED_FROM) != 0 {
+            return;
+        }
+        let Some(stat) = self.handle().ok().and_then(|handle| host::statx(handle.as_fd(), name).ok()) else { return };
+        let child = self.fs.inodes.borrow().get(&key_of(&stat)).and_then(Weak::upgrade);
+        if let Some(child) = child.filter(|child| child.is_same(&stat)) {
+            child.update(&stat);
+        }
+    }
+
+    /// Whether a guest hears what happens to it.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watchers.load(Relaxed) > 0
+    }
+
+    /// If it is watched and has no name any more, closes what only it holds open: until then it is not gone for the host.
+    pub(super) fn let_go(&self) {
+        if self.is_watched() && self.ask().is_ok_and(|stat| stat.stx_nlink == 0) {
+            self.close_unused(0);
+        }
+    }
+
+    /// Closes the descriptors that nobody else has, the caller's `own` references not counted.
+    pub(super) fn close_unused(&self, own: usize) {
+        let unused = |file: &mut Arc<HostFile>| Arc::strong_count(file) <= 1 + own;
+        let mut open = self.open.borrow_mut();
+        let closed = (open.handle.take(), open.reader.take_if(unused), open.writer.take_if(unused));
+        drop(open);
+        drop(closed);
+    }
+
     /// It has this name now.
     pub(super) fn set_place(&self, parent: &Arc<HostInode>, name: &[u8]) {
         {
@@ -180,7 +222,7 @@ impl HostInode {
     /// Asks the host again if that is due. A file that is gone keeps what was known of it.
     fn refresh(&self) -> Result<()> {
         let now = self.fs.now();
-        if now.wrapping_sub(self.known.borrow().at) < self.fs.lifetime() {
+        if self.fs.believes(self.known.borrow().at, now) {
             return Ok(());
         }
         match self.ask() {
@@ -271,6 +313,9 @@ impl HostInode {
                 return Ok(file.clone());
             }
         }
+        if write {
+            watch::close_some();
+        }
         let open_as = |flags| -> Result<OwnedFd> {
             let (parent, name) = self.place.cloned();
             let fd = match parent {
@@ -297,7 +342,8 @@ impl HostInode {
             self.disarm(fd.as_fd(), &stat)?;
         }
         self.update(&stat);
-        let file = HostFile::new(fd, self.fs.writable().then(|| self.mappers.clone()));
+        let mappers = self.fs.writable().then(|| self.mappers.clone());
+        let file = if write { HostFile::writer(fd, mappers) } else { HostFile::new(fd, mappers) };
         self.note_opened();
         let mut open = self.open.borrow_mut();
         open.last = Arc::downgrade(&file);
@@ -308,7 +354,7 @@ impl HostInode {
     /// The size, if what the host said of it still holds.
     pub(super) fn known_size(&self) -> Option<u64> {
         let known = self.known.borrow();
-        (self.fs.now().wrapping_sub(known.at) < self.fs.lifetime()).then_some(known.attr.size)
+        self.fs.believes(known.at, self.fs.now()).then_some(known.attr.size)
     }
 }
 
@@ -457,6 +503,10 @@ impl Inode for HostInode {
             return Ok(Vec::new());
         }
         host::list_xattrs(self.handle()?.as_fd())
+    }
+
+    fn host_side(&self) -> Option<Arc<HostInode>> {
+        Some(self.arc())
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -13,6 +13,7 @@ mod file;
 mod handles;
 mod inode;
 mod set_ids;
+pub mod watch;
 
 pub use inode::HostInode;
 
@@ -24,6 +25,7 @@ use crate::{Errno, Result};
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 use umlab_host::{clock, file as host};
 
@@ -50,6 +52,8 @@ pub struct HostFs {
     root: OnceLock<Arc<HostInode>>,
     inodes: KCell<HashMap<Key, Weak<HostInode>>>,
     set_ids: KCell<SetIds>,
+    /// What the host said up to then is not believed any more.
+    doubted: AtomicU64,
 }
 
 impl HostFs {
@@ -58,8 +62,13 @@ impl HostFs {
     /// # Errors
     /// EPERM for what is the host kernel's own.
     pub fn new(path: &Path, access: Access) -> Result<Arc<HostFs>> {
-        let fs =
-            Arc::new(HostFs { access, root: OnceLock::new(), inodes: KCell::default(), set_ids: KCell::default() });
+        let fs = Arc::new(HostFs {
+            access,
+            root: OnceLock::new(),
+            inodes: KCell::default(),
+            set_ids: KCell::default(),
+            doubted: AtomicU64::new(0),
+        });
         let fd = host::open(path, libc::O_PATH)?;
         if host::is_kernel_made(fd.as_fd())? {
             return Err(Errno::EPERM);
@@ -75,6 +84,16 @@ impl HostFs {
     /// A clock for how long something is believed: as exact as the lifetime needs.
     fn now(&self) -> u64 {
         if self.writable() { clock::monotonic() } else { clock::monotonic_coarse() }
+    }
+
+    /// Whether what the host said at a time still holds.
+    fn believes(&self, at: u64, now: u64) -> bool {
+        now.wrapping_sub(at) < self.lifetime() && at > self.doubted.load(Relaxed)
+    }
+
+    /// From now on the host tells of a change: what was known before may have changed since, and is asked again.
+    fn doubt(&self) {
+        self.doubted.store(self.now(), Relaxed);
     }
 
     fn lifetime(&self) -> u64 {
@@ -122,6 +141,17 @@ impl HostFs {
         Ok(inode)
     }
 
+    /// A name of a file is about to go, perhaps the last one: a watched file whose descriptors are closed ends at once.
+    fn about_to_lose_name(&self, stat: &libc::statx) {
+        if !watch::active() {
+            return;
+        }
+        let known = self.inodes.borrow().get(&inode::key_of(stat)).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.is_watched()) {
+            known.close_unused(0);
+        }
+    }
+
     /// A file has a name less than when the host told of it.
     fn name_lost(&self, before: &libc::statx) {
         let key = inode::key_of(before);
@@ -131,6 +161,7 @@ impl HostFs {
         let known = self.inodes.borrow().get(&key).and_then(Weak::upgrade);
         if let Some(known) = known {
             known.expire();
+            known.let_go();
         }
     }
 

@@ -3,7 +3,7 @@
 //! A guest's root is nobody on the host. A program that it marks set-user-ID runs with another identity inside the guest, as long as that lasts,
 //! and is an ordinary file outside.
 
-use super::{HostInode, Key, inode};
+use super::{HostInode, Key, inode, watch};
 use crate::fs::inode::Timestamp;
 use crate::{Errno, Result};
 use std::collections::HashMap;
@@ -76,7 +76,7 @@ impl HostInode {
         }
         if mode & SET_IDS != 0 {
             self.keep_set_ids(mode & SET_IDS | self.own_set_ids())?;
-            match host::change_mode(file, mode & 0o7777 & !SET_IDS) {
+            match watch::quietly(libc::IN_ATTRIB, || host::change_mode(file, mode & 0o7777 & !SET_IDS)) {
                 // Who does not own the file has no privilege to keep the bits: the host drops them at the first write.
                 Ok(()) | Err(Errno::EPERM) => {}
                 Err(e) => return Err(e),
@@ -84,7 +84,7 @@ impl HostInode {
         }
         if mode & 0o111 != 0 {
             // Mostly there is none.
-            let _ = host::remove_xattr(file, b"security.capability");
+            let _ = watch::quietly(libc::IN_ATTRIB, || host::remove_xattr(file, b"security.capability"));
         }
         Ok(())
     }

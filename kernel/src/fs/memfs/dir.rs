@@ -82,6 +82,15 @@ impl MemInode {
         Ok(self.fs.stand_in(lower, Some((self.arc(), name))))
     }
 
+    /// Whether the lower directory's entry of this name is seen, with its contents or its attributes.
+    pub(super) fn entry_shows_lower(&self, name: &[u8]) -> bool {
+        let Ok(dir) = self.dir() else { return false };
+        match dir.borrow().entries.get(name) {
+            None => self.lower.is_some(),
+            Some(entry) => entry.node.as_ref().is_some_and(|node| node.lower.is_some() && node.shows_lower()),
+        }
+    }
+
     /// Holds an entry that was only found in the lower directory: it is about to differ from that.
     pub(super) fn hold(&self, name: &[u8], node: &Arc<MemInode>) -> Result<()> {
         let mut dir = self.dir()?.borrow_mut();

@@ -5,6 +5,7 @@ use super::file::MemFile;
 use super::{MemFs, timestamp};
 use crate::fs::contents::Contents;
 use crate::fs::file::{DirEntry, FileOps};
+use crate::fs::hostfs::HostInode;
 use crate::fs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
 use crate::fs::pipe::{Fifo, open_fifo};
 use crate::lock::KCell;
@@ -178,7 +179,7 @@ impl MemInode {
     }
 
     /// Whether some of what `attr` tells is the lower inode's.
-    fn shows_lower(&self) -> bool {
+    pub(super) fn shows_lower(&self) -> bool {
         self.meta.borrow().is_none()
             || match &self.body {
                 Body::Regular(regular) => regular.borrow().contents.is_none(),
@@ -434,6 +435,14 @@ impl Inode for MemInode {
             (None, Some(lower)) => lower.list_xattrs(),
             _ => Ok(Vec::new()),
         }
+    }
+
+    fn host_side(&self) -> Option<Arc<HostInode>> {
+        self.lower.as_ref()?.host_side()
+    }
+
+    fn shows_host(&self, name: &[u8]) -> bool {
+        if name.is_empty() { self.lower.is_some() && self.shows_lower() } else { self.entry_shows_lower(name) }
     }
 
     fn as_any(&self) -> &dyn Any {
