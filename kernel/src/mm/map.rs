@@ -191,7 +191,8 @@ impl AddressSpace {
         Ok((backing, Some(file.clone()), flags))
     }
 
-    fn choose(&self, inner: &Inner, hint: u64, len: u64) -> Result<PageRange> {
+    /// A free range: at the hint if that can be, else where mmap places one.
+    pub(super) fn choose(&self, inner: &Inner, hint: u64, len: u64) -> Result<PageRange> {
         let hint = hint & !(PAGE_SIZE - 1);
         if hint >= USER_BOTTOM
             && let Some(range) = PageRange::with_len(hint, len)

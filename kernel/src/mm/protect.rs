@@ -24,15 +24,16 @@ impl AddressSpace {
         }
         let len = round_up(len).ok_or(Errno::ENOMEM)?;
         let range = PageRange::with_len(addr, len).ok_or(Errno::ENOMEM)?;
-        self.protect_areas(range, prot, grows & libc::PROT_GROWSDOWN as u32 != 0)
+        self.protect_areas(range, prot, grows)
     }
 
-    fn protect_areas(&self, range: PageRange, prot: Prot, down: bool) -> Result<()> {
+    fn protect_areas(&self, range: PageRange, prot: Prot, grows: u32) -> Result<()> {
         let (mut addr, end) = (range.start(), range.end());
         let mut inner = self.inner.borrow_mut();
-        if down {
+        if grows != 0 {
             let vma = inner.vmas.find(addr).ok_or(Errno::ENOMEM)?;
-            if !vma.flags.contains(VmaFlags::GROWSDOWN) {
+            // On this processor no area grows upwards.
+            if grows & libc::PROT_GROWSDOWN as u32 == 0 || !vma.flags.contains(VmaFlags::GROWSDOWN) {
                 return Err(Errno::EINVAL);
             }
             addr = vma.start();

@@ -2,8 +2,8 @@
 
 use super::map::Soon;
 use super::range::PageRange;
-use super::space::{AddressSpace, USER_BOTTOM};
-use super::vma::{Backing, Vma, is_aligned, page_of, round_up};
+use super::space::{AddressSpace, Inner, USER_BOTTOM};
+use super::vma::{Backing, Vma, is_aligned, round_up};
 use crate::sched::model;
 use crate::{Errno, Result};
 
@@ -23,25 +23,23 @@ impl AddressSpace {
         if new_len == 0 || (keep && old_len != new_len) || new_len > top {
             return Err(Errno::EINVAL);
         }
-        if fixed {
+        // Without MREMAP_FIXED, MREMAP_DONTUNMAP takes the address as a hint, which has to make sense all the same.
+        if fixed || keep {
             let overlaps = addr < new_addr.saturating_add(new_len) && new_addr < addr.saturating_add(old_len);
             if !is_aligned(new_addr) || new_addr > top - new_len || overlaps {
                 return Err(Errno::EINVAL);
             }
-            if new_addr < USER_BOTTOM {
-                return Err(Errno::EPERM);
-            }
+        }
+        if fixed && new_addr < USER_BOTTOM {
+            return Err(Errno::EPERM);
         }
         let mut inner = self.inner.borrow_mut();
-        let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?.clone();
-        if old_len == 0 && !vma.is_shared() {
+        let first = inner.vmas.find(addr).ok_or(Errno::EFAULT)?.clone();
+        if old_len == 0 && !first.is_shared() {
             return Err(Errno::EINVAL);
         }
         let old_end = addr.checked_add(old_len).ok_or(Errno::EINVAL)?;
-        if old_end > vma.end() {
-            return Err(Errno::EFAULT);
-        }
-        if matches!(vma.backing, Backing::Model(_)) {
+        if matches!(first.backing, Backing::Model(_)) {
             return Err(Errno::EINVAL);
         }
         if !fixed && !keep && new_len <= old_len {
@@ -50,17 +48,21 @@ impl AddressSpace {
             }
             return Ok(addr);
         }
-        if new_len > old_len && new_len - old_len > super::frames::limit() && !vma.is_shared() {
+        // Several areas at once can only be moved, all of them, to a place that the caller has chosen.
+        if old_end > first.end() && (new_len > old_len || !fixed) {
+            return Err(Errno::EFAULT);
+        }
+        if new_len > old_len && new_len - old_len > super::frames::limit() && !first.is_shared() {
             return Err(Errno::ENOMEM);
         }
         if !fixed
             && !keep
             && old_len > 0
-            && old_end == vma.end()
+            && old_end == first.end()
             && let Some(range) = PageRange::new(old_end, addr.saturating_add(new_len))
             && inner.vmas.is_free(range)
         {
-            let more = Vma { range, offset: vma.offset_of(old_end), ..vma };
+            let more = Vma { range, offset: first.offset_of(old_end), ..first };
             self.put_in(&mut inner, more, Soon::Later)?;
             return Ok(addr);
         }
@@ -70,8 +72,7 @@ impl AddressSpace {
         let target = if fixed {
             PageRange::with_len(new_addr, new_len).ok_or(Errno::EINVAL)?
         } else {
-            let start = inner.vmas.find_gap(USER_BOTTOM, inner.mmap_top, new_len);
-            start.and_then(|start| PageRange::with_len(start, new_len)).ok_or(Errno::ENOMEM)?
+            self.choose(&inner, if keep { new_addr } else { 0 }, new_len)?
         };
         if fixed {
             self.take_out(&mut inner, target);
@@ -79,23 +80,39 @@ impl AddressSpace {
                 self.take_out(&mut inner, less);
             }
         }
-        let mut moved = Vec::new();
         // Nothing moves when a shared mapping is made a second time (`old_len` 0).
-        if let Some(from) = PageRange::with_len(addr, old_len.min(new_len)) {
-            moved = inner.pages.remove(from.first_page(), from.end_page());
-            if !keep {
-                inner.vmas.remove(from);
-            }
-            if !vma.prot.is_empty() {
-                self.host.unmap(from);
-            }
+        let Some(from) = PageRange::with_len(addr, old_len.min(new_len)) else {
+            let again = Vma { range: target, offset: first.offset_of(addr), ..first };
+            inner.vmas.insert(again.clone());
+            self.map_again(&mut inner, &again);
+            return Ok(target.start());
+        };
+        let parts: Vec<Vma> = inner.vmas.within(from).collect();
+        let grown = new_len.saturating_sub(old_len);
+        for part in parts {
+            let start = part.start() - addr + target.start();
+            let to = PageRange::with_len(start, part.len() + grown).expect("within the target");
+            self.move_area(&mut inner, &part, to, keep);
         }
-        let vma = Vma { range: target, offset: vma.offset_of(addr), ..vma };
+        Ok(target.start())
+    }
+
+    /// Moves an area, or a part of one, to a range where nothing is and which may be longer. With `keep` the area stays where it was, without
+    /// its pages.
+    fn move_area(&self, inner: &mut Inner, part: &Vma, to: PageRange, keep: bool) {
+        let from = part.range;
+        let moved = inner.pages.remove(from.first_page(), from.end_page());
+        if !keep {
+            inner.vmas.remove(from);
+        }
+        if !part.prot.is_empty() {
+            self.host.unmap(from);
+        }
+        let vma = Vma { range: to, ..part.clone() };
         inner.vmas.insert(vma.clone());
         for (page, run) in moved {
-            inner.pages.insert(page - page_of(addr) + target.first_page(), run);
+            inner.pages.insert(page - from.first_page() + to.first_page(), run);
         }
-        self.map_again(&mut inner, &vma);
-        Ok(target.start())
+        self.map_again(inner, &vma);
     }
 }

@@ -6,7 +6,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     mprotect_basic, mprotect_errors, mprotect_hole, mprotect_stops_at_hole, mprotect_exec, mprotect_file_private,
     mprotect_none_keeps_content, mprotect_after_fork, code_can_be_rewritten, mremap_grow_in_place,
     mremap_grow_blocked, mremap_moves, mremap_shrink, mremap_fixed, mremap_dontunmap, mremap_errors,
-    mremap_file_shared, mremap_part_of_mapping, mremap_shared_duplicate, mremap_spanning, dontneed_private,
+    mremap_file_shared, mremap_part_of_mapping, mremap_shared_duplicate, mremap_spanning, mprotect_grows, dontneed_private,
     dontneed_file_private, dontneed_shared, dontneed_fork, dontneed_errors, free_keeps_later_writes, willneed,
     madvise_bad, madvise_dontfork, madvise_wipeonfork, madvise_remove, msync_all, mincore_errors, mlock_unlock,
     mlockall_flags, mlock_limit, mlock2_onfault, partial_dontneed_range, madvise_populate, pkey_is_default,
@@ -242,6 +242,24 @@ fn mremap_spanning() {
     must!(SYS_mprotect, a + PAGE, PAGE, PROT_READ);
     t!(SYS_mremap, a, 2 * PAGE, 3 * PAGE, MREMAP_MAYMOVE);
     v!((store(a, 1), load(a + PAGE)));
+    // Nothing moves: the range may reach over several areas, and over holes.
+    v!(sc!(SYS_mremap, a, 2 * PAGE, 2 * PAGE, 0).addr() == a);
+    must!(SYS_munmap, a + PAGE, PAGE);
+    v!(sc!(SYS_mremap, a, 3 * PAGE, PAGE, MREMAP_MAYMOVE).addr() == a);
+    let b = map(4 * PAGE, RW, ANON);
+    must!(SYS_mprotect, b + PAGE, PAGE, PROT_READ);
+    v!(sc!(SYS_mremap, b, 3 * PAGE, PAGE, 0).addr() == b);
+    v!((0..4).map(|i| load(b + i * PAGE)).collect::<Vec<_>>());
+}
+
+fn mprotect_grows() {
+    let a = map(2 * PAGE, RW, ANON);
+    must!(SYS_munmap, a + PAGE, PAGE);
+    for grows in [PROT_GROWSDOWN, PROT_GROWSUP, PROT_GROWSDOWN | PROT_GROWSUP] {
+        t!(SYS_mprotect, a, PAGE, RW | grows);
+        t!(SYS_mprotect, a + PAGE, PAGE, RW | grows);
+        t!(SYS_mprotect, a, 0, RW | grows);
+    }
 }
 
 fn dontneed_private() {
