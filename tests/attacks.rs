@@ -35,6 +35,8 @@ macro_rules! attacks {
 }
 
 attacks! {
+    flags
+    frames_of_others
     pages_of_the_model
     registers
     stale_pages

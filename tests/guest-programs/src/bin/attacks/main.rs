@@ -9,6 +9,7 @@
 //! root of the guest, and repeats itself where it is a race.
 
 mod endless;
+mod entry;
 mod frames;
 mod shootdown;
 mod stale;
@@ -20,6 +21,8 @@ mod vdso;
 type Verdict = Result<(), String>;
 
 const ATTACKS: &[(&str, fn() -> Verdict)] = &[
+    ("flags", entry::flags),
+    ("frames_of_others", entry::frames_of_others),
     ("pages_of_the_model", traces::pages_of_the_model),
     ("registers", traces::registers),
     ("stale_pages", stale::pages),
