@@ -40,7 +40,7 @@ pub const MODELS: &[Model] = &[
         options: &[],
         most_cpus: None,
         probe: || SKAS3.probe().map(|()| String::new()),
-        make: |cpus, _| skas(cpus, SKAS3),
+        make: |cpus, _| SKAS3.probe().and_then(|()| skas(cpus, SKAS3)),
     },
     Model {
         name: "skas3-write",
@@ -48,7 +48,7 @@ pub const MODELS: &[Model] = &[
         options: &[],
         most_cpus: None,
         probe: || SKAS3_WRITE.probe().map(|()| String::new()),
-        make: |cpus, _| skas(cpus, SKAS3_WRITE),
+        make: |cpus, _| SKAS3_WRITE.probe().and_then(|()| skas(cpus, SKAS3_WRITE)),
     },
     Model {
         name: "tt",
@@ -78,7 +78,7 @@ const SYSEMU: &[&str] = &["sysemu=on", "sysemu=off"];
 fn skas(cpus: usize, kind: Kind) -> Result<Box<dyn ProcessModel>, String> {
     match Skas::new(cpus, kind) {
         Ok(model) => Ok(Box::new(model)),
-        Err(e) => Err(e.to_string()),
+        Err(e) => Err(umlab_host::limits::Reason(e).to_string()),
     }
 }
 

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use umlab_kernel::boot::{Access, Bind, Config, Tmpfs};
+use umlab_kernel::boot::{Access, Bind, Config, Inherited, Tmpfs};
 
 /// How a guest is run.
 #[derive(Args, Debug)]
@@ -13,7 +13,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "NAME", default_value = "skas")]
     pub model: String,
 
-    /// Guest CPUs [default: as many as this process may use]
+    /// Guest CPUs [default: as many as this process may use and the model can have]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub cpus: Option<u16>,
 
@@ -158,13 +158,15 @@ fn parse_user(text: &str) -> Result<(u32, u32), String> {
 }
 
 impl RunOptions {
-    pub fn cpus(&self) -> usize {
-        self.cpus.map_or_else(|| umlab_host::thread::allowed_cpus().len().clamp(1, 64), usize::from)
+    /// How many CPUs the guest has, if its model can have at most so many.
+    fn cpus(&self, most: Option<u32>) -> usize {
+        let most = most.map_or(64, |most| most as usize);
+        self.cpus.map_or_else(|| umlab_host::thread::allowed_cpus().len().clamp(1, most), usize::from)
     }
 
-    /// What to boot.
-    pub fn config(self) -> Result<Config, String> {
-        let cpus = self.cpus();
+    /// What to boot, by a model that can have at most so many CPUs.
+    pub fn config(self, most_cpus: Option<u32>) -> Result<Config, String> {
+        let cpus = self.cpus(most_cpus);
         let root = match self.root.metadata() {
             Ok(metadata) if metadata.is_dir() => self.root,
             Ok(_) => return Err(format!("the root '{}' is not a directory", self.root.display())),
@@ -217,6 +219,7 @@ impl RunOptions {
             uid,
             gid,
             groups,
+            inherited: Inherited::own(),
             hostname: self.hostname.into_vec(),
             command: self.command.into_iter().map(OsString::into_vec).collect(),
         })

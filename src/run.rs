@@ -48,7 +48,7 @@ fn try_run(mut options: RunOptions) -> Result<i32, (String, i32)> {
     if stats_file.is_some() {
         umlab_kernel::lock::measure();
     }
-    let config = options.config().map_err(own)?;
+    let config = options.config(model.most_cpus).map_err(own)?;
     let (cpus, memory) = (config.cpus, config.memory);
     let made = (model.make)(cpus, &model_options)
         .map_err(|e| own(format!("the model {} does not work here: {e}", model.name)))?;

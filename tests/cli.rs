@@ -303,6 +303,117 @@ fn cpus_and_memory() {
 }
 
 #[test]
+fn cpus_are_as_many_as_the_model_can_have() {
+    Program::new(&["nproc"]).model("tt-jail").in_guest().says("1");
+    let allowed = Program::new(&["nproc"]).on_host().out();
+    Program::new(&["nproc"]).in_guest().says(allowed.trim());
+    let outcome = Program::new(&["true"]).model("tt-jail").options(&["--cpus", "2"]).in_guest().code(125);
+    one_clear_line(&outcome, "--cpus 1");
+}
+
+#[test]
+fn a_model_that_does_not_work_here_has_the_reason_that_models_gives() {
+    let models = umlab(&["models"]).code(0).out();
+    let mut lines = models.lines();
+    while let (Some(name), Some(answer)) = (lines.next(), lines.next()) {
+        let name = name.split_whitespace().next().expect("a model's name");
+        let outcome = umlab(&["run", "--model", name, "--", "true"]);
+        match answer.split_once("not on this host: ") {
+            Some((_, reason)) => one_clear_line(&outcome.code(125), reason),
+            None => drop(outcome.code(0)),
+        }
+    }
+}
+
+/// A script of bash's on the host.
+fn bash(script: &str) -> Outcome {
+    Program::new(&["bash", "-c", script]).on_host()
+}
+
+#[test]
+fn the_file_mode_mask_the_limits_and_the_nice_value_are_the_callers() {
+    let show = "umask; ulimit -Sa; ulimit -Ha; nice; cat /proc/self/limits";
+    let set =
+        "umask 0137; ulimit -n 1000; ulimit -S -n 333; ulimit -S -f 123456; ulimit -S -t 1000; ulimit -S -v 9000000";
+    let host = bash(&format!("{set}; nice -n 5 bash -c '{show}'")).code(0);
+    assert!(host.out().starts_with("0137\n"), "{host:?}");
+    for model in ["skas", "tt", "tt-jail"] {
+        let guest = bash(&format!("{set}; nice -n 5 {} run --model {model} -- bash -c '{show}'", common::UMLAB));
+        guest.code(0).says(host.out().trim());
+    }
+}
+
+#[test]
+fn new_files_on_the_host_have_the_mode_that_the_guest_gives_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().display();
+    let script = format!("cd {path}; touch private; mkdir closed; umask 0; touch public; mkdir open");
+    bash(&format!("umask 077; {} run --rw {path} -- sh -c '{script}'", common::UMLAB)).code(0);
+    let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(["private", "closed", "public", "open"].map(mode), [0o600, 0o700, 0o666, 0o777]);
+}
+
+// --- limits of the host ----------------------------------------------------------------------------------------------
+
+/// A guest under a limit of the host's: it runs, or one line names the limit.
+#[track_caller]
+fn under_limit(model: &str, limit: &str, before: &str) -> Outcome {
+    let script = "echo hello; (echo child) 2>&1";
+    let umlab = common::UMLAB;
+    let outcome =
+        bash(&format!("ulimit {limit} && exec {before} {umlab} run --model {model} --mem 256M -- sh -c '{script}'"));
+    match outcome.end {
+        End::Code(125) => one_clear_line(&outcome, &format!("(ulimit {})", &limit[..2])),
+        End::Code(0) => assert_eq!(outcome.out(), "hello\nchild\n", "{limit}: {outcome:?}"),
+        // The shell has it from the guest kernel.
+        End::Code(2) => assert!(outcome.out() == "hello\n" && outcome.err().contains("fork"), "{outcome:?}"),
+        _ => panic!("{limit}: {outcome:?}"),
+    }
+    outcome
+}
+
+#[test]
+fn limits_of_the_host_are_named_or_met_inside() {
+    for model in ["skas", "tt"] {
+        for limit in
+            ["-v 1000000", "-v 80000000", "-f 0", "-f 1000", "-n 6", "-n 100", "-n 300", "-d 1000", "-d 20000", "-i 0"]
+        {
+            under_limit(model, limit, "");
+        }
+        // Those that do not concern the kernel, and those that it need not keep itself.
+        for limit in ["-s 64", "-c 0", "-l 0", "-t 100", "-S -v 1000000", "-S -f 1000", "-S -d 1000", "-S -n 20"] {
+            under_limit(model, limit, "").code(0);
+        }
+    }
+}
+
+#[test]
+fn limits_on_processes_are_named_or_met_inside() {
+    let before = "setpriv --reuid 65533 --regid 65533 --clear-groups env -C /";
+    if bash(&format!("{before} {} models", common::UMLAB)).end != End::Code(0) {
+        return eprintln!("not tested: it takes another user, who can reach the build's directory");
+    }
+    for model in ["skas", "tt"] {
+        for limit in ["-u 1", "-u 3", "-u 5", "-u 8"] {
+            under_limit(model, limit, before);
+        }
+    }
+}
+
+#[test]
+fn the_end_of_the_cpu_time_that_the_host_allows() {
+    let run = |script: &str| bash(&format!("ulimit -t 2; {} run --cpus 1 -- {script}", common::UMLAB));
+    // The guest kernel ends the process that exceeds its limit, as the host would.
+    run("sh -c 'while :; do :; done'").code(137);
+    // None of these processes does, but all of them together cost the kernel too much. As root it may have more.
+    let outcome = run("timeout 20 sh -c 'while :; do /bin/true; done'");
+    match outcome.end {
+        End::Code(124) => {}
+        _ => one_clear_line(&outcome.code(125), "ulimit -t"),
+    }
+}
+
+#[test]
 fn the_default_root_keeps_the_host_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");

@@ -4,6 +4,7 @@
 //! may lie in memory that only one process has. The heap is one long mapping of one memory object, which keeps its address; a
 //! model that runs the core in several processes maps the same object at the same place in each. The lock works between processes.
 
+use crate::limits;
 use crate::lock::SharedLock;
 use crate::memory::{PAGE, SharedMemory};
 use std::alloc::{GlobalAlloc, Layout};
@@ -43,19 +44,23 @@ struct Grow {
     heap: Span,
 }
 
-fn memory() -> Option<&'static SharedMemory> {
-    static MEMORY: OnceLock<Option<SharedMemory>> = OnceLock::new();
-    MEMORY.get_or_init(|| SharedMemory::new(c"umlab-core", CAPACITY).ok()).as_ref()
+fn memory() -> &'static SharedMemory {
+    static MEMORY: OnceLock<SharedMemory> = OnceLock::new();
+    MEMORY.get_or_init(|| {
+        limits::raise();
+        SharedMemory::new(c"umlab-core", CAPACITY)
+            .unwrap_or_else(|e| limits::give_up("cannot have address space for the guest kernel's memory", e))
+    })
 }
 
-/// The heap's memory, if anything was allocated there: for models that share it between processes.
-pub fn heap() -> Option<&'static SharedMemory> {
+/// The heap's memory: for models that share it between processes.
+pub fn heap() -> &'static SharedMemory {
     memory()
 }
 
 impl OomHandler for Grow {
     fn handle_oom(talc: &mut Talc<Self>, layout: Layout) -> Result<(), ()> {
-        let memory = memory().ok_or(())?;
+        let memory = memory();
         // Room for the allocator's own bookkeeping, too.
         let wanted = layout.size().saturating_add(layout.align()).saturating_add(PAGE);
         let step = wanted.max(STEP).next_multiple_of(PAGE);

@@ -94,10 +94,14 @@ impl fmt::Debug for Errno {
     }
 }
 
+/// In words, and without an allocation: it may be a lack of memory that is told.
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = std::io::Error::from_raw_os_error(self.raw()).to_string();
-        f.write_str(text.split(" (os error").next().unwrap_or(&text))
+        let mut text = [0u8; 128];
+        // SAFETY: the call fills the buffer at most, and ends it with a zero byte.
+        unsafe { libc::strerror_r(self.raw(), text.as_mut_ptr().cast(), text.len()) };
+        let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+        f.write_str(std::str::from_utf8(text).unwrap_or("unknown error"))
     }
 }
 

@@ -16,6 +16,7 @@ pub mod file;
 pub mod info;
 pub mod inotify;
 pub mod kicks;
+pub mod limits;
 pub mod lock;
 pub mod memory;
 pub mod proc_mm;

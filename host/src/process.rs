@@ -23,3 +23,19 @@ pub fn end_when_nobody_reads() {
     // SAFETY: the default action replaces another one without a handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
+
+/// The mask that takes rights away from new files. Called while there is one thread.
+pub fn umask() -> u32 {
+    // SAFETY: plain numbers; the mask is as before afterwards.
+    unsafe {
+        let mask = libc::umask(0o022);
+        libc::umask(mask);
+        mask
+    }
+}
+
+/// The process's nice value.
+pub fn nice() -> i32 {
+    // SAFETY: asks only. The call itself gives 20 less the nice value, so that it cannot be mistaken for an error.
+    20 - unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_PROCESS, 0) } as i32
+}

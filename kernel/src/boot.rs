@@ -8,10 +8,13 @@ use crate::mm::frames;
 use crate::model::{ProcessModel, UserThread};
 use crate::task::creds::Creds;
 use crate::task::exec::{self, Image};
+use crate::task::limits::Limits;
 use crate::task::{Task, exit, init, run};
 use crate::{Errno, Result, lock, sched};
 use std::path::PathBuf;
 use std::sync::Arc;
+use umlab_host::limits::Reason;
+use umlab_host::process as host;
 
 /// A host file or directory that the guest sees at a place of its own.
 #[derive(Clone, Debug)]
@@ -44,8 +47,24 @@ pub struct Config {
     pub uid: u32,
     pub gid: u32,
     pub groups: Vec<u32>,
+    pub inherited: Inherited,
     pub hostname: Vec<u8>,
     pub command: Vec<Vec<u8>>,
+}
+
+/// What a process has of the one that started it, beside descriptors and credentials. The command has it as if `uml` were not between.
+#[derive(Clone, Copy, Debug)]
+pub struct Inherited {
+    pub umask: u32,
+    pub limits: Limits,
+    pub nice: i32,
+}
+
+impl Inherited {
+    /// What `uml` itself was started with.
+    pub fn own() -> Inherited {
+        Inherited { umask: host::umask(), limits: Limits::inherited(umlab_host::limits::found()), nice: host::nice() }
+    }
 }
 
 /// A guest that could not be started: what to tell the person, and the exit status.
@@ -60,8 +79,8 @@ pub const STATUS_OWN: i32 = 125;
 const STATUS_NOT_EXECUTABLE: i32 = 126;
 const STATUS_NOT_FOUND: i32 = 127;
 
-fn own(what: &str, e: impl std::fmt::Display) -> Failure {
-    Failure { message: format!("{what}: {e}"), status: STATUS_OWN }
+fn own(what: &str, e: Errno) -> Failure {
+    Failure { message: format!("{what}: {}", Reason(e)), status: STATUS_OWN }
 }
 
 static FAILURE: lock::KCell<Option<Failure>> = lock::KCell::new(None);
@@ -102,7 +121,9 @@ fn start_command(config: Config) -> std::result::Result<(), Failure> {
     crate::uts::set_hostname(&config.hostname);
     let creds = Arc::new(Creds::user(config.uid, config.gid, config.groups.clone()));
     let space = crate::mm::AddressSpace::new().map_err(|e| own("cannot make an address space", e))?;
-    let task = init::new_command(space, FdTable::new(), fs.duplicate(), creds)
+    let fs = fs.duplicate();
+    fs.umask.set(config.inherited.umask);
+    let task = init::new_command(space, FdTable::new(), fs, creds, &config.inherited)
         .map_err(|e| own("cannot make the first process", e))?;
     let user = sched::model().new_thread();
     run::spawn_with(&task, user, Box::new(move |task, user| exec_command(task, user, config)))
@@ -134,6 +155,7 @@ fn try_exec(task: &Arc<Task>, user: &mut dyn UserThread, config: Config) -> std:
     let variables = config.environment.len();
     let image = Image { file, path: path.clone(), arguments: config.command.clone(), environment: config.environment };
     let prepared = exec::prepare(task, image).map_err(failed)?;
+    prepared.space.host().secure().map_err(|e| own("the host gives no process to run the command in", e))?;
     crate::trace::first_exec(task, &path, &config.command, variables);
     exec::commit(task, user, prepared).map_err(failed)
 }

@@ -70,14 +70,11 @@ fn may_limit(caller: &Arc<Task>, target: &Arc<Task>) -> bool {
     same || from.capable(CAP_SYS_RESOURCE)
 }
 
-/// The most descriptors a process may be allowed (/proc/sys/fs/nr_open).
-const MAX_DESCRIPTORS: u64 = 1 << 20;
-
 fn set_limit(call: &Call<'_>, process: &Process, which: usize, new: Limit) -> Result<()> {
     if new.soft > new.hard {
         return Err(Errno::EINVAL);
     }
-    if which == limits::NOFILE && new.hard > MAX_DESCRIPTORS {
+    if which == limits::NOFILE && new.hard > limits::MAX_DESCRIPTORS {
         return Err(Errno::EPERM);
     }
     if new.hard > process.limits.borrow().get(which).hard && !call.task.creds().capable(CAP_SYS_RESOURCE) {

@@ -7,6 +7,7 @@ use super::creds::Creds;
 use super::limits::Limits;
 use super::process::Settings;
 use super::{Attributes, Parts, Pid, Process, ProcessGroup, Session, Task, pid};
+use crate::boot::Inherited;
 use crate::fs::{FdTable, FsContext};
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
@@ -77,6 +78,7 @@ pub fn new_command(
     files: Arc<FdTable>,
     fs: Arc<FsContext>,
     creds: Arc<Creds>,
+    inherited: &Inherited,
 ) -> Result<Arc<Task>> {
     if INIT.borrow().command != 0 {
         return Err(Errno::EBUSY);
@@ -86,7 +88,8 @@ pub fn new_command(
     let tid = number.get();
     let session = Session::new(tid);
     let group = ProcessGroup::new(tid, &session);
-    let process = Process::new(tid, &group, init.limits.get(), Settings::default(), creds.clone());
+    let process = Process::new(tid, &group, inherited.limits, Settings::default(), creds.clone());
+    crate::signal::cpu_limit_changed(&process);
     process.parent.set(Some(init.clone()));
     process.parent_thread.set(PID);
     let parts = Parts {
@@ -95,7 +98,7 @@ pub fn new_command(
         files: Some(files),
         fs,
         creds,
-        attributes: Attributes::default(),
+        attributes: Attributes { nice: inherited.nice, ..Attributes::default() },
         signals: TaskSignals::default(),
         actions: Default::default(),
     };

@@ -3,7 +3,7 @@
 //! Who enforces which: descriptors NOFILE; files FSIZE; clone NPROC; memory AS, DATA, STACK, MEMLOCK; signals SIGPENDING; usage CPU;
 //! priorities NICE and RTPRIO. CORE, RSS, LOCKS, MSGQUEUE and RTTIME are kept and shown.
 
-pub const COUNT: usize = 16;
+pub use umlab_host::limits::COUNT;
 pub const INFINITY: u64 = u64::MAX;
 
 pub const CPU: usize = 0;
@@ -23,11 +23,10 @@ pub const NICE: usize = 13;
 pub const RTPRIO: usize = 14;
 pub const RTTIME: usize = 15;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limit {
-    pub soft: u64,
-    pub hard: u64,
-}
+/// The most descriptors a process may be allowed (/proc/sys/fs/nr_open).
+pub const MAX_DESCRIPTORS: u64 = 1 << 20;
+
+pub use umlab_host::limits::Limit;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits([Limit; COUNT]);
@@ -40,12 +39,21 @@ impl Limits {
         set(STACK, 8 << 20, INFINITY);
         set(CORE, 0, INFINITY);
         set(NPROC, max_tasks / 2, max_tasks / 2);
-        set(NOFILE, 1024, 1 << 20);
+        set(NOFILE, 1024, MAX_DESCRIPTORS);
         set(MEMLOCK, 8 << 20, 8 << 20);
         set(SIGPENDING, max_tasks / 2, max_tasks / 2);
         set(MSGQUEUE, 819_200, 819_200);
         set(NICE, 0, 0);
         set(RTPRIO, 0, 0);
+        Limits(limits)
+    }
+
+    /// What a process of the host's has.
+    pub fn inherited(found: &[Limit; COUNT]) -> Limits {
+        let mut limits = *found;
+        let descriptors = &mut limits[NOFILE];
+        descriptors.hard = descriptors.hard.min(MAX_DESCRIPTORS);
+        descriptors.soft = descriptors.soft.min(descriptors.hard);
         Limits(limits)
     }
 

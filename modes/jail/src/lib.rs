@@ -39,8 +39,7 @@ fn parts() -> &'static [(usize, usize)] {
     static PARTS: OnceLock<Vec<(usize, usize)>> = OnceLock::new();
     PARTS.get_or_init(|| {
         let of = |memory: &SharedMemory| (memory.base() as usize, memory.len());
-        let mut all = vec![area::mapping(), of(frames::memory())];
-        all.extend(umlab_host::arena::heap().map(of));
+        let mut all = vec![area::mapping(), of(frames::memory()), of(umlab_host::arena::heap())];
         all.sort();
         all.dedup_by(|next, last| {
             let adjacent = last.0 + last.1 == next.0;

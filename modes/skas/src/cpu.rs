@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use umlab_host::context::{SavedContext, Stack};
 use umlab_host::kicks::Kicks;
 use umlab_host::thread::{self, ThreadTimer};
-use umlab_host::{Result, clock};
+use umlab_host::{Result, clock, limits};
 use umlab_kernel::lock::{self, KCell};
 use umlab_kernel::model::{Context, ContextMain};
 
@@ -112,10 +112,7 @@ pub fn run(number: usize, host_cpu: usize, main: &(dyn Fn(usize, Arc<dyn Context
         Ok(timer) => {
             let _ = this().timer.set(timer);
         }
-        Err(e) => {
-            eprintln!("uml: the host gives no timer: {e}");
-            std::process::exit(125);
-        }
+        Err(e) => limits::give_up("the host gives no timer", e),
     }
     lock::enter();
     main(number, Arc::new(SkasContext { saved: SavedContext::default(), stack: None, start: KCell::new(None) }));

@@ -19,7 +19,7 @@ mod thread;
 mod vdso;
 
 use std::sync::Arc;
-use umlab_host::{Result, thread as host_thread};
+use umlab_host::{Result, limits, thread as host_thread};
 use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
 
 pub use mm_space::Interface;
@@ -119,7 +119,7 @@ impl ProcessModel for Skas {
                 std::thread::Builder::new()
                     .name(format!("cpu{number}"))
                     .spawn_scoped(scope, move || cpu::run(number, host_cpu, main))
-                    .expect("the host can start a thread for each guest CPU");
+                    .unwrap_or_else(|e| limits::give_up("cannot start a thread for each guest CPU", e.into()));
             }
             cpu::run(0, host_cpus[0], main);
         });

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::OnceLock;
-use umlab_host::{Errno, Result, arena, memory};
+use umlab_host::{Errno, Result, arena, limits, memory};
 use umlab_kernel::model::Vdso;
 
 /// Starts this program anew without address randomisation, if it stands elsewhere than at the top. Returns when it stands there.
@@ -30,6 +30,7 @@ pub fn stand_at_top() -> std::result::Result<(), String> {
         if let Some(name) = arguments.next() {
             command.arg0(name);
         }
+        limits::restore();
         let e = command.args(arguments).exec();
         return Err(format!("cannot start anew: {e}"));
     }
@@ -68,7 +69,7 @@ fn maps() -> Vec<Line> {
 
 /// Puts variables and heap on memory that child processes share. Called once, before there are other threads.
 pub fn share() -> Result<()> {
-    let heap = arena::heap().ok_or(Errno::ENOMEM)?;
+    let heap = arena::heap();
     memory::share_with_children(heap.base() as usize, FILES_FROM);
     heap.inherit();
     let maps = maps();

@@ -19,6 +19,7 @@ mod thread;
 mod tracer;
 
 use std::sync::Arc;
+use umlab_host::limits;
 use umlab_kernel::lock;
 use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
 
@@ -47,7 +48,7 @@ impl Tt {
         umlab_host::copy::install();
         let made =
             image::share().and_then(|()| area::init()).and_then(|()| frame::init()).and_then(|()| cpu::init(cpus));
-        made.map_err(|e| format!("cannot make the core's memory shared: {e}"))?;
+        made.map_err(|e| format!("cannot make the core's memory shared: {}", limits::Reason(e)))?;
         tracer::use_sysemu(options.sysemu);
         Ok(Tt { name })
     }
@@ -103,7 +104,7 @@ impl ProcessModel for Tt {
                 .name(name)
                 .stack_size(256 << 10)
                 .spawn(body)
-                .expect("the host can start a thread")
+                .unwrap_or_else(|e| limits::give_up("cannot start the model's threads", e.into()))
         };
         let tracer = spawn("tracer".into(), Box::new(tracer::main));
         for number in 0..count {
@@ -114,7 +115,7 @@ impl ProcessModel for Tt {
                 std::thread::Builder::new()
                     .name(format!("cpu{number}"))
                     .spawn_scoped(scope, move || run_cpu(number, main))
-                    .expect("the host can start a thread for each guest CPU");
+                    .unwrap_or_else(|e| limits::give_up("cannot start a thread for each guest CPU", e.into()));
             }
             run_cpu(0, main);
         });

@@ -212,7 +212,8 @@ fn process_limits(subject: Subject) -> Result<Vec<u8>> {
     let mut out = format!("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
     for (name, which, unit) in ROWS {
         let limit = limits.get(which);
-        let _ = writeln!(out, "{name:<25} {:<20} {:<20} {unit:<10}", show(limit.soft), show(limit.hard));
+        let _ = write!(out, "{name:<25} {:<20} {:<20} ", show(limit.soft), show(limit.hard));
+        let _ = if unit.is_empty() { writeln!(out) } else { writeln!(out, "{unit:<10}") };
     }
     Ok(out.into_bytes())
 }
