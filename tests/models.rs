@@ -342,6 +342,39 @@ fn jail_has_one_cpu() {
 
 /// Threads of one address space that wait for each other all the time: in jail, one of them protects memory that the other is about
 /// to sleep on.
+/// Guests with one CPU each, one after the other, in a network of their own, so that those of other tests make no claims there. The first
+/// is killed, and its CPU is the next one's. What is printed are the host CPUs.
+const THREE_GUESTS: &str = "
+    start() {
+        $UMLAB run --model $MODEL --cpus 1 --mem 256M -- sleep 100 & last=$!
+        for i in $(seq 500); do
+            cpus=$(grep Cpus_allowed_list /proc/$last/status | cut -f2)
+            case $cpus in *[!0-9]*) sleep 0.02;; *) break;; esac
+        done
+        echo $cpus
+    }
+    start; first=$last; start; second=$last
+    kill -KILL $first; wait $first 2>/dev/null
+    start; kill -TERM $second $last; wait $second $last";
+
+#[test]
+fn guests_have_host_cpus_of_their_own() {
+    if umlab_host::thread::allowed_cpus().len() == 1 {
+        return eprintln!("not tested: there is but one CPU");
+    }
+    for model in ["skas", "tt", "tt-jail"] {
+        let argv = ["unshare", "--net", "--map-root-user", "bash", "-c", THREE_GUESTS];
+        let outcome = Program::new(&argv).env("UMLAB", common::UMLAB).env("MODEL", model).on_host();
+        if outcome.err().contains("unshare") {
+            return eprintln!("not tested: the host gives no network of its own: {}", outcome.err());
+        }
+        let out = outcome.out();
+        let cpus: Vec<&str> = out.lines().collect();
+        assert!(cpus.len() == 3 && cpus.iter().all(|cpu| cpu.parse::<usize>().is_ok()), "{outcome:?}");
+        assert!(cpus[0] != cpus[1] && cpus[1] != cpus[2], "{model}: {outcome:?}");
+    }
+}
+
 #[test]
 fn threads_that_switch_to_each_other() {
     let program = Program::new(&[guest_programs().join("threads")]);

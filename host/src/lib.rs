@@ -7,6 +7,7 @@
 pub mod arena;
 pub mod auxv;
 pub mod child;
+pub mod claims;
 pub mod clock;
 pub mod context;
 pub mod copy;
@@ -19,6 +20,7 @@ pub mod kicks;
 pub mod limits;
 pub mod lock;
 pub mod memory;
+pub mod placement;
 pub mod proc_mm;
 pub mod process;
 pub mod ptrace;

@@ -26,6 +26,12 @@ pub fn allowed_cpus() -> Vec<usize> {
     (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
 }
 
+/// The host CPU the calling thread runs on, at the moment.
+pub fn current_cpu() -> Option<usize> {
+    // SAFETY: no arguments.
+    usize::try_from(unsafe { libc::sched_getcpu() }).ok()
+}
+
 /// Pins the calling thread, and what it forks from now on, to one host CPU.
 pub fn pin(cpu: usize) -> Result<()> {
     allow(0, [cpu])

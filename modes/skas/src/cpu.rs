@@ -1,12 +1,14 @@
 //! Guest CPUs: a pinned host thread each, its kernel contexts, sleep, interruption and counters.
 
 use crate::guest::Guest;
+use crate::placement::Place;
 use crate::stub::Stub;
 use crate::thread::State;
 use std::any::Any;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::*};
 use std::sync::{Arc, OnceLock};
+use umlab_host::claims::Claim;
 use umlab_host::context::{SavedContext, Stack};
 use umlab_host::kicks::Kicks;
 use umlab_host::thread::{self, ThreadTimer};
@@ -31,7 +33,7 @@ macro_rules! counters {
 counters! {
     syscall_stops fault_stops exception_stops interrupt_stops order_stops orders maps unmaps protects
     register_reads register_writes result_writes state_moves stubs_made stubs_reused context_switches idle_sleeps kicks shootdowns
-    mm_calls mm_runs mm_switches
+    mm_calls mm_runs mm_switches cpu_moves
 }
 
 /// Counts `n` more of what `pick` names.
@@ -52,14 +54,17 @@ pub struct Cpu {
     pub doomed: KCell<Vec<Stub>>,
     /// On a patched host, the process that runs all user code of this CPU.
     pub guest: KCell<Option<Guest>>,
+    pub place: Place,
 }
 
 static CPUS: OnceLock<Vec<Cpu>> = OnceLock::new();
 
-pub fn init(count: usize) {
+/// As many as there are claims to host CPUs.
+pub fn init(claims: &[Claim]) {
     let _ = CPUS.set(
-        (0..count)
-            .map(|_| Cpu {
+        claims
+            .iter()
+            .map(|claim| Cpu {
                 user: AtomicI32::new(0),
                 kicks: Kicks::default(),
                 timer: OnceLock::new(),
@@ -67,6 +72,7 @@ pub fn init(count: usize) {
                 promised: KCell::new(0),
                 doomed: KCell::new(Vec::new()),
                 guest: KCell::new(None),
+                place: Place::new(claim.cpu),
             })
             .collect(),
     );
@@ -103,10 +109,9 @@ fn alarm() {
 }
 
 /// The body of a CPU's host thread.
-pub fn run(number: usize, host_cpu: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
+pub fn run(number: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
     CURRENT.with(|current| current.set(number));
-    // Pinning is for speed only; a host that forbids it still runs guests.
-    let _ = thread::pin(host_cpu);
+    this().place.begin();
     thread::on_alarm(alarm);
     match ThreadTimer::new() {
         Ok(timer) => {

@@ -6,20 +6,22 @@
 //! Mappings are made by the stub process itself, obeying a batch of orders that only the core can write.
 //!
 //! Each guest CPU is one thread of the core, pinned to one host CPU together with its stub processes, because a hand-over within
-//! a CPU costs a seventh of one across CPUs. A guest address space whose threads run on several CPUs has a stub process for
+//! a CPU costs a seventh of one across CPUs ([`placement`]). A guest address space whose threads run on several CPUs has a stub process for
 //! each of them. Both map the same memory, as two CPUs' TLBs would.
 
 mod cpu;
 mod guest;
 mod mm_space;
 mod orders;
+mod placement;
 mod space;
 mod stub;
 mod thread;
 mod vdso;
 
-use std::sync::Arc;
-use umlab_host::{Result, limits, thread as host_thread};
+use std::sync::{Arc, Mutex};
+use umlab_host::claims::{self, Claim};
+use umlab_host::{Result, limits};
 use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
 
 pub use mm_space::Interface;
@@ -60,6 +62,8 @@ impl Kind {
 /// The model; one for the process.
 pub struct Skas {
     kind: Kind,
+    /// The host CPUs it took, until somebody watches over them.
+    claims: Mutex<Vec<Claim>>,
 }
 
 impl Skas {
@@ -67,8 +71,9 @@ impl Skas {
     pub fn new(cpus: usize, kind: Kind) -> Result<Skas> {
         umlab_host::copy::install();
         stub::init()?;
-        cpu::init(cpus);
-        Ok(Skas { kind })
+        let claims = claims::choose(cpus);
+        cpu::init(&claims);
+        Ok(Skas { kind, claims: Mutex::new(claims) })
     }
 }
 
@@ -112,16 +117,16 @@ impl ProcessModel for Skas {
     }
 
     fn run_cpus(&self, count: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
-        let host_cpus = host_thread::allowed_cpus();
+        let claims = self.claims.lock().map(|mut claims| std::mem::take(&mut *claims)).unwrap_or_default();
+        umlab_host::placement::watch(claims, placement::GUEST);
         std::thread::scope(|scope| {
             for number in 1..count {
-                let host_cpu = host_cpus[number % host_cpus.len()];
                 std::thread::Builder::new()
                     .name(format!("cpu{number}"))
-                    .spawn_scoped(scope, move || cpu::run(number, host_cpu, main))
+                    .spawn_scoped(scope, move || cpu::run(number, main))
                     .unwrap_or_else(|e| limits::give_up("cannot start a thread for each guest CPU", e.into()));
             }
-            cpu::run(0, host_cpus[0], main);
+            cpu::run(0, main);
         });
     }
 

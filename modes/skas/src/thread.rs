@@ -243,6 +243,7 @@ impl SkasThread {
         let (tracee, write) = ready?;
         let mut entry = space.enter()?;
         let cpu = cpu::this();
+        cpu.place.follow(tracee.0);
         cpu.user.store(tracee.0, SeqCst);
         // From here on a kick reaches the guest itself.
         let stop = if cpu.kicks.take() {

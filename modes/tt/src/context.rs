@@ -38,7 +38,7 @@ impl TtContext {
         let record = context.record;
         record.tid.store(umlab_host::thread::id(), SeqCst);
         record.cpu.store(number, SeqCst);
-        record.host_cpu.store(cpu::all()[number].host_cpu, SeqCst);
+        record.host_cpu.store(cpu::all()[number].host_cpu.load(SeqCst), SeqCst);
         record.mode.store(tracer::UNTRACED, SeqCst);
         Ok(context)
     }
@@ -144,10 +144,15 @@ fn hand_cpu_to(to: &Record) {
     count(|c| &c.handovers, 1);
     let number = cpu::current();
     to.cpu.store(number, SeqCst);
-    let host_cpu = cpu::all()[number].host_cpu;
-    if to.host_cpu.swap(host_cpu, SeqCst) != host_cpu {
-        // For speed only.
-        let _ = umlab_host::thread::allow(to.tid.load(SeqCst), [host_cpu]);
+    place(to, number);
+}
+
+/// Has a record's host task run where the guest CPU does. For speed only.
+pub fn place(record: &Record, number: usize) {
+    let host_cpu = cpu::all()[number].host_cpu.load(Relaxed);
+    if record.host_cpu.load(Relaxed) != host_cpu {
+        record.host_cpu.store(host_cpu, SeqCst);
+        let _ = umlab_host::thread::allow(record.tid.load(SeqCst), [host_cpu]);
     }
 }
 

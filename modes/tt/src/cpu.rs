@@ -6,7 +6,8 @@ use crate::placement;
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::*};
+use umlab_host::claims::Claim;
 use umlab_host::kicks::Kicks;
 use umlab_host::{Errno, Result, clock, thread};
 use umlab_kernel::lock;
@@ -27,7 +28,7 @@ macro_rules! counters {
 
 counters! {
     syscall_stops cancelled_stops entry_stops fault_stops kick_stops leave_stops birth_stops other_stops
-    signals_delivered handovers idle_sleeps kicks shootdowns tracer_placements
+    signals_delivered handovers idle_sleeps kicks shootdowns tracer_placements cpu_moves
     host_tasks_made host_processes_made host_processes_replaced spaces_emptied
     host_mmaps host_munmaps host_mprotects jail_mprotects jail_remaps protection_ns
 }
@@ -42,14 +43,17 @@ pub struct Cpu {
     pub user: AtomicI32,
     pub kicks: Kicks,
     timer: OwnedFd,
-    pub host_cpu: usize,
+    /// The host CPU it is on. What belongs to it moves there when it next has something to do.
+    pub host_cpu: AtomicUsize,
+    /// The thread that waits for its alarm, 0 before that runs.
+    pub alarm: AtomicI32,
 }
 
 static CPUS: OnceLock<Vec<Cpu>> = OnceLock::new();
 
-pub fn init(count: usize) -> Result<()> {
-    let host_cpus = thread::allowed_cpus();
-    let cpu = |number: usize| -> Result<Cpu> {
+/// As many as there are claims to host CPUs.
+pub fn init(claims: &[Claim]) -> Result<()> {
+    let cpu = |claim: &Claim| -> Result<Cpu> {
         // SAFETY: documented flags; the descriptor is new.
         let timer = unsafe {
             let fd = Errno::check(libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) as i64)?;
@@ -59,10 +63,11 @@ pub fn init(count: usize) -> Result<()> {
             user: AtomicI32::new(0),
             kicks: Kicks::default(),
             timer,
-            host_cpu: host_cpus[number % host_cpus.len()],
+            host_cpu: AtomicUsize::new(claim.cpu),
+            alarm: AtomicI32::new(0),
         })
     };
-    let _ = CPUS.set((0..count).map(cpu).collect::<Result<_>>()?);
+    let _ = CPUS.set(claims.iter().map(cpu).collect::<Result<_>>()?);
     Ok(())
 }
 
@@ -147,7 +152,8 @@ pub fn set_alarm(deadline: Option<u64>) {
 /// The body of a thread that waits for a CPU's alarm.
 pub fn serve_alarms(number: usize) {
     let cpu = &all()[number];
-    let _ = thread::pin(cpu.host_cpu);
+    cpu.alarm.store(thread::id(), SeqCst);
+    let _ = thread::pin(cpu.host_cpu.load(SeqCst));
     let mut expirations = 0u64;
     loop {
         // SAFETY: a timer descriptor gives eight bytes.

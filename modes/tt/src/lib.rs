@@ -18,7 +18,9 @@ mod space;
 mod thread;
 mod tracer;
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
+use umlab_host::claims::{self, Claim};
 use umlab_host::limits;
 use umlab_kernel::lock;
 use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
@@ -30,6 +32,8 @@ pub use thread::probe;
 /// The model; one for the process.
 pub struct Tt {
     name: &'static str,
+    /// The host CPUs it took, until somebody watches over them.
+    claims: Mutex<Vec<Claim>>,
 }
 
 /// How tt can be changed.
@@ -46,18 +50,19 @@ impl Tt {
         image::stand_at_top()?;
         umlab_host::process::set_main();
         umlab_host::copy::install();
+        let claims = claims::choose(cpus);
         let made =
-            image::share().and_then(|()| area::init()).and_then(|()| frame::init()).and_then(|()| cpu::init(cpus));
+            image::share().and_then(|()| area::init()).and_then(|()| frame::init()).and_then(|()| cpu::init(&claims));
         made.map_err(|e| format!("cannot make the core's memory shared: {}", limits::Reason(e)))?;
         tracer::use_sysemu(options.sysemu);
-        Ok(Tt { name })
+        Ok(Tt { name, claims: Mutex::new(claims) })
     }
 }
 
 /// The body of a CPU's own thread, which has the CPU while it idles.
 fn run_cpu(number: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
     // Pinning is for speed only.
-    let _ = umlab_host::thread::pin(cpu::all()[number].host_cpu);
+    let _ = umlab_host::thread::pin(cpu::all()[number].host_cpu.load(SeqCst));
     let Ok(context) = context::TtContext::of_cpu(number) else {
         eprintln!("uml: no memory for a CPU");
         std::process::exit(umlab_kernel::boot::STATUS_OWN);
@@ -106,6 +111,8 @@ impl ProcessModel for Tt {
                 .spawn(body)
                 .unwrap_or_else(|e| limits::give_up("cannot start the model's threads", e.into()))
         };
+        let claims = self.claims.lock().map(|mut claims| std::mem::take(&mut *claims)).unwrap_or_default();
+        umlab_host::placement::watch(claims, placement::GUEST);
         let tracer = spawn("tracer".into(), Box::new(tracer::main));
         for number in 0..count {
             spawn(format!("alarm{number}"), Box::new(move || cpu::serve_alarms(number)));

@@ -86,6 +86,7 @@ impl TtThread {
             own_cpu.user.store(0, SeqCst);
             return Ok(Trap::Interrupt);
         }
+        context::place(record, cpu::current());
         placement::follow();
         lock::leave();
         // SAFETY: the frame is complete, and lies where nothing else is written while user code runs but the next frame.

@@ -1,0 +1,109 @@
+//! Which host CPUs are taken by guests of one user.
+//!
+//! A guest CPU keeps to one host CPU, so guests that all began with the first one would share it while others are free. Each therefore puts a
+//! claim on the CPUs it chose: a socket that is bound to a name in the host's abstract space, which the host takes back when the process
+//! ends, however it ends. Several can claim one CPU, at different levels; a CPU's lowest free level tells how many are there. Claims are
+//! advice: whoever cannot have one goes without.
+
+use crate::{Errno, thread};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// So many guests find each other on one CPU.
+const LEVELS: usize = 64;
+
+/// A host CPU that this process uses.
+pub struct Claim {
+    pub cpu: usize,
+    pub level: usize,
+    /// None where nobody else is asked.
+    _socket: Option<OwnedFd>,
+}
+
+impl Claim {
+    /// None when another process has it.
+    pub fn at(cpu: usize, level: usize) -> Option<Claim> {
+        match bind(cpu, level) {
+            Err(Errno::EADDRINUSE) => None,
+            socket => Some(Claim { cpu, level, _socket: socket.ok() }),
+        }
+    }
+
+    /// Without asking anybody.
+    fn silent(cpu: usize) -> Claim {
+        Claim { cpu, level: 0, _socket: None }
+    }
+}
+
+/// A stream socket that nobody can connect to, since it does not listen.
+fn bind(cpu: usize, level: usize) -> crate::Result<OwnedFd> {
+    // SAFETY: documented constants; the descriptor is new. All-zero is a valid address, and its length is within it.
+    unsafe {
+        let fd = Errno::check(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) as i64)?;
+        let socket = OwnedFd::from_raw_fd(fd as i32);
+        let mut address: libc::sockaddr_un = std::mem::zeroed();
+        address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        let name = format!("umlab-cpu-{}-{cpu}-{level}", libc::geteuid());
+        for (to, from) in address.sun_path[1..].iter_mut().zip(name.bytes()) {
+            *to = from as libc::c_char;
+        }
+        let len = std::mem::offset_of!(libc::sockaddr_un, sun_path) + 1 + name.len();
+        let result = libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len as libc::socklen_t);
+        Errno::check(result as i64).map(|_| socket)
+    }
+}
+
+/// A host CPU for each guest CPU, of those that this process may use: the ones with the fewest claims, and among equals first the one it
+/// runs on, where the host put it when it was started.
+pub fn choose(count: usize) -> Vec<Claim> {
+    let mut allowed = thread::allowed_cpus();
+    if allowed.len() == 1 {
+        return (0..count).map(|_| Claim::silent(allowed[0])).collect();
+    }
+    let own = thread::current_cpu();
+    let at = allowed.iter().position(|&cpu| Some(cpu) == own).unwrap_or(0);
+    allowed.rotate_left(at);
+    let mut chosen: Vec<Claim> = Vec::new();
+    while chosen.len() < count.min(allowed.len()) {
+        let free = |chosen: &[Claim], cpu: usize| chosen.iter().all(|claim| claim.cpu != cpu);
+        let claim = (0..LEVELS).find_map(|level| {
+            let mut free = allowed.iter().filter(|&&cpu| free(&chosen, cpu));
+            free.find_map(|&cpu| Claim::at(cpu, level))
+        });
+        let next = claim.or_else(|| allowed.iter().find(|&&cpu| free(&chosen, cpu)).map(|&cpu| Claim::silent(cpu)));
+        chosen.extend(next);
+    }
+    for number in chosen.len()..count {
+        let shared = chosen[number % allowed.len()].cpu;
+        chosen.push(Claim::silent(shared));
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_are_on_different_cpus_as_far_as_there_are_any() {
+        let allowed = thread::allowed_cpus();
+        let (one, other) = (choose(allowed.len()), choose(1));
+        let mut cpus: Vec<usize> = one.iter().map(|claim| claim.cpu).collect();
+        cpus.sort();
+        assert_eq!(cpus, allowed);
+        if allowed.len() > 1 {
+            assert!(one.iter().all(|claim| claim.cpu != other[0].cpu || claim.level != other[0].level));
+            let taken = &one[0];
+            assert!(Claim::at(taken.cpu, taken.level).is_none());
+        }
+        assert_eq!(choose(2 * allowed.len() + 1).len(), 2 * allowed.len() + 1);
+    }
+
+    #[test]
+    fn a_claim_ends_with_its_holder() {
+        let far = thread::allowed_cpus()[0];
+        let held = Claim::at(far, LEVELS + 1).unwrap();
+        assert!(Claim::at(far, LEVELS + 1).is_none());
+        drop(held);
+        assert!(Claim::at(far, LEVELS + 1).is_some());
+    }
+}

@@ -1,0 +1,74 @@
+//! Where a guest CPU runs on the host: its thread and the stub processes that it runs guests in, pinned to one host CPU, which may become
+//! another one while the guest runs. The thread moves itself and each of its processes when user mode is next entered there.
+
+use crate::cpu::{self, count};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::*};
+use umlab_host::placement::Guest;
+use umlab_host::thread;
+use umlab_kernel::lock::KCell;
+
+/// The place of one guest CPU.
+pub struct Place {
+    /// The host CPU it is to be on.
+    host_cpu: AtomicUsize,
+    /// Its host thread, 0 before that runs.
+    thread: AtomicI32,
+    pinned: KCell<Pinned>,
+}
+
+/// What is on the host CPU already.
+struct Pinned {
+    host_cpu: usize,
+    /// Processes that came along, none of which has to be named before the first move: they are made there. The number of one that
+    /// ended can only be that of a younger one.
+    along: Option<BTreeSet<i32>>,
+    /// The one that ran last.
+    last: i32,
+}
+
+impl Place {
+    pub fn new(host_cpu: usize) -> Place {
+        Place {
+            host_cpu: AtomicUsize::new(host_cpu),
+            thread: AtomicI32::new(0),
+            pinned: KCell::new(Pinned { host_cpu, along: None, last: 0 }),
+        }
+    }
+
+    /// Called by the guest CPU's thread when it starts. Pinning is for speed only, here and below; a host that forbids it still runs guests.
+    pub fn begin(&self) {
+        self.thread.store(thread::id(), SeqCst);
+        let _ = thread::pin(self.host_cpu.load(SeqCst));
+    }
+
+    /// User mode is about to be entered in this process, on the guest CPU's own thread.
+    pub fn follow(&self, process: i32) {
+        let host_cpu = self.host_cpu.load(Relaxed);
+        let mut pinned = self.pinned.borrow_mut();
+        if pinned.host_cpu != host_cpu {
+            let _ = thread::pin(host_cpu);
+            *pinned = Pinned { host_cpu, along: Some(BTreeSet::new()), last: 0 };
+        }
+        if pinned.last == process {
+            return;
+        }
+        pinned.last = process;
+        if pinned.along.as_mut().is_some_and(|along| along.insert(process)) {
+            let _ = thread::allow(process, [host_cpu]);
+        }
+    }
+}
+
+/// How guest CPUs are watched and moved.
+pub const GUEST: Guest = Guest {
+    threads: |number| {
+        let cpu = &cpu::all()[number];
+        [cpu.place.thread.load(SeqCst), cpu.user.load(SeqCst)]
+    },
+    moved: |number, host_cpu| {
+        count(|c| &c.cpu_moves, 1);
+        cpu::all()[number].place.host_cpu.store(host_cpu, SeqCst);
+        cpu::kick(number);
+    },
+};
