@@ -1,13 +1,13 @@
 //! `umlab fuzz`: rounds, finds, and what is done with them.
 
 use crate::coverage::Coverage;
-use crate::find::Find;
+use crate::find::{Class, Find};
 use crate::generate::generate;
 use crate::options::FuzzOptions;
 use crate::place::Place;
 use crate::program::{Program, parse};
 use crate::reduce::reduce;
-use crate::round::{Round, Setup, run};
+use crate::round::{LIMITS, Round, SHORT_SILENCE, Setup, run};
 use crate::{Interrupt, STATUS_FINDS, STATUS_OWN};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,14 @@ pub fn fuzz(options: &FuzzOptions, setting: &Setting) -> i32 {
 fn setup(options: &FuzzOptions, setting: &Setting) -> Result<Setup, String> {
     let interrupt = Interrupt::install().map_err(|e| format!("cannot catch signals: {e}"))?;
     let place = Place::new(&find_interpreter(&setting.umlab)?)?;
-    Ok(Setup { umlab: setting.umlab.clone(), model: options.model.clone(), cpus: setting.cpus, place, interrupt })
+    Ok(Setup {
+        umlab: setting.umlab.clone(),
+        model: options.model.clone(),
+        cpus: setting.cpus,
+        place,
+        interrupt,
+        limits: LIMITS,
+    })
 }
 
 fn find_interpreter(umlab: &Path) -> Result<PathBuf, String> {
@@ -57,9 +64,9 @@ fn rounds(options: &FuzzOptions, setting: &Setting) -> Result<i32, String> {
         print!("{}", generate(kinds[0], first));
         return Ok(0);
     }
-    let setup = setup(options, setting)?;
+    let mut setup = setup(options, setting)?;
     println!("model {}, CPUs {}, seed {first}", setup.model, setup.cpus);
-    let (start, mut coverage, mut finds) = (Instant::now(), Coverage::default(), 0);
+    let (start, mut coverage, mut finds) = (Instant::now(), Coverage::default(), Finds::default());
     for round in 0..options.rounds.unwrap_or(u32::MAX) {
         if start.elapsed().as_secs_f64() >= options.minutes * 60.0 || setup.interrupt.is_set() {
             break;
@@ -71,42 +78,84 @@ fn rounds(options: &FuzzOptions, setting: &Setting) -> Result<i32, String> {
             break;
         }
         coverage.add(&done);
-        for find in &done.finds {
-            finds += 1;
+        // One program is worth one search for a shorter one: what else it shows is a consequence, or will be seen again.
+        let mut reduced = false;
+        for find in done.finds {
+            if !finds.is_new(&find) {
+                continue;
+            }
+            let number = finds.all.len();
             clear_progress();
-            println!("find {finds}: {find}");
+            println!("find {number}: {find}");
+            let (model, cpus, seed) = (&setup.model, setup.cpus, program.seed);
             println!(
-                "  again: umlab fuzz --model {} --cpus {} --kind {} --seed {} --rounds 1",
-                setup.model,
-                setup.cpus,
-                kind.name(),
-                program.seed
+                "  again: umlab fuzz --model {model} --cpus {cpus} --kind {} --seed {seed} --rounds 1",
+                kind.name()
             );
-            keep(options, &setup, &program, find, finds)?;
+            keep(options, &mut setup, &program, &find, number, !reduced)?;
+            reduced = true;
         }
-        progress(&coverage, finds);
+        progress(&coverage, finds.all.len());
     }
     clear_progress();
     print!("{coverage}");
-    println!("{finds} finds");
-    Ok(if finds == 0 { 0 } else { STATUS_FINDS })
+    for (n, (_, times)) in finds.all.iter().enumerate().filter(|(_, (_, times))| *times > 1) {
+        println!("find {}: seen in {times} rounds", n + 1);
+    }
+    println!("{} finds", finds.all.len());
+    Ok(if finds.all.is_empty() { 0 } else { STATUS_FINDS })
+}
+
+/// The finds of a run, those that are alike once, with how often they came.
+#[derive(Default)]
+struct Finds {
+    all: Vec<(Find, u32)>,
+}
+
+impl Finds {
+    fn is_new(&mut self, find: &Find) -> bool {
+        match self.all.iter_mut().find(|(known, _)| known.is_like(find)) {
+            Some((_, times)) => *times += 1,
+            None => {
+                self.all.push((find.clone(), 1));
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// Writes the program of a find to a file, sees whether it fails again, and looks for a shorter one.
-fn keep(options: &FuzzOptions, setup: &Setup, program: &Program, find: &Find, number: u32) -> Result<(), String> {
+fn keep(
+    options: &FuzzOptions,
+    setup: &mut Setup,
+    program: &Program,
+    find: &Find,
+    number: usize,
+    reducing: bool,
+) -> Result<(), String> {
     std::fs::create_dir_all(&options.out).map_err(|e| format!("cannot make '{}': {e}", options.out.display()))?;
     let name = format!("{}-{}-{}-{}-{number}", setup.model, setup.cpus, program.kind.name(), program.seed);
     let file = options.out.join(&name);
     write_program(&file, program, find)?;
     println!("  program: {}", file.display());
     let minutes = options.reduce.unwrap_or(2.0);
-    if minutes == 0.0 {
+    if minutes == 0.0 || !reducing {
         return Ok(());
     }
     shorten(setup, program, find, minutes, &options.out.join(format!("{name}-short")))
 }
 
-fn shorten(setup: &Setup, program: &Program, find: &Find, minutes: f64, file: &Path) -> Result<(), String> {
+fn shorten(setup: &mut Setup, program: &Program, find: &Find, minutes: f64, file: &Path) -> Result<(), String> {
+    if find.class == Class::Hang {
+        setup.limits.silence = SHORT_SILENCE;
+    }
+    let done = shorten_within(setup, program, find, minutes, file);
+    setup.limits = LIMITS;
+    done
+}
+
+fn shorten_within(setup: &Setup, program: &Program, find: &Find, minutes: f64, file: &Path) -> Result<(), String> {
     let mut failure = None;
     let mut fails = |candidate: &Program| match run(setup, candidate) {
         Ok(round) => round.finds.iter().any(|other| other.is_like(find)),
@@ -145,7 +194,7 @@ fn write_program(file: &Path, program: &Program, find: &Find) -> Result<(), Stri
 fn replay(options: &FuzzOptions, setting: &Setting, file: &Path) -> Result<i32, String> {
     let text = std::fs::read_to_string(file).map_err(|e| format!("cannot read '{}': {e}", file.display()))?;
     let program = parse(&text).map_err(|e| format!("'{}': {e}", file.display()))?;
-    let setup = setup(options, setting)?;
+    let mut setup = setup(options, setting)?;
     let times = options.rounds.unwrap_or(AGAIN);
     let (mut failed, mut first) = (0, None);
     for n in 1..=times {
@@ -163,7 +212,7 @@ fn replay(options: &FuzzOptions, setting: &Setting, file: &Path) -> Result<i32, 
     if let (Some(find), Some(minutes)) = (&first, options.reduce) {
         let mut name = file.file_name().unwrap_or_default().to_os_string();
         name.push("-short");
-        shorten(&setup, &program, find, minutes, &file.with_file_name(name))?;
+        shorten(&mut setup, &program, find, minutes, &file.with_file_name(name))?;
     }
     Ok(if first.is_none() { 0 } else { STATUS_FINDS })
 }
@@ -174,7 +223,7 @@ fn fresh_seed() -> u64 {
     now.as_micros() as u64 % 10_000_000_000
 }
 
-fn progress(coverage: &Coverage, finds: u32) {
+fn progress(coverage: &Coverage, finds: usize) {
     let mut terminal = std::io::stderr();
     if terminal.is_terminal() {
         let _ =

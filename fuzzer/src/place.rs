@@ -65,6 +65,9 @@ impl Place {
             note_tree(&self.path(folder), &mut files);
         }
         let shared = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+        // Others use that folder as well; these are the names that the guest kernel and the programs give.
+        let ours = |name: &str| name == "s" || name.starts_with("uml");
+        let shared = shared.filter(|entry| entry.file_name().to_str().is_some_and(ours));
         let shared = shared.map(|entry| entry.path().display().to_string()).collect();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default().lines().map(String::from).collect();
         State { files, shared, mounts }

@@ -17,6 +17,7 @@ pub struct Setup {
     pub cpus: usize,
     pub place: Place,
     pub interrupt: Interrupt,
+    pub limits: Limits,
 }
 
 /// Guest memory, and how much more the host may spend on the guest kernel, its tables and the host processes.
@@ -25,7 +26,9 @@ pub const MORE_MEMORY: u64 = 160 << 20;
 /// Seconds after which a program is ended from inside.
 const SECONDS: u32 = 6;
 /// A guest is said to hang when it has given no sign for so long; other work may have the CPUs meanwhile.
-const LIMITS: Limits = Limits { silence: Duration::from_secs(30), whole: Duration::from_secs(120) };
+pub const LIMITS: Limits = Limits { silence: Duration::from_secs(30), whole: Duration::from_secs(120) };
+/// For programs that have been seen to hang: then this is enough to believe it again.
+pub const SHORT_SILENCE: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub struct Round {
@@ -51,11 +54,11 @@ pub struct Calls {
 pub fn run(setup: &Setup, program: &Program) -> Result<Round, String> {
     std::fs::write(setup.place.program(), program.to_string()).map_err(|e| format!("cannot write a program: {e}"))?;
     let on_host = match program.kind {
-        Kind::Differential => Some(differential::on_host(&setup.place, SECONDS, &LIMITS, &setup.interrupt)?),
+        Kind::Differential => Some(differential::on_host(&setup.place, SECONDS, &setup.limits, &setup.interrupt)?),
         _ => None,
     };
     let before = setup.place.state();
-    let watched = watch(guest(setup, program.kind), &LIMITS, &setup.interrupt)?;
+    let watched = watch(guest(setup, program.kind), &setup.limits, &setup.interrupt)?;
     let after = setup.place.state();
     if let Some(own) = watched.lines.iter().find_map(|line| line.strip_prefix("own ")) {
         return Err(own.into());
@@ -128,10 +131,14 @@ fn judge(watched: &Watched, round: &mut Round) {
             };
             round.finds.push(Find::new(Class::Ended, text));
         }
-        End::Exited(_) if !messages.is_empty() => {
-            round.finds.push(Find::new(Class::Message, messages[..messages.len().min(5)].join(" / ")));
+        End::Exited(_) => {
+            for message in messages {
+                let find = Find::new(Class::Message, message);
+                if !round.finds.iter().any(|other| other.is_like(&find)) {
+                    round.finds.push(find);
+                }
+            }
         }
-        End::Exited(_) => {}
     }
     for line in &watched.lines {
         if let Some(text) = line.strip_prefix("find ") {

@@ -12,6 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long it may be silent, and how long it may take on the whole.
+#[derive(Clone, Copy)]
 pub struct Limits {
     pub silence: Duration,
     pub whole: Duration,

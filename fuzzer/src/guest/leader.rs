@@ -78,7 +78,10 @@ pub fn lead(program: &Program, limit: Duration, directory: &str) -> Result<(), S
         first += threads;
     }
     for n in 0..all.len() {
-        begin(setting, &mut all, n)?;
+        begin(setting, &mut all, n);
+    }
+    if all.iter().all(|process| process.pid == 0) {
+        return Err(format!("no process: {}", std::io::Error::last_os_error()));
     }
     let mut beat = Instant::now();
     loop {
@@ -86,7 +89,7 @@ pub fn lead(program: &Program, limit: Duration, directory: &str) -> Result<(), S
         let late = start.elapsed() >= limit;
         let mut running = false;
         for n in 0..all.len() {
-            running |= look_after(setting, &mut all, n, late, &patience)?;
+            running |= look_after(setting, &mut all, n, late, &patience);
         }
         if !running {
             break;
@@ -116,13 +119,14 @@ fn prepare(compared: bool) {
 }
 
 /// Starts a process, or starts it again after the steps at which it ended.
-fn begin(setting: Setting, all: &mut [Process], n: usize) -> Result<(), String> {
+fn begin(setting: Setting, all: &mut [Process], n: usize) {
     let other =
         all.iter().enumerate().find(|(m, process)| *m != n && process.pid > 0).map_or(0, |(_, process)| process.pid);
     let process = &mut all[n];
     // SAFETY: the leader has one thread.
     match unsafe { libc::fork() } {
-        -1 => return Err(format!("no process: {}", std::io::Error::last_os_error())),
+        // The others have taken all memory. It stays as it is.
+        -1 => process.begun = BEGINNINGS,
         0 => {
             processes::OTHER.store(other, Relaxed);
             become_worker(setting.program.root);
@@ -131,7 +135,6 @@ fn begin(setting: Setting, all: &mut [Process], n: usize) -> Result<(), String> 
         pid => process.pid = pid,
     }
     (process.begun, process.since, process.kicked, process.killed) = (process.begun + 1, Instant::now(), false, None);
-    Ok(())
 }
 
 fn become_worker(root: bool) {
@@ -173,13 +176,7 @@ fn reap(all: &mut [Process]) {
 }
 
 /// Sees to one process; whether there is still something to come from it.
-fn look_after(
-    setting: Setting,
-    all: &mut [Process],
-    n: usize,
-    late: bool,
-    patience: &Patience,
-) -> Result<bool, String> {
+fn look_after(setting: Setting, all: &mut [Process], n: usize, late: bool, patience: &Patience) -> bool {
     let process = &mut all[n];
     let board = setting.board;
     let threads = &board.threads[process.first..process.first + process.threads];
@@ -187,19 +184,19 @@ fn look_after(
     let done = threads.iter().zip(steps).all(|(thread, steps)| thread.at.load(Relaxed) as usize > steps.len());
     if process.pid == 0 {
         if done || late || setting.program.kind != Kind::Syscalls || process.begun >= BEGINNINGS {
-            return Ok(false);
+            return false;
         }
-        begin(setting, all, n)?;
-        return Ok(true);
+        begin(setting, all, n);
+        return true;
     }
     if let Some(since) = process.killed {
         if since.elapsed() > patience.end {
             say(&format!("find a process that was killed does not end; {}", places(setting, process, n)));
             process.pid = 0;
             process.begun = BEGINNINGS;
-            return Ok(false);
+            return false;
         }
-        return Ok(true);
+        return true;
     }
     let seen = threads.iter().map(|thread| u64::from(thread.at.load(Relaxed))).sum();
     if seen != process.seen {
@@ -217,7 +214,7 @@ fn look_after(
         }
         process.kicked = true;
     }
-    Ok(true)
+    true
 }
 
 fn places(setting: Setting, process: &Process, n: usize) -> String {
