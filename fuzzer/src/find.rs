@@ -46,7 +46,9 @@ impl Find {
 
     /// The text's letters without its numbers.
     fn essence(&self) -> String {
-        let words = self.text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        // Where it was seen comes last.
+        let text = self.text.split("; in step").next().unwrap_or(&self.text);
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         words.filter(|word| !word.starts_with(|c: char| c.is_ascii_digit())).take(40).collect::<Vec<_>>().join(" ")
     }
 }

@@ -162,7 +162,7 @@ impl Stress {
         let expected = self.model.may_write(page);
         if let Err(signal) = expected {
             let found = store(self.at(page), 0);
-            if found != Err(signal) {
+            if found != Err(signal) && !self.model.either(page, found.err()) {
                 self.wrong(Wrong::NoFault, page, signal as u64, found.err().unwrap_or(0) as u64);
             }
             return;
@@ -322,7 +322,7 @@ pub fn describe(program: &Program, wrong: [u64; 6]) -> String {
     };
     let steps = program.processes.iter().flatten().nth(thread as usize);
     let call = steps.and_then(|steps| steps.get(step as usize)).map_or(String::new(), Step::to_string);
-    format!("wrong memory: {words}; page {page} in step {step} of thread {thread}: {call}")
+    format!("wrong memory: {words}; in step {step} of thread {thread} at page {page}: {call}")
 }
 
 impl Content {

@@ -89,6 +89,13 @@ impl Model {
         }
     }
 
+    /// Whether a write there is wrong in two ways, without the right and past the file's end. A model of which the host does not say whether
+    /// an access was a write sees the second one only.
+    pub fn either(&self, page: usize, found: Option<i32>) -> bool {
+        let past = |page: Page| page.is_file() && page.file >= self.size && page.protection & 1 != 0;
+        found == Some(libc::SIGBUS) && self.pages[page].is_some_and(past)
+    }
+
     pub fn next_value(&mut self, page: usize) -> u64 {
         self.writes += 1;
         (self.thread + 1) << 56 | (page as u64) << 48 | self.writes << 16 | self.child
