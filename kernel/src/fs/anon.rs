@@ -131,7 +131,12 @@ impl OpenFile {
     /// An open file of the current task without a name. `flags` are O_RDONLY, ... and O_NONBLOCK and the like.
     pub fn anonymous(kind: AnonKind, ops: Arc<dyn FileOps>, flags: i32) -> Arc<OpenFile> {
         let creds = crate::sched::current().creds();
-        OpenFile::new(ops, AnonInode::new(kind, creds.fsuid, creds.fsgid), flags)
+        let (uid, gid) = match kind {
+            // The one file that all of these are on Linux is root's.
+            AnonKind::Other(_) => (0, 0),
+            AnonKind::Pipe | AnonKind::Socket => (creds.fsuid, creds.fsgid),
+        };
+        OpenFile::new(ops, AnonInode::new(kind, uid, gid), flags)
     }
 
     /// The two ends of a new pipe, for reading and for writing.

@@ -71,7 +71,7 @@ impl FileOps for EventFd {
     }
 
     fn write(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
-        if buf.remaining() < 8 {
+        if buf.remaining() != 8 {
             return Err(Errno::EINVAL);
         }
         let mut bytes = [0; 8];

@@ -173,23 +173,25 @@ fn utimensat(call: &mut Call<'_>) -> Result<u64> {
     let [_, path, times, ..] = call.args;
     let flags = known(call.int(3), NO_FOLLOW | libc::AT_EMPTY_PATH)?;
     let times = match times {
-        0 => [NewTime::Now; 2],
+        0 => Ok([NewTime::Now; 2]),
         addr => {
             let [asec, ansec, msec, mnsec] = call.task.space().read::<[i64; 4]>(addr)?;
-            [NewTime::from_timespec(asec, ansec)?, NewTime::from_timespec(msec, mnsec)?]
+            if [ansec, mnsec] == [libc::UTIME_OMIT; 2] {
+                return Ok(0);
+            }
+            NewTime::from_timespec(asec, ansec).and_then(|atime| Ok([atime, NewTime::from_timespec(msec, mnsec)?]))
         }
     };
-    if times == [NewTime::Keep; 2] {
-        return Ok(0);
-    }
+    // The file is found before its times are judged.
     if path == 0 && call.int(0) != libc::AT_FDCWD {
         if flags != 0 {
             return Err(Errno::EINVAL);
         }
         let target = open_target(call)?;
-        return set_times(call, target, times);
+        return set_times(call, target, times?);
     }
-    set_times(call, target(call, call.int(0), path, flags)?, times)
+    let target = target(call, call.int(0), path, flags)?;
+    set_times(call, target, times?)
 }
 
 fn utimes(call: &Call<'_>, dirfd: i32, path: u64, times: u64) -> Result<u64> {

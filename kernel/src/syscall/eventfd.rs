@@ -8,6 +8,7 @@ use crate::fs::file::{FileOps, OpenFile};
 use crate::fs::signalfd::SignalFd;
 use crate::fs::timerfd::{Clock, Setting, TimerFd};
 use crate::signal::SigSet;
+use crate::task::creds::CAP_WAKE_ALARM;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -39,18 +40,21 @@ fn eventfd(call: &Call<'_>, flags: i32) -> Result<u64> {
 
 fn timerfd_create(call: &mut Call<'_>) -> Result<u64> {
     let flags = call.int(1);
+    if flags & !COMMON_FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
     let clock = match call.int(0) {
         libc::CLOCK_REALTIME => Clock::Realtime,
         libc::CLOCK_MONOTONIC => Clock::Monotonic,
         libc::CLOCK_BOOTTIME => Clock::Boottime,
-        // Clocks that wake a sleeping machine: there is none to wake.
+        // Clocks that wake a sleeping machine: there is none to wake, but not everybody may.
+        libc::CLOCK_REALTIME_ALARM | libc::CLOCK_BOOTTIME_ALARM if !call.task.creds().capable(CAP_WAKE_ALARM) => {
+            return Err(Errno::EPERM);
+        }
         libc::CLOCK_REALTIME_ALARM => Clock::Realtime,
         libc::CLOCK_BOOTTIME_ALARM => Clock::Boottime,
         _ => return Err(Errno::EINVAL),
     };
-    if flags & !COMMON_FLAGS != 0 {
-        return Err(Errno::EINVAL);
-    }
     install(call, "[timerfd]", TimerFd::new(clock), flags)
 }
 

@@ -37,9 +37,11 @@ fn add_watch(call: &mut Call<'_>) -> Result<u64> {
         | libc::IN_MASK_CREATE
         | libc::IN_ONESHOT
         | libc::IN_ONLYDIR;
+    // What only an event has is taken for something to watch, too.
+    const REPORTED: u32 = libc::IN_UNMOUNT | libc::IN_Q_OVERFLOW | libc::IN_IGNORED | libc::IN_ISDIR;
     let mask = call.args[2] as u32;
     let both = libc::IN_MASK_ADD | libc::IN_MASK_CREATE;
-    if mask & (libc::IN_ALL_EVENTS | OPTIONS) == 0 || mask & libc::IN_ALL_EVENTS == 0 || mask & both == both {
+    if mask & (libc::IN_ALL_EVENTS | OPTIONS | REPORTED) == 0 || mask & both == both {
         return Err(Errno::EINVAL);
     }
     let file = call.task.files().get_io(call.int(0))?;

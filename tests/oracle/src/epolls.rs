@@ -267,6 +267,12 @@ fn epoll_exclusive() {
     v!(ctl(ep, EPOLL_CTL_MOD, r, EPOLLIN, 1));
     v!(add(ep, w, EPOLLOUT | EPOLLEXCLUSIVE | EPOLLONESHOT, 1));
     v!(add(ep, epoll(), EPOLLIN | EPOLLEXCLUSIVE, 1));
+    // Changing to it is refused before the file is looked for.
+    let (other, _) = pipe();
+    let mut event = epoll_event { events: (EPOLLIN | EPOLLEXCLUSIVE) as u32, u64: 0 };
+    t!(SYS_epoll_ctl, ep, EPOLL_CTL_MOD, other, &mut event);
+    event.events = EPOLLIN as u32;
+    t!(SYS_epoll_ctl, ep, EPOLL_CTL_MOD, other, &mut event);
     put(w, b"x");
     v!(wait(ep, 4, 0));
 }

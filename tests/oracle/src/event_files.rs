@@ -9,12 +9,15 @@ pub const CASES: &[crate::harness::Case] = cases![
     event_overflow,
     event_errors,
     event_between,
+    event_lengths,
+    event_owner,
     signalfd_reads,
     signalfd_fields,
     signalfd_update,
     signalfd_errors,
     timerfd_counts,
     timerfd_errors,
+    timerfd_alarms,
 ];
 
 fn read_u64(fd: i32) -> (Ret, u64) {
@@ -78,6 +81,29 @@ fn event_between() {
 
 fn sigset(sigs: &[i32]) -> u64 {
     sigs.iter().map(|s| 1u64 << (s - 1)).sum()
+}
+
+/// A write is of eight bytes.
+fn event_lengths() {
+    let fd = must!(SYS_eventfd2, 0, EFD_NONBLOCK).fd();
+    for len in [0, 7, 8, 9, 16, 4096] {
+        t!(SYS_write, fd, &[1u64; 512], len);
+    }
+    v!(read_u64(fd));
+}
+
+/// Files without a name are root's, whoever made them; pipes are not.
+fn event_owner() {
+    must!(SYS_setuid, 1000);
+    let mut ends = [0i32; 2];
+    must!(SYS_pipe2, &mut ends, 0);
+    let event = must!(SYS_eventfd2, 0, 0).fd();
+    let epoll = must!(SYS_epoll_create1, 0).fd();
+    for fd in [ends[0], event, epoll] {
+        let mut stat: libc::stat = zeroed();
+        must!(SYS_fstat, fd, &mut stat);
+        v!((stat.st_uid, stat.st_mode & 0o777));
+    }
 }
 
 fn signalfd_reads() {
@@ -155,4 +181,14 @@ fn timerfd_errors() {
     t!(SYS_timerfd_settime, 1, 0, &[0i64; 4], 0);
     t!(SYS_timerfd_gettime, 999, &mut [0i64; 4]);
     t!(SYS_read, fd, &mut [0u8; 4], 4);
+}
+
+/// To wake a machine takes a right, after the flags are looked at.
+fn timerfd_alarms() {
+    o!(SYS_timerfd_create, CLOCK_REALTIME_ALARM, 0);
+    must!(SYS_setuid, 1000);
+    for clock in [CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM] {
+        t!(SYS_timerfd_create, clock, 0);
+        t!(SYS_timerfd_create, clock, 0x100);
+    }
 }

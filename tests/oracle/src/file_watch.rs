@@ -201,6 +201,10 @@ fn watch_errors() {
     t!(SYS_inotify_init1, 0x1234);
     t!(SYS_inotify_add_watch, fd, c"absent", IN_CREATE);
     t!(SYS_inotify_add_watch, fd, c"f", 0);
+    // Options alone are something to watch, and so is what only events have.
+    for mask in [IN_ONESHOT, IN_ISDIR, IN_IGNORED, IN_UNMOUNT, IN_Q_OVERFLOW, IN_EXCL_UNLINK, 0x1000, 0x1000_0000] {
+        t!(SYS_inotify_add_watch, fd, c"f", mask);
+    }
     t!(SYS_inotify_add_watch, fd, c"f", IN_CREATE | IN_ONLYDIR);
     t!(SYS_inotify_add_watch, 1, c"f", IN_CREATE);
     t!(SYS_inotify_add_watch, 999, c"f", IN_CREATE);

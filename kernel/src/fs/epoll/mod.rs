@@ -144,8 +144,11 @@ impl Epoll {
 
     /// EPOLL_CTL_MOD.
     pub fn modify(&self, fd: i32, file: &Arc<OpenFile>, events: u32, data: u64) -> Result<()> {
+        if events & EPOLLEXCLUSIVE != 0 {
+            return Err(Errno::EINVAL);
+        }
         let item = self.items.borrow().get(&key(fd, file)).cloned().ok_or(Errno::ENOENT)?;
-        if (item.events() | events) & EPOLLEXCLUSIVE != 0 {
+        if item.events() & EPOLLEXCLUSIVE != 0 {
             return Err(Errno::EINVAL);
         }
         item.change(events | ALWAYS, data);
