@@ -375,6 +375,52 @@ fn guests_have_host_cpus_of_their_own() {
     }
 }
 
+/// A guest that computes beside another program on one host CPU, while the host says of all others that they are idle. What is printed
+/// is the CPU it began on, and the one it computes on in the end.
+const A_BUSY_CPU: &str = "
+    exec 2>$T/err
+    touch $T/stat && mount --bind $T/stat /proc/stat || { echo unshare; exit; }
+    $UMLAB run --model $MODEL --cpus 1 --mem 256M -- sh -c 'while :; do :; done' & guest=$!
+    computing() {
+        for status in $(grep -l \"^PPid:.$guest$\" /proc/[0-9]*/status); do
+            grep Cpus_allowed_list $status | cut -f2 | grep '^[0-9]*$'
+        done | sort -u
+    }
+    for i in $(seq 200); do first=$(computing); test -n \"$first\" && break; sleep 0.05; done
+    host() {
+        for ((ticks = 100; ; ticks += 10)); do
+            for cpu in {0..127}; do
+                if test $cpu = $first; then echo cpu$cpu $ticks 0 0 0; else echo cpu$cpu 0 0 0 $ticks; fi
+            done > $T/new
+            cat $T/new > $T/stat
+            sleep 0.1
+        done
+    }
+    host & host=$!
+    taskset -c $first sh -c 'while :; do :; done' & other=$!
+    for i in $(seq 200); do now=$(computing | grep -v \"^$first$\") && break; sleep 0.05; done
+    echo $first $now
+    kill -KILL $guest $host $other; wait";
+
+#[test]
+fn a_guest_cpu_moves_to_where_there_is_room() {
+    if umlab_host::thread::allowed_cpus().len() == 1 {
+        return eprintln!("not tested: there is but one CPU");
+    }
+    for model in ["skas", "tt", "tt-jail"] {
+        let dir = tempfile::tempdir().unwrap();
+        let argv = ["unshare", "--net", "--mount", "--map-root-user", "bash", "-c", A_BUSY_CPU];
+        let program = Program::new(&argv).env("UMLAB", common::UMLAB).env("MODEL", model);
+        let outcome = program.env("T", dir.path().display().to_string()).on_host();
+        if outcome.err().contains("unshare") || outcome.out().contains("unshare") {
+            return eprintln!("not tested: the host does not let us change what it says: {outcome:?}");
+        }
+        let out = outcome.out();
+        let cpus: Vec<&str> = out.split_whitespace().collect();
+        assert!(cpus.len() == 2 && cpus[0] != cpus[1], "{model}: {outcome:?}");
+    }
+}
+
 #[test]
 fn threads_that_switch_to_each_other() {
     let program = Program::new(&[guest_programs().join("threads")]);

@@ -18,6 +18,8 @@ pub struct Guest {
 }
 
 const PERIOD: Duration = Duration::from_millis(100);
+/// It is longer for a guest with many CPUs, of which each takes a look.
+const PERIOD_FOR_EACH: Duration = Duration::from_millis(10);
 /// How seldom a guest without work is looked at.
 const LONGEST_PERIOD: Duration = Duration::from_millis(800);
 /// A share of the time, in percent: who waits for longer has no room.
@@ -113,14 +115,15 @@ impl Watcher {
     }
 
     fn serve(&mut self) {
-        let (mut period, mut looked) = (PERIOD, Instant::now());
+        let shortest = PERIOD.max(PERIOD_FOR_EACH * self.places.len() as u32);
+        let (mut period, mut looked) = (shortest, Instant::now());
         // The host's CPUs, as they were when a place was first seen to be crowded.
         let mut before: Option<Vec<(u64, u64)>> = None;
         loop {
             std::thread::sleep(period);
             let ran = self.look(looked.elapsed());
             looked = Instant::now();
-            period = if ran { PERIOD } else { (2 * period).min(LONGEST_PERIOD) };
+            period = if ran { shortest } else { (2 * period).min(LONGEST_PERIOD) };
             if self.places.iter().all(|place| place.crowded == 0) {
                 before = None;
                 continue;
