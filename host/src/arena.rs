@@ -71,6 +71,7 @@ impl OomHandler for Grow {
         let base = memory.base();
         let (start, end) = (base.wrapping_add(used), base.wrapping_add(used + step));
         talc.oom_handler.used += step;
+        HELD.store(talc.oom_handler.used, Relaxed);
         let old = talc.oom_handler.heap;
         // SAFETY: the memory lies in the mapping, which stays for good, and nobody else uses it.
         talc.oom_handler.heap = unsafe {
@@ -97,6 +98,14 @@ impl Default for SharedHeap {
 
 /// Bytes that are allocated now, of all heaps of this process: there is but one outside of tests.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of the heap that were ever allocated, which stay its own: likewise of all heaps.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// How long the heap has grown, in bytes.
+pub fn held() -> usize {
+    HELD.load(Relaxed)
+}
 
 /// Bytes of the heap that are allocated now.
 pub fn in_use() -> usize {

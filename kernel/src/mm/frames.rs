@@ -9,6 +9,7 @@ use crate::lock::KCell;
 use crate::{Errno, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use umlab_host::arena;
 use umlab_host::memory::{SharedMemory, Window};
 
@@ -24,6 +25,7 @@ const RECYCLED_PAGES_MAX: u64 = 64 * 1024;
 
 struct Physmem {
     memory: SharedMemory,
+    frames: u32,
     limit: u64,
 }
 
@@ -112,24 +114,56 @@ struct Allocator {
     /// Host memory behind physmem when it was last asked, in bytes, and how many pages were given out since.
     resident: u64,
     since: u64,
+    /// Bytes of the host's memory that are neither physmem nor the core's heap, as far as they are charged.
+    charged: u64,
 }
 
 impl Allocator {
     const fn new() -> Allocator {
-        Allocator { fresh: Runs::new(), recycled: Runs::new(), references: References::new(), resident: 0, since: 0 }
+        Allocator {
+            fresh: Runs::new(),
+            recycled: Runs::new(),
+            references: References::new(),
+            resident: 0,
+            since: 0,
+            charged: 0,
+        }
     }
 }
 
 impl Allocator {
     /// Bytes of host memory that the guest and the core use, as far as known, those kept for quick reuse not counted.
     fn in_use(&self) -> u64 {
-        self.resident.saturating_sub(self.recycled.pages * PAGE_SIZE) + arena::in_use() as u64
+        self.resident.saturating_sub(self.recycled.pages * PAGE_SIZE) + arena::in_use() as u64 + self.charged
+    }
+
+    /// Bytes that guest and core can come to hold without asking again: all frames that are not fresh, filled or not, since user code fills
+    /// them without the core's doing, and the whole heap.
+    fn reach(&self, physmem: &Physmem) -> u64 {
+        (physmem.frames as u64 - self.fresh.pages) * PAGE_SIZE + arena::held() as u64 + self.charged
+    }
+
+    /// Sees to it that the reach may grow by `wanted` bytes and stays below the limit and [`SLACK`]: recycled frames are given back to the host
+    /// for that, the longest runs first. ENOMEM when it cannot be.
+    fn check_reach(&mut self, physmem: &Physmem, wanted: u64) -> Result<()> {
+        let most = physmem.limit + SLACK;
+        if self.reach(physmem) + wanted > most - SLACK / 8 {
+            TIGHT.store(true, Relaxed);
+        }
+        while self.reach(physmem) + wanted > most {
+            let &(len, start) = self.recycled.by_len.last().ok_or(Errno::ENOMEM)?;
+            self.recycled.remove(start);
+            physmem.memory.punch(start as usize * PAGE_SIZE as usize, len as usize * PAGE_SIZE as usize);
+            self.fresh.insert(start, len);
+        }
+        Ok(())
     }
 
     /// ENOMEM when so many bytes more would be too many. Small things may take what is kept back for them beyond the limit.
     fn check(&mut self, wanted: u64) -> Result<()> {
         // Parts of the core that are tested alone have no guest.
         let Some(physmem) = PHYSMEM.get() else { return Ok(()) };
+        self.check_reach(physmem, wanted)?;
         let limit = physmem.limit + if wanted <= SMALL { physmem.limit / RESERVE_SHARE } else { 0 };
         if self.in_use() + wanted <= limit {
             return Ok(());
@@ -141,16 +175,27 @@ impl Allocator {
     }
 }
 
+/// Little is left of what may be given out.
+static TIGHT: AtomicBool = AtomicBool::new(false);
+
+/// Whether little was left of what may be given out, since the last call of this.
+#[inline]
+pub fn was_tight() -> bool {
+    TIGHT.load(Relaxed) && TIGHT.swap(false, Relaxed)
+}
+
 /// A program that opens a file or makes a pipe is not refused because others fill the memory, of which one is about to be killed: so
 /// much can be one thing's, and such a part of the limit is kept back for them all.
 const SMALL: u64 = 1024;
+/// So much more than the limit may be given out, of which the limit's part is filled.
+pub const SLACK: u64 = 64 << 20;
 const RESERVE_SHARE: u64 = 32;
 
 /// Makes physmem, once: `limit` bytes may be in use.
 pub fn init(limit: u64) -> Result<()> {
     let frames = (limit / PAGE_SIZE * SPARSENESS).clamp(1 << 20, 1 << 30) as u32;
     let memory = SharedMemory::new(c"umlab-physmem", frames as usize * PAGE_SIZE as usize)?;
-    assert!(PHYSMEM.set(Physmem { memory, limit }).is_ok(), "physmem is made once");
+    assert!(PHYSMEM.set(Physmem { memory, frames, limit }).is_ok(), "physmem is made once");
     let mut allocator = ALLOCATOR.borrow_mut();
     allocator.fresh.insert(0, frames);
     Ok(())
@@ -180,6 +225,35 @@ pub fn used() -> u64 {
 /// ENOMEM when the guest has used up its memory but for less than `bytes`. Nothing is set aside.
 pub fn check_room(bytes: u64) -> Result<()> {
     ALLOCATOR.borrow_mut().check(bytes)
+}
+
+/// Bytes that guest and core can come to hold without asking again.
+pub fn reach() -> u64 {
+    ALLOCATOR.borrow().reach(physmem())
+}
+
+/// Whether nothing should be given out that is perhaps never used.
+pub fn scarce() -> bool {
+    reach() > limit() / 4 * 3
+}
+
+/// Memory of the host that is neither physmem nor the core's heap, counted against the guest's limit until it is dropped.
+pub struct Charge(u64);
+
+impl Charge {
+    /// ENOMEM when the guest has used up its memory.
+    pub fn new(bytes: u64) -> Result<Charge> {
+        let mut allocator = ALLOCATOR.borrow_mut();
+        allocator.check(bytes)?;
+        allocator.charged += bytes;
+        Ok(Charge(bytes))
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        ALLOCATOR.borrow_mut().charged -= self.0;
+    }
 }
 
 /// What new frames hold.
@@ -215,6 +289,7 @@ impl Frames {
                     allocator.since = 0;
                     allocator.resident = physmem().memory.resident();
                 }
+                allocator.check_reach(physmem(), count as u64 * PAGE_SIZE)?;
                 allocator.check(count.min(RECYCLE_MAX) as u64 * PAGE_SIZE)?;
                 allocator.fresh.take(count).ok_or(Errno::ENOMEM)?
             }
@@ -286,6 +361,18 @@ impl Frames {
         } else {
             physmem().memory.punch(self.offset() as usize, self.count as usize * PAGE_SIZE as usize);
         }
+    }
+
+    /// Drops frames that nobody shares and that were never filled.
+    pub fn never_filled(self) {
+        let mut allocator = ALLOCATOR.borrow_mut();
+        for frame in self.first..self.first + self.count {
+            let references = allocator.references.of(frame);
+            assert!(*references == 1, "shared frames are not given up");
+            *references = 0;
+        }
+        allocator.fresh.insert(self.first, self.count);
+        std::mem::forget(self);
     }
 
     /// The runs of frames, as (index, count), that the host has memory for; the others are zero.

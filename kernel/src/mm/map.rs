@@ -1,6 +1,6 @@
 //! What is mapped: mmap(2), munmap(2), brk(2).
 
-use super::frames::{Fill, Frames, PAGE_SIZE};
+use super::frames::{Fill, Frames, PAGE_SIZE, scarce};
 use super::range::PageRange;
 use super::space::{AddressSpace, Inner, MAX_AREAS, USER_BOTTOM};
 use super::vma::{Backing, Vma, VmaFlags, is_aligned, round_up};
@@ -226,7 +226,7 @@ impl AddressSpace {
                         self.put_pages(inner, &vma, page, frames, When::Now, count);
                         page += count;
                     }
-                } else if !vma.flags.intersects(VmaFlags::NORESERVE | VmaFlags::GROWSDOWN) {
+                } else if !vma.flags.intersects(VmaFlags::NORESERVE | VmaFlags::GROWSDOWN) && !scarce() {
                     // No memory is no error here, as it is not on Linux: the touch decides.
                     let count = (to - from).min(EAGER);
                     if let Ok(frames) = Frames::alloc(count as u32, Fill::Zero) {

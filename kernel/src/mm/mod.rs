@@ -17,6 +17,7 @@ mod protect;
 pub mod range;
 mod remap;
 pub mod space;
+mod trim;
 pub mod user;
 pub mod vma;
 pub mod window;

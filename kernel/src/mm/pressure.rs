@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 /// How long the last process that was killed may take to give its memory back, before another one is.
 const PATIENCE_NS: u64 = 2_000_000_000;
+/// How often room is made ahead at most: it may be that nothing can be given up.
+const AHEAD_NS: u64 = 50_000_000;
 /// How often a fault that waits for memory looks again.
 const PAUSE_NS: u64 = 2_000_000;
 
@@ -36,12 +38,46 @@ pub fn room_for(bytes: usize) -> Result<()> {
     }
 }
 
+/// Gives up what nobody needs: names in caches, and frames that were given out and never filled. True when that made room. Nothing may be
+/// borrowed, and the big lock may be dropped.
+pub fn reclaim() -> bool {
+    let before = (frames::used(), frames::reach());
+    dentry::shrink();
+    let enough = frames::limit() / 16 / frames::PAGE_SIZE;
+    let mut freed = 0;
+    for process in pid::processes() {
+        let space = process.threads().iter().find_map(|thread| thread.space.cloned());
+        freed += space.map_or(0, |space| space.trim());
+        if freed >= enough {
+            break;
+        }
+    }
+    let less = |before: u64, now: u64| now + frames::PAGE_SIZE <= before;
+    less(before.0, frames::used()) || less(before.1, frames::reach())
+}
+
+/// Before a system call: makes room when there is little, because where the core reaches guest memory it is too late.
+#[inline]
+pub fn keep_ahead() {
+    if frames::was_tight() {
+        reclaim_at_times();
+    }
+}
+
+#[cold]
+fn reclaim_at_times() {
+    static LAST: KCell<u64> = KCell::new(0);
+    let now = time::now();
+    if now - LAST.get() >= AHEAD_NS {
+        LAST.set(now);
+        reclaim();
+    }
+}
+
 /// After a fault of `task` for which there was no memory: makes room, or sees to it that there soon is. The fault is then to be tried again,
 /// unless the task itself is to end.
 pub fn relieve(task: &Arc<Task>) {
-    let before = frames::used();
-    dentry::shrink();
-    if frames::used() + frames::PAGE_SIZE <= before {
+    if reclaim() {
         return;
     }
     let now = time::now();

@@ -1,7 +1,7 @@
 //! Guest address spaces: what is mapped where, and the core's own way to it.
 
 use super::fault::{BadAccess, CHUNK};
-use super::frames::{Fill, Frames, PAGE_SIZE};
+use super::frames::{Charge, Fill, Frames, PAGE_SIZE};
 use super::range::PageRange;
 use super::vma::{Backing, Pages, Run, Vma, VmaFlags, Vmas, page_of, round_up};
 use super::window::{self, GuestWindow};
@@ -19,6 +19,9 @@ pub const USER_BOTTOM: u64 = 0x10000;
 /// vm.max_map_count.
 pub const MAX_AREAS: usize = 65530;
 
+/// About what a process of the host takes of the host's kernel, with its first page tables.
+const HOST_PROCESS: u64 = 64 << 10;
+
 /// A guest address space (Linux's mm).
 pub struct AddressSpace {
     /// Tells address spaces apart for good, as in futex keys.
@@ -26,6 +29,8 @@ pub struct AddressSpace {
     pub(super) inner: KCell<Inner>,
     pub(super) host: Box<dyn ModelSpace>,
     pub(super) me: Weak<AddressSpace>,
+    /// What the host needs for it beside the guest's memory.
+    pub(super) _host_memory: Charge,
 }
 
 #[derive(Default)]
@@ -40,6 +45,8 @@ pub struct Inner {
     pub layout: Layout,
     /// Frames taken out that user code on another CPU may still reach; see `collect`.
     pub garbage: Vec<(u64, Run)>,
+    /// Rises whenever the host is to map private frames: what was unmapped may be mapped again.
+    pub mapped: u64,
     /// Areas taken out likewise, with the sources of their pages. Their files are closed after that: it may sleep.
     pub retired: Vec<Vma>,
 }
@@ -70,6 +77,7 @@ pub enum FutexKey {
 impl AddressSpace {
     /// An empty address space, but for the model's vDSO.
     pub fn new() -> Result<Arc<AddressSpace>> {
+        let _host_memory = Charge::new(HOST_PROCESS)?;
         let host = model().new_space()?;
         let mut inner = Inner { mmap_top: model().user_top(), ..Inner::default() };
         if let Some(vdso) = model().vdso().filter(|vdso| vdso.end <= model().user_top()) {
@@ -86,7 +94,7 @@ impl AddressSpace {
             inner.mmap_top = vdso.data;
         }
         let (id, inner) = (NEXT_ID.fetch_add(1, Ordering::Relaxed), KCell::new(inner));
-        Ok(Arc::new_cyclic(|me| AddressSpace { id, inner, host, me: me.clone() }))
+        Ok(Arc::new_cyclic(|me| AddressSpace { id, inner, host, me: me.clone(), _host_memory }))
     }
 
     /// The host's side, for entering user mode.
@@ -253,6 +261,7 @@ impl AddressSpace {
         if vma.prot.is_empty() {
             return;
         }
+        inner.mapped += 1;
         let map = |from: u64, to: u64, populate| {
             if let Some(range) = PageRange::of_pages(page + from, page + to) {
                 let source = Source::Physmem { offset: offset + from * PAGE_SIZE };
@@ -269,6 +278,7 @@ impl AddressSpace {
         if vma.prot.is_empty() {
             return;
         }
+        inner.mapped += 1;
         for (first, run) in inner.pages.within_mut(range.first_page(), range.end_page()) {
             run.host_ro = vma.prot.contains(Prot::WRITE) && run.frames.is_shared();
             // Memory that may only be written can be read too on this CPU, and the first write must fault.

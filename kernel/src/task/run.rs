@@ -74,6 +74,7 @@ fn system_call(
     abi: crate::model::SyscallAbi,
 ) -> Option<SyscallOutcome> {
     use crate::model::SyscallAbi;
+    crate::mm::pressure::keep_ahead();
     let mut call = Call { task, user, number, args };
     let result = match abi {
         SyscallAbi::X64 => syscall::dispatch(&mut call),

@@ -1,0 +1,101 @@
+//! Giving up frames that were given out and never filled.
+//!
+//! Frames are given out by runs, because one mapping of many pages costs what one of a single page does, and the host brings their
+//! memory in as user code touches them, without the core's doing. So all that is given out counts, filled or not. When that is too
+//! much, the frames that hold nothing yet are taken back: a touch brings new ones.
+
+use super::frames::Frames;
+use super::range::PageRange;
+use super::space::AddressSpace;
+use super::vma::Run;
+use crate::sched::preempt_point;
+
+/// So many runs are looked at in one go.
+const BATCH: usize = 128;
+
+impl AddressSpace {
+    /// Gives up private frames that hold nothing; returns how many. Nothing may be borrowed.
+    pub fn trim(&self) -> u64 {
+        let (mut from, mut freed) = (0, 0);
+        while let Some(next) = self.trim_batch(from, &mut freed) {
+            from = next;
+            preempt_point();
+        }
+        freed
+    }
+
+    /// As `trim`, for the next runs from page `from` on; returns where to go on.
+    fn trim_batch(&self, from: u64, freed: &mut u64) -> Option<u64> {
+        let (found, next, mapped) = {
+            let inner = self.inner.borrow();
+            let mut next = None;
+            let mut found = Vec::new();
+            for (page, _, count, run) in inner.pages.within(from, u64::MAX).take(BATCH) {
+                next = Some(page + count as u64);
+                if count > 1 && !run.frames.is_shared() && resident_count(&run.frames) < run.frames.count() {
+                    found.push((page, run.frames.offset(), run.frames.count()));
+                }
+            }
+            for &(page, _, count) in &found {
+                self.host.unmap(PageRange::of_pages(page, page + count as u64).expect("a run has pages"));
+            }
+            (found, next?, inner.mapped)
+        };
+        if found.is_empty() {
+            return Some(next);
+        }
+        // From here on no user code reaches the runs, unless another thread of the space has them mapped again meanwhile.
+        self.host.sync();
+        let mut inner = self.inner.borrow_mut();
+        if inner.mapped != mapped {
+            return Some(next);
+        }
+        for (page, offset, count) in found {
+            let same = |(first, run): (u64, &Run)| {
+                first == page && run.frames.offset() == offset && run.frames.count() == count && !run.frames.is_shared()
+            };
+            if !inner.pages.find(page).is_some_and(same) {
+                continue;
+            }
+            for (first, run) in inner.pages.remove(page, page + count as u64) {
+                let host_ro = run.host_ro;
+                for (index, part, filled) in pieces(run.frames) {
+                    if filled {
+                        inner.pages.insert(first + index as u64, Run { frames: part, host_ro });
+                    } else {
+                        *freed += part.count() as u64;
+                        part.never_filled();
+                    }
+                }
+            }
+        }
+        Some(next)
+    }
+}
+
+fn resident_count(frames: &Frames) -> u32 {
+    frames.resident().iter().map(|(_, count)| count).sum()
+}
+
+/// Cuts a run into parts that hold something and parts that do not: where each begins, the frames, and which it is.
+fn pieces(mut frames: Frames) -> Vec<(u32, Frames, bool)> {
+    let total = frames.count();
+    let mut out = Vec::new();
+    let mut at = 0;
+    let filled = frames.resident();
+    let borders = filled.iter().flat_map(|&(index, count)| [index, index + count]).chain([total]);
+    let mut is_filled = false;
+    for border in borders {
+        if border > at {
+            let rest = (border < total).then(|| frames.split_off(border - at));
+            out.push((at, frames, is_filled));
+            at = border;
+            match rest {
+                Some(rest) => frames = rest,
+                None => return out,
+            }
+        }
+        is_filled = !is_filled;
+    }
+    out
+}
