@@ -4,6 +4,8 @@
 //! that leaves host processes behind fails whatever test it ran in. (Each test file is a crate of its own and uses a part of this.)
 #![allow(dead_code)]
 
+pub mod memory;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{Read, Write};
@@ -229,10 +231,16 @@ fn difference(host: &Outcome, guest: &Outcome) -> String {
 }
 
 /// Run a command to its end, or end it when its time is over; in both cases nothing of it may be left.
-pub fn run(mut command: Command, stdin: &[u8], limit: Duration) -> Outcome {
+pub fn run(command: Command, stdin: &[u8], limit: Duration) -> Outcome {
+    run_watched(command, stdin, limit, |_| ())
+}
+
+/// As [`run`]; `started` is given the session that the command leads.
+pub fn run_watched(mut command: Command, stdin: &[u8], limit: Duration, started: impl FnOnce(u32)) -> Outcome {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn_in_session(command);
     let session = child.id();
+    started(session);
     let mut to_child = child.stdin.take().expect("a pipe to the command");
     let bytes = stdin.to_vec();
     // The command may never read it, and then writing fails or blocks; neither is the test's matter.

@@ -6,10 +6,12 @@
 //! freezes the guest kernel prints nothing of the kind. `tests/attacks.rs` runs each of them in every model.
 //!
 //! An attack is a module with a function, and a line in [`ATTACKS`] and in the table of `tests/attacks.rs`. It has at most 20 seconds and 1 GiB, begins as
-//! root of the guest, and repeats itself where it is a race.
+//! root of the guest, and repeats itself where it is a race. A filler of memory has little of that, and the host's is measured.
 
+mod bounds;
 mod endless;
 mod entry;
+mod fill;
 mod frames;
 mod shootdown;
 mod stale;
@@ -32,6 +34,20 @@ const ATTACKS: &[(&str, fn() -> Verdict)] = &[
     ("stale_window", shootdown::stale_window),
     ("borrowed_pipe", shootdown::borrowed_pipe),
     ("endless_faults", endless::faults),
+    ("epoll_chain", bounds::epoll_chain),
+    ("epoll_layers", bounds::epoll_layers),
+    ("nested_mounts", bounds::nested_mounts),
+    ("huge_mincore", bounds::huge_mincore),
+    ("long_transfers", bounds::long_transfers),
+    ("fill_links", fill::links),
+    ("fill_symlinks", fill::symlinks),
+    ("fill_absent_names", fill::absent_names),
+    ("fill_attributes", fill::attributes),
+    ("fill_open_directories", fill::open_directories),
+    ("fill_watches", fill::watches),
+    ("fill_descriptor_tables", fill::descriptor_tables),
+    ("fill_touched_late", fill::touched_late),
+    ("fill_forked_copies", fill::forked_copies),
 ];
 
 /// Instead of an attack's name: this is a fresh program, which shows what it has for a vDSO.
