@@ -1,5 +1,6 @@
 //! Guest memory as system calls see it: addresses that are only allegations.
 
+use super::frames::PAGE_SIZE;
 use super::space::AddressSpace;
 use super::window::GuestWindow;
 use crate::{Errno, Result};
@@ -206,6 +207,18 @@ impl<'a> IoBuf<'a> {
         self.remaining == 0
     }
 
+    /// Bytes to go that lie in one page of one segment.
+    pub fn in_this_page(&self) -> usize {
+        let (index, offset) = self.at;
+        let Some(segment) = self.segments.get(index) else { return 0 };
+        let start = match segment {
+            Memory::User { addr, .. } => addr.wrapping_add(offset as u64),
+            Memory::Kernel(_) | Memory::KernelConst(_) => offset as u64,
+        };
+        let in_page = (PAGE_SIZE - start % PAGE_SIZE) as usize;
+        in_page.min(segment.len() - offset).min(self.remaining)
+    }
+
     /// No more than `max` further bytes.
     pub fn limit(&mut self, max: usize) {
         self.remaining = self.remaining.min(max);
@@ -243,6 +256,11 @@ impl<'a> IoBuf<'a> {
             copied += n;
         }
         Ok(copied)
+    }
+
+    /// Puts in all of the bytes, for which there must be room, or fails with EFAULT (a part may have been put in).
+    pub fn put_all(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.put(bytes)? < bytes.len() { Err(Errno::EFAULT) } else { Ok(()) }
     }
 
     /// Takes bytes out, as a write does: as many as there are. EFAULT when not even the first can be.

@@ -2,7 +2,8 @@
 
 use super::{Call, Entry, entry};
 use crate::fs::file::OpenFile;
-use crate::fs::pipe::{self, Mode, Pipe};
+use crate::fs::inode::FileKind;
+use crate::fs::pipe::{self, Pipe};
 use crate::mm::IoBuf;
 use crate::mm::user::MAX_TRANSFER;
 use crate::sched::{current, preempt_point};
@@ -61,10 +62,18 @@ impl Place {
             return Ok(Place { addr, offset: file.position.get() });
         }
         if !file.ops.seekable() {
-            return Err(Errno::ESPIPE);
+            return Err(Errno::EINVAL);
         }
         let offset: i64 = call.task.space().read(addr)?;
         Ok(Place { addr, offset: u64::try_from(offset).map_err(|_| Errno::EINVAL)? })
+    }
+
+    /// Refuses what no file position can be.
+    fn check(&self, len: u64) -> Result<()> {
+        if i64::try_from(len).is_err() || self.offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
     }
 
     fn advance(&self, call: &Call<'_>, file: &OpenFile, n: usize) -> Result<()> {
@@ -82,13 +91,13 @@ impl Place {
 fn splice(call: &mut Call<'_>) -> Result<u64> {
     let [_, off_in, _, off_out, len, flags] = call.args;
     let flags = flags as u32;
-    let len = (len as usize).min(MAX_TRANSFER);
     if len == 0 {
         return Ok(0);
     }
     if flags & !SPLICE_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
+    let (asked_len, len) = (len, (len as usize).min(MAX_TRANSFER));
     let files = call.task.files();
     let (input, output) = (files.get_io(call.int(0))?, files.get_io(call.int(2))?);
     if !input.readable() || !output.writable() {
@@ -109,6 +118,8 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
                 return Err(Errno::EINVAL);
             }
             let place = Place::new(call, &output, off_out)?;
+            place.check(asked_len)?;
+            check_kind(&output)?;
             let n = repeat(len, |done| {
                 let nonblock = asked || input.nonblocking() || done > 0;
                 from.splice_to(&output, place.offset.saturating_add(done as u64), len - done, nonblock)
@@ -118,6 +129,8 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
         }
         (None, Some(to)) => {
             let place = Place::new(call, &input, off_in)?;
+            place.check(asked_len)?;
+            check_kind(&input)?;
             let n = repeat(len, |done| {
                 // A file that cannot seek may have less than was asked for: the first chunk is enough.
                 if done > 0 && !input.ops.seekable() {
@@ -132,6 +145,14 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
         (None, None) => return Err(Errno::EINVAL),
     };
     Ok(n as u64)
+}
+
+/// Directories, and what epoll_create(2) and the like return, are read and written by their own calls only.
+fn check_kind(file: &OpenFile) -> Result<()> {
+    match file.inode.kind() {
+        FileKind::Directory | FileKind::Anonymous => Err(Errno::EINVAL),
+        _ => Ok(()),
+    }
 }
 
 /// Repeats `step`, which is given how much is done, until all is or a step does nothing. An error counts when it is the first.
@@ -182,9 +203,12 @@ fn vmsplice(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let file = call.task.files().get_io(call.int(0))?;
-    let pipe = pipe::of(&file).ok_or(Errno::EBADF)?;
     let mut buf = IoBuf::user_vector(&call.task.space(), iov, count)?;
-    let nonblock = flags & libc::SPLICE_F_NONBLOCK != 0 || file.nonblocking();
-    let n = if file.writable() { pipe.write(&mut buf, nonblock, Mode::Pages)? } else { pipe.read(&mut buf, nonblock)? };
+    if buf.is_empty() {
+        return Ok(0);
+    }
+    let pipe = pipe::of(&file).ok_or(Errno::EBADF)?;
+    let nonblock = flags & libc::SPLICE_F_NONBLOCK != 0;
+    let n = if file.writable() { pipe.gift(&mut buf, nonblock)? } else { pipe.read(&mut buf, nonblock, false)? };
     Ok(n as u64)
 }

@@ -93,13 +93,10 @@ impl Buffer {
     pub fn fill(&mut self, buf: &mut IoBuf<'_>, mode: Mode, over: bool) -> Result<usize> {
         let mut done = 0;
         while !buf.is_empty() && (over || !self.is_full()) {
-            let mut page = match self.spares.pop() {
-                Some(page) => page,
-                None => match room_for(PAGE) {
-                    Ok(()) => Box::new([0; PAGE]),
-                    Err(_) if done > 0 => break,
-                    Err(e) => return Err(e),
-                },
+            let mut page = match self.new_page() {
+                Ok(page) => page,
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
             };
             let want = buf.remaining().min(PAGE);
             match buf.take(&mut page[..want]) {
@@ -116,23 +113,82 @@ impl Buffer {
         Ok(done)
     }
 
-    /// Takes bytes out, of one packet at most.
-    pub fn drain(&mut self, buf: &mut IoBuf<'_>) -> Result<usize> {
+    /// Fills free buffers as vmsplice(2) does: one for each page of the caller's memory that has some of the bytes, as far as that memory
+    /// is there.
+    pub fn fill_by_page(&mut self, buf: &mut IoBuf<'_>) -> Result<usize> {
+        let mut done = 0;
+        while !buf.is_empty() && !self.is_full() {
+            let want = buf.in_this_page();
+            let step = self.new_page().and_then(|mut page| Ok((buf.take(&mut page[..want])?, page)));
+            match step {
+                Ok((end, page)) => {
+                    self.slots.push_back(Slot { page, start: 0, end, mode: Mode::Pages });
+                    done += end;
+                }
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Moves up to `max` bytes into another pipe's free buffers; `keep` leaves them here as well. Buffers are never joined.
+    pub fn move_to(&mut self, to: &mut Buffer, max: usize, keep: bool) -> Result<usize> {
+        let (mut done, mut at) = (0, 0);
+        while done < max
+            && !to.is_full()
+            && let Some(slot) = self.slots.get_mut(at)
+        {
+            let n = (slot.end - slot.start).min(max - done);
+            if !keep && n == slot.end - slot.start {
+                to.slots.extend(self.slots.pop_front());
+            } else {
+                let mut page = match to.new_page() {
+                    Ok(page) => page,
+                    Err(_) if done > 0 => break,
+                    Err(e) => return Err(e),
+                };
+                page[..n].copy_from_slice(&slot.page[slot.start..slot.start + n]);
+                let mode = if slot.mode == Mode::Packet { Mode::Packet } else { Mode::Pages };
+                to.slots.push_back(Slot { page, start: 0, end: n, mode });
+                if keep {
+                    at += 1;
+                } else {
+                    slot.start += n;
+                }
+            }
+            done += n;
+        }
+        Ok(done)
+    }
+
+    fn new_page(&mut self) -> Result<Page> {
+        match self.spares.pop() {
+            Some(page) => Ok(page),
+            None => room_for(PAGE).map(|()| Box::new([0; PAGE])),
+        }
+    }
+
+    /// Takes bytes out. A slot whose bytes only partly reach their place stays as it is. `packets` ends with the first packet, and
+    /// loses the part of it that was not wanted.
+    pub fn drain(&mut self, buf: &mut IoBuf<'_>, packets: bool) -> Result<usize> {
         let mut done = 0;
         while !buf.is_empty()
             && let Some(slot) = self.slots.front_mut()
         {
-            if slot.mode == Mode::Packet && done > 0 {
+            let packet = packets && slot.mode == Mode::Packet;
+            if packet && done > 0 {
                 break;
             }
-            let n = match buf.put(&slot.page[slot.start..slot.end]) {
-                Ok(n) => n,
-                Err(_) if done > 0 => break,
+            let want = (slot.end - slot.start).min(buf.remaining());
+            match buf.put(&slot.page[slot.start..slot.start + want]) {
+                Ok(n) if n == want => {}
+                _ if done > 0 => break,
+                Ok(_) => return Err(Errno::EFAULT),
                 Err(e) => return Err(e),
-            };
-            done += n;
-            slot.start += n;
-            let packet = slot.mode == Mode::Packet;
+            }
+            done += want;
+            slot.start += want;
             if packet || slot.start == slot.end {
                 self.drop_front();
             }
@@ -191,7 +247,7 @@ mod tests {
 
     fn read(buffer: &mut Buffer, max: usize) -> Vec<u8> {
         let mut out = vec![0; max];
-        let n = buffer.drain(&mut IoBuf::kernel_mut(&mut out)).unwrap();
+        let n = buffer.drain(&mut IoBuf::kernel_mut(&mut out), true).unwrap();
         out.truncate(n);
         out
     }
@@ -227,6 +283,18 @@ mod tests {
         assert_eq!(buffer.used_slots(), 2);
         assert_eq!(read(&mut buffer, 2), b"he");
         assert_eq!(read(&mut buffer, 100), b"world");
+    }
+
+    #[test]
+    fn moved_buffers_stay_apart() {
+        let (mut from, mut to) = (Buffer::new(4), Buffer::new(2));
+        for text in [b"one", b"two", b"six"] {
+            write(&mut from, text, Mode::Pages);
+        }
+        assert_eq!(from.move_to(&mut to, 4, true).unwrap(), 4);
+        assert_eq!((read(&mut to, 100), from.len()), (b"onet".to_vec(), 9));
+        assert_eq!(from.move_to(&mut to, 100, false).unwrap(), 6);
+        assert_eq!((read(&mut to, 100), read(&mut from, 100)), (b"onetwo".to_vec(), b"six".to_vec()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::task::Task;
 use crate::task::creds::CAP_SYS_RESOURCE;
 use crate::{Errno, Result};
 use buffer::Buffer;
-pub use buffer::Mode;
+use buffer::Mode;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
@@ -73,7 +73,8 @@ impl Pipe {
         }
     }
 
-    pub fn read(&self, buf: &mut IoBuf<'_>, nonblock: bool) -> Result<usize> {
+    /// read(2), and with `packets` off a vmsplice(2) of the reading end, for which packets are bytes like others.
+    pub fn read(&self, buf: &mut IoBuf<'_>, nonblock: bool, packets: bool) -> Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
@@ -81,7 +82,7 @@ impl Pipe {
             let (was_full, result) = {
                 let mut state = self.state.borrow_mut();
                 if !state.buffer.is_empty() {
-                    (state.buffer.is_full(), Some(state.buffer.drain(buf)))
+                    (state.buffer.is_full(), Some(state.buffer.drain(buf, packets)))
                 } else if state.writers == 0 {
                     return Ok(0);
                 } else {
@@ -108,7 +109,7 @@ impl Pipe {
         }
     }
 
-    pub fn write(&self, buf: &mut IoBuf<'_>, nonblock: bool, mode: Mode) -> Result<usize> {
+    fn write(&self, buf: &mut IoBuf<'_>, nonblock: bool, mode: Mode) -> Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
@@ -270,7 +271,7 @@ impl PipeEnd {
 
 impl FileOps for PipeEnd {
     fn read(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
-        self.pipe.read(buf, file.nonblocking())
+        self.pipe.read(buf, file.nonblocking(), true)
     }
 
     fn write(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {

@@ -3,7 +3,8 @@
 //! Bytes are copied once through the core: there are no page references to hand over.
 
 use super::{Mode, Pipe, READABLE, WRITABLE};
-use crate::fs::file::OpenFile;
+use crate::fs::file::{Events, OpenFile};
+use crate::fs::inode::FileKind;
 use crate::mm::IoBuf;
 use crate::sched::wait::wait_on;
 use crate::{Errno, Result};
@@ -11,6 +12,8 @@ use std::sync::Arc;
 
 /// Most bytes moved at a time.
 const CHUNK: usize = 64 * 1024;
+/// What a read would not wait for.
+const ENDS_A_READ: Events = Events::IN.union(Events::ERR).union(Events::HUP);
 
 impl Pipe {
     /// From the pipe into a file, at `offset`: one chunk at most.
@@ -36,6 +39,10 @@ impl Pipe {
     /// From a file, at `offset`, into the pipe: one chunk at most.
     pub fn splice_from(&self, file: &OpenFile, offset: u64, len: usize, nonblock: bool) -> Result<usize> {
         let room = self.wait_for_room(nonblock)?;
+        // A socket's own wait does not know of this call's flag.
+        if nonblock && file.inode.kind() == FileKind::Socket && !file.ops.poll(file).intersects(ENDS_A_READ) {
+            return Err(Errno::EAGAIN);
+        }
         let mut bytes = vec![0; len.min(CHUNK).min(room)];
         let n = file.ops.read(file, &mut IoBuf::kernel_mut(&mut bytes), offset)?;
         bytes.truncate(n);
@@ -59,18 +66,32 @@ impl Pipe {
                 }
                 self.wait_readable()?;
             }
-            let room = to.wait_for_room(nonblock)?;
-            let bytes = self.state.borrow().buffer.peek(len.min(room));
-            if bytes.is_empty() {
+            to.wait_for_room(nonblock)?;
+            let (n, freed) = {
+                let (mut here, mut there) = (self.state.borrow_mut(), to.state.borrow_mut());
+                let was_full = here.buffer.is_full();
+                let n = here.buffer.move_to(&mut there.buffer, len, keep)?;
+                (n, was_full && !here.buffer.is_full())
+            };
+            if n == 0 {
                 // Another reader was faster while this one waited for room.
                 continue;
             }
-            to.push(&bytes)?;
-            if !keep {
-                self.take(bytes.len());
-            }
-            return Ok(bytes.len());
+            to.readable.wake_one(READABLE);
+            self.taken(freed);
+            return Ok(n);
         }
+    }
+
+    /// vmsplice(2) into the pipe: what fits when there is any room.
+    pub fn gift(&self, buf: &mut IoBuf<'_>, nonblock: bool) -> Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.wait_for_room(nonblock)?;
+        let n = self.state.borrow_mut().buffer.fill_by_page(buf)?;
+        self.readable.wake_one(READABLE);
+        Ok(n)
     }
 
     fn wait_for_room(&self, nonblock: bool) -> Result<usize> {
@@ -112,6 +133,11 @@ impl Pipe {
             state.buffer.discard(n);
             was_full && !state.buffer.is_full()
         };
+        self.taken(freed);
+    }
+
+    /// Wakes whom it concerns that bytes are gone; `freed` is a first free buffer.
+    fn taken(&self, freed: bool) {
         if freed {
             self.writable.wake_one(WRITABLE);
         }
