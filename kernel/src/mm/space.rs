@@ -367,10 +367,14 @@ impl AddressSpace {
         }
         let inner = self.inner.borrow();
         let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
+        // The file's own page, which a private mapping shows too until it is written to.
+        let of_file = vma.is_shared() || inner.pages.find(page_of(addr)).is_none();
         let object = match &vma.backing {
-            Backing::Pages(pages) if vma.is_shared() => Arc::as_ptr(pages).cast::<()>() as u64,
-            Backing::Host(file) if vma.is_shared() => Arc::as_ptr(file) as u64,
-            _ => return Ok(own),
+            Backing::Pages(pages) if of_file => Arc::as_ptr(pages).cast::<()>() as u64,
+            Backing::Host(file) if of_file => Arc::as_ptr(file) as u64,
+            // The caller's own page, which it must be able to write.
+            _ if vma.prot.contains(Prot::WRITE) => return Ok(own),
+            _ => return Err(Errno::EFAULT),
         };
         Ok(FutexKey::Shared { object, offset: vma.offset_of(addr) })
     }

@@ -129,13 +129,13 @@ pub fn wake(space: &Arc<AddressSpace>, addr: u64, private: bool, count: i32, bit
     if bits == 0 {
         return Err(Errno::EINVAL);
     }
-    wake_key(key_of(space, addr, private)?, count, bits)
+    wake_key(key_of(space, addr, private, Use::Look)?, count, bits)
 }
 
 /// Wakes waiters that the kernel itself promised to wake, whether they wait for a private or a shared futex.
 pub fn wake_address(space: &Arc<AddressSpace>, addr: u64, count: i32) -> Result<u64> {
-    let shared = key_of(space, addr, false)?;
-    let private = key_of(space, addr, true)?;
+    let shared = key_of(space, addr, false, Use::Look)?;
+    let private = key_of(space, addr, true, Use::Look)?;
     let mut woken = wake_key(shared, count, MATCH_ANY)?;
     if private != shared {
         woken += wake_key(private, count, MATCH_ANY)?;
@@ -152,7 +152,7 @@ pub fn wait(task: &Arc<Task>, addr: u64, private: bool, expected: u32, bits: u32
         return Err(Errno::EINVAL);
     }
     let space = task.space();
-    let key = key_of(&space, addr, private)?;
+    let key = key_of(&space, addr, private, Use::Look)?;
     if load(&space, addr)? != expected {
         return Err(Errno::EAGAIN);
     }
@@ -163,12 +163,27 @@ pub fn wait(task: &Arc<Task>, addr: u64, private: bool, expected: u32, bits: u32
     if waiter.is_woken() { Ok(()) } else { result }
 }
 
-fn key_of(space: &Arc<AddressSpace>, addr: u64, private: bool) -> Result<FutexKey> {
+/// Whether a call changes the word, or only looks at it at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Use {
+    Look,
+    Change,
+}
+
+/// The futex at `addr`. For one that others may look for the page is brought in as for writing, so that all find the same; only where
+/// that is forbidden, and the call would not, a page that can be read will do.
+fn key_of(space: &Arc<AddressSpace>, addr: u64, private: bool, purpose: Use) -> Result<FutexKey> {
     if !addr.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
     if addr >= sched::model().user_top() {
         return Err(Errno::EFAULT);
+    }
+    if !private {
+        match space.window(addr, 4, true) {
+            Err(Errno::EFAULT) if purpose == Use::Look => drop(space.window(addr, 4, false)?),
+            window => drop(window?),
+        }
     }
     space.futex_key(addr, private)
 }

@@ -1,6 +1,6 @@
 //! The operations on two futexes at once.
 
-use super::{AddressSpace, MATCH_ANY, TABLE, key_of, load, take_next, update, wake_key};
+use super::{AddressSpace, MATCH_ANY, TABLE, Use, key_of, load, take_next, update, wake_key};
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ pub fn requeue(
     if wake < 0 || moved < 0 {
         return Err(Errno::EINVAL);
     }
-    let from_key = key_of(space, from, private)?;
-    let to_key = key_of(space, to, private)?;
+    let from_key = key_of(space, from, private, Use::Look)?;
+    let to_key = key_of(space, to, private, Use::Look)?;
     if let Some(expected) = expected
         && load(space, from)? != expected
     {
@@ -95,8 +95,8 @@ pub fn wake_op(
     (wake_first, wake_second): (i32, i32),
     op: WakeOp,
 ) -> Result<u64> {
-    let first_key = key_of(space, first, private)?;
-    let second_key = key_of(space, second, private)?;
+    let first_key = key_of(space, first, private, Use::Look)?;
+    let second_key = key_of(space, second, private, Use::Change)?;
     if op.apply(0).is_none() {
         return Err(Errno::ENOSYS);
     }

@@ -3,7 +3,7 @@
 //! The core has no priorities worth inheriting; what remains, and what programs rely on, is the hand-over by rank, and that a
 //! lock whose owner died goes to the next waiter marked so.
 
-use super::{OWNER_DIED, TABLE, TID_MASK, WAITERS, Waiter, key_of, load, remove, update};
+use super::{OWNER_DIED, TABLE, TID_MASK, Use, WAITERS, Waiter, key_of, remove, update};
 use crate::lock::KCell;
 use crate::mm::space::FutexKey;
 use crate::sched::wait::{Sleep, wait_until};
@@ -18,7 +18,7 @@ static OWNERS: KCell<BTreeMap<FutexKey, Pid>> = KCell::new(BTreeMap::new());
 /// FUTEX_LOCK_PI, FUTEX_LOCK_PI2, and with `try_only` FUTEX_TRYLOCK_PI.
 pub fn lock_pi(task: &Arc<Task>, addr: u64, private: bool, deadline: Option<u64>, try_only: bool) -> Result<()> {
     let space = task.space();
-    let key = key_of(&space, addr, private)?;
+    let key = key_of(&space, addr, private, Use::Change)?;
     let tid = task.tid() as u32;
     let mut contended = false;
     let queued = TABLE.borrow().queues.get(&key).is_some_and(|queue| queue.values().any(|w| w.pi));
@@ -66,11 +66,11 @@ pub fn lock_pi(task: &Arc<Task>, addr: u64, private: bool, deadline: Option<u64>
 /// FUTEX_UNLOCK_PI.
 pub fn unlock_pi(task: &Arc<Task>, addr: u64, private: bool) -> Result<()> {
     let space = task.space();
-    let key = key_of(&space, addr, private)?;
     let tid = task.tid() as u32;
-    if load(&space, addr)? & TID_MASK != tid {
+    if space.read::<u32>(addr)? & TID_MASK != tid {
         return Err(Errno::EPERM);
     }
+    let key = key_of(&space, addr, private, Use::Change)?;
     if hand_over(key, 0) {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! futex_waitv(2): sleeping on many futexes at once.
 
-use super::{MATCH_ANY, Waiter, key_of, load};
+use super::{MATCH_ANY, Use, Waiter, key_of, load};
 use crate::sched::wait::{Sleep, wait_until};
 use crate::task::Task;
 use crate::{Errno, Result};
@@ -19,12 +19,13 @@ pub fn waitv(task: &Arc<Task>, entries: &[WaitvEntry], deadline: Option<u64>) ->
     let space = task.space();
     let mut waiters = Vec::with_capacity(entries.len());
     let mut failure = None;
-    for entry in entries {
-        let queued = key_of(&space, entry.addr, entry.private).and_then(|key| {
-            if load(&space, entry.addr)? != entry.expected {
-                return Err(Errno::EAGAIN);
-            }
-            Ok(Waiter::queue(task, key, entry.addr, MATCH_ANY, false))
+    // A bad address anywhere comes before a word that is not as expected.
+    let keys =
+        entries.iter().map(|entry| key_of(&space, entry.addr, entry.private, Use::Look)).collect::<Result<Vec<_>>>()?;
+    for (entry, key) in entries.iter().zip(keys) {
+        let queued = load(&space, entry.addr).and_then(|word| match word == entry.expected {
+            true => Ok(Waiter::queue(task, key, entry.addr, MATCH_ANY, false)),
+            false => Err(Errno::EAGAIN),
         });
         match queued {
             Ok(waiter) => waiters.push(waiter),
