@@ -190,24 +190,28 @@ fn write_control(task: &Task, header: &Header, flags: i32, incoming: Incoming, o
     let room = if header.control == 0 { 0 } else { header.control_len };
     let mut used = 0u64;
     if let Some(creds) = incoming.creds {
-        used += put_control(&space, header.control, room, libc::SCM_CREDENTIALS, bytes_of(&creds), out_flags)?;
+        used += put_control(&space, header.control, room, libc::SCM_CREDENTIALS, bytes_of(&creds), out_flags);
     }
     if !incoming.rights.is_empty() {
         let left = room - used;
+        let at = header.control.wrapping_add(used);
         let fits = (left.saturating_sub(HEADER as u64) / 4) as usize;
         let close_on_exec = flags & libc::MSG_CMSG_CLOEXEC != 0;
         let files = task.files();
         let mut numbers = Vec::new();
         let total = incoming.rights.len();
         for file in incoming.rights.into_iter().take(fits) {
-            match files.install(file, close_on_exec) {
-                Ok(fd) => numbers.extend_from_slice(&fd.to_ne_bytes()),
-                Err(_) => break,
+            // A file that the receiver cannot be told of is not given to it.
+            let place = at.wrapping_add((HEADER + numbers.len()) as u64);
+            let Ok(fd) = files.install(file, close_on_exec) else { break };
+            if space.write(place, &fd).is_err() {
+                let _ = files.close(fd);
+                break;
             }
+            numbers.extend_from_slice(&fd.to_ne_bytes());
         }
         if !numbers.is_empty() {
-            let at = header.control.wrapping_add(used);
-            used += put_control(&space, at, left, libc::SCM_RIGHTS, &numbers, out_flags)?;
+            used += put_control(&space, at, left, libc::SCM_RIGHTS, &numbers, out_flags);
         }
         if numbers.len() / 4 < total {
             *out_flags |= libc::MSG_CTRUNC;
@@ -216,21 +220,26 @@ fn write_control(task: &Task, header: &Header, flags: i32, incoming: Incoming, o
     Ok(used)
 }
 
-/// Writes one control message, cut to the room there is; returns what it takes with its padding.
-fn put_control(space: &AddressSpace, addr: u64, room: u64, kind: i32, data: &[u8], out_flags: &mut i32) -> Result<u64> {
+/// Writes one control message, cut to the room there is; returns what it takes with its padding. One whose place is not there is
+/// left out: what came with it is received.
+fn put_control(space: &AddressSpace, addr: u64, room: u64, kind: i32, data: &[u8], out_flags: &mut i32) -> u64 {
     if room < HEADER as u64 {
         *out_flags |= libc::MSG_CTRUNC;
-        return Ok(0);
+        return 0;
     }
     let mut len = (HEADER + data.len()) as u64;
     if room < len {
         *out_flags |= libc::MSG_CTRUNC;
         len = room;
     }
-    space.write(addr, &len)?;
-    space.write(addr.wrapping_add(8), &[libc::SOL_SOCKET, kind])?;
-    space.write_bytes(addr.wrapping_add(HEADER as u64), &data[..len as usize - HEADER])?;
-    Ok(len.next_multiple_of(8).min(room))
+    let mut message = bytes_of(&len).to_vec();
+    message.extend_from_slice(bytes_of(&[libc::SOL_SOCKET, kind]));
+    message.extend_from_slice(&data[..len as usize - HEADER]);
+    if space.write_bytes(addr, &message).is_err() {
+        *out_flags |= libc::MSG_CTRUNC;
+        return 0;
+    }
+    len.next_multiple_of(8).min(room)
 }
 
 fn sendmmsg(call: &mut Call<'_>) -> Result<u64> {
@@ -260,6 +269,10 @@ fn recvmmsg(call: &mut Call<'_>) -> Result<u64> {
     let mut flags = flags as i32;
     let done = with_socket(call, |file, socket| {
         flags |= wait_flag(file);
+        // What ended the last such call early.
+        if let Some(error) = socket.take_error() {
+            return Err(error);
+        }
         let mut done = 0;
         while done < count {
             let at = vector.wrapping_add(done * MULTI_SIZE);
@@ -267,7 +280,13 @@ fn recvmmsg(call: &mut Call<'_>) -> Result<u64> {
                 .and_then(|n| space.write(at.wrapping_add(MULTI_LEN), &(n as u32)));
             match result {
                 Ok(()) => done += 1,
-                Err(_) if done > 0 => break,
+                Err(e) if done > 0 => {
+                    // The next call is told.
+                    if e != Errno::EAGAIN {
+                        socket.set_error(e);
+                    }
+                    break;
+                }
                 Err(e) => return Err(e),
             }
             if flags & libc::MSG_WAITFORONE != 0 {

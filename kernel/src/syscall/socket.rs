@@ -25,8 +25,6 @@ pub const CALLS: &[Entry] = &[
 
 const KIND_MASK: i32 = 0xf;
 const CREATE_FLAGS: i32 = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-/// No option is longer.
-const MAX_OPTION: usize = 4096;
 
 /// Calls `f` with the socket of the first argument.
 pub(super) fn with_socket<T>(
@@ -68,8 +66,8 @@ pub(super) fn read_address(space: &AddressSpace, addr: u64, len: i32) -> Result<
 pub(super) fn write_address(space: &AddressSpace, addr: u64, len_addr: u64, address: &[u8]) -> Result<()> {
     let room: i32 = space.read(len_addr)?;
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
-    space.write_bytes(addr, &address[..room.min(address.len())])?;
-    space.write(len_addr, &(address.len() as i32))
+    space.write(len_addr, &(address.len() as i32))?;
+    space.write_bytes(addr, &address[..room.min(address.len())])
 }
 
 fn bind(call: &mut Call<'_>) -> Result<u64> {
@@ -121,7 +119,7 @@ fn shutdown(call: &mut Call<'_>) -> Result<u64> {
 fn set_option(call: &mut Call<'_>) -> Result<u64> {
     let len = usize::try_from(call.int(4)).map_err(|_| Errno::EINVAL)?;
     with_socket(call, |_, socket| {
-        let mut value = vec![0; len.min(MAX_OPTION)];
+        let mut value = vec![0; len.min(options::value_size(call.int(1), call.int(2)))];
         call.task.space().read_bytes(call.args[3], &mut value)?;
         options::set(&**socket, call.int(1), call.int(2), &value)
     })?;

@@ -94,6 +94,9 @@ pub trait Socket: Send + Sync + Any {
         false
     }
 
+    /// An error that the next call fails with.
+    fn set_error(&self, error: Errno);
+
     /// No descriptor refers to it any more.
     fn released(&self);
 

@@ -139,6 +139,15 @@ pub fn get(socket: &dyn Socket, level: i32, name: i32) -> Result<OptionValue> {
     })
 }
 
+/// How much of a value to be set is looked at.
+pub fn value_size(level: i32, name: i32) -> usize {
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => size_of::<libc::timeval>(),
+        (libc::SOL_SOCKET, libc::SO_LINGER) => size_of::<libc::linger>(),
+        _ => size_of::<i32>(),
+    }
+}
+
 /// setsockopt(2).
 ///
 /// # Errors

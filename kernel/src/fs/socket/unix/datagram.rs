@@ -156,15 +156,13 @@ impl UnixSocket {
             }
         }
         let Some(mut message) = taken else {
-            buf.put(&bytes)?;
+            buf.put_all(&bytes)?;
             incoming.rights = rights;
             return Ok(incoming);
         };
         self.room_made();
         let n = message.len().min(buf.remaining());
-        if buf.put(&message.bytes()[..n])? < n {
-            return Err(Errno::EFAULT);
-        }
+        buf.put_all(&message.bytes()[..n])?;
         incoming.rights = message.take_rights();
         Ok(incoming)
     }

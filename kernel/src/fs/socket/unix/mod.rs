@@ -443,6 +443,10 @@ impl Socket for UnixSocket {
         }))
     }
 
+    fn set_error(&self, error: Errno) {
+        self.state.borrow_mut().error = Some(error);
+    }
+
     fn take_error(&self) -> Option<Errno> {
         self.state.borrow_mut().error.take()
     }

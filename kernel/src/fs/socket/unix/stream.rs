@@ -6,6 +6,7 @@ use crate::fs::socket::{Incoming, Outgoing, wait};
 use crate::mm::IoBuf;
 use crate::sched::killable_point;
 use crate::{Errno, Result};
+use smallvec::SmallVec;
 
 /// Most bytes put into one message.
 const MAX_CHUNK: usize = 36_544;
@@ -110,17 +111,15 @@ impl UnixSocket {
             if incoming.from.is_none() {
                 incoming.from = message.from_address();
             }
-            let copied = buf.put(message.bytes());
-            let n = match copied {
-                Ok(n) => n,
-                Err(e) => {
-                    self.state.borrow_mut().incoming.push_front(message);
-                    if incoming.len > 0 {
-                        break;
-                    }
-                    return Err(e);
+            let n = message.len().min(buf.remaining());
+            if let Err(e) = buf.put_all(&message.bytes()[..n]) {
+                // What did not arrive whole was not received.
+                self.state.borrow_mut().incoming.push_front(message);
+                if incoming.len > 0 {
+                    break;
                 }
-            };
+                return Err(e);
+            }
             incoming.len += n;
             message.consume(n);
             let rights = message.take_rights();
@@ -165,6 +164,8 @@ impl UnixSocket {
                 return Ok(incoming);
             }
             let mut bytes = Vec::new();
+            // Where each message's part of the bytes ends.
+            let mut ends: SmallVec<[usize; 4]> = SmallVec::new();
             {
                 let state = self.state.borrow();
                 let mut skip = state.peek_offset.unwrap_or(0);
@@ -178,6 +179,7 @@ impl UnixSocket {
                     }
                     let from = &message.bytes()[std::mem::take(&mut skip)..];
                     bytes.extend_from_slice(&from[..from.len().min(buf.remaining() - bytes.len())]);
+                    ends.push(bytes.len());
                     incoming.from = incoming.from.take().or_else(|| message.from_address());
                     if self.common.pass_credentials() {
                         incoming.creds = Some(message.creds_or_nobody());
@@ -203,7 +205,12 @@ impl UnixSocket {
                 }
                 continue;
             }
-            incoming.len = buf.put(&bytes)?;
+            let copied = buf.put(&bytes)?;
+            incoming.len = match ends.iter().rfind(|&&end| end <= copied) {
+                Some(&whole) => whole,
+                None if bytes.is_empty() => 0,
+                None => return Err(Errno::EFAULT),
+            };
             if let Some(offset) = &mut self.state.borrow_mut().peek_offset {
                 *offset += incoming.len;
             }
