@@ -159,6 +159,21 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Whether a page that may be read was touched at `addr`, as far as can be seen: memory comes in runs of pages, so a page of zeros is
+    /// taken for an untouched one, and a file's page for one that was read.
+    pub fn was_touched(&self, addr: u64) -> bool {
+        let inner = self.inner.borrow();
+        let Some(vma) = inner.vmas.find(addr).filter(|vma| !vma.prot.is_empty()) else { return false };
+        match inner.pages.find(page_of(addr)) {
+            Some((first, run)) => {
+                let mut page = [0; PAGE_SIZE as usize];
+                let at = ((page_of(addr) - first) * PAGE_SIZE) as usize;
+                run.frames.window(at, page.len()).read(&mut page).is_ok() && page.iter().any(|&byte| byte != 0)
+            }
+            None => !vma.is_private_anonymous(),
+        }
+    }
+
     /// mincore(2), for a range that is not long: a byte for each page, 1 where memory is.
     pub fn mincore(&self, addr: u64, len: u64) -> Result<Vec<u8>> {
         if !is_aligned(addr) {

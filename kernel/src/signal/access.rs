@@ -1,8 +1,10 @@
-//! Whether a faulting instruction reads or writes: the host tells where an access failed, but seldom which kind it was, and a
-//! signal frame's error code has to say (Intel SDM volume 3, "Page-Fault Exception": bit 1).
+//! What a faulting instruction was about: the host tells where an access failed, but seldom whether it was a read or a write, and of
+//! other exceptions not the error code. A signal frame has to say (Intel SDM volume 3, "Page-Fault Exception": bit 1).
 
 use crate::model::Regs;
-use iced_x86::{Decoder, DecoderOptions, InstructionInfoFactory, OpAccess, Register};
+use iced_x86::{
+    CpuidFeature, Decoder, DecoderOptions, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register,
+};
 
 /// The length of the longest instruction.
 pub const MAX_INSTRUCTION: usize = 15;
@@ -10,9 +12,7 @@ pub const MAX_INSTRUCTION: usize = 15;
 /// Whether the instruction that begins `code` writes what it accesses at `addr`. None when it is no instruction that is known, or accesses
 /// nothing there.
 pub fn writes_at(code: &[u8], regs: &Regs, addr: u64) -> Option<bool> {
-    const USER_CS32: u64 = 0x23;
-    let bitness = if regs.cs == USER_CS32 { 32 } else { 64 };
-    let instruction = Decoder::with_ip(bitness, code, regs.rip, DecoderOptions::NONE).decode();
+    let instruction = decode(code, regs);
     if instruction.is_invalid() {
         return None;
     }
@@ -36,6 +36,36 @@ pub fn writes_at(code: &[u8], regs: &Regs, addr: u64) -> Option<bool> {
         }
     }
     found
+}
+
+/// The error code of a general protection exception at this instruction, as far as the instruction has it: a selector, or a gate's number
+/// (Intel SDM volume 3, "Error Code").
+pub fn protection_error(code: &[u8], regs: &Regs) -> u64 {
+    const OF_A_GATE: u64 = 2;
+    let instruction = decode(code, regs);
+    match instruction.mnemonic() {
+        Mnemonic::Int => u64::from(instruction.immediate8()) << 3 | OF_A_GATE,
+        Mnemonic::Mov if instruction.op0_register().is_segment_register() => {
+            value_of(instruction.op1_register(), regs).unwrap_or(0) & 0xfffc
+        }
+        _ => 0,
+    }
+}
+
+/// Whether the instruction is one of the x87's, whose errors are another exception than those of SSE.
+pub fn is_x87(code: &[u8], regs: &Regs) -> bool {
+    let instruction = decode(code, regs);
+    instruction.mnemonic() == Mnemonic::Wait
+        || instruction
+            .cpuid_features()
+            .iter()
+            .any(|f| matches!(f, CpuidFeature::FPU | CpuidFeature::FPU287 | CpuidFeature::FPU387))
+}
+
+fn decode(code: &[u8], regs: &Regs) -> Instruction {
+    const USER_CS32: u64 = 0x23;
+    let bitness = if regs.cs == USER_CS32 { 32 } else { 64 };
+    Decoder::with_ip(bitness, code, regs.rip, DecoderOptions::NONE).decode()
 }
 
 /// A register as part of an address. Segments other than fs and gs have no base in 64-bit code, nor in ours with 32 bits.
@@ -102,6 +132,19 @@ mod tests {
         // movups [rdi], xmm0
         let regs = Regs { rdi: 0x5ff8, ..regs() };
         assert_eq!(writes_at(&[0x0f, 0x11, 0x07], &regs, 0x6000), Some(true));
+    }
+
+    #[test]
+    fn exceptions_have_what_the_instruction_names() {
+        // int 0x20; mov fs, edi; hlt
+        assert_eq!(protection_error(&[0xcd, 0x20], &regs()), 0x102);
+        assert_eq!(protection_error(&[0x8e, 0xe7], &Regs { rdi: 0x71237, ..regs() }), 0x1234);
+        assert_eq!(protection_error(&[0xf4], &regs()), 0);
+        // fwait; fdivp; divsd xmm0, xmm1
+        assert_eq!(
+            [&[0x9b][..], &[0xde, 0xf9], &[0xf2, 0x0f, 0x5e, 0xc1]].map(|c| is_x87(c, &regs())),
+            [true, true, false]
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Signals that a thread causes itself: faults and other exceptions.
 
+use super::access;
 use super::action::{SIG_DFL, SIG_IGN, SigAction};
 use super::info::SigInfo;
 use super::send::send_to_task;
-use crate::model::Trap;
+use crate::model::Regs;
 use crate::task::Task;
 use std::sync::Arc;
 
@@ -51,9 +52,11 @@ pub fn force_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, trapno: 
 /// A memory access that the address space refuses: SIGSEGV with SEGV_MAPERR or SEGV_ACCERR, or SIGBUS with BUS_ADRERR.
 /// `write` and `exec` say what the access was.
 pub fn page_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, write: bool, exec: bool) {
-    // Whether a refused page was in memory is not known; it seldom is, where it matters. What lies above all user addresses is
-    // always said to be.
-    let present = addr >= USER_END;
+    let refused = signal == libc::SIGSEGV && code == SEGV_ACCERR;
+    let space = task.space();
+    // A page that may be read is brought in for the fetch of an instruction, and refused after that. What lies above all user
+    // addresses is always said to be there.
+    let present = addr >= USER_END || refused && if exec { space.is_readable(addr) } else { space.was_touched(addr) };
     // P, W/R, U/S and I/D of the page-fault error code.
     let error = present as u64 | (write as u64) << 1 | 1 << 2 | (exec as u64) << 4;
     force_fault(task, signal, code, addr, PAGE_FAULT, error);
@@ -66,12 +69,12 @@ pub const SEGV_MAPERR: i32 = 1;
 pub const SEGV_ACCERR: i32 = 2;
 pub const BUS_ADRERR: i32 = 2;
 
-/// The signal for an exception that is no page fault; nothing for other traps.
-pub fn from_trap(task: &Arc<Task>, trap: &Trap) {
-    let Trap::Exception { signal, code, addr } = *trap else { return };
+/// The signal for an exception that is no page fault. `instruction` is the code at which the registers stand.
+pub fn exception(task: &Arc<Task>, (signal, code, addr): (i32, i32, u64), instruction: &[u8], regs: &Regs) {
     // The exception that Linux turns into this signal, as far as the signal tells.
     let trapno = match (signal, code) {
         (libc::SIGFPE, 1) => 0,
+        (libc::SIGFPE, _) if access::is_x87(instruction, regs) => 16,
         (libc::SIGFPE, _) => 19,
         (libc::SIGTRAP, libc::SI_KERNEL) => 3,
         (libc::SIGTRAP, _) => 1,
@@ -86,7 +89,7 @@ pub fn from_trap(task: &Arc<Task>, trap: &Trap) {
             {
                 let mut signals = task.signals.borrow_mut();
                 signals.fault.trapno = trapno;
-                signals.fault.error = 0;
+                signals.fault.error = if trapno == 13 { access::protection_error(instruction, regs) } else { 0 };
             }
             force(task, SigInfo::kernel(signal));
         }

@@ -54,7 +54,10 @@ fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
         match trap {
             Trap::Syscall { number, args, abi } => outcome = system_call(&task, user, number, args, abi),
             Trap::Fault(fault) => page_fault(&task, user, &fault),
-            Trap::Exception { .. } => signal::from_trap(&task, &trap),
+            Trap::Exception { signal, code, addr } => {
+                let instruction = code_at_rip(&task, user);
+                signal::exception(&task, (signal, code, addr), &instruction, user.regs());
+            }
             Trap::Interrupt => sched::on_trap_exit(true),
             Trap::Elsewhere { cpu } => sched::move_to(cpu),
             Trap::Lost => {

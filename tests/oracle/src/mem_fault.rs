@@ -6,7 +6,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     paths, paths_second, path_at_page_end, path_too_long_for_its_page, exec_vectors, stat_family, time_structs,
     time_inputs, signal_structs, process_structs, descriptor_pairs, socket_addresses, message_headers, poll_sets,
     epoll_events, ioctl_targets, lock_structs, vectors, vector_bases, reads, writes, reads_to_readonly, partial_read,
-    partial_write, partial_pipe, partial_socket, misc_outputs, offsets, robust_and_tid, order_of_checks,
+    partial_write, partial_pipe, partial_socket, misc_outputs, offsets, private_past_the_end_first, robust_and_tid, order_of_checks,
     failed_read_keeps_position, failed_pipe_leaks_nothing,
 ];
 
@@ -479,6 +479,15 @@ fn offsets() {
     v!((sc!(SYS_lseek, from, 0, SEEK_CUR), fstat(to).st_size));
     let ro = map(PAGE, PROT_READ, ANON);
     t!(SYS_sendfile, to, from, ro, 3);
+}
+
+fn private_past_the_end_first() {
+    let fd = file(c"short", b"x");
+    let at = map_fd(fd, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    v!((load(at + 2 * PAGE), load(at + PAGE), load(at)));
+    v!((store(at + PAGE, 1), store(at, 1)));
+    let at = map_fd(fd, 3 * PAGE, PROT_READ, MAP_PRIVATE);
+    v!((load(at + PAGE), load(at)));
 }
 
 fn robust_and_tid() {

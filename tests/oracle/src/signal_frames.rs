@@ -6,7 +6,7 @@ use std::arch::{asm, naked_asm};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 pub const CASES: &[crate::harness::Case] = cases![
-    entry_registers, entry_stack, frame_contents, frame_siginfo_only_if_asked, fault_contents, exceptions,
+    entry_registers, entry_stack, frame_contents, frame_siginfo_only_if_asked, fault_contents, fault_presence, fault_fetches, exception_of_the_x87, exceptions,
     restorer_needed, handler_nowhere, stack_nowhere, frame_changes, frame_xmm_changes, state_kept, state_at_entry,
     hostile_selectors, hostile_flags, hostile_rip, hostile_fpstate, hostile_stack, restore_initial_state,
     restore_mask, trap_flag, nested_handlers, flags_over_calls, flags_over_faults, flags_of_children,
@@ -186,6 +186,52 @@ fn fault_contents() {
     fault!("kernel half", 0, 2, "mov al, [rdi]", in("rdi") 0xffff_8000_0000_0000u64, out("al") _);
 }
 
+fn fault_presence() {
+    for sig in [SIGSEGV, SIGBUS] {
+        handle(sig, step_over as *const () as usize, SA_SIGINFO, &[]);
+    }
+    let pages = map(PAGE * 64, RW, ANON);
+    fill(pages, PAGE, 1);
+    fill(pages + 40 * PAGE, PAGE, 1);
+    must!(SYS_mprotect, pages, PAGE * 64, PROT_READ);
+    let far = pages + 20 * PAGE;
+    fault!("write touched", pages, 2, "mov [rdi], al", in("rdi") pages + 5, in("al") 0u8);
+    fault!("write touched, further on", pages, 2, "mov [rdi], al", in("rdi") pages + 40 * PAGE, in("al") 0u8);
+    fault!("write untouched", far, 2, "mov [rdi], al", in("rdi") far, in("al") 0u8);
+    must!(SYS_mprotect, pages, PAGE, PROT_NONE);
+    fault!("read touched none", pages, 2, "mov al, [rdi]", in("rdi") pages, out("al") _);
+    fault!("write touched none", pages, 2, "mov [rdi], al", in("rdi") pages, in("al") 0u8);
+    let fd = file(&c("f"), &[0; 2 * PAGE]);
+    let shown = map_fd(fd, PAGE * 2, PROT_READ, MAP_SHARED);
+    peek(shown, 1);
+    fault!("write shown", shown, 2, "mov [rdi], al", in("rdi") shown, in("al") 0u8);
+}
+
+extern "C" fn jump_back(sig: i32, info: *mut siginfo_t, context: *mut c_void) {
+    step_over(sig, info, context);
+    // SAFETY: the faulting call left its return address on the stack.
+    unsafe {
+        let gregs = &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs;
+        gregs[REG_RIP as usize] = (gregs[REG_RSP as usize] as *const i64).read();
+        gregs[REG_RSP as usize] += 8;
+    }
+}
+
+fn fault_fetches() {
+    for sig in [SIGSEGV, SIGBUS] {
+        handle(sig, jump_back as *const () as usize, SA_SIGINFO, &[]);
+    }
+    let pages = map(PAGE * 3, RW, ANON);
+    fill(pages, PAGE, 0xc3);
+    must!(SYS_mprotect, pages + 2 * PAGE, PAGE, PROT_NONE);
+    fault!("fetch touched", pages, 0, "call {}", in(reg) pages);
+    fault!("fetch untouched", pages + PAGE, 0, "call {}", in(reg) pages + PAGE);
+    fault!("fetch none", pages + 2 * PAGE, 0, "call {}", in(reg) pages + 2 * PAGE);
+    must!(SYS_munmap, pages, PAGE);
+    fault!("fetch gone", pages, 0, "call {}", in(reg) pages);
+    fault!("fetch kernel", 0, 0, "call {}", in(reg) 0xffff_ffff_8100_0000u64);
+}
+
 fn exceptions() {
     for sig in [SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGBUS] {
         handle(sig, step_over as *const () as usize, SA_SIGINFO, &[]);
@@ -196,6 +242,29 @@ fn exceptions() {
     fault!("privileged", 0, 1, "hlt");
     fault!("port", 0, 1, "in al, dx", in("dx") 0x80u16, out("al") _);
     fault!("into the kernel", 0, 3, "lgdt [rdi]", in("rdi") 0);
+    fault!("a gate", 0, 2, "int 0x20");
+    fault!("the debugger's gate", 0, 2, ".byte 0xcd, 1");
+    fault!("a selector", 0, 2, "mov fs, edi", in("edi") 0x1237);
+    fault!("one instruction breakpoint", THE_INSTRUCTION, 0, ".byte 0xf1");
+    fault!("misaligned", 0, 3, "movaps xmm0, [rdi]", in("rdi") 1, out("xmm0") _);
+    fault!("not a stack", 0, 4, "mov al, [rsp + rdi]", "nop", in("rdi") 1usize << 63, out("al") _);
+    let (one, zero, all) = (1f64, 0f64, 0x1d80u32);
+    fault!("sse division", THE_INSTRUCTION, 4, "ldmxcsr [{}]", "divsd {}, {}", in(reg) &all, inout(xmm_reg) one => _,
+        in(xmm_reg) zero);
+}
+
+fn exception_of_the_x87() {
+    handle(SIGFPE, clear_x87 as *const () as usize, SA_SIGINFO, &[]);
+    let control = 0x037bu16;
+    fault!("x87 division", THE_INSTRUCTION, 0, "fninit", "fldcw [{}]", "fldz", "fld1", "fdivp st(1), st", "fwait",
+        in(reg) &control, out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _, out("st(4)") _,
+        out("st(5)") _, out("st(6)") _, out("st(7)") _);
+}
+
+extern "C" fn clear_x87(sig: i32, info: *mut siginfo_t, context: *mut c_void) {
+    step_over(sig, info, context);
+    // SAFETY: the frame's floating-point state begins with the control word.
+    unsafe { (*context.cast::<ucontext_t>()).uc_mcontext.fpregs.cast::<u16>().write(0x037f) };
 }
 
 fn restorer_needed() {
