@@ -56,6 +56,8 @@ struct State {
     queued: bool,
     /// Rises when it is set anew: a signal queued before then is not its any more.
     generation: u64,
+    /// Expirations before the one at `due` that nobody was told of: set in the past, a periodic timer begins with them.
+    owed: u64,
     /// Expirations beside the one that was told, when its signal was last taken.
     overrun: i32,
 }
@@ -101,13 +103,12 @@ impl PosixTimer {
     /// Arms or disarms it; returns what was set before. An absolute `value` is on its clock.
     pub fn set(self: &Arc<Self>, setting: Setting, absolute: bool) -> Setting {
         let old = self.get();
-        let due = match setting.value {
-            0 => 0,
-            value if !absolute => self.now().saturating_add(value),
+        let (due, owed) = match setting.value {
+            0 => (0, 0),
+            value if !absolute => (self.now().saturating_add(value), 0),
             value => match self.clock {
-                // What is due by another clock is due as much later by ours.
-                TimerClock::Wall(clock) => time::now().saturating_add(value.saturating_sub(time::read_clock(clock))),
-                _ => value,
+                TimerClock::Wall(clock) => from_absolute(value, time::read_clock(clock), time::now(), setting.interval),
+                _ => (value, 0),
             },
         };
         {
@@ -115,6 +116,7 @@ impl PosixTimer {
             state.generation += 1;
             state.queued = false;
             state.overrun = 0;
+            state.owed = owed;
             state.interval = setting.interval;
         }
         self.arm(due);
@@ -210,6 +212,15 @@ impl PosixTimer {
     }
 }
 
+/// When a timer is due on CLOCK_MONOTONIC that is due at `value` on a clock that now shows `by_clock`, and how many expirations of
+/// its period are over by then. The clocks go equally fast.
+fn from_absolute(value: u64, by_clock: u64, now: u64, interval: u64) -> (u64, u64) {
+    let past = by_clock.saturating_sub(value);
+    let since_last = past.checked_rem(interval).unwrap_or(0);
+    let due = now.saturating_add(value.saturating_sub(by_clock)).saturating_sub(since_last).max(1);
+    (due, past.checked_div(interval).unwrap_or(0))
+}
+
 /// The shortest period of a timer whose signal is ignored.
 const IGNORED_PERIOD_NS: u64 = 1_000_000;
 
@@ -224,14 +235,15 @@ impl TimerSignal {
     /// meanwhile, and the signal means nothing any more.
     pub fn taken(self, info: &mut SigInfo) -> bool {
         let Some(timer) = self.timer.upgrade() else { return false };
-        {
+        let owed = {
             let mut state = timer.state.borrow_mut();
             if state.generation != self.generation {
                 return false;
             }
             state.queued = false;
-        }
-        let overrun = timer.next_period(0).min(i32::MAX as u64) as i32;
+            std::mem::take(&mut state.owed)
+        };
+        let overrun = timer.next_period(0).saturating_add(owed).min(i32::MAX as u64) as i32;
         timer.state.borrow_mut().overrun = overrun;
         info.set_overrun(overrun);
         true
@@ -359,4 +371,17 @@ impl Timers {
 /// Whether a thread may be told of a timer of this process (SIGEV_THREAD_ID).
 pub fn thread_of(process: &Arc<Process>, tid: Pid) -> Option<Arc<Task>> {
     crate::task::find(tid).filter(|task| Arc::ptr_eq(&task.process, process))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::from_absolute;
+
+    #[test]
+    fn a_time_in_the_past_owes_its_expirations() {
+        assert_eq!(from_absolute(700, 500, 50, 10), (250, 0));
+        assert_eq!(from_absolute(200, 535, 50, 10), (45, 33), "the last one was 5 ago");
+        assert_eq!(from_absolute(200, 535, 50, 0), (50, 0), "one expiration only");
+        assert_eq!(from_absolute(1, u64::MAX, 3, 10), (1, (u64::MAX - 1) / 10), "a clock that was longer on");
+    }
 }

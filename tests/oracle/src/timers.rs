@@ -8,7 +8,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     clocks, clock_values, clock_setting, cpu_clocks, time_calls, sleep_errors, sleep_lengths, sleep_absolute, alarm_basics,
     interval_errors, interval_once, interval_periodic, interval_fork_exec, interval_virtual, interval_prof,
     interval_interrupts_loop, timer_errors, timer_signal, timer_value, timer_periodic_overrun, timer_none,
-    timer_thread, timer_absolute, timer_rearm_drops, timer_delete_drops, timer_cpu, timer_fork_exec, limit_cpu,
+    timer_thread, timer_absolute, timer_in_the_past, timer_file_in_the_past, timer_rearm_drops, timer_delete_drops, timer_cpu, timer_fork_exec, limit_cpu,
     adjust,
 ];
 
@@ -486,6 +486,53 @@ fn timer_thread() {
     })
     .join()
     .unwrap();
+}
+
+/// Roughly: `n` in units of `unit`, if it is not much more.
+fn about(n: i64, unit: i64) -> i64 {
+    if n % unit < unit / 2 { n / unit } else { -n }
+}
+
+fn timer_in_the_past() {
+    catch(SIGUSR1, 0);
+    mask(SIG_BLOCK, &[SIGUSR1]);
+    for clock in [CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME] {
+        let mut event: sigevent = zeroed();
+        event.sigev_signo = SIGUSR1;
+        let mut id = 0i32;
+        must!(SYS_timer_create, clock, &event, &mut id);
+        for (ago, period) in [(3000, 10), (3000, 0), (5, 1000), (0, 60_000)] {
+            let value = ns(now(clock) - ago * MS);
+            let spec = itimerspec { it_interval: ns(period * MS), it_value: value };
+            t!(SYS_timer_settime, id, TIMER_ABSTIME, &spec, 0);
+            let set = 1u64 << (SIGUSR1 - 1);
+            let mut info = [0u64; 16];
+            must!(SYS_rt_sigtimedwait, &set, &mut info, &ns(5_000 * MS), 8);
+            println!("{clock} {ago} {period}: {} {}", about(sc!(SYS_timer_getoverrun, id).0, 100), about(info[2] as i64 >> 32, 100));
+            let mut left: itimerspec = zeroed();
+            must!(SYS_timer_gettime, id, &mut left);
+            v!(left.it_value.tv_sec * 1000 + left.it_value.tv_nsec / MS <= period);
+        }
+        // Long before the clock began.
+        let spec = itimerspec { it_interval: ns(1), it_value: ns(1) };
+        must!(SYS_timer_settime, id, TIMER_ABSTIME, &spec, 0);
+        must!(SYS_rt_sigtimedwait, &(1u64 << (SIGUSR1 - 1)), 0, &ns(5_000 * MS), 8);
+        v!(sc!(SYS_timer_getoverrun, id));
+        must!(SYS_timer_delete, id);
+    }
+}
+
+fn timer_file_in_the_past() {
+    for clock in [CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME] {
+        let fd = must!(SYS_timerfd_create, clock, TFD_NONBLOCK).fd();
+        for (ago, period) in [(3000, 10), (3000, 0), (5, 1000), (0, 60_000)] {
+            let spec = itimerspec { it_interval: ns(period * MS), it_value: ns(now(clock) - ago * MS) };
+            t!(SYS_timerfd_settime, fd, TFD_TIMER_ABSTIME, &spec, 0);
+            let mut count = 0i64;
+            until(|| sc!(SYS_read, fd, &mut count, 8).is_ok());
+            println!("{clock} {ago} {period}: {}", about(count, 100));
+        }
+    }
 }
 
 fn timer_absolute() {
