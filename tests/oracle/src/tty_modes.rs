@@ -15,6 +15,8 @@ pub const CASES: &[crate::harness::Case] = cases![
     upper_limits,
     flow_control,
     flush_queues,
+    flush_either_end,
+    flush_tells_packets,
     queue_sizes,
     nonblocking,
     packet_mode,
@@ -190,6 +192,30 @@ fn flush_queues() {
     t!(SYS_ioctl, s, TCFLSH, TCOFLUSH);
     t!(SYS_ioctl, s, TCFLSH, TCIOFLUSH);
     t!(SYS_ioctl, s, TCFLSH, 7);
+}
+
+fn flush_either_end() {
+    for (end, what) in [(0, TCIFLUSH), (0, TCOFLUSH), (0, TCIOFLUSH), (1, TCIFLUSH), (1, TCOFLUSH), (1, TCIOFLUSH)] {
+        let (m, s) = pair();
+        quiet(s);
+        put(m, b"in\n");
+        put(s, b"out");
+        until(|| pending(s) == 3 && pending(m) == 3);
+        t!(SYS_ioctl, if end == 0 { s } else { m }, TCFLSH, what);
+        println!("{end} {what}: {} {}", pending(s), pending(m));
+        close(s);
+        close(m);
+    }
+}
+
+fn flush_tells_packets() {
+    for (end, what) in [(0, TCIFLUSH), (0, TCOFLUSH), (1, TCIFLUSH), (1, TCOFLUSH)] {
+        let (m, s) = pair();
+        must!(SYS_ioctl, m, TIOCPKT, &1i32);
+        must!(SYS_fcntl, m, F_SETFL, O_NONBLOCK);
+        t!(SYS_ioctl, if end == 0 { s } else { m }, TCFLSH, what);
+        v!(get(m, 10));
+    }
 }
 
 fn flush_on_set() {

@@ -143,11 +143,17 @@ impl Tty {
             }
             TCFLSH => {
                 self.check_foreground(task, libc::SIGTTOU)?;
-                match arg as i32 {
-                    libc::TCIFLUSH => self.flush_queues(true, false),
-                    libc::TCOFLUSH => self.flush_queues(false, true),
-                    libc::TCIOFLUSH => self.flush_queues(true, true),
+                let (input, output) = match arg as i32 {
+                    libc::TCIFLUSH => (true, false),
+                    libc::TCOFLUSH => (false, true),
+                    libc::TCIOFLUSH => (true, true),
                     _ => return Err(Errno::EINVAL),
+                };
+                // The master's input is what was written to the slave.
+                if master {
+                    self.flush_master(input)
+                } else {
+                    self.flush_queues(input, output)
                 }
                 Ok(0)
             }
@@ -235,7 +241,16 @@ impl Tty {
         wait_until(&[&self.writers], None, Sleep::Interruptible, empty)
     }
 
-    /// Drops what waits to be read, or written (tcflush).
+    /// tcflush(3) of a pseudo terminal's master: drops what the slave's side has written. What the master wrote has arrived already.
+    fn flush_master(&self, input: bool) {
+        if input {
+            self.state.borrow_mut().output.clear();
+            self.writers.wake_all();
+            self.output_changed();
+        }
+    }
+
+    /// Drops what waits to be read, or written (tcflush). What was written to a pseudo terminal has arrived at its master already.
     pub(super) fn flush_queues(&self, input: bool, output: bool) {
         {
             let mut state = self.state.borrow_mut();
@@ -245,8 +260,10 @@ impl Tty {
                 state.note_packet(packet::FLUSH_READ);
             }
             if output {
-                state.output.clear();
-                state.held_echo.clear();
+                if !self.is_pty() {
+                    state.output.clear();
+                    state.held_echo.clear();
+                }
                 state.note_packet(packet::FLUSH_WRITE);
             }
         }
