@@ -7,7 +7,7 @@ use super::set::{SIGRTMIN, SigSet, is_signal};
 use super::state::Queued;
 use super::stop;
 use crate::lock::KCell;
-use crate::task::creds::CAP_KILL;
+use crate::task::creds::{CAP_KILL, Creds};
 use crate::task::exit::{exit_group, killed_by};
 use crate::task::{Pid, Process, Task, limits};
 use crate::{Errno, Result, sched};
@@ -127,13 +127,22 @@ pub fn may_signal(sender: &Arc<Task>, target: &Arc<Task>, signal: i32) -> bool {
     if Arc::ptr_eq(&sender.process, &target.process) {
         return true;
     }
-    let (from, to) = (sender.creds(), target.creds());
+    permits(sender, &target.process, &target.creds(), signal)
+}
+
+/// The same of a process that has ended, which takes none.
+pub fn may_signal_ended(sender: &Arc<Task>, target: &Arc<Process>, signal: i32) -> bool {
+    permits(sender, target, &target.creds(), signal)
+}
+
+fn permits(sender: &Task, target: &Process, to: &Creds, signal: i32) -> bool {
+    let from = sender.creds();
     from.euid == to.suid
         || from.euid == to.uid
         || from.uid == to.suid
         || from.uid == to.uid
         || from.capable(CAP_KILL)
-        || signal == libc::SIGCONT && sender.process.group().session.sid == target.process.group().session.sid
+        || signal == libc::SIGCONT && sender.process.group().session.sid == target.group().session.sid
 }
 
 fn send(process: &Arc<Process>, task: &Arc<Task>, info: SigInfo, private: bool) -> Result<()> {

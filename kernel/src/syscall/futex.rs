@@ -1,6 +1,7 @@
 //! futex(2) and its kin.
 
 use super::{Call, Entry, entry};
+use crate::task::Whom;
 use crate::task::futex::{self, MATCH_ANY, WaitvEntry, WakeOp};
 use crate::{Errno, Result, time};
 
@@ -129,14 +130,14 @@ fn sys_set_robust_list(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn sys_get_robust_list(call: &mut Call<'_>) -> Result<u64> {
-    let task = match call.int(0) {
-        0 => call.task.clone(),
-        tid => crate::task::find(tid).ok_or(Errno::ESRCH)?,
+    let whom = match call.int(0) {
+        0 => Whom::Thread(call.task.clone()),
+        tid => Whom::find(tid).ok_or(Errno::ESRCH)?,
     };
-    if !crate::task::creds::may_inspect(call.task, &task) {
+    if !whom.may_be_inspected(call.task) {
         return Err(Errno::EPERM);
     }
-    let head = task.attributes.borrow().robust_list;
+    let head = whom.attributes().robust_list;
     let space = call.task.space();
     space.write(call.args[2], &ROBUST_HEAD)?;
     space.write(call.args[1], &head)?;

@@ -4,7 +4,7 @@ use super::{Call, Entry, entry};
 use crate::mm::{AddressSpace, IoBuf};
 use crate::sched::killable_point;
 use crate::task::creds::may_inspect;
-use crate::task::{Task, find};
+use crate::task::{Whom, find};
 use crate::{Errno, Result};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -17,17 +17,20 @@ pub const CALLS: &[Entry] = &[
 
 fn sys_kcmp(call: &mut Call<'_>) -> Result<u64> {
     let (a, b, kind) = (call.int(0), call.int(1), call.int(2));
-    let (a, b) = (find(a).ok_or(Errno::ESRCH)?, find(b).ok_or(Errno::ESRCH)?);
-    if !may_inspect(call.task, &a) || !may_inspect(call.task, &b) {
+    let (a, b) = (Whom::find(a).ok_or(Errno::ESRCH)?, Whom::find(b).ok_or(Errno::ESRCH)?);
+    if !a.may_be_inspected(call.task) || !b.may_be_inspected(call.task) {
         return Err(Errno::EPERM);
     }
-    let file = |task: &Task, fd: u64| -> Result<usize> {
+    let file = |whom: &Whom, fd: u64| -> Result<usize> {
+        let Whom::Thread(task) = whom else { return Err(Errno::EBADF) };
         let files = task.files.cloned().ok_or(Errno::EBADF)?;
         let file = files.get(i32::try_from(fd).map_err(|_| Errno::EBADF)?)?;
         Ok(Arc::as_ptr(&file) as usize)
     };
     // The objects' order must be one and the same for all questions; what it is does not matter.
-    let address = |task: &Task| -> usize {
+    let address = |whom: &Whom| -> usize {
+        // What has ended has nothing any more.
+        let Whom::Thread(task) = whom else { return 0 };
         match kind {
             1 => task.space.borrow().as_ref().map_or(0, |space| Arc::as_ptr(space) as usize),
             2 => task.files.borrow().as_ref().map_or(0, |files| Arc::as_ptr(files) as usize),

@@ -4,7 +4,7 @@ use super::{Call, Entry, entry};
 use crate::task::creds::{CAP_SYS_ADMIN, CAP_SYS_NICE, CAP_SYS_RESOURCE};
 use crate::task::limits::{self, Limit};
 use crate::task::usage::ticks;
-use crate::task::{Process, Task, find, find_group, find_process, pid};
+use crate::task::{Process, Task, Whom, find_group, pid};
 use crate::{Errno, Result, time};
 use std::sync::Arc;
 
@@ -43,16 +43,17 @@ fn sys_prlimit64(call: &mut Call<'_>) -> Result<u64> {
         _ => Some(space.read::<[u64; 2]>(new)?),
     };
     let target = match pid {
-        0 => call.task.clone(),
-        _ => find(pid).ok_or(Errno::ESRCH)?,
+        0 => Whom::Thread(call.task.clone()),
+        _ => Whom::find(pid).ok_or(Errno::ESRCH)?,
     };
     if !may_limit(call.task, &target) {
         return Err(Errno::EPERM);
     }
     let which = which_limit(call.args[1])?;
-    let before = target.process.limits.borrow().get(which);
+    let process = target.process();
+    let before = process.limits.borrow().get(which);
     if let Some([soft, hard]) = wanted {
-        set_limit(call, &target.process, which, Limit { soft, hard })?;
+        set_limit(call, process, which, Limit { soft, hard })?;
     }
     if old != 0 {
         space.write(old, &[before.soft, before.hard])?;
@@ -60,8 +61,8 @@ fn sys_prlimit64(call: &mut Call<'_>) -> Result<u64> {
     Ok(0)
 }
 
-fn may_limit(caller: &Arc<Task>, target: &Arc<Task>) -> bool {
-    if Arc::ptr_eq(caller, target) {
+fn may_limit(caller: &Arc<Task>, target: &Whom) -> bool {
+    if matches!(target, Whom::Thread(target) if Arc::ptr_eq(caller, target)) {
         return true;
     }
     let (from, to) = (caller.creds(), target.creds());
@@ -115,42 +116,36 @@ const PRIO_PROCESS: i32 = 0;
 const PRIO_PGRP: i32 = 1;
 const PRIO_USER: i32 = 2;
 
-/// The threads that a (which, who) pair of getpriority(2) means.
-fn those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Arc<Task>>> {
-    let all = |processes: Vec<Arc<Process>>| processes.iter().flat_map(|p| p.threads()).collect();
+/// Whom a (which, who) pair of getpriority(2) means.
+fn those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Whom>> {
+    let all = |processes: Vec<Arc<Process>>| processes.iter().flat_map(Whom::all_of).collect();
     Ok(match which {
-        PRIO_PROCESS if who == 0 => vec![call.task.clone()],
-        PRIO_PROCESS => find(who).into_iter().collect(),
+        PRIO_PROCESS if who == 0 => vec![Whom::Thread(call.task.clone())],
+        PRIO_PROCESS => Whom::find(who).into_iter().collect(),
         PRIO_PGRP if who == 0 => all(call.task.process.group().members()),
         PRIO_PGRP => find_group(who).map(|group| all(group.members())).unwrap_or_default(),
         PRIO_USER => {
             let uid = if who == 0 { call.task.creds().uid } else { who as u32 };
-            let mut tasks: Vec<Arc<Task>> = all(pid::processes());
-            tasks.retain(|task| task.creds.borrow().uid == uid);
-            tasks
+            let mut those: Vec<Whom> = all(pid::processes());
+            those.retain(|whom| whom.creds().uid == uid);
+            those
         }
         _ => return Err(Errno::EINVAL),
     })
 }
 
 fn sys_getpriority(call: &mut Call<'_>) -> Result<u64> {
-    let tasks = those(call, call.int(0), call.int(1))?;
-    if tasks.is_empty()
-        && call.int(0) == PRIO_PROCESS
-        && let Some(zombie) = find_process(call.int(1))
-    {
-        return Ok((20 - zombie.nice()) as u64);
-    }
+    let those = those(call, call.int(0), call.int(1))?;
     // From 40 for the first served to 1, so that no result looks like an error.
-    let best = tasks.iter().map(|task| 20 - task.attributes.borrow().nice).max();
+    let best = those.iter().map(|whom| 20 - whom.attributes().nice).max();
     best.map(|priority| priority as u64).ok_or(Errno::ESRCH)
 }
 
 fn sys_setpriority(call: &mut Call<'_>) -> Result<u64> {
     let nice = call.int(2).clamp(-20, 19);
     let mut result = Err(Errno::ESRCH);
-    for task in those(call, call.int(0), call.int(1))? {
-        let outcome = set_nice(call, &task, nice);
+    for whom in those(call, call.int(0), call.int(1))? {
+        let outcome = set_nice(call, &whom, nice);
         // One that could be changed is enough, unless another was refused.
         result = match (result, outcome) {
             (Err(Errno::ESRCH), outcome) => outcome,
@@ -161,21 +156,21 @@ fn sys_setpriority(call: &mut Call<'_>) -> Result<u64> {
     result.map(|()| 0)
 }
 
-fn set_nice(call: &Call<'_>, task: &Task, nice: i32) -> Result<()> {
-    let (from, to) = (call.task.creds(), task.creds());
+fn set_nice(call: &Call<'_>, whom: &Whom, nice: i32) -> Result<()> {
+    let (from, to) = (call.task.creds(), whom.creds());
     if to.uid != from.euid && to.euid != from.euid && !from.capable(CAP_SYS_NICE) {
         return Err(Errno::EPERM);
     }
-    if nice < task.attributes.borrow().nice && !may_nice(call, task, nice) {
+    if nice < whom.attributes().nice && !may_nice(call, whom.process(), nice) {
         return Err(Errno::EACCES);
     }
-    task.attributes.borrow_mut().nice = nice;
+    whom.change(|attributes| attributes.nice = nice);
     Ok(())
 }
 
-/// Whether the caller may give the task a nice value this low.
-pub(super) fn may_nice(call: &Call<'_>, task: &Task, nice: i32) -> bool {
-    (20 - nice) as u64 <= task.process.limit(limits::NICE) || call.task.creds().capable(CAP_SYS_NICE)
+/// Whether the caller may give a thread of the process a nice value this low.
+pub(super) fn may_nice(call: &Call<'_>, process: &Process, nice: i32) -> bool {
+    (20 - nice) as u64 <= process.limit(limits::NICE) || call.task.creds().capable(CAP_SYS_NICE)
 }
 
 const IOPRIO_CLASS_NONE: u16 = 0;
@@ -183,19 +178,18 @@ const IOPRIO_CLASS_RT: u16 = 1;
 const IOPRIO_CLASS_BE: u16 = 2;
 const IOPRIO_CLASS_IDLE: u16 = 3;
 
-fn ioprio_those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Arc<Task>>> {
+fn ioprio_those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Whom>> {
     // The kinds are numbered from 1 here.
     if !(1..=3).contains(&which) {
         return Err(Errno::EINVAL);
     }
-    let tasks = those(call, which - 1, who)?;
-    if tasks.is_empty() { Err(Errno::ESRCH) } else { Ok(tasks) }
+    let those = those(call, which - 1, who)?;
+    if those.is_empty() { Err(Errno::ESRCH) } else { Ok(those) }
 }
 
 fn sys_ioprio_get(call: &mut Call<'_>) -> Result<u64> {
-    let tasks = ioprio_those(call, call.int(0), call.int(1))?;
-    let of = |task: &Arc<Task>| task.attributes.borrow().io_priority;
-    Ok(tasks.iter().map(of).min().unwrap_or(0) as u64)
+    let those = ioprio_those(call, call.int(0), call.int(1))?;
+    Ok(those.iter().map(|whom| whom.attributes().io_priority).min().unwrap_or(0) as u64)
 }
 
 fn sys_ioprio_set(call: &mut Call<'_>) -> Result<u64> {
@@ -209,12 +203,14 @@ fn sys_ioprio_set(call: &mut Call<'_>) -> Result<u64> {
         IOPRIO_CLASS_NONE if data == 0 => {}
         _ => return Err(Errno::EINVAL),
     }
-    for task in ioprio_those(call, call.int(0), call.int(1))? {
-        let to = task.creds();
+    for whom in ioprio_those(call, call.int(0), call.int(1))? {
+        let to = whom.creds();
         if to.uid != creds.euid && to.uid != creds.uid && !creds.capable(CAP_SYS_NICE) {
             return Err(Errno::EPERM);
         }
-        task.attributes.borrow_mut().io_priority = value as u16;
+        if let Whom::Thread(task) = whom {
+            task.attributes.borrow_mut().io_priority = value as u16;
+        }
     }
     Ok(0)
 }

@@ -6,7 +6,7 @@ use super::resource::may_nice;
 use super::{Call, Entry, entry};
 use crate::mm::user::{bytes_of, bytes_of_mut, zeroed};
 use crate::task::creds::CAP_SYS_NICE;
-use crate::task::{Task, find, limits};
+use crate::task::{Whom, limits};
 use crate::{Errno, Result, sched};
 use std::sync::Arc;
 
@@ -35,12 +35,17 @@ fn sys_sched_yield(_call: &mut Call<'_>) -> Result<u64> {
 }
 
 /// The thread that a pid argument means, 0 being the caller.
-fn target(call: &Call<'_>, pid: i32) -> Result<Arc<Task>> {
+fn target(call: &Call<'_>, pid: i32) -> Result<Whom> {
     match pid {
         ..0 => Err(Errno::EINVAL),
-        0 => Ok(call.task.clone()),
-        _ => find(pid).ok_or(Errno::ESRCH),
+        0 => Ok(Whom::Thread(call.task.clone())),
+        _ => Whom::find(pid).ok_or(Errno::ESRCH),
     }
+}
+
+/// As [`target`] for the calls about CPUs, which find nobody with a negative number.
+fn target_of_mask(call: &Call<'_>) -> Result<Whom> {
+    target(call, call.int(0)).map_err(|_| Errno::ESRCH)
 }
 
 fn cpu_mask() -> u64 {
@@ -55,11 +60,7 @@ fn sys_sched_getaffinity(call: &mut Call<'_>) -> Result<u64> {
     if len * 8 < sched::cpu_count() || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
-    let task = match call.int(0) {
-        0 => call.task.clone(),
-        tid => find(tid).ok_or(Errno::ESRCH)?,
-    };
-    let mask = task.attributes.borrow().affinity & cpu_mask();
+    let mask = target_of_mask(call)?.attributes().affinity & cpu_mask();
     call.task.space().write(call.args[2], &mask)?;
     Ok(8)
 }
@@ -68,23 +69,20 @@ fn sys_sched_setaffinity(call: &mut Call<'_>) -> Result<u64> {
     let len = (call.args[1] as u32 as usize).min(8);
     let mut mask = 0u64;
     call.task.space().read_bytes(call.args[2], &mut bytes_of_mut(&mut mask)[..len])?;
-    let task = match call.int(0) {
-        0 => call.task.clone(),
-        tid => find(tid).ok_or(Errno::ESRCH)?,
-    };
-    let (from, to) = (call.task.creds(), task.creds());
+    let whom = target_of_mask(call)?;
+    let (from, to) = (call.task.creds(), whom.creds());
     if from.euid != to.euid && from.euid != to.uid && !from.capable(CAP_SYS_NICE) {
         return Err(Errno::EPERM);
     }
     if mask & cpu_mask() == 0 {
         return Err(Errno::EINVAL);
     }
-    task.attributes.borrow_mut().affinity = mask & cpu_mask();
-    if Arc::ptr_eq(&task, call.task) {
-        sched::obey_affinity();
-    } else {
+    whom.change(|attributes| attributes.affinity = mask & cpu_mask());
+    match whom {
+        Whom::Thread(task) if Arc::ptr_eq(&task, call.task) => sched::obey_affinity(),
         // It moves when it comes by; one that sleeps, when it wakes.
-        sched::interrupt(&task);
+        Whom::Thread(task) => sched::interrupt(&task),
+        Whom::Ended(_) => {}
     }
     Ok(0)
 }
@@ -101,7 +99,7 @@ fn is_realtime(policy: i32) -> bool {
     policy == libc::SCHED_FIFO || policy == libc::SCHED_RR
 }
 
-fn set_scheduler(call: &Call<'_>, task: &Task, wanted: &Wanted) -> Result<()> {
+fn set_scheduler(call: &Call<'_>, whom: &Whom, wanted: &Wanted) -> Result<()> {
     let Wanted { policy, priority, .. } = *wanted;
     let known = matches!(policy, libc::SCHED_OTHER | libc::SCHED_BATCH | libc::SCHED_IDLE) || is_realtime(policy);
     if !known && policy != SCHED_DEADLINE || !(0..=99).contains(&priority) {
@@ -110,28 +108,27 @@ fn set_scheduler(call: &Call<'_>, task: &Task, wanted: &Wanted) -> Result<()> {
     if policy == SCHED_DEADLINE || is_realtime(policy) != (priority != 0) {
         return Err(Errno::EINVAL);
     }
-    let now = task.attributes.cloned();
-    let (from, to) = (call.task.creds(), task.creds());
+    let now = whom.attributes();
+    let (from, to) = (call.task.creds(), whom.creds());
     if !from.capable(CAP_SYS_NICE) {
-        let allowed_priority = task.process.limit(limits::RTPRIO);
+        let allowed_priority = whom.process().limit(limits::RTPRIO);
         let too_much = is_realtime(policy)
             && (policy != now.policy && allowed_priority == 0
                 || priority > now.priority && priority as u64 > allowed_priority);
-        let less_nice = wanted.nice.is_some_and(|nice| nice < now.nice && !may_nice(call, task, nice));
+        let less_nice = wanted.nice.is_some_and(|nice| nice < now.nice && !may_nice(call, whom.process(), nice));
         let out_of_idle =
-            now.policy == libc::SCHED_IDLE && policy != libc::SCHED_IDLE && !may_nice(call, task, now.nice);
+            now.policy == libc::SCHED_IDLE && policy != libc::SCHED_IDLE && !may_nice(call, whom.process(), now.nice);
         let not_own = from.euid != to.euid && from.euid != to.uid;
         if too_much || less_nice || out_of_idle || not_own || now.reset_on_fork && !wanted.reset_on_fork {
             return Err(Errno::EPERM);
         }
     }
-    let mut attributes = task.attributes.borrow_mut();
-    attributes.policy = policy;
-    attributes.priority = priority;
-    attributes.reset_on_fork = wanted.reset_on_fork;
-    if let Some(nice) = wanted.nice {
-        attributes.nice = nice;
-    }
+    whom.change(|attributes| {
+        attributes.policy = policy;
+        attributes.priority = priority;
+        attributes.reset_on_fork = wanted.reset_on_fork;
+        attributes.nice = wanted.nice.unwrap_or(attributes.nice);
+    });
     Ok(())
 }
 
@@ -141,15 +138,14 @@ fn sys_sched_setscheduler(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let priority = call.task.space().read::<i32>(call.args[2])?;
-    let task = target(call, call.int(0))?;
+    let whom = target(call, call.int(0))?;
     let reset_on_fork = policy & RESET_ON_FORK != 0;
-    set_scheduler(call, &task, &Wanted { policy: policy & !RESET_ON_FORK, priority, nice: None, reset_on_fork })?;
+    set_scheduler(call, &whom, &Wanted { policy: policy & !RESET_ON_FORK, priority, nice: None, reset_on_fork })?;
     Ok(0)
 }
 
 fn sys_sched_getscheduler(call: &mut Call<'_>) -> Result<u64> {
-    let task = target(call, call.int(0))?;
-    let attributes = task.attributes.borrow();
+    let attributes = target(call, call.int(0))?.attributes();
     Ok((attributes.policy | if attributes.reset_on_fork { RESET_ON_FORK } else { 0 }) as u64)
 }
 
@@ -158,10 +154,10 @@ fn sys_sched_setparam(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let priority = call.task.space().read::<i32>(call.args[1])?;
-    let task = target(call, call.int(0))?;
-    let now = task.attributes.cloned();
+    let whom = target(call, call.int(0))?;
+    let now = whom.attributes();
     let wanted = Wanted { policy: now.policy, priority, nice: None, reset_on_fork: now.reset_on_fork };
-    set_scheduler(call, &task, &wanted)?;
+    set_scheduler(call, &whom, &wanted)?;
     Ok(0)
 }
 
@@ -169,8 +165,8 @@ fn sys_sched_getparam(call: &mut Call<'_>) -> Result<u64> {
     if call.args[1] == 0 {
         return Err(Errno::EINVAL);
     }
-    let task = target(call, call.int(0))?;
-    let priority = task.attributes.borrow().priority;
+    let whom = target(call, call.int(0))?;
+    let priority = whom.attributes().priority;
     call.task.space().write(call.args[1], &priority).map(|()| 0)
 }
 
@@ -208,8 +204,8 @@ fn sys_sched_setattr(call: &mut Call<'_>) -> Result<u64> {
             return Err(Errno::E2BIG);
         }
     }
-    let task = target(call, call.int(0))?;
-    let now = task.attributes.cloned();
+    let whom = target(call, call.int(0))?;
+    let now = whom.attributes();
     let (mut policy, flags) = ((attr[0] >> 32) as i32, attr[1]);
     if policy < 0 || flags & FLAGS_UTIL != 0 && size < ATTR_MAX {
         return Err(Errno::EINVAL);
@@ -229,7 +225,7 @@ fn sys_sched_setattr(call: &mut Call<'_>) -> Result<u64> {
     }
     let reset_on_fork = flags & FLAG_RESET_ON_FORK != 0;
     let nice = (!is_realtime(policy)).then_some(nice);
-    set_scheduler(call, &task, &Wanted { policy, priority, nice, reset_on_fork })?;
+    set_scheduler(call, &whom, &Wanted { policy, priority, nice, reset_on_fork })?;
     Ok(0)
 }
 
@@ -238,8 +234,8 @@ fn sys_sched_getattr(call: &mut Call<'_>) -> Result<u64> {
     if addr == 0 || call.int(0) < 0 || !(ATTR_MIN..=4096).contains(&size) || flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let task = target(call, call.int(0))?;
-    let now = task.attributes.cloned();
+    let whom = target(call, call.int(0))?;
+    let now = whom.attributes();
     let size = size.min(ATTR_MAX);
     let mut attr: SchedAttr = zeroed();
     attr[0] = size as u64 | (now.policy as u64) << 32;
@@ -261,8 +257,8 @@ fn priority_bound(call: &mut Call<'_>, realtime: u64) -> Result<u64> {
 }
 
 fn sys_sched_rr_get_interval(call: &mut Call<'_>) -> Result<u64> {
-    let task = target(call, call.int(0))?;
-    let policy = task.attributes.borrow().policy;
+    let whom = target(call, call.int(0))?;
+    let policy = whom.attributes().policy;
     let nanoseconds: i64 = match policy {
         libc::SCHED_RR => 100_000_000,
         libc::SCHED_FIFO => 0,

@@ -221,6 +221,7 @@ fn check_and_send(sender: &Arc<Task>, process: &Arc<Process>, signal: i32, info:
     }
     match process.main_thread() {
         Some(target) if !signal::may_signal(sender, &target, signal) => return Err(Errno::EPERM),
+        None if !process.is_init() && !signal::may_signal_ended(sender, process, signal) => return Err(Errno::EPERM),
         // The built-in init is root's, and no signal ends it.
         None if process.is_init() && !sender.creds().capable(task::creds::CAP_KILL) => return Err(Errno::EPERM),
         _ => {}

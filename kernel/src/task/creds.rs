@@ -1,6 +1,6 @@
 //! Credentials (credentials(7)): who a task acts as.
 
-use super::Task;
+use super::{Process, Task};
 use std::sync::Arc;
 
 /// User and group ids, and capabilities as far as the core asks for them.
@@ -88,15 +88,20 @@ impl Creds {
 /// Whether `caller` may look into `target`, as ptrace(2) and /proc define it: the same user without any privileges of its own, or
 /// CAP_SYS_PTRACE.
 pub fn may_inspect(caller: &Task, target: &Task) -> bool {
-    if Arc::ptr_eq(&caller.process, &target.process) {
+    may_inspect_one_of(caller, &target.process, &target.creds())
+}
+
+/// As [`may_inspect`], of a thread of this process with these credentials.
+pub fn may_inspect_one_of(caller: &Task, process: &Arc<Process>, to: &Creds) -> bool {
+    if Arc::ptr_eq(&caller.process, process) {
         return true;
     }
-    let (from, to) = (caller.creds(), target.creds());
+    let from = caller.creds();
     if from.capable(CAP_SYS_PTRACE) {
         return true;
     }
     let same_user = [to.uid, to.euid, to.suid].iter().all(|&id| id == from.uid);
     let same_group = [to.gid, to.egid, to.sgid].iter().all(|&id| id == from.gid);
-    let dumpable = target.process.settings.borrow().dumpable == 1;
+    let dumpable = process.settings.borrow().dumpable == 1;
     same_user && same_group && dumpable && to.permitted & !from.permitted == 0
 }

@@ -18,10 +18,12 @@ pub mod run;
 pub mod setid;
 pub mod usage;
 pub mod wait;
+pub mod whom;
 
 pub use group::{ProcessGroup, Session};
 pub use pid::{find, find_group, find_process, find_session};
 pub use process::Process;
+pub use whom::Whom;
 
 use crate::fs::{FdTable, FsContext};
 use crate::lock::KCell;

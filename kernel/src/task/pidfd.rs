@@ -32,7 +32,9 @@ impl PidFd {
 
 impl FileOps for PidFd {
     fn poll(&self, _file: &OpenFile) -> Events {
-        if self.process.ended() { Events::IN | Events::RDNORM } else { Events::empty() }
+        let life = *self.process.life.borrow();
+        let ended = if life.zombie { Events::IN | Events::RDNORM } else { Events::empty() };
+        if life.reaped { ended | Events::HUP } else { ended }
     }
 
     fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {

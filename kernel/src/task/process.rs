@@ -3,7 +3,7 @@
 use super::creds::Creds;
 use super::limits::Limits;
 use super::usage::Usage;
-use super::{Pid, ProcessGroup, Task, init};
+use super::{Attributes, Pid, ProcessGroup, Task, init};
 use crate::lock::KCell;
 use crate::sched::wait::WaitQueue;
 use crate::signal::ProcessSignals;
@@ -64,12 +64,14 @@ pub(super) struct Life {
 pub struct Identity {
     pub creds: Arc<Creds>,
     pub name: Vec<u8>,
-    pub nice: i32,
+    pub attributes: Attributes,
 }
 
 impl Identity {
     pub(super) fn of(task: &Task) -> Identity {
-        Identity { creds: task.creds(), name: task.name.cloned(), nice: task.attributes.borrow().nice }
+        // An I/O priority goes with what the thread had open.
+        let attributes = Attributes { io_priority: 0, robust_list: 0, ..task.attributes.cloned() };
+        Identity { creds: task.creds(), name: task.name.cloned(), attributes }
     }
 }
 
@@ -152,7 +154,7 @@ impl Process {
             signals: KCell::default(),
             signal_queue: WaitQueue::new(),
             settings: KCell::new(settings),
-            identity: KCell::new(Identity { creds, name: Vec::new(), nice: 0 }),
+            identity: KCell::new(Identity { creds, name: Vec::new(), attributes: Attributes::default() }),
         })
     }
 
@@ -198,6 +200,11 @@ impl Process {
         threads.get(&self.pid).or_else(|| threads.values().next()).cloned()
     }
 
+    /// Whether its first thread has ended; others may go on.
+    pub fn first_thread_ended(&self) -> bool {
+        !self.threads.borrow().contains_key(&self.pid)
+    }
+
     /// Whether no thread of it is left: it is a zombie, or gone.
     pub fn ended(&self) -> bool {
         self.life.borrow().zombie
@@ -227,7 +234,7 @@ impl Process {
     pub fn nice(&self) -> i32 {
         match self.main_thread() {
             Some(thread) => thread.attributes.borrow().nice,
-            None => self.identity.borrow().nice,
+            None => self.identity.borrow().attributes.nice,
         }
     }
 

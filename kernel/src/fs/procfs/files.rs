@@ -183,6 +183,11 @@ fn flags_text(flags: MountFlags) -> String {
     out
 }
 
+/// A process that has ended is in no mount namespace.
+pub fn mounts_guard(subject: Subject) -> Result<()> {
+    if subject.process()?.ended() { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
 /// All mounts below the process's root, with the name of their place from there.
 fn visible(subject: Subject) -> Result<Vec<(Arc<Mount>, String)>> {
     let task = subject.task().map_err(|_| Errno::EINVAL)?;

@@ -3,7 +3,7 @@
 use super::super::file::{FileOps, OpenFile};
 use super::super::pseudo::{Entry, Node, Subject};
 use super::files::describe;
-use super::inspect_guard;
+use super::memory_guard;
 use crate::mm::maps::MapsLine;
 use crate::mm::{AddressSpace, IoBuf, PAGE_SIZE};
 use crate::model::Prot;
@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 /// /proc/PID/mem.
-pub const MEM: Entry = Entry { name: "mem", mode: 0o600, node: Node::Special(open_mem), guard: Some(inspect_guard) };
+pub const MEM: Entry = Entry { name: "mem", mode: 0o600, node: Node::Special(open_mem), guard: Some(memory_guard) };
 
 /// The most of its arguments or environment that is shown: they may be as long as the stack is.
 const TEXT_MAX: u64 = 2 << 20;

@@ -105,6 +105,11 @@ impl Subject {
         }
     }
 
+    /// Whether it is about a first thread that has ended, alone or with its process.
+    fn is_ended_first_thread(self) -> bool {
+        (self.sub == 0 || self.sub == self.id) && self.process().is_ok_and(|process| process.first_thread_ended())
+    }
+
     /// The thread with the number `id`.
     fn thread(self) -> Result<Arc<Task>> {
         task::find(self.id).ok_or(Errno::ESRCH)
@@ -140,4 +145,9 @@ fn inspect_guard(subject: Subject) -> Result<()> {
         // A zombie's files are empty, and everyone may see that.
         _ => Ok(()),
     }
+}
+
+/// A guard as [`inspect_guard`] for files that cannot be opened without memory to look at.
+fn memory_guard(subject: Subject) -> Result<()> {
+    if subject.process()?.ended() { Err(Errno::ESRCH) } else { inspect_guard(subject) }
 }

@@ -1,8 +1,8 @@
 //! The directory of a process, and of each of its threads.
 
 use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Subject, dir, link, setting, text};
-use super::{current, files, inspect_guard, may_inspect, memory, parse_pid, stat};
-use crate::task::{self, limits};
+use super::{current, files, inspect_guard, may_inspect, memory, memory_guard, parse_pid, stat};
+use crate::task::{self, Whom, limits};
 use crate::{Errno, Result};
 use std::fmt::Write;
 
@@ -14,12 +14,12 @@ static CHILDREN: Entry = text("children", children);
 static TASKS: Entry = Entry { name: "task", mode: 0o555, node: Node::Listing(&[], &Threads), guard: None };
 
 const FILES: &[Entry] = &[
-    text("auxv", memory::auxv).with_mode(0o400).guarded(inspect_guard),
+    text("auxv", memory::auxv).with_mode(0o400).guarded(memory_guard),
     text("cgroup", |_| Ok(b"0::/\n".to_vec())),
     text("cmdline", memory::cmdline),
     setting("comm", comm, set_comm),
     files::CWD,
-    text("environ", memory::environ).with_mode(0o400).guarded(inspect_guard),
+    text("environ", memory::environ).with_mode(0o400).guarded(memory_guard),
     files::EXE,
     files::FD,
     files::FDINFO,
@@ -28,8 +28,8 @@ const FILES: &[Entry] = &[
     setting("loginuid", |_| Ok(b"4294967295".to_vec()), |_, _| Err(Errno::EPERM)),
     text("maps", memory::maps).guarded(inspect_guard),
     memory::MEM,
-    text("mountinfo", files::mountinfo),
-    text("mounts", files::mounts),
+    text("mountinfo", files::mountinfo).guarded(files::mounts_guard),
+    text("mounts", files::mounts).guarded(files::mounts_guard),
     dir("net", NET),
     dir("ns", NAMESPACES),
     setting("oom_adj", oom_adj, set_oom_adj),
@@ -39,7 +39,7 @@ const FILES: &[Entry] = &[
     files::ROOT,
     text("sessionid", |_| Ok(b"4294967295".to_vec())),
     text("smaps", memory::smaps).guarded(inspect_guard),
-    text("smaps_rollup", memory::smaps_rollup).guarded(inspect_guard),
+    text("smaps_rollup", memory::smaps_rollup).guarded(memory_guard),
     text("stat", stat::stat),
     text("statm", stat::statm),
     text("status", stat::status),
@@ -65,16 +65,22 @@ impl Listing for Threads {
     fn find(&self, subject: Subject, name: &[u8]) -> Result<Found> {
         let tid = parse_pid(name).ok_or(Errno::ENOENT)?;
         let process = subject.process().map_err(|_| Errno::ENOENT)?;
-        let thread = task::find(tid).filter(|t| t.process.pid == process.pid).ok_or(Errno::ENOENT)?;
-        Ok(Found { entry: &THREAD, subject: Subject { id: process.pid, sub: thread.tid() } })
+        let known = tid == process.pid || task::find(tid).is_some_and(|t| t.process.pid == process.pid);
+        if !known {
+            return Err(Errno::ENOENT);
+        }
+        Ok(Found { entry: &THREAD, subject: Subject { id: process.pid, sub: tid } })
     }
 
     fn list(&self, subject: Subject) -> Result<Vec<Listed>> {
         let process = subject.process().map_err(|_| Errno::ENOENT)?;
-        let listed = process.threads().into_iter().map(|thread| Listed {
-            key: thread.tid() as u32,
-            name: thread.tid().to_string().into_bytes(),
-            found: Found { entry: &THREAD, subject: Subject { id: process.pid, sub: thread.tid() } },
+        // The first thread is there for as long as its process is.
+        let first = process.first_thread_ended().then_some(process.pid);
+        let tids = first.into_iter().chain(process.threads().into_iter().map(|thread| thread.tid()));
+        let listed = tids.map(|tid| Listed {
+            key: tid as u32,
+            name: tid.to_string().into_bytes(),
+            found: Found { entry: &THREAD, subject: Subject { id: process.pid, sub: tid } },
         });
         Ok(listed.collect())
     }
@@ -137,7 +143,7 @@ pub fn owner(subject: Subject) -> Result<(u32, u32)> {
         return Ok((0, 0));
     }
     let process = subject.process()?;
-    if subject.sub > 0 {
+    if subject.sub > 0 && !subject.is_ended_first_thread() {
         subject.task()?;
     }
     let creds = process.creds();
@@ -176,7 +182,9 @@ fn wchan(subject: Subject) -> Result<Vec<u8>> {
 }
 
 fn personality(subject: Subject) -> Result<Vec<u8>> {
-    Ok(format!("{:08x}\n", subject.task()?.attributes.borrow().personality).into_bytes())
+    let number = if subject.sub == 0 { subject.process()?.pid } else { subject.sub };
+    let attributes = Whom::find(number).ok_or(Errno::ESRCH)?.attributes();
+    Ok(format!("{:08x}\n", attributes.personality).into_bytes())
 }
 
 fn io(subject: Subject) -> Result<Vec<u8>> {

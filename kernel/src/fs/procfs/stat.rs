@@ -77,7 +77,8 @@ fn memory(space: Option<&Arc<AddressSpace>>) -> Memory {
 pub fn stat(subject: Subject) -> Result<Vec<u8>> {
     let process = subject.process()?;
     let task = subject.task().ok();
-    if subject.sub != 0 && task.is_none() {
+    let ended = subject.is_ended_first_thread();
+    if subject.sub != 0 && task.is_none() && !ended {
         return Err(crate::Errno::ESRCH);
     }
     let whole = subject.sub == 0;
@@ -101,7 +102,7 @@ pub fn stat(subject: Subject) -> Result<Vec<u8>> {
     out.extend(name(subject)?);
     let rest = format!(
         ") {} {} {} {} {} {} 4194304 {} {} {} {} {} {} {} {} {priority} {} {} 0 {} {} {} {} {} {} {} 0 0 {} {} {} {} {} 0 0 {} {cpu} {} {} 0 0 0 {} {} {} {} {} {} {} {}\n",
-        state(task.as_ref(), &process).0,
+        state(task.as_ref().filter(|_| !ended), &process).0,
         process.parent_pid(),
         group.pgid,
         group.session.sid,
@@ -173,7 +174,7 @@ pub fn status(subject: Subject) -> Result<Vec<u8>> {
     let task = subject.task().ok();
     let number = if subject.sub == 0 { process.pid } else { subject.sub };
     let creds = task.as_ref().map_or_else(|| process.creds(), |t| t.creds());
-    let (letter, word) = state(task.as_ref(), &process);
+    let (letter, word) = state(task.as_ref().filter(|_| !subject.is_ended_first_thread()), &process);
     let (group, mut out) = (process.group(), b"Name:\t".to_vec());
     for byte in name(subject)? {
         // A name may hold anything, and must not look like another line.
