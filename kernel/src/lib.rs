@@ -3,6 +3,7 @@
 pub mod boot;
 pub mod events;
 pub mod fs;
+pub mod ipc;
 pub mod lock;
 pub mod log;
 pub mod mm;

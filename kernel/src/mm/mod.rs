@@ -4,6 +4,7 @@
 //! model keeps (see [`crate::model::ModelSpace`]).
 
 mod advise;
+mod attach;
 pub mod elf;
 pub mod fault;
 mod fork;

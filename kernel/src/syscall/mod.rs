@@ -13,6 +13,7 @@ mod identity;
 mod inotify;
 mod inspect;
 mod io;
+mod ipc;
 mod lock;
 mod memory;
 mod message;
@@ -80,6 +81,7 @@ const AREAS: &[&[Entry]] = &[
     open::CALLS,
     descriptor::CALLS,
     io::CALLS,
+    ipc::CALLS,
     lock::CALLS,
     epoll::CALLS,
     exec::CALLS,

@@ -3,6 +3,7 @@
 use super::MemFs;
 use super::file::MemFile;
 use super::inode::MemInode;
+use crate::fs::contents::Contents;
 use crate::fs::dentry::Dentry;
 use crate::fs::file::OpenFile;
 use crate::fs::inode::Inode;
@@ -40,6 +41,15 @@ pub fn memfd(name: &[u8], creds: &Creds, sealable: bool, exec: bool) -> Result<A
     let dentry = Dentry::nameless(inode.clone(), None, &[b"memfd:", name].concat());
     let ops = MemFile::new(&inode, contents);
     Ok(OpenFile::at(ops, Path { mount: mount.clone(), dentry }, libc::O_RDWR | crate::fs::open::LARGEFILE))
+}
+
+/// Memory that is no file anywhere, though areas that map it are said to map one of that name, at that path.
+pub fn nameless(name: &[u8], size: u64, creds: &Creds) -> Result<(Arc<Contents>, Path)> {
+    let (fs, mount) = mount();
+    let inode = MemInode::new_detached(fs, 0o777, creds)?;
+    let contents = inode.own_contents()?;
+    contents.truncate(size);
+    Ok((contents, Path { mount: mount.clone(), dentry: Dentry::nameless(inode, None, name) }))
 }
 
 fn inode_of(file: &OpenFile) -> Result<&MemInode> {

@@ -13,7 +13,7 @@ mod memfd;
 
 pub use file::MemFile;
 pub use inode::MemInode;
-pub use memfd::{add_seals, memfd, seals};
+pub use memfd::{add_seals, memfd, nameless, seals};
 
 use super::contents::Quota;
 use super::inode::{InodeRef, Timestamp};

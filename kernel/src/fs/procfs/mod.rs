@@ -9,6 +9,7 @@ mod process;
 mod root;
 mod stat;
 mod sys;
+mod sysvipc;
 
 pub use stat::cpu_list;
 
@@ -51,6 +52,7 @@ const ROOT: &[Entry] = &[
     text("stat", root::stat),
     text("swaps", |_| Ok(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".to_vec())),
     dir("sys", sys::SYS),
+    dir("sysvipc", sysvipc::FILES),
     dir("tty", &[text("drivers", root::tty_drivers)]),
     text("uptime", root::uptime),
     text("version", root::version),

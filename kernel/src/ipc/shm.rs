@@ -1,0 +1,273 @@
+//! Shared memory segments (shmget(2), shmop(2), shmctl(2)).
+//!
+//! A segment is the contents of a memory file. What attaches it is an area that maps that file, and the areas' references to the open
+//! file are the count of attachments: a fork, an exec and an exit count as they make and drop areas.
+
+use super::{Ids, Object, Perm, READ, WRITE, seconds};
+use crate::fs::contents::Contents;
+use crate::fs::file::{FileOps, MapObject, OpenFile};
+use crate::fs::{Path, memfs};
+use crate::lock::KCell;
+use crate::mm::map::MapRequest;
+use crate::mm::{PAGE_SIZE, frames, pressure};
+use crate::model::Prot;
+use crate::sched::acting;
+use crate::task::creds::Creds;
+use crate::task::{Pid, Task, limits};
+use crate::{Errno, Result};
+use std::any::Any;
+use std::sync::{Arc, Weak};
+
+/// Segments there may be (/proc/sys/kernel/shmmni).
+pub const MOST: usize = 4096;
+/// The longest a segment may be, and pages of all (/proc/sys/kernel/shmmax, shmall).
+pub const MAX_SIZE: u64 = u64::MAX - (1 << 24);
+/// What the core keeps for a segment.
+const COST: usize = 1024;
+
+/// It is removed, and there until nobody has it attached.
+pub const DEST: u32 = 0o1000;
+/// It is to stay in memory, as all does.
+pub const LOCKED: u32 = 0o2000;
+
+static SEGMENTS: KCell<Ids<Segment>> = KCell::new(Ids::empty());
+
+pub struct Segment {
+    perm: KCell<Perm>,
+    pub size: u64,
+    contents: Arc<Contents>,
+    /// What areas that map it are said to map.
+    path: Path,
+    history: KCell<History>,
+    /// The open files that read-only and other areas refer to, while there are such areas.
+    files: KCell<[Weak<OpenFile>; 2]>,
+}
+
+/// Who did what when.
+#[derive(Clone, Copy, Default)]
+pub struct History {
+    pub attached: i64,
+    pub detached: i64,
+    pub changed: i64,
+    pub creator: Pid,
+    pub last: Pid,
+}
+
+impl Object for Segment {
+    fn perm(&self) -> Perm {
+        self.perm.get()
+    }
+}
+
+impl Segment {
+    pub fn history(&self) -> History {
+        self.history.get()
+    }
+
+    pub fn attachments(&self) -> u64 {
+        self.files.borrow().iter().map(|file| file.strong_count() as u64).sum()
+    }
+
+    /// Pages it has in memory.
+    pub fn pages(&self) -> u64 {
+        self.contents.pages()
+    }
+
+    /// The open file for areas that map it.
+    fn file(self: &Arc<Self>, read_only: bool) -> Arc<OpenFile> {
+        let known = self.files.borrow()[read_only as usize].upgrade();
+        known.unwrap_or_else(|| {
+            let access = if read_only { libc::O_RDONLY } else { libc::O_RDWR };
+            let file = OpenFile::at(Arc::new(SegmentFile(self.clone())), self.path.clone(), access);
+            self.files.borrow_mut()[read_only as usize] = Arc::downgrade(&file);
+            file
+        })
+    }
+}
+
+/// What areas refer to.
+struct SegmentFile(Arc<Segment>);
+
+impl FileOps for SegmentFile {
+    fn map(&self, _file: &OpenFile, _prot: Prot, _shared: bool) -> Result<MapObject> {
+        Ok(MapObject::Pages(self.0.contents.clone()))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for SegmentFile {
+    fn drop(&mut self) {
+        self.0.note_detached();
+    }
+}
+
+impl Segment {
+    fn note_detached(&self) {
+        let mut history = self.history.borrow_mut();
+        history.detached = seconds();
+        history.last = acting().map_or(history.last, |task| task.pid());
+    }
+}
+
+/// shmget(2).
+pub fn get(task: &Task, key: i32, size: u64, flags: i32) -> Result<i32> {
+    let creds = task.creds();
+    if key != libc::IPC_PRIVATE {
+        let found = SEGMENTS.borrow().find(key);
+        if let Some((id, segment)) = found {
+            if flags & libc::IPC_CREAT != 0 && flags & libc::IPC_EXCL != 0 {
+                return Err(Errno::EEXIST);
+            }
+            if size > segment.size {
+                return Err(Errno::EINVAL);
+            }
+            segment.perm().check(flags as u32, &creds)?;
+            return Ok(id);
+        }
+        if flags & libc::IPC_CREAT == 0 {
+            return Err(Errno::ENOENT);
+        }
+    }
+    if size == 0 || size > MAX_SIZE {
+        return Err(Errno::EINVAL);
+    }
+    // There are no huge pages to take it from.
+    let too_large = size > frames::limit() && flags & libc::SHM_NORESERVE == 0;
+    if flags & libc::SHM_HUGETLB != 0 || too_large || size > i64::MAX as u64 {
+        return Err(Errno::ENOMEM);
+    }
+    pressure::room_for(COST)?;
+    let name = format!("SYSV{key:08x}");
+    let (contents, path) = memfs::nameless(name.as_bytes(), size, &creds)?;
+    let history = History { changed: seconds(), creator: task.pid(), ..History::default() };
+    let segment = Segment {
+        perm: KCell::new(Perm::new(key, flags as u32, &creds)),
+        size,
+        contents,
+        path,
+        history: KCell::new(history),
+        files: KCell::default(),
+    };
+    let segment = Arc::new(segment);
+    SEGMENTS.borrow_mut().insert(segment, MOST)
+}
+
+/// shmat(2). Returns the address.
+pub fn attach(task: &Task, id: i32, addr: u64, flags: i32) -> Result<u64> {
+    let mut addr = addr;
+    if !addr.is_multiple_of(PAGE_SIZE) {
+        if flags & libc::SHM_RND == 0 {
+            return Err(Errno::EINVAL);
+        }
+        addr &= !(PAGE_SIZE - 1);
+    }
+    let replace = flags & libc::SHM_REMAP != 0;
+    if addr == 0 && replace {
+        return Err(Errno::EINVAL);
+    }
+    let read_only = flags & libc::SHM_RDONLY != 0;
+    let mut prot = if read_only { Prot::READ } else { Prot::READ | Prot::WRITE };
+    if flags & libc::SHM_EXEC != 0 {
+        prot |= Prot::EXEC;
+    }
+    let segment = SEGMENTS.borrow().get(id)?;
+    let exec = if prot.contains(Prot::EXEC) { 0o111 } else { 0 };
+    segment.perm().check(READ | exec | if read_only { 0 } else { WRITE }, &task.creds())?;
+    let space = task.space();
+    let limit = task.process.limit(limits::AS);
+    if limit != u64::MAX && space.mapped_pages().saturating_mul(PAGE_SIZE).saturating_add(segment.size) > limit {
+        return Err(Errno::ENOMEM);
+    }
+    let place = match addr {
+        0 => 0,
+        _ if replace => libc::MAP_FIXED,
+        _ => libc::MAP_FIXED_NOREPLACE,
+    };
+    let request = MapRequest {
+        addr,
+        len: segment.size,
+        prot: prot.bits(),
+        flags: libc::MAP_SHARED | place,
+        file: Some(segment.file(read_only)),
+        offset: 0,
+    };
+    let at = space.mmap(&request).map_err(|e| if e == Errno::EEXIST { Errno::EINVAL } else { e })?;
+    let mut history = segment.history.borrow_mut();
+    history.attached = seconds();
+    history.last = task.pid();
+    Ok(at)
+}
+
+/// shmdt(2).
+pub fn detach(task: &Task, addr: u64) -> Result<()> {
+    let size_of = |file: &OpenFile| file.ops_as::<SegmentFile>().map(|file| file.0.size);
+    let file = task.space().detach(addr, size_of)?;
+    if let Some(SegmentFile(segment)) = file.ops_as::<SegmentFile>() {
+        segment.note_detached();
+    }
+    Ok(())
+}
+
+/// The segment with this number, for those who may do what `wanted` says.
+pub fn find(id: i32, wanted: u32, creds: &Creds) -> Result<Arc<Segment>> {
+    let segment = SEGMENTS.borrow().get(id)?;
+    segment.perm().check(wanted, creds)?;
+    Ok(segment)
+}
+
+/// The number and the segment at an index.
+pub fn at(index: u32) -> Result<(i32, Arc<Segment>)> {
+    SEGMENTS.borrow().at(index).ok_or(Errno::EINVAL)
+}
+
+/// IPC_SET.
+pub fn set(id: i32, uid: u32, gid: u32, mode: u32, creds: &Creds) -> Result<()> {
+    let segment = SEGMENTS.borrow().get(id)?;
+    segment.perm().check_owner(creds)?;
+    segment.perm.borrow_mut().set(uid, gid, mode)?;
+    segment.history.borrow_mut().changed = seconds();
+    Ok(())
+}
+
+/// IPC_RMID.
+pub fn remove(id: i32, creds: &Creds) -> Result<()> {
+    let segment = SEGMENTS.borrow().get(id)?;
+    segment.perm().check_owner(creds)?;
+    {
+        let mut perm = segment.perm.borrow_mut();
+        perm.key = libc::IPC_PRIVATE;
+        perm.mode |= DEST;
+    }
+    let kept = SEGMENTS.borrow_mut().doom(id);
+    drop(kept);
+    Ok(())
+}
+
+/// SHM_LOCK and SHM_UNLOCK.
+pub fn lock(task: &Task, id: i32, on: bool) -> Result<()> {
+    const CAP_IPC_LOCK: u32 = 14;
+    let creds = task.creds();
+    let segment = SEGMENTS.borrow().get(id)?;
+    let mut perm = segment.perm.borrow_mut();
+    if !creds.capable(CAP_IPC_LOCK) {
+        let own = creds.euid == perm.uid || creds.euid == perm.creator_uid;
+        if !own || on && task.process.limit(limits::MEMLOCK) == 0 {
+            return Err(Errno::EPERM);
+        }
+    }
+    perm.mode = if on { perm.mode | LOCKED } else { perm.mode & !LOCKED };
+    Ok(())
+}
+
+/// All segments.
+pub fn all() -> Vec<(i32, Arc<Segment>)> {
+    SEGMENTS.borrow().all()
+}
+
+/// The highest index in use.
+pub fn highest() -> u32 {
+    SEGMENTS.borrow().highest()
+}
