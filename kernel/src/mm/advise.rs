@@ -38,9 +38,13 @@ impl AddressSpace {
         let areas: Vec<Vma> = inner.vmas.within(range).collect();
         let whole = inner.vmas.covers(range);
         for vma in areas {
+            if advice == libc::MADV_DONTFORK && inner.vmas.cuts_model(vma.range) {
+                return Err(Errno::EINVAL);
+            }
             match advice {
                 libc::MADV_DONTNEED | libc::MADV_FREE => {
-                    if vma.flags.contains(VmaFlags::LOCKED) {
+                    // Neither what is locked nor the vDSO's data can be given up.
+                    if vma.flags.intersects(VmaFlags::LOCKED | VmaFlags::NOEXEC) {
                         return Err(Errno::EINVAL);
                     }
                     if advice == libc::MADV_FREE {

@@ -82,9 +82,12 @@ impl AddressSpace {
             libc::MAP_PRIVATE => false,
             libc::MAP_SHARED => true,
             libc::MAP_SHARED_VALIDATE => {
+                /// mmap(2) has no name for it in libc: an address above 4 GiB.
+                const MAP_ABOVE4G: i32 = 0x80;
                 const KNOWN: i32 = libc::MAP_TYPE
                     | libc::MAP_FIXED
-                    | libc::MAP_FIXED_NOREPLACE
+                    | libc::MAP_32BIT
+                    | MAP_ABOVE4G
                     | libc::MAP_ANONYMOUS
                     | libc::MAP_NORESERVE
                     | libc::MAP_POPULATE
@@ -94,7 +97,7 @@ impl AddressSpace {
                     | libc::MAP_EXECUTABLE
                     | libc::MAP_GROWSDOWN
                     | libc::MAP_LOCKED;
-                if flags & !KNOWN != 0 {
+                if flags & !KNOWN != 0 && request.file.is_some() {
                     return Err(Errno::EOPNOTSUPP);
                 }
                 true
@@ -104,7 +107,7 @@ impl AddressSpace {
         let (backing, file, vma_flags) = self.backing_of(request, prot, shared, len)?;
         let mut vma_flags = vma_flags;
         if flags & libc::MAP_GROWSDOWN != 0 {
-            if shared {
+            if shared || file.is_some() {
                 return Err(Errno::EINVAL);
             }
             vma_flags |= VmaFlags::GROWSDOWN;
@@ -143,7 +146,14 @@ impl AddressSpace {
             if flags & libc::MAP_FIXED_NOREPLACE != 0 && !inner.vmas.is_free(range) {
                 return Err(Errno::EEXIST);
             }
+            if inner.vmas.cuts_model(range) {
+                return Err(Errno::EINVAL);
+            }
             range
+        } else if flags & libc::MAP_32BIT != 0 {
+            // Below 2 GiB, as mmap(2) has it; above the first one, where programs lie that are linked low.
+            let start = inner.vmas.find_gap(1 << 30, 1 << 31, len);
+            start.and_then(|start| PageRange::with_len(start, len)).ok_or(Errno::ENOMEM)?
         } else {
             self.choose(&inner, request.addr, len)?
         };
@@ -273,7 +283,11 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let range = round_up(len).and_then(|len| PageRange::with_len(addr, len)).ok_or(Errno::EINVAL)?;
-        self.take_out(&mut self.inner.borrow_mut(), range);
+        let mut inner = self.inner.borrow_mut();
+        if inner.vmas.cuts_model(range) {
+            return Err(Errno::EINVAL);
+        }
+        self.take_out(&mut inner, range);
         Ok(())
     }
 

@@ -42,8 +42,14 @@ impl AddressSpace {
         let mut stop = addr;
         while stop < end {
             match inner.vmas.find(stop) {
-                Some(vma) if vma.flags.contains(VmaFlags::NOWRITE) && prot.contains(Prot::WRITE) => {
+                Some(vma)
+                    if vma.flags.contains(VmaFlags::NOWRITE) && prot.contains(Prot::WRITE)
+                        || vma.flags.contains(VmaFlags::NOEXEC) && prot.contains(Prot::EXEC) =>
+                {
                     return self.protect_range(&mut inner, addr, stop, prot).and(Err(Errno::EACCES));
+                }
+                Some(vma) if matches!(vma.backing, Backing::Model(_)) && !range.covers(vma.range) => {
+                    return self.protect_range(&mut inner, addr, stop, prot).and(Err(Errno::EINVAL));
                 }
                 Some(vma) => stop = vma.end(),
                 None => return self.protect_range(&mut inner, addr, stop, prot).and(Err(Errno::ENOMEM)),

@@ -42,6 +42,10 @@ impl AddressSpace {
         if matches!(first.backing, Backing::Model(_)) {
             return Err(Errno::EINVAL);
         }
+        let cut = [PageRange::new(addr, old_end), PageRange::with_len(new_addr, new_len).filter(|_| fixed)];
+        if cut.into_iter().flatten().any(|range| inner.vmas.cuts_model(range)) {
+            return Err(Errno::EINVAL);
+        }
         if !fixed && !keep && new_len <= old_len {
             if let Some(less) = PageRange::new(addr + new_len, old_end) {
                 self.take_out(&mut inner, less);

@@ -81,16 +81,17 @@ impl AddressSpace {
         let host = model().new_space()?;
         let mut inner = Inner { mmap_top: model().user_top(), ..Inner::default() };
         if let Some(vdso) = model().vdso().filter(|vdso| vdso.end <= model().user_top()) {
-            let area = |start, end, name, prot| Vma {
+            let area = |start, end, name, prot, flags| Vma {
                 range: PageRange::new(start, end).expect("the vDSO lies in the guest's part"),
                 prot,
-                flags: VmaFlags::empty(),
+                flags,
                 backing: Backing::Model(name),
                 offset: 0,
                 file: None,
             };
-            inner.vmas.insert(area(vdso.data, vdso.image, "[vvar]", Prot::READ));
-            inner.vmas.insert(area(vdso.image, vdso.end, "[vdso]", Prot::READ | Prot::EXEC));
+            let fixed = VmaFlags::NOWRITE | VmaFlags::NOEXEC;
+            inner.vmas.insert(area(vdso.data, vdso.image, "[vvar]", Prot::READ, fixed));
+            inner.vmas.insert(area(vdso.image, vdso.end, "[vdso]", Prot::READ | Prot::EXEC, VmaFlags::empty()));
             inner.mmap_top = vdso.data;
         }
         let (id, inner) = (NEXT_ID.fetch_add(1, Ordering::Relaxed), KCell::new(inner));

@@ -23,10 +23,12 @@ bitflags::bitflags! {
         const WIPEONFORK = 16;
         /// mlock(2).
         const LOCKED = 32;
-        /// A shared mapping of a file that was not opened for writing, or is sealed: mprotect must not make it writable.
+        /// mprotect must not make it writable: a shared mapping of a file that was not opened for writing, or is sealed; the vDSO's data.
         const NOWRITE = 64;
         /// A private mapping that a loader made of a program's or a library's segment; see `Vma::copies_ahead`.
         const SEGMENT = 128;
+        /// mprotect must not make it executable: the vDSO's data.
+        const NOEXEC = 256;
     }
 }
 
@@ -189,6 +191,12 @@ impl Vmas {
             }
         }
         true
+    }
+
+    /// Whether an area of the model's own would be cut at an end of the range. That cannot be: the host refuses it too.
+    pub fn cuts_model(&self, range: PageRange) -> bool {
+        let cut = |vma: &Vma| matches!(vma.backing, Backing::Model(_)) && !range.covers(vma.range);
+        [range.start(), range.end() - 1].into_iter().filter_map(|addr| self.find(addr)).any(cut)
     }
 
     /// Adds an area where none is, joined with its neighbours where it continues them.

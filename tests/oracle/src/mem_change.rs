@@ -6,7 +6,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     mprotect_basic, mprotect_errors, mprotect_hole, mprotect_stops_at_hole, mprotect_exec, mprotect_file_private,
     mprotect_none_keeps_content, mprotect_after_fork, code_can_be_rewritten, mremap_grow_in_place,
     mremap_grow_blocked, mremap_moves, mremap_shrink, mremap_fixed, mremap_dontunmap, mremap_errors,
-    mremap_file_shared, mremap_part_of_mapping, mremap_shared_duplicate, mremap_spanning, mprotect_grows, dontneed_private,
+    mremap_file_shared, mremap_part_of_mapping, mremap_shared_duplicate, mremap_spanning, mprotect_grows, vdso_in_parts, dontneed_private,
     dontneed_file_private, dontneed_shared, dontneed_fork, dontneed_errors, free_keeps_later_writes, willneed,
     madvise_bad, madvise_dontfork, madvise_wipeonfork, madvise_remove, msync_all, mincore_errors, mlock_unlock,
     mlockall_flags, mlock_limit, mlock2_onfault, partial_dontneed_range, madvise_populate, pkey_is_default,
@@ -260,6 +260,37 @@ fn mprotect_grows() {
         t!(SYS_mprotect, a + PAGE, PAGE, RW | grows);
         t!(SYS_mprotect, a, 0, RW | grows);
     }
+}
+
+/// The vDSO and its data can be taken away or protected whole, not in parts.
+fn vdso_in_parts() {
+    for name in ["[vdso]", "[vvar]"] {
+        // Some models have their vDSO where guests cannot see it.
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let Some(line) = maps.lines().find(|line| line.ends_with(name)) else { continue };
+        let (start, end) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+        let (start, end) = (usize::from_str_radix(start, 16).unwrap(), usize::from_str_radix(end, 16).unwrap());
+        if end - start < 2 * PAGE {
+            continue;
+        }
+        let refused = [
+            sc!(SYS_munmap, start, PAGE),
+            sc!(SYS_mprotect, start, PAGE, PROT_NONE),
+            sc!(SYS_mmap, start + PAGE, PAGE, PROT_NONE, ANON | MAP_FIXED, -1, 0),
+            sc!(SYS_mremap, start + PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, 0x3000_0000),
+            sc!(SYS_madvise, start, PAGE, MADV_DONTFORK),
+        ];
+        let expected = Ret(-EINVAL as i64);
+        if refused.iter().any(|&ret| ret != expected) {
+            println!("{name}: {}", refused.map(|ret| ret.to_string()).join(", "));
+        }
+        for prot in [RW, PROT_READ | PROT_EXEC] {
+            if name == "[vvar]" && sc!(SYS_mprotect, start, end - start, prot) != Ret(-EACCES as i64) {
+                println!("{name} takes the rights {prot}");
+            }
+        }
+    }
+    println!("looked at");
 }
 
 fn dontneed_private() {

@@ -3,7 +3,7 @@
 use crate::sys::*;
 
 pub const CASES: &[crate::harness::Case] = cases![
-    anonymous_is_zero, rejected_lengths, rejected_flags, rejected_fds, huge_lengths, out_of_memory, fixed_replaces,
+    anonymous_is_zero, rejected_lengths, rejected_flags, validated_flags, low_addresses, rejected_fds, huge_lengths, out_of_memory, fixed_replaces,
     fixed_unaligned, fixed_noreplace, hints, prot_none, populate, noreserve, growsdown, file_private, file_shared,
     file_shared_needs_write, file_write_only, file_offsets, file_outlives_descriptor, beyond_eof, truncated_under_map,
     partial_last_page, private_sees_later_file_writes, private_copy_is_kept, dev_zero, directory_and_pipe,
@@ -21,6 +21,26 @@ fn anonymous_is_zero() {
     t!(SYS_munmap, a, 4 * PAGE);
     v!(load(a));
     v!(store(a + PAGE, 1));
+}
+
+/// MAP_SHARED_VALIDATE refuses the flags that MAP_SHARED ignores.
+fn validated_flags() {
+    let memory = file(c"f", &[1; PAGE]);
+    let device = must!(SYS_openat, AT_FDCWD, c"/dev/null", O_RDWR).fd();
+    let flags = [0, MAP_32BIT, 0x80, MAP_GROWSDOWN, MAP_LOCKED, 0x200, 0x200_0000];
+    for kind in [MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE] {
+        for fd in [memory, device, -1] {
+            let anonymous = if fd == -1 { MAP_ANONYMOUS } else { 0 };
+            let answer = |flag| sc!(SYS_mmap, 0x3000_0000, PAGE, PROT_READ, kind | flag | anonymous, fd, 0).ok();
+            v!(flags.map(|flag| answer(flag).to_string()));
+            sc!(SYS_munmap, 0x3000_0000, PAGE);
+        }
+    }
+}
+
+fn low_addresses() {
+    let at = o!(SYS_mmap, 0, PAGE, RW, ANON | MAP_32BIT, -1, 0).addr();
+    v!((at < 1 << 31, store(at, 1), load(at)));
 }
 
 fn rejected_lengths() {
