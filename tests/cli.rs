@@ -151,6 +151,7 @@ fn help_version_and_models() {
         "--mem",
         "--root",
         "--rw",
+        "--rw-special",
         "--ro",
         "--tmpfs",
         "--env",

@@ -177,8 +177,22 @@ pub trait UserThread: Send {
     /// A new thread with the same user-mode state, for fork(2) and clone(2).
     fn duplicate(&mut self) -> Box<dyn UserThread>;
 
+    /// CPU time that the host has given so far to whatever of its own runs this thread's user code at the moment. Costs a host call.
+    fn host_time(&self) -> Option<HostTime> {
+        None
+    }
+
     /// The handle by which the scheduler moves this thread between CPUs.
     fn residence(&self) -> Arc<dyn Residence>;
+}
+
+/// What the host counts of one of its processes or threads.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct HostTime {
+    /// Tells it apart from others: readings of two are not to be compared.
+    pub of: u64,
+    /// Nanoseconds.
+    pub given: u64,
 }
 
 /// Where a thread's user-mode state lives on the host.

@@ -8,11 +8,14 @@ use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 const READABLE: u32 = Events::IN.bits();
 const WRITABLE: u32 = Events::OUT.bits();
 
 pub struct EventFd {
+    /// Tells it apart, for /proc/PID/fdinfo.
+    id: u32,
     count: KCell<u64>,
     /// A read takes one, not all.
     semaphore: bool,
@@ -23,7 +26,9 @@ pub struct EventFd {
 impl EventFd {
     pub fn new(count: u64, semaphore: bool) -> Arc<EventFd> {
         let (readable, writable) = (WaitQueue::new(), WaitQueue::new());
-        Arc::new(EventFd { count: KCell::new(count), semaphore, readable, writable })
+        static NEXT_ID: AtomicU32 = AtomicU32::new(0);
+        let id = NEXT_ID.fetch_add(1, Relaxed);
+        Arc::new(EventFd { id, count: KCell::new(count), semaphore, readable, writable })
     }
 
     pub fn count(&self) -> u64 {
@@ -105,6 +110,11 @@ impl FileOps for EventFd {
             events |= Events::OUT;
         }
         events
+    }
+
+    fn describe(&self, _file: &OpenFile) -> String {
+        let (count, semaphore) = (self.count(), u32::from(self.semaphore));
+        format!("eventfd-count: {count:16x}\neventfd-id: {}\neventfd-semaphore: {semaphore}\n", self.id)
     }
 
     fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {

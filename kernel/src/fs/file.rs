@@ -195,6 +195,11 @@ pub trait FileOps: Send + Sync + Any {
         Err(Errno::EINVAL)
     }
 
+    /// Lines of its own for /proc/PID/fdinfo.
+    fn describe(&self, file: &OpenFile) -> String {
+        String::new()
+    }
+
     /// The flags that fcntl(F_SETFL) changed, after the change.
     fn flags_changed(&self, file: &OpenFile) {}
 

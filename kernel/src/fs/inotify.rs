@@ -12,16 +12,49 @@ use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-/// fs.inotify.max_queued_events.
-const QUEUE_MAX: usize = 16384;
-/// fs.inotify.max_user_watches.
-const WATCHES_MAX: usize = 1 << 16;
+/// Settings of proc_sys_fs(5): events that wait in one file, and what one user may have of files and watches.
+pub static MAX_QUEUED_EVENTS: AtomicI64 = AtomicI64::new(16384);
+pub static MAX_USER_INSTANCES: AtomicI64 = AtomicI64::new(128);
+pub static MAX_USER_WATCHES: AtomicI64 = AtomicI64::new(1 << 16);
+
+/// What each user has.
+static USED: KCell<BTreeMap<u32, Used>> = KCell::new(BTreeMap::new());
+
+#[derive(Default)]
+struct Used {
+    instances: i64,
+    watches: i64,
+}
+
+fn used<T>(uid: u32, change: impl FnOnce(&mut Used) -> T) -> T {
+    let mut all = USED.borrow_mut();
+    let used = all.entry(uid).or_default();
+    let result = change(used);
+    if used.instances == 0 && used.watches == 0 {
+        all.remove(&uid);
+    }
+    result
+}
+
+/// Counts one more, if there may be.
+fn take(count: &mut i64, max: &AtomicI64, refusal: Errno) -> Result<()> {
+    if *count >= max.load(Relaxed) {
+        return Err(refusal);
+    }
+    *count += 1;
+    Ok(())
+}
 const HEADER: usize = 16;
 
 pub struct Inotify {
     me: std::sync::Weak<Inotify>,
+    /// Whose it is.
+    uid: u32,
+    queue_max: usize,
     state: KCell<State>,
     readable: WaitQueue,
 }
@@ -60,10 +93,18 @@ impl Event {
 
 impl Inotify {
     /// inotify_init1(2).
-    pub fn open(nonblock: bool) -> Arc<OpenFile> {
-        let ops = Arc::new_cyclic(|me| Inotify { me: me.clone(), state: KCell::default(), readable: WaitQueue::new() });
+    pub fn open(nonblock: bool) -> Result<Arc<OpenFile>> {
+        let uid = crate::sched::current().creds().uid;
+        used(uid, |used| take(&mut used.instances, &MAX_USER_INSTANCES, Errno::EMFILE))?;
+        let ops = Arc::new_cyclic(|me| Inotify {
+            me: me.clone(),
+            uid,
+            queue_max: MAX_QUEUED_EVENTS.load(Relaxed) as usize,
+            state: KCell::default(),
+            readable: WaitQueue::new(),
+        });
         let flags = if nonblock { libc::O_NONBLOCK } else { 0 };
-        OpenFile::anonymous(AnonKind::Other("inotify"), ops, flags | libc::O_RDONLY)
+        Ok(OpenFile::anonymous(AnonKind::Other("inotify"), ops, flags | libc::O_RDONLY))
     }
 
     /// inotify_add_watch(2).
@@ -83,16 +124,17 @@ impl Inotify {
         }
         crate::mm::pressure::room_for(256)?;
         let mut state = self.state.borrow_mut();
-        if state.watches.len() >= WATCHES_MAX {
-            return Err(Errno::ENOSPC);
-        }
         state.last = state.last.checked_add(1).ok_or(Errno::ENOSPC)?;
         let descriptor = state.last;
         let mask = KCell::new(mask & KEPT);
         let host = KCell::new(None);
         let watch = Arc::new(Watch { owner: self.me.clone(), descriptor, mask, inode: inode.clone(), host });
         drop(state);
-        hostfs::watch::follow(&watch)?;
+        used(self.uid, |used| take(&mut used.watches, &MAX_USER_WATCHES, Errno::ENOSPC))?;
+        if let Err(e) = hostfs::watch::follow(&watch) {
+            used(self.uid, |used| used.watches -= 1);
+            return Err(e);
+        }
         self.state.borrow_mut().watches.insert(descriptor, watch.clone());
         notify::add(&watch);
         Ok(descriptor)
@@ -108,7 +150,9 @@ impl Inotify {
     /// A watch ends, and its reader is told.
     pub fn forget(&self, watch: &Arc<Watch>) {
         notify::remove(watch);
-        if self.state.borrow_mut().watches.remove(&watch.descriptor).is_some() {
+        let known = self.state.borrow_mut().watches.remove(&watch.descriptor);
+        if known.is_some() {
+            used(self.uid, |used| used.watches -= 1);
             self.push(watch.descriptor, libc::IN_IGNORED, 0, b"");
         }
     }
@@ -118,7 +162,7 @@ impl Inotify {
             let queue = &mut self.state.borrow_mut().queue;
             let mut event = Event { watch, mask, cookie, name: name.to_vec() };
             // Whoever does what is told here has no part in the memory it takes: without any, the reader hears that it missed something.
-            if queue.len() >= QUEUE_MAX || crate::mm::frames::check_room(128 + name.len() as u64).is_err() {
+            if queue.len() >= self.queue_max || crate::mm::frames::check_room(128 + name.len() as u64).is_err() {
                 event = Event { watch: -1, mask: libc::IN_Q_OVERFLOW, cookie: 0, name: Vec::new() };
             }
             // The same thing happening twice in a row is told once.
@@ -179,6 +223,23 @@ impl FileOps for Inotify {
         if self.is_empty() { Events::empty() } else { Events::IN | Events::RDNORM }
     }
 
+    fn describe(&self, _file: &OpenFile) -> String {
+        let watches: Vec<Arc<Watch>> = self.state.borrow().watches.values().rev().cloned().collect();
+        let mut out = String::new();
+        for watch in watches {
+            let Ok(attr) = watch.inode.attr() else { continue };
+            // As the kernel keeps device numbers.
+            let device = (libc::major(attr.dev) as u64) << 20 | libc::minor(attr.dev) as u64;
+            let (descriptor, mask) = (watch.descriptor, watch.mask.get());
+            let _ = writeln!(
+                out,
+                "inotify wd:{descriptor:x} ino:{:x} sdev:{device:x} mask:{mask:x} ignored_mask:0 ",
+                attr.ino
+            );
+        }
+        out
+    }
+
     fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {
         Some(SmallVec::from_slice(&[&self.readable]))
     }
@@ -198,7 +259,12 @@ impl FileOps for Inotify {
 
 impl Drop for Inotify {
     fn drop(&mut self) {
-        for watch in self.state.take().watches.into_values() {
+        let watches = self.state.take().watches;
+        used(self.uid, |used| {
+            used.watches -= watches.len() as i64;
+            used.instances -= 1;
+        });
+        for watch in watches.into_values() {
             notify::remove(&watch);
         }
     }

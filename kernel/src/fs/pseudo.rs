@@ -12,6 +12,7 @@ use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::{Errno, Result, time};
 use std::any::Any;
+use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 /// Whom a file is about; what the numbers mean is the file system's business.
@@ -92,6 +93,10 @@ pub trait Listing: Sync {
     fn find(&self, subject: Subject, name: &[u8]) -> Result<Found>;
     /// Everything, ordered by key.
     fn list(&self, subject: Subject) -> Result<Vec<Listed>>;
+    /// How many of these are directories.
+    fn directories(&self, _subject: Subject) -> usize {
+        0
+    }
 }
 
 /// What a name stands for: a row, whose own name does not matter, and its subject.
@@ -124,7 +129,7 @@ impl Tree {
     }
 
     fn inode(&'static self, entry: &'static Entry, subject: Subject) -> InodeRef {
-        Arc::new(PseudoInode { tree: self, entry, subject })
+        Arc::new(PseudoInode { tree: self, entry, subject, found: time::now() })
     }
 
     /// A number that stays the same as long as the file: rows are told apart by where they lie in memory.
@@ -144,6 +149,14 @@ struct PseudoInode {
     tree: &'static Tree,
     entry: &'static Entry,
     subject: Subject,
+    /// When it was looked up (CLOCK_MONOTONIC, ns): its subject is not one that came later and got the same number.
+    found: u64,
+}
+
+/// The subject of a file that is of this row, and when it was found.
+pub fn subject_of(inode: &InodeRef, entry: &'static Entry) -> Option<(Subject, u64)> {
+    let inode = inode.as_any().downcast_ref::<PseudoInode>()?;
+    std::ptr::eq(inode.entry, entry).then_some((inode.subject, inode.found))
 }
 
 impl PseudoInode {
@@ -152,6 +165,17 @@ impl PseudoInode {
             Node::Directory(rows) | Node::Listing(rows, _) => Ok(rows),
             _ => Err(Errno::ENOTDIR),
         }
+    }
+
+    /// A directory is named in itself, in the one above, and in each one below.
+    fn link_count(&self) -> u32 {
+        let Ok(rows) = self.rows() else { return 1 };
+        let listed = match self.entry.node {
+            Node::Listing(_, listing) => listing.directories(self.subject),
+            _ => 0,
+        };
+        let below = rows.iter().filter(|row| row.kind() == FileKind::Directory).count() + listed;
+        (below as u32).saturating_add(2)
     }
 
     fn check(&self) -> Result<()> {
@@ -177,7 +201,7 @@ impl Inode for PseudoInode {
             ino: self.tree.ino(self.entry, self.subject),
             kind,
             mode,
-            nlink: if kind == FileKind::Directory { 2 } else { 1 },
+            nlink: self.link_count(),
             uid,
             gid,
             rdev: 0,
@@ -349,7 +373,7 @@ impl FileSystem for PseudoFs {
 }
 
 /// A number that was written to a setting, white space around it ignored.
-pub fn number(bytes: &[u8]) -> Result<i64> {
+pub fn number<T: FromStr>(bytes: &[u8]) -> Result<T> {
     let text = std::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
     text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0').parse().map_err(|_| Errno::EINVAL)
 }

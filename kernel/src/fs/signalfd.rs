@@ -116,6 +116,10 @@ impl FileOps for SignalFd {
         if self.pending(&current()).is_empty() { Events::empty() } else { Events::IN }
     }
 
+    fn describe(&self, _file: &OpenFile) -> String {
+        format!("sigmask:\t{:016x}\n", self.mask().0)
+    }
+
     fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {
         Some(SmallVec::from_slice(&[&self.process.signal_queue]))
     }

@@ -139,4 +139,8 @@ impl Listing for EachCpu {
         });
         Ok(listed.collect())
     }
+
+    fn directories(&self, _subject: Subject) -> usize {
+        sched::cpu_count()
+    }
 }

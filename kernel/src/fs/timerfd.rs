@@ -40,6 +40,8 @@ impl Clock {
 
 pub struct TimerFd {
     clock: Clock,
+    /// TFD_TIMER_ABSTIME when it was set last.
+    flags: KCell<i32>,
     state: Arc<State>,
 }
 
@@ -102,12 +104,13 @@ impl Schedule {
 impl TimerFd {
     pub fn new(clock: Clock) -> Arc<TimerFd> {
         let state = State { schedule: KCell::default(), timer: KCell::new(None), queue: WaitQueue::new() };
-        Arc::new(TimerFd { clock, state: Arc::new(state) })
+        Arc::new(TimerFd { clock, flags: KCell::new(0), state: Arc::new(state) })
     }
 
     /// Arms or disarms it; returns what was set before.
     pub fn set(&self, setting: Setting, absolute: bool) -> Setting {
         let now = time::now();
+        self.flags.set(if absolute { libc::TFD_TIMER_ABSTIME } else { 0 });
         let mut new = Schedule { interval: setting.interval, ..Schedule::default() };
         if setting.value != 0 {
             let since = if absolute { self.clock.now().checked_sub(setting.value) } else { None };
@@ -181,6 +184,23 @@ impl FileOps for TimerFd {
     fn poll(&self, _file: &OpenFile) -> Events {
         let expired = self.state.schedule.borrow().expired(time::now());
         if expired > 0 { Events::IN } else { Events::empty() }
+    }
+
+    fn describe(&self, _file: &OpenFile) -> String {
+        let ticks = self.state.schedule.borrow().expired(time::now());
+        let Setting { value, interval } = self.get();
+        let clock = match self.clock {
+            Clock::Realtime => libc::CLOCK_REALTIME,
+            Clock::Monotonic => libc::CLOCK_MONOTONIC,
+            Clock::Boottime => libc::CLOCK_BOOTTIME,
+        };
+        let pair = |ns: u64| format!("({}, {})", ns / time::NS_PER_SEC, ns % time::NS_PER_SEC);
+        format!(
+            "clockid: {clock}\nticks: {ticks}\nsettime flags: 0{:o}\nit_value: {}\nit_interval: {}\n",
+            self.flags.get(),
+            pair(value),
+            pair(interval)
+        )
     }
 
     fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {

@@ -94,6 +94,7 @@ impl Program {
     pub fn parse(file: &Arc<OpenFile>) -> Result<Program> {
         let mut header: Header = zeroed();
         read_exact(file, 0, bytes_of_mut(&mut header))?;
+        crate::fs::notify::open_file(file, crate::fs::notify::ACCESS);
         let relocatable = header.kind == elf::ET_DYN;
         if header.ident[..4] != elf::ELFMAG
             || header.ident[4] != elf::ELFCLASS64

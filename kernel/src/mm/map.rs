@@ -2,7 +2,7 @@
 
 use super::frames::{Fill, Frames, PAGE_SIZE, scarce};
 use super::range::PageRange;
-use super::space::{AddressSpace, Inner, MAX_AREAS, USER_BOTTOM};
+use super::space::{AddressSpace, Inner, USER_BOTTOM, max_areas};
 use super::vma::{Backing, Vma, VmaFlags, is_aligned, round_up};
 use crate::fs::contents::shared_memory;
 use crate::fs::file::{MapObject, OpenFile};
@@ -132,7 +132,7 @@ impl AddressSpace {
         // What the core keeps of an area.
         super::pressure::room_for(256)?;
         let mut inner = self.inner.borrow_mut();
-        if inner.vmas.len() >= MAX_AREAS {
+        if inner.vmas.len() >= max_areas() {
             return Err(Errno::ENOMEM);
         }
         let range = if fixed {
@@ -315,7 +315,7 @@ impl AddressSpace {
             self.take_out(&mut inner, less);
         } else if new_end > old_end {
             let Some(range) = PageRange::new(old_end, new_end) else { return old };
-            if !inner.vmas.is_free(range) || range.len() > super::frames::limit() || inner.vmas.len() >= MAX_AREAS {
+            if !inner.vmas.is_free(range) || range.len() > super::frames::limit() || inner.vmas.len() >= max_areas() {
                 return old;
             }
             let vma = Vma {

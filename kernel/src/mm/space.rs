@@ -10,14 +10,19 @@ use crate::lock::KCell;
 use crate::model::{Mapping, ModelSpace, Prot, Source, When};
 use crate::sched::model;
 use crate::{Errno, Result};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use umlab_host::memory::FileMapping;
 
 /// Lowest address a guest may map (vm.mmap_min_addr).
 pub const USER_BOTTOM: u64 = 0x10000;
-/// vm.max_map_count.
+/// vm.max_map_count, and the most that it can be set to: the host's process has as many.
+pub static MAX_MAP_COUNT: AtomicI64 = AtomicI64::new(MAX_AREAS as i64);
 pub const MAX_AREAS: usize = 65530;
+
+pub fn max_areas() -> usize {
+    MAX_MAP_COUNT.load(Relaxed) as usize
+}
 
 /// About what a process of the host takes of the host's kernel, with its first page tables.
 const HOST_PROCESS: u64 = 64 << 10;

@@ -26,7 +26,7 @@ fn init(call: &mut Call<'_>, flags: i32) -> Result<u64> {
     if flags & !(libc::IN_NONBLOCK | libc::IN_CLOEXEC) != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = Inotify::open(flags & libc::IN_NONBLOCK != 0);
+    let file = Inotify::open(flags & libc::IN_NONBLOCK != 0)?;
     Ok(call.task.files().install(file, flags & libc::IN_CLOEXEC != 0)? as u64)
 }
 

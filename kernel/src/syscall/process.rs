@@ -311,7 +311,7 @@ fn sys_pidfd_send_signal(call: &mut Call<'_>) -> Result<u64> {
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let process = pidfd::process_of(&*call.task.files().get(fd)?)?;
+    let process = pidfd::addressee(&*call.task.files().get(fd)?)?;
     let info = if info != 0 {
         let bytes: [u8; SigInfo::SIZE] = call.task.space().read(info)?;
         let info = SigInfo::from_bytes(&bytes);

@@ -7,6 +7,7 @@ use crate::task::usage::ticks;
 use crate::task::{Process, Task, Whom, find_group, pid};
 use crate::{Errno, Result, time};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 pub const CALLS: &[Entry] = &[
     entry(libc::SYS_getrlimit, "getrlimit", "dP", sys_getrlimit),
@@ -75,7 +76,7 @@ fn set_limit(call: &Call<'_>, process: &Process, which: usize, new: Limit) -> Re
     if new.soft > new.hard {
         return Err(Errno::EINVAL);
     }
-    if which == limits::NOFILE && new.hard > limits::MAX_DESCRIPTORS {
+    if which == limits::NOFILE && new.hard > limits::NR_OPEN.load(Relaxed) as u64 {
         return Err(Errno::EPERM);
     }
     if new.hard > process.limits.borrow().get(which).hard && !call.task.creds().capable(CAP_SYS_RESOURCE) {

@@ -3,6 +3,7 @@
 use super::setid::{self, ProgramFile};
 use super::{Task, clone, exit, limits};
 use crate::fs::file::OpenFile;
+use crate::fs::notify;
 use crate::mm::elf::{Loaded, Program};
 use crate::mm::user::IoBuf;
 use crate::mm::vma::{Backing, Vma, VmaFlags};
@@ -75,6 +76,7 @@ pub fn prepare(task: &Arc<Task>, mut image: Image) -> Result<Prepared> {
     for _ in 0..MAX_SCRIPTS {
         let mut start = [0u8; SCRIPT_LINE];
         let n = image.file.ops.read(&image.file, &mut IoBuf::kernel_mut(&mut start), 0)?;
+        notify::open_file(&image.file, notify::ACCESS);
         if !start[..n].starts_with(b"#!") {
             let program = Program::parse(&image.file)?;
             return load(task, &image, &path, &program, name);

@@ -3,7 +3,11 @@
 //! Who enforces which: descriptors NOFILE; files FSIZE; clone NPROC; memory AS, DATA, STACK, MEMLOCK; signals SIGPENDING; usage CPU;
 //! priorities NICE and RTPRIO. CORE, RSS, LOCKS, MSGQUEUE and RTTIME are kept and shown.
 
+use std::sync::atomic::AtomicI64;
 pub use umlab_host::limits::COUNT;
+
+/// The most descriptors a process may be allowed now (fs.nr_open).
+pub static NR_OPEN: AtomicI64 = AtomicI64::new(MAX_DESCRIPTORS as i64);
 pub const INFINITY: u64 = u64::MAX;
 
 pub const CPU: usize = 0;
@@ -23,7 +27,7 @@ pub const NICE: usize = 13;
 pub const RTPRIO: usize = 14;
 pub const RTTIME: usize = 15;
 
-/// The most descriptors a process may be allowed (/proc/sys/fs/nr_open).
+/// The most descriptors that a process can ever be allowed.
 pub const MAX_DESCRIPTORS: u64 = 1 << 20;
 
 pub use umlab_host::limits::Limit;

@@ -16,6 +16,7 @@ pub mod pidfd;
 pub mod process;
 pub mod run;
 pub mod setid;
+mod times;
 pub mod usage;
 pub mod wait;
 pub mod whom;
@@ -32,7 +33,7 @@ use crate::mm::fault::LastRefusal;
 use crate::model::{Context, Residence};
 use crate::sched::SchedState;
 use crate::sched::wait::{Wake, WakeReason};
-use crate::signal::{self, SigActions, TaskSignals};
+use crate::signal::{SigActions, TaskSignals};
 use creds::Creds;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -67,8 +68,7 @@ pub struct Task {
     vfork: KCell<Option<Arc<clone::VforkDone>>>,
     context: OnceLock<Arc<dyn Context>>,
     residence: OnceLock<Arc<dyn Residence>>,
-    /// Up to when its time is accounted for (CLOCK_MONOTONIC, ns).
-    accounted: KCell<u64>,
+    times: times::Times,
     /// Of its page faults.
     pub last_refusal: KCell<LastRefusal>,
 }
@@ -153,7 +153,7 @@ impl Task {
             vfork: KCell::new(None),
             context: OnceLock::new(),
             residence: OnceLock::new(),
-            accounted: KCell::new(crate::time::now()),
+            times: times::Times::new(),
             last_refusal: KCell::default(),
         })
     }
@@ -212,29 +212,6 @@ impl Task {
         self.process.usage.borrow_mut().minor_faults += 1;
     }
 
-    /// The trap loop is about to enter user mode: the time since was the core's.
-    pub fn enter_user(&self) {
-        self.account_system(self.lap());
-    }
-
-    /// The trap loop has left user mode.
-    pub fn leave_user(&self) {
-        self.account_user(self.lap());
-    }
-
-    /// The scheduler takes the CPU away, or gives it back (what went by in between was nobody's).
-    pub fn switched(&self, out: bool) {
-        let time = self.lap();
-        if out {
-            self.account_system(time);
-        }
-    }
-
-    fn lap(&self) -> u64 {
-        let now = crate::time::now();
-        now.saturating_sub(self.accounted.replace(now))
-    }
-
     /// Its address space; only for a task that has not begun to exit, as the current one in a system call.
     pub fn space(&self) -> Arc<AddressSpace> {
         self.space.borrow().clone().expect("a task in a system call has its address space")
@@ -266,21 +243,6 @@ impl Task {
     /// Whether it is about to be killed.
     pub fn fatal_signal_pending(&self) -> bool {
         self.ending().is_some()
-    }
-
-    /// User-mode time; called by the trap loop.
-    pub fn account_user(&self, ns: u64) {
-        self.usage.borrow_mut().user += ns;
-        self.process.usage.borrow_mut().user += ns;
-        signal::check_cpu_timers(&self.process);
-        crate::sched::account(ns, 0);
-    }
-
-    /// Time in the core on its behalf; called by the trap loop.
-    pub fn account_system(&self, ns: u64) {
-        self.usage.borrow_mut().system += ns;
-        self.process.usage.borrow_mut().system += ns;
-        crate::sched::account(0, ns);
     }
 }
 

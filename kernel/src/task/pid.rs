@@ -9,7 +9,7 @@ use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-/// One more than the highest PID (/proc/sys/kernel/pid_max).
+/// One more than the highest PID that there can be.
 pub const PID_MAX: Pid = 32768;
 /// Where numbering goes on after a wrap: low numbers are left to early processes.
 const WRAP_TO: Pid = 300;
@@ -42,10 +42,17 @@ struct Table {
     /// The same for each user.
     by_user: BTreeMap<u32, u64>,
     max_tasks: usize,
+    pid_max: Pid,
 }
 
-static TABLE: KCell<Table> =
-    KCell::new(Table { slots: Vec::new(), last: 0, tasks: 0, by_user: BTreeMap::new(), max_tasks: 4096 });
+static TABLE: KCell<Table> = KCell::new(Table {
+    slots: Vec::new(),
+    last: 0,
+    tasks: 0,
+    by_user: BTreeMap::new(),
+    max_tasks: 4096,
+    pid_max: PID_MAX,
+});
 
 /// How many threads there may be at once (/proc/sys/kernel/threads-max).
 pub fn max_tasks() -> usize {
@@ -54,6 +61,37 @@ pub fn max_tasks() -> usize {
 
 pub fn set_max_tasks(count: usize) {
     TABLE.borrow_mut().max_tasks = count.clamp(64, MOST_TASKS);
+}
+
+/// Changes it; EINVAL beyond what there is room for, and below Linux's least.
+pub fn change_max_tasks(count: i64) -> Result<()> {
+    let count = usize::try_from(count).ok().filter(|count| (20..=MOST_TASKS).contains(count)).ok_or(Errno::EINVAL)?;
+    TABLE.borrow_mut().max_tasks = count;
+    Ok(())
+}
+
+/// One more than the highest number to be given out (/proc/sys/kernel/pid_max).
+pub fn pid_max() -> Pid {
+    TABLE.borrow().pid_max
+}
+
+pub fn set_pid_max(number: i64) -> Result<()> {
+    let least = WRAP_TO as i64 + 1;
+    if !(least..=PID_MAX as i64).contains(&number) {
+        return Err(Errno::EINVAL);
+    }
+    TABLE.borrow_mut().pid_max = number as Pid;
+    Ok(())
+}
+
+/// Numbers go on behind this one (/proc/sys/kernel/ns_last_pid).
+pub fn set_last_pid(number: i64) -> Result<()> {
+    let mut table = TABLE.borrow_mut();
+    if !(0..table.pid_max as i64).contains(&number) {
+        return Err(Errno::EINVAL);
+    }
+    table.last = number as Pid;
+    Ok(())
 }
 
 /// Threads now, zombies included.
@@ -88,8 +126,8 @@ pub fn reserve() -> Result<Reserved> {
         return Err(Errno::EAGAIN);
     }
     let mut candidate = table.last;
-    for _ in 0..PID_MAX {
-        candidate = if candidate + 1 >= PID_MAX { WRAP_TO } else { candidate + 1 };
+    for _ in 0..table.pid_max {
+        candidate = if candidate + 1 >= table.pid_max { WRAP_TO } else { candidate + 1 };
         let index = candidate as usize;
         if index >= table.slots.len() {
             table.slots.resize_with((index + 1).next_power_of_two(), Slot::default);

@@ -18,13 +18,21 @@ pub fn open(process: &Arc<Process>, flags: i32) -> Arc<OpenFile> {
     OpenFile::anonymous(AnonKind::Other("[pidfd]"), Arc::new(PidFd { process: process.clone() }), flags | libc::O_RDWR)
 }
 
+/// The process that a signal is to be sent to: a pidfd's, or, as in the call's first form, the one whose directory in /proc the file is.
+pub fn addressee(file: &OpenFile) -> Result<Arc<Process>> {
+    match crate::fs::procfs::process_of(file) {
+        Some(process) if file.flags.get() & libc::O_PATH == 0 => process,
+        _ => process_of(file),
+    }
+}
+
 /// The process that a pidfd stands for. EBADF when the file is something else.
 pub fn process_of(file: &OpenFile) -> Result<Arc<Process>> {
     file.ops_as::<PidFd>().map(|fd| fd.process.clone()).ok_or(Errno::EBADF)
 }
 
 impl PidFd {
-    /// The PID for /proc/PID/fdinfo, -1 once it was waited for.
+    /// The PID, -1 once it was waited for.
     pub fn pid(&self) -> i32 {
         if self.process.life.borrow().reaped { -1 } else { self.process.pid }
     }
@@ -35,6 +43,10 @@ impl FileOps for PidFd {
         let life = *self.process.life.borrow();
         let ended = if life.zombie { Events::IN | Events::RDNORM } else { Events::empty() };
         if life.reaped { ended | Events::HUP } else { ended }
+    }
+
+    fn describe(&self, _file: &OpenFile) -> String {
+        format!("Pid:\t{0}\nNSpid:\t{0}\n", self.pid())
     }
 
     fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {

@@ -47,9 +47,9 @@ fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
     while signal::on_user_return(&task, user, outcome.take()) == AfterSignals::Continue {
         let space = task.space();
         space.collect();
-        task.enter_user();
+        task.enter_user(user);
         let trap = user.run(space.host());
-        task.leave_user();
+        task.leave_user(user, &trap);
         drop(space);
         match trap {
             Trap::Syscall { number, args, abi } => outcome = system_call(&task, user, number, args, abi),

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use umlab_host::ptrace::{Regs, Resume, SignalInfo, Status, SyscallEntry, Tracee};
 use umlab_host::{Errno, Result};
 use umlab_kernel::lock::{self, KCell};
-use umlab_kernel::model::{Access, Fault, ModelSpace, Residence, SyscallAbi, Trap, UserThread};
+use umlab_kernel::model::{Access, Fault, HostTime, ModelSpace, Residence, SyscallAbi, Trap, UserThread};
 
 /// What other threads' comings and goings in a stub process change of a thread.
 #[derive(Default)]
@@ -373,6 +373,12 @@ fn own(space: &dyn ModelSpace) -> &dyn UserSpace {
 }
 
 impl UserThread for SkasThread {
+    fn host_time(&self) -> Option<HostTime> {
+        let (tracee, _) = self.state.borrow().on?;
+        let given = umlab_host::clock::process_cputime(tracee.0)?;
+        Some(HostTime { of: tracee.0 as u64, given })
+    }
+
     fn run(&mut self, space: &dyn ModelSpace) -> Trap {
         let space = own(space);
         match self.try_run(space) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 use umlab_host::Result;
 use umlab_kernel::lock;
-use umlab_kernel::model::{Access, Fault, ModelSpace, Regs, Residence, SyscallAbi, Trap, UserThread};
+use umlab_kernel::model::{Access, Fault, HostTime, ModelSpace, Regs, Residence, SyscallAbi, Trap, UserThread};
 
 pub struct TtThread {
     /// The frame of the last trap; none before the thread first ran.
@@ -173,6 +173,12 @@ fn fresh_regs() -> Regs {
 }
 
 impl UserThread for TtThread {
+    fn host_time(&self) -> Option<HostTime> {
+        // User code runs on the host thread of the task's context, as the core does.
+        let of = std::ptr::from_ref(cpu::record()).addr() as u64;
+        Some(HostTime { of, given: umlab_host::clock::thread_cputime() })
+    }
+
     fn run(&mut self, space: &dyn ModelSpace) -> Trap {
         self.try_run(space).unwrap_or_else(|e| {
             umlab_kernel::log!(Warn, "a guest's host process cannot go on: {e}");

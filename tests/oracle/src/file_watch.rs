@@ -15,6 +15,8 @@ pub const CASES: &[crate::harness::Case] = cases![
     watch_short_buffer,
     watch_directory_of_watched,
     watch_poll,
+    watch_truncating_open,
+    watch_program,
 ];
 
 struct Watcher {
@@ -266,4 +268,25 @@ fn watch_poll() {
     v!(p.revents == POLLIN);
     w.show("then");
     t!(SYS_poll, &mut p, 1, 0);
+}
+
+fn watch_truncating_open() {
+    close(file(c"f", b"text"));
+    let mut w = Watcher::new();
+    w.add(c"f", IN_ALL_EVENTS);
+    close(must!(SYS_openat, AT_FDCWD, c"f", O_WRONLY | O_TRUNC).fd());
+    w.show("open and truncate");
+}
+
+/// A program is read when it is run.
+fn watch_program() {
+    std::fs::copy("/proc/self/exe", "program").expect("copy");
+    let mut w = Watcher::new();
+    w.add(c"program", IN_ALL_EVENTS);
+    v!(in_child(|| {
+        sc!(SYS_dup2, open(c"/dev/null", O_WRONLY), 1);
+        let argv = [c"program".as_ptr() as usize, c"list".as_ptr() as usize, 0];
+        t!(SYS_execve, c"./program", &argv, 0);
+    }));
+    w.show("run");
 }

@@ -45,6 +45,9 @@ pub const CASES: &[crate::harness::Case] = cases![
     environ_after_fork,
     proc_stat_types,
     uuid_changes,
+    directory_links,
+    fdinfo_of_kinds,
+    settings_refuse,
 ];
 
 fn read(path: &str) -> String {
@@ -502,4 +505,96 @@ fn wchan_and_io() {
     v!(read("/proc/self/personality").trim_end().len());
     v!(read("/proc/self/cgroup").lines().all(|l| l.split(':').count() >= 3));
     v!(link("/proc/self/ns/pid").starts_with("pid:["));
+}
+
+fn directory_links() {
+    let links = |path: &str| stat(&c(path)).st_nlink;
+    v!((links("/proc/self/task"), links("/proc/self/fd"), links("/proc/self/status")));
+    let threads: Vec<_> = (0..3).map(|_| std::thread::spawn(|| sleep_ms(300))).collect();
+    v!(links("/proc/self/task"));
+    for thread in threads {
+        let _ = thread.join();
+    }
+    v!((links("/proc") > 10, links(&format!("/proc/{}", std::process::id())) > 2, links("/sys") > 4));
+    let before = links("/proc");
+    let pids: Vec<i32> = (0..100).map(|_| spawn(|| sleep_ms(10_000))).collect();
+    v!(links("/proc") > before + 50);
+    for pid in pids {
+        sc!(SYS_kill, pid, SIGKILL);
+        reap(pid);
+    }
+}
+
+/// The lines after those that every file has.
+fn own_lines(fd: i32) -> Vec<String> {
+    let info = read(&format!("/proc/self/fdinfo/{fd}"));
+    info.lines().skip(4).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+fn fdinfo_of_kinds() {
+    let event = must!(SYS_eventfd2, 3, EFD_SEMAPHORE).fd();
+    let mut lines = own_lines(event);
+    lines.retain(|line| !line.starts_with("eventfd-id:"));
+    v!(lines);
+    let mask = 1u64 << (SIGUSR1 - 1);
+    v!(own_lines(must!(SYS_signalfd4, -1, &mask, 8, 0).fd()));
+    let timer = must!(SYS_timerfd_create, CLOCK_MONOTONIC, 0).fd();
+    v!(own_lines(timer));
+    must!(SYS_timerfd_settime, timer, TFD_TIMER_ABSTIME, &[5i64, 0, 1 << 40, 0], 0);
+    let keys = |fd| -> Vec<String> {
+        own_lines(fd).iter().map(|line| line.split(':').next().unwrap_or_default().to_string()).collect()
+    };
+    let lines = own_lines(timer);
+    v!((&lines[..3], &lines[4], keys(timer)));
+    let epoll = must!(SYS_epoll_create1, 0).fd();
+    v!(own_lines(epoll));
+    let interest = [EPOLLIN as u32, 0x1234, 0];
+    must!(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, event, &interest);
+    let ino = format!("ino:{:x}", fstat(event).st_ino);
+    let lines = own_lines(epoll);
+    v!((lines.len(), lines[0].starts_with(&format!("tfd: {event} events: 19 data: 1234 pos:0 {ino} sdev:"))));
+    let inotify = must!(SYS_inotify_init1, 0).fd();
+    v!(own_lines(inotify));
+    close(file(c"f", b""));
+    must!(SYS_inotify_add_watch, inotify, c"f", IN_CREATE | IN_MODIFY);
+    let lines = own_lines(inotify);
+    let start = format!("inotify wd:1 ino:{:x} sdev:", stat(c"f").st_ino);
+    v!((lines.len(), lines[0].starts_with(&start), lines[0].contains(" mask:102 ignored_mask:0")));
+    let pidfd = must!(SYS_pidfd_open, std::process::id(), 0).fd();
+    v!((own_lines(pidfd)[0] == format!("Pid: {}", std::process::id()), keys(pidfd)));
+    let child = spawn(|| exit(0));
+    let pidfd = must!(SYS_pidfd_open, child, 0).fd();
+    reap(child);
+    v!(own_lines(pidfd)[0]);
+}
+
+/// Settings that can be written, and do not take just anything.
+fn settings_refuse() {
+    if !is_root() {
+        println!("skipped");
+        return;
+    }
+    for name in [
+        "fs/file-max",
+        "fs/inotify/max_queued_events",
+        "fs/inotify/max_user_instances",
+        "fs/inotify/max_user_watches",
+        "fs/nr_open",
+        "fs/pipe-max-size",
+        "fs/protected_hardlinks",
+        "fs/protected_symlinks",
+        "kernel/ns_last_pid",
+        "kernel/pid_max",
+        "kernel/shmmax",
+        "kernel/threads-max",
+        "vm/drop_caches",
+        "vm/max_map_count",
+        "vm/overcommit_memory",
+    ] {
+        let path = c(&format!("/proc/sys/{name}"));
+        let mode = stat(&path).st_mode & 0o777;
+        let fd = must!(SYS_openat, AT_FDCWD, &*path, O_WRONLY).fd();
+        println!("{name} {mode:o} {}", sc!(SYS_write, fd, c"x\n", 2).ok());
+        close(fd);
+    }
 }

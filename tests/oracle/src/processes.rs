@@ -7,6 +7,8 @@ pub const CASES: &[crate::harness::Case] = cases![
     stop_and_continue, exit_signal_kinds, clone_errors, clone3_errors, clone_parent, vfork_shares, vfork_exec,
     clear_handlers, pidfd_basics, pidfd_errors, pidfd_signals, orphans, subreaper, death_signal, zombie_signals,
     usage_of_children, first_thread_ends, exec_from_thread, exit_with_threads, threads_many, fork_bomb_limit,
+    user_and_system_time,
+    pidfd_directory,
 ];
 
 /// Makes a child with clone's flags; it exits with `code`.
@@ -487,6 +489,67 @@ fn usage_of_children() {
     let mut times = [0i64; 4];
     v!(sc!(SYS_times, &mut times).0 > 0);
     t!(SYS_times, 16);
+}
+
+/// User and system time used up to now, in microseconds.
+fn times_used() -> (i64, i64) {
+    let mut usage: rusage = zeroed();
+    must!(SYS_getrusage, RUSAGE_SELF, &mut usage);
+    let us = |t: timeval| t.tv_sec * 1_000_000 + t.tv_usec;
+    (us(usage.ru_utime), us(usage.ru_stime))
+}
+
+fn cost_of(f: impl FnOnce()) -> (i64, i64) {
+    let (user, system) = times_used();
+    f();
+    let (user_after, system_after) = times_used();
+    (user_after - user, system_after - system)
+}
+
+/// What computes takes user time, what has the kernel work system time, what sleeps none.
+fn user_and_system_time() {
+    let (user, system) = cost_of(|| {
+        let mut x = 1u64;
+        for i in 0..40_000_000u64 {
+            x = std::hint::black_box(x.wrapping_mul(3) ^ i);
+        }
+    });
+    v!((user > 5_000, user > 2 * system));
+    let zero = open(c"/dev/zero", O_RDONLY);
+    let mut buffer = vec![1u8; 1 << 20];
+    let (user, system) = cost_of(|| {
+        for _ in 0..400 {
+            must!(SYS_read, zero, &mut buffer[..], 1 << 20);
+        }
+    });
+    v!((system > 5_000, system > 2 * user));
+    let (user, system) = cost_of(|| sleep_ms(100));
+    v!(user + system < 50_000);
+    let mut spent = [0i64; 2];
+    must!(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &mut spent);
+    let (user, system) = times_used();
+    v!((user + system - (spent[0] * 1_000_000 + spent[1] / 1000)).abs() < 20_000);
+}
+
+/// A directory of /proc/PID stands for the process, in the call that once had nothing else.
+fn pidfd_directory() {
+    let own = open(c"/proc/self", O_RDONLY | O_DIRECTORY);
+    t!(SYS_pidfd_send_signal, own, 0, 0, 0);
+    t!(SYS_pidfd_send_signal, own, 99, 0, 0);
+    catch(SIGUSR1, 0);
+    t!(SYS_pidfd_send_signal, own, SIGUSR1, 0, 0);
+    v!(caught(SIGUSR1));
+    t!(SYS_pidfd_send_signal, open(c"/proc/self", O_PATH), 0, 0, 0);
+    t!(SYS_pidfd_send_signal, open(c"/proc/self/task", O_RDONLY), 0, 0, 0);
+    t!(SYS_pidfd_send_signal, open(c"/proc", O_RDONLY), 0, 0, 0);
+    t!(SYS_pidfd_send_signal, open(c"/proc/self/status", O_RDONLY), 0, 0, 0);
+    t!(SYS_pidfd_getfd, own, 0, 0);
+    t!(SYS_waitid, P_PIDFD, own, 0, WEXITED, 0);
+    let child = spawn(|| sleep_ms(10_000));
+    let directory = must!(SYS_openat, AT_FDCWD, &*c(&format!("/proc/{child}")), O_RDONLY).fd();
+    t!(SYS_pidfd_send_signal, directory, SIGTERM, 0, 0);
+    v!(reap(child));
+    t!(SYS_pidfd_send_signal, directory, 0, 0, 0);
 }
 
 fn first_thread_ends() {

@@ -18,6 +18,7 @@ use item::Item;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write;
 use std::sync::{Arc, Weak};
 
 /// Most epoll files that watch one file: its wake-ups look at them all in one go.
@@ -289,11 +290,6 @@ impl Epoll {
             }
         }
     }
-
-    /// What /proc/PID/fdinfo lists: descriptor, events, data of each item.
-    pub fn describe(&self) -> Vec<(i32, u32, u64)> {
-        self.items.borrow().iter().map(|(&(fd, _), item)| (fd, item.events(), item.data())).collect()
-    }
 }
 
 impl Drop for Epoll {
@@ -315,6 +311,23 @@ impl FileOps for EpollFile {
 
     fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {
         Some(SmallVec::from_slice(&[&self.epoll.queue]))
+    }
+
+    fn describe(&self, _file: &OpenFile) -> String {
+        let items: Vec<(i32, Arc<Item>)> =
+            self.epoll.items.borrow().iter().map(|(&(fd, _), item)| (fd, item.clone())).collect();
+        let mut out = String::new();
+        for (fd, item) in items {
+            let Some(file) = item.file() else { continue };
+            let (ino, dev) = file.inode.attr().map_or((0, 0), |attr| (attr.ino, attr.dev));
+            let device = (libc::major(dev) as u64) << 20 | libc::minor(dev) as u64;
+            let (events, data, position) = (item.events(), item.data(), file.position.get());
+            let _ = writeln!(
+                out,
+                "tfd: {fd:8} events: {events:8x} data: {data:16x}  pos:{position} ino:{ino:x} sdev:{device:x}"
+            );
+        }
+        out
     }
 
     fn as_any(&self) -> &dyn Any {

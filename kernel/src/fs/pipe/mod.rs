@@ -21,6 +21,7 @@ use buffer::Mode;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Buffers of a new pipe, a page each.
 const DEFAULT_SLOTS: usize = 16;
@@ -29,7 +30,18 @@ const SCARCE_SLOTS: usize = 2;
 /// Buffers that all pipes together may have before new ones get few.
 const SOFT_LIMIT: usize = 16384;
 /// /proc/sys/fs/pipe-max-size.
-pub const MAX_SIZE: usize = 1 << 20;
+static MAX_SIZE: AtomicUsize = AtomicUsize::new(1 << 20);
+
+pub fn max_size() -> usize {
+    MAX_SIZE.load(Relaxed)
+}
+
+/// Sets it to the next power of two pages. EINVAL for what no pipe can have.
+pub fn set_max_size(size: i64) -> Result<()> {
+    let size = u64::try_from(size).ok().filter(|&size| size <= 1 << 31).ok_or(Errno::EINVAL)?;
+    MAX_SIZE.store((size.max(1) as usize).div_ceil(PAGE).next_power_of_two() * PAGE, Relaxed);
+    Ok(())
+}
 const PAGE: usize = 4096;
 
 const READABLE: u32 = Events::IN.union(Events::RDNORM).bits();
@@ -189,7 +201,7 @@ impl Pipe {
         let size = (size.max(1) as usize).div_ceil(PAGE).next_power_of_two() * PAGE;
         let mut state = self.state.borrow_mut();
         let (new, old) = (size / PAGE, state.buffer.max_slots());
-        if new > old && size > MAX_SIZE && !task.creds().capable(CAP_SYS_RESOURCE) {
+        if new > old && size > max_size() && !task.creds().capable(CAP_SYS_RESOURCE) {
             return Err(Errno::EPERM);
         }
         if new < state.buffer.used_slots() {

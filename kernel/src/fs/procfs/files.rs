@@ -151,7 +151,10 @@ fn fd_info(subject: Subject) -> Result<Vec<u8>> {
     let flags = file.flags.get() | if close_on_exec { libc::O_CLOEXEC } else { 0 };
     let mount = file.path.as_ref().map_or(0, |p| p.mount.id);
     let ino = file.inode.attr().map_or(0, |a| a.ino);
-    Ok(format!("pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n", file.position.get()).into_bytes())
+    let mut out =
+        format!("pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n", file.position.get()).into_bytes();
+    out.extend(file.ops.describe(&file).into_bytes());
+    Ok(out)
 }
 
 /// Blanks and backslashes in names would look like columns.
@@ -208,6 +211,14 @@ pub fn mounts(subject: Subject) -> Result<Vec<u8>> {
     for (mount, place) in visible(subject)? {
         let (flags, own) = (flags_text(mount.flags()), mount.fs.options());
         let _ = writeln!(out, "{} {place} {} {flags}{own} 0 0", escape(&mount.source), mount.fs.kind());
+    }
+    Ok(out.into_bytes())
+}
+
+pub fn mountstats(subject: Subject) -> Result<Vec<u8>> {
+    let mut out = String::new();
+    for (mount, place) in visible(subject)? {
+        let _ = writeln!(out, "device {} mounted on {place} with fstype {}", escape(&mount.source), mount.fs.kind());
     }
     Ok(out.into_bytes())
 }

@@ -14,8 +14,9 @@ mod sysvipc;
 pub use stat::cpu_list;
 
 use super::device;
+use super::file::OpenFile;
 use super::mount::FileSystem;
-use super::pseudo::{Entry, Found, Listed, Listing, Node, PseudoFs, Subject, Tree, dir, link, text};
+use super::pseudo::{self, Entry, Found, Listed, Listing, Node, PseudoFs, Subject, Tree, dir, link, text};
 use crate::task::creds::CAP_SYS_PTRACE;
 use crate::task::{self, Pid, Process, Task, pid};
 use crate::{Errno, Result, sched};
@@ -38,14 +39,19 @@ static TREE: Tree = Tree {
 const ROOT: &[Entry] = &[
     link("self", |_| Ok(current().pid().to_string().into_bytes())),
     link("thread-self", |_| Ok(format!("{}/task/{}", current().pid(), current().tid()).into_bytes())),
+    dir("bus", &[]),
     text("cmdline", root::cmdline),
     text("cpuinfo", root::cpuinfo),
     text("devices", root::devices),
     text("diskstats", |_| Ok(Vec::new())),
+    dir("driver", &[]),
     text("filesystems", root::filesystems),
+    dir("fs", &[]),
     text("interrupts", root::interrupts),
+    dir("irq", &[]),
     text("loadavg", root::loadavg),
     text("meminfo", root::meminfo),
+    text("misc", |_| Ok(Vec::new())),
     link("mounts", |_| Ok(b"self/mounts".to_vec())),
     link("net", |_| Ok(b"self/net".to_vec())),
     text("partitions", |_| Ok(b"major minor  #blocks  name\n\n".to_vec())),
@@ -82,6 +88,17 @@ impl Listing for Processes {
         });
         Ok(listed.collect())
     }
+
+    fn directories(&self, _subject: Subject) -> usize {
+        pid::processes().len()
+    }
+}
+
+/// The process whose directory in /proc a file is. ESRCH when it is gone.
+pub fn process_of(file: &OpenFile) -> Option<Result<Arc<Process>>> {
+    let (subject, found) = pseudo::subject_of(&file.inode, &process::PROCESS)?;
+    let process = task::find_process(subject.id).filter(|process| process.start_time <= found);
+    Some(process.ok_or(Errno::ESRCH))
 }
 
 fn process_directory(pid: Pid) -> Found {

@@ -2,9 +2,11 @@
 
 use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Subject, dir, link, setting, text};
 use super::{current, files, inspect_guard, may_inspect, memory, memory_guard, parse_pid, stat};
+use crate::task::creds::CAP_SYS_NICE;
 use crate::task::{self, Whom, limits};
 use crate::{Errno, Result};
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// /proc/PID.
 pub static PROCESS: Entry = Entry { name: "PID", mode: 0o555, node: Node::Listing(FILES, &OfProcess), guard: None };
@@ -18,11 +20,13 @@ const FILES: &[Entry] = &[
     text("cgroup", |_| Ok(b"0::/\n".to_vec())),
     text("cmdline", memory::cmdline),
     setting("comm", comm, set_comm),
+    text("cpuset", |_| Ok(b"/\n".to_vec())),
     files::CWD,
     text("environ", memory::environ).with_mode(0o400).guarded(memory_guard),
     files::EXE,
     files::FD,
     files::FDINFO,
+    setting("gid_map", id_map, |_, _| Err(Errno::EPERM)),
     text("io", io).with_mode(0o400).guarded(inspect_guard),
     text("limits", process_limits),
     setting("loginuid", |_| Ok(b"4294967295".to_vec()), |_, _| Err(Errno::EPERM)),
@@ -30,19 +34,24 @@ const FILES: &[Entry] = &[
     memory::MEM,
     text("mountinfo", files::mountinfo).guarded(files::mounts_guard),
     text("mounts", files::mounts).guarded(files::mounts_guard),
+    text("mountstats", files::mountstats).with_mode(0o400).guarded(files::mounts_guard),
     dir("net", NET),
     dir("ns", NAMESPACES),
     setting("oom_adj", oom_adj, set_oom_adj),
     text("oom_score", oom_score),
     setting("oom_score_adj", oom_score_adj, set_oom_score_adj),
     text("personality", personality).with_mode(0o400).guarded(inspect_guard),
+    setting("projid_map", id_map, |_, _| Err(Errno::EPERM)),
     files::ROOT,
     text("sessionid", |_| Ok(b"4294967295".to_vec())),
+    setting("setgroups", |_| Ok(b"allow\n".to_vec()), |_, _| Err(Errno::EPERM)),
     text("smaps", memory::smaps).guarded(inspect_guard),
     text("smaps_rollup", memory::smaps_rollup).guarded(memory_guard),
     text("stat", stat::stat),
     text("statm", stat::statm),
     text("status", stat::status),
+    setting("timerslack_ns", timer_slack, set_timer_slack).with_mode(0o666),
+    setting("uid_map", id_map, |_, _| Err(Errno::EPERM)),
     text("wchan", wchan),
 ];
 
@@ -56,6 +65,10 @@ impl Listing for OfProcess {
 
     fn list(&self, subject: Subject) -> Result<Vec<Listed>> {
         Ok(vec![Listed { key: 0, name: b"task".to_vec(), found: Found { entry: &TASKS, subject } }])
+    }
+
+    fn directories(&self, _subject: Subject) -> usize {
+        1
     }
 }
 
@@ -83,6 +96,10 @@ impl Listing for Threads {
             found: Found { entry: &THREAD, subject: Subject { id: process.pid, sub: tid } },
         });
         Ok(listed.collect())
+    }
+
+    fn directories(&self, subject: Subject) -> usize {
+        subject.process().map_or(0, |process| process.threads().len())
     }
 }
 
@@ -176,6 +193,32 @@ fn set_comm(subject: Subject, name: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// There is one user namespace, where every number is itself; it cannot be changed.
+fn id_map(subject: Subject) -> Result<Vec<u8>> {
+    subject.process()?;
+    Ok(format!("{:>10} {:>10} {:>10}\n", 0, 0, u32::MAX).into_bytes())
+}
+
+fn timer_slack(subject: Subject) -> Result<Vec<u8>> {
+    let task = subject.task()?;
+    if !Arc::ptr_eq(&task, &current()) && !current().creds().capable(CAP_SYS_NICE) {
+        return Err(Errno::EPERM);
+    }
+    Ok(format!("{}\n", task.attributes.borrow().timer_slack).into_bytes())
+}
+
+/// Zero is the value that the thread began with.
+fn set_timer_slack(subject: Subject, bytes: &[u8]) -> Result<()> {
+    let task = subject.task()?;
+    if !Arc::ptr_eq(&task, &current()) && !current().creds().capable(CAP_SYS_NICE) {
+        return Err(Errno::EPERM);
+    }
+    let value: u64 = crate::fs::pseudo::number(bytes)?;
+    let mut attributes = task.attributes.borrow_mut();
+    attributes.timer_slack = if value == 0 { attributes.default_timer_slack } else { value };
+    Ok(())
+}
+
 fn wchan(subject: Subject) -> Result<Vec<u8>> {
     subject.process()?;
     Ok(b"0".to_vec())
@@ -236,7 +279,7 @@ fn oom_score_adj(subject: Subject) -> Result<Vec<u8>> {
 }
 
 fn set_oom_score_adj(subject: Subject, bytes: &[u8]) -> Result<()> {
-    let value = crate::fs::pseudo::number(bytes)?;
+    let value: i64 = crate::fs::pseudo::number(bytes)?;
     set_oom(subject, i32::try_from(value).ok().filter(|v| (-1000..=1000).contains(v)).ok_or(Errno::EINVAL)?)
 }
 
@@ -248,7 +291,7 @@ fn oom_adj(subject: Subject) -> Result<Vec<u8>> {
 }
 
 fn set_oom_adj(subject: Subject, bytes: &[u8]) -> Result<()> {
-    let value = crate::fs::pseudo::number(bytes)?;
+    let value: i64 = crate::fs::pseudo::number(bytes)?;
     if !(-17..=15).contains(&value) {
         return Err(Errno::EINVAL);
     }

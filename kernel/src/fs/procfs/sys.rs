@@ -1,14 +1,17 @@
 //! /proc/sys: the kernel's settings. Those that a guest can change take effect; the others say what holds.
 
-use super::super::permission;
 use super::super::pseudo::{Entry, Subject, dir, number, setting, text};
+use super::super::{dentry, inotify, permission, pipe};
 use super::current;
+use crate::lock::KCell;
 use crate::mm::frames;
 use crate::task::creds::{ALL_CAPS, CAP_SYS_ADMIN};
+use crate::task::limits;
 use crate::task::pid;
 use crate::{Errno, Result, uts};
 use std::fmt::Write;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use umlab_host::random;
 
 /// A file that always says the same.
@@ -24,13 +27,25 @@ macro_rules! kept {
         static VALUE: AtomicI64 = AtomicI64::new($initial);
         kept!($name, in VALUE, $range)
     }};
+    // One of 64 bits without a sign.
+    ($name:literal, wide $initial:expr) => {{
+        static VALUE: AtomicU64 = AtomicU64::new($initial);
+        setting(
+            $name,
+            |_| Ok(format!("{}\n", VALUE.load(Relaxed)).into_bytes()),
+            |_, bytes| {
+                VALUE.store(administrator(bytes)?, Relaxed);
+                Ok(())
+            },
+        )
+    }};
     // One that does: it is kept where it is used.
     ($name:literal, in $place:path, $range:expr) => {
         setting(
             $name,
             |_| Ok(format!("{}\n", $place.load(Relaxed)).into_bytes()),
             |_, bytes| {
-                let value = administrator(bytes)?;
+                let value: i64 = administrator(bytes)?;
                 if !$range.contains(&value) {
                     return Err(Errno::EINVAL);
                 }
@@ -44,6 +59,7 @@ macro_rules! kept {
 pub const SYS: &[Entry] = &[
     dir("fs", FS),
     dir("kernel", KERNEL),
+    dir("user", &[fixed!("max_user_namespaces", "0")]),
     dir("net", &[dir("core", NET_CORE), dir("ipv4", NET_IPV4), dir("unix", &[fixed!("max_dgram_qlen", "512")])]),
     dir("vm", VM),
 ];
@@ -52,21 +68,25 @@ const FS: &[Entry] = &[
     fixed!("aio-max-nr", "65536"),
     fixed!("aio-nr", "0"),
     dir("epoll", &[fixed!("max_user_watches", "1000000")]),
-    fixed!("file-max", "9223372036854775807"),
+    kept!("file-max", i64::MAX, 0..=i64::MAX),
     text("file-nr", |_| Ok(format!("{}\t0\t{}\n", open_files(), i64::MAX).into_bytes())),
     dir(
         "inotify",
         &[
-            fixed!("max_queued_events", "16384"),
-            fixed!("max_user_instances", "128"),
-            fixed!("max_user_watches", "524288"),
+            kept!("max_queued_events", in inotify::MAX_QUEUED_EVENTS, 0..=i32::MAX as i64),
+            kept!("max_user_instances", in inotify::MAX_USER_INSTANCES, 0..=i32::MAX as i64),
+            kept!("max_user_watches", in inotify::MAX_USER_WATCHES, 0..=i32::MAX as i64),
         ],
     ),
     fixed!("mount-max", "20000"),
-    fixed!("nr_open", "1048576"),
+    kept!("nr_open", in limits::NR_OPEN, 64..=limits::MAX_DESCRIPTORS as i64),
     fixed!("overflowgid", "65534"),
     fixed!("overflowuid", "65534"),
-    fixed!("pipe-max-size", "1048576"),
+    setting(
+        "pipe-max-size",
+        |_| Ok(format!("{}\n", pipe::max_size()).into_bytes()),
+        |_, bytes| pipe::set_max_size(administrator(bytes)?),
+    ),
     fixed!("pipe-user-pages-hard", "0"),
     fixed!("pipe-user-pages-soft", "16384"),
     kept!("protected_hardlinks", in permission::PROTECTED_HARDLINKS, 0..=1),
@@ -76,7 +96,7 @@ const FS: &[Entry] = &[
 
 const KERNEL: &[Entry] = &[
     text("cap_last_cap", |_| Ok(format!("{}\n", ALL_CAPS.count_ones() - 1).into_bytes())),
-    fixed!("core_pattern", "core"),
+    setting("core_pattern", |_| Ok(line(CORE_PATTERN.cloned().unwrap_or_else(|| b"core".to_vec()))), set_core_pattern),
     fixed!("core_uses_pid", "0"),
     fixed!("dmesg_restrict", "1"),
     setting("domainname", |_| Ok(line(uts::domainname())), |_, name| set_name(name, uts::set_domainname)),
@@ -86,14 +106,23 @@ const KERNEL: &[Entry] = &[
     fixed!("msgmnb", "16384"),
     fixed!("msgmni", "32000"),
     fixed!("ngroups_max", "65536"),
-    text("ns_last_pid", |_| Ok(format!("{}\n", pid::last_pid()).into_bytes())),
+    setting(
+        "ns_last_pid",
+        |_| Ok(format!("{}\n", pid::last_pid()).into_bytes()),
+        |_, bytes| pid::set_last_pid(administrator(bytes)?),
+    )
+    .with_mode(0o666),
     text("osrelease", |_| Ok(line(uts::RELEASE.into()))),
     text("ostype", |_| Ok(line(uts::SYSNAME.into()))),
     fixed!("overflowgid", "65534"),
     fixed!("overflowuid", "65534"),
     fixed!("panic", "0"),
     fixed!("perf_event_paranoid", "3"),
-    text("pid_max", |_| Ok(format!("{}\n", pid::PID_MAX).into_bytes())),
+    setting(
+        "pid_max",
+        |_| Ok(format!("{}\n", pid::pid_max()).into_bytes()),
+        |_, bytes| pid::set_pid_max(administrator(bytes)?),
+    ),
     fixed!("printk", "4\t4\t1\t7"),
     dir(
         "pty",
@@ -114,18 +143,22 @@ const KERNEL: &[Entry] = &[
         ],
     ),
     // Guests' addresses are not randomised.
-    fixed!("randomize_va_space", "0"),
+    kept!("randomize_va_space", 0, 0..=2),
     kept!("sched_autogroup_enabled", 0, 0..=1),
     fixed!("sched_child_runs_first", "0"),
-    fixed!("sched_rr_timeslice_ms", "100"),
+    kept!("sched_rr_timeslice_ms", 100, 1..=i32::MAX as i64),
     fixed!("sched_rt_period_us", "1000000"),
     fixed!("sched_rt_runtime_us", "950000"),
     fixed!("sem", "32000\t1024000000\t500\t32000"),
-    fixed!("shmall", "18446744073692774399"),
-    fixed!("shmmax", "18446744073692774399"),
-    fixed!("shmmni", "4096"),
+    kept!("shmall", wide 18_446_744_073_692_774_399),
+    kept!("shmmax", wide 18_446_744_073_692_774_399),
+    kept!("shmmni", 4096, 0..=1 << 24),
     fixed!("tainted", "0"),
-    text("threads-max", |_| Ok(format!("{}\n", pid::max_tasks()).into_bytes())),
+    setting(
+        "threads-max",
+        |_| Ok(format!("{}\n", pid::max_tasks()).into_bytes()),
+        |_, bytes| pid::change_max_tasks(administrator(bytes)?),
+    ),
     fixed!("unprivileged_bpf_disabled", "2"),
     text("version", |_| Ok(line(uts::VERSION.into()))),
 ];
@@ -142,8 +175,9 @@ const NET_IPV4: &[Entry] =
     &[fixed!("ip_local_port_range", "32768\t60999"), fixed!("ip_unprivileged_port_start", "1024")];
 
 const VM: &[Entry] = &[
-    fixed!("drop_caches", "0"),
-    text("max_map_count", |_| Ok(format!("{}\n", crate::mm::space::MAX_AREAS).into_bytes())),
+    setting("drop_caches", |_| Err(Errno::EACCES), drop_caches).with_mode(0o200),
+    fixed!("legacy_va_layout", "0"),
+    kept!("max_map_count", in crate::mm::space::MAX_MAP_COUNT, 0..=crate::mm::space::MAX_AREAS as i64),
     text("min_free_kbytes", |_| Ok(format!("{}\n", (frames::limit() >> 20).max(64)).into_bytes())),
     text("mmap_min_addr", |_| Ok(format!("{}\n", crate::mm::space::USER_BOTTOM).into_bytes())),
     fixed!("nr_hugepages", "0"),
@@ -160,11 +194,36 @@ fn line(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// A number that only the administrator may write.
-fn administrator(bytes: &[u8]) -> Result<i64> {
+fn administrator<T: FromStr>(bytes: &[u8]) -> Result<T> {
     if !current().creds().capable(CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     number(bytes)
+}
+
+/// As it was set last; what a process leaves behind is not affected.
+static CORE_PATTERN: KCell<Option<Vec<u8>>> = KCell::new(None);
+
+fn set_core_pattern(_: Subject, bytes: &[u8]) -> Result<()> {
+    if !current().creds().capable(CAP_SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    const LONGEST: usize = 127;
+    let end = bytes.iter().position(|&b| b == b'\n' || b == 0).unwrap_or(bytes.len()).min(LONGEST);
+    CORE_PATTERN.set(Some(bytes[..end].to_vec()));
+    Ok(())
+}
+
+/// There are caches of names only: 1 (the pages of files) has nothing to drop.
+fn drop_caches(_: Subject, bytes: &[u8]) -> Result<()> {
+    match administrator::<i64>(bytes)? {
+        1 | 4 => Ok(()),
+        2 | 3 => {
+            dentry::shrink();
+            Ok(())
+        }
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 fn set_name(name: &[u8], set: fn(&[u8])) -> Result<()> {
