@@ -52,8 +52,8 @@ impl AddressSpace {
             }
             return Ok(addr);
         }
-        // Several areas at once can only be moved, all of them, to a place that the caller has chosen.
-        if old_end > first.end() && (new_len > old_len || !fixed) {
+        // Several areas at once can only be moved as they are, to a place that the caller has chosen.
+        if addr + old_len.min(new_len) > first.end() && (new_len != old_len || !fixed) {
             return Err(Errno::EFAULT);
         }
         if new_len > old_len && new_len - old_len > super::frames::limit() && !first.is_shared() {
