@@ -31,6 +31,7 @@ mod signal;
 mod socket;
 mod special;
 mod stat;
+mod syslog;
 mod system;
 mod timeout;
 mod timer;
@@ -104,6 +105,7 @@ const AREAS: &[&[Entry]] = &[
     resource::CALLS,
     sched::CALLS,
     special::CALLS,
+    syslog::CALLS,
     system::CALLS,
     clock::CALLS,
     timer::CALLS,

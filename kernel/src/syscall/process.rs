@@ -253,10 +253,7 @@ fn sys_unshare(call: &mut Call<'_>) -> Result<u64> {
     {
         return Err(Errno::EINVAL);
     }
-    // As with clone: there are no namespaces to be had.
-    if flags & clone::NAMESPACES != 0 {
-        return Err(Errno::EPERM);
-    }
+    clone::refuse_namespaces(call.task, flags)?;
     if flags & clone::CLONE_FS != 0 {
         let own = call.task.fs.cloned().duplicate();
         call.task.fs.set(own);

@@ -14,7 +14,6 @@ pub const CALLS: &[Entry] = &[
     entry(libc::SYS_setdomainname, "setdomainname", "su", |call| set_name(call, uts::set_domainname)),
     entry(libc::SYS_sysinfo, "sysinfo", "P", sys_sysinfo),
     entry(libc::SYS_getrandom, "getrandom", "Pux", sys_getrandom),
-    entry(libc::SYS_syslog, "syslog", "dPd", refused),
     entry(libc::SYS_reboot, "reboot", "xxxP", refused),
     entry(libc::SYS_acct, "acct", "p", refused),
     entry(libc::SYS_swapon, "swapon", "px", refused),

@@ -185,11 +185,18 @@ fn check_flags(parent: &Arc<Task>, args: &CloneArgs) -> Result<()> {
     if bad {
         return Err(Errno::EINVAL);
     }
-    // There are no namespaces to be had, for anyone.
-    if args.has(NAMESPACES) {
-        return Err(Errno::EPERM);
+    refuse_namespaces(parent, args.flags)
+}
+
+/// There are no namespaces to be had: for those who might have them EINVAL, as of a kernel that was built without them.
+pub fn refuse_namespaces(task: &Task, flags: u64) -> Result<()> {
+    let privileged = task.creds().capable(CAP_SYS_ADMIN);
+    match flags & NAMESPACES {
+        0 => Ok(()),
+        // One of users needs no privilege, and gives those that the others need.
+        wanted if privileged || wanted & CLONE_NEWUSER != 0 => Err(Errno::EINVAL),
+        _ => Err(Errno::EPERM),
     }
-    Ok(())
 }
 
 /// RLIMIT_NPROC: not for root, nor for those who may exceed limits.

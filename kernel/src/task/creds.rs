@@ -47,6 +47,7 @@ pub const CAP_SYS_TTY_CONFIG: u32 = 26;
 pub const CAP_MKNOD: u32 = 27;
 pub const CAP_SETFCAP: u32 = 31;
 pub const CAP_WAKE_ALARM: u32 = 35;
+pub const CAP_SYSLOG: u32 = 34;
 pub const CAP_CHECKPOINT_RESTORE: u32 = 40;
 /// The highest capability there is.
 pub const CAP_LAST: u32 = 40;

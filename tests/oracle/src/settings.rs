@@ -6,7 +6,7 @@ use std::ffi::CStr;
 pub const CASES: &[crate::harness::Case] = cases![
     names, dumpable, timer_slack, other_prctl, arch_bases, personalities, limit_errors, limit_values, nice_values,
     policies, policy_errors, reset_on_fork, sched_attrs, affinity, intervals, io_priorities, uname_strings, random,
-    compare, read_other, refusals,
+    compare, read_other, refusals, kernel_log,
 ];
 
 fn names() {
@@ -365,4 +365,25 @@ fn refusals() {
         t!(SYS_vhangup);
         t!(SYS_acct, 16);
     });
+}
+
+fn kernel_log() {
+    let mut line = [0u8; 8];
+    for command in [0, 1, 3, 4, 6, 7, 9, 10] {
+        println!("{command}: {}", sc!(SYS_syslog, command, &mut line, 8).ok());
+    }
+    for level in [0, 1, 4, 8, 9] {
+        println!("level {level}: {}", sc!(SYS_syslog, 8, 0, level));
+    }
+    t!(SYS_syslog, 11, 0, 0);
+    t!(SYS_syslog, -1, 0, 0);
+    t!(SYS_syslog, 3, 0, 8);
+    t!(SYS_syslog, 3, &mut line, -1);
+    t!(SYS_syslog, 3, &mut line, 0);
+    t!(SYS_syslog, 3, 0xffff_8000_0000_0000usize, 8);
+    v!(unprivileged(|| {
+        for command in [0, 2, 3, 4, 5, 8, 9, 10, 11] {
+            println!("{command}: {}", sc!(SYS_syslog, command, 0, 0).ok());
+        }
+    }));
 }
