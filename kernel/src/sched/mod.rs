@@ -2,45 +2,69 @@
 //!
 //! A task that becomes runnable goes back to the CPU it last ran on, because its host objects live there and moving
 //! them costs more than a short wait; a task that has none yet (just forked, just exec'd) goes to whoever is free. An idle
-//! CPU takes over a task that has waited for long.
+//! CPU takes over a task that has waited for long. A real-time task runs before all of lower priority on its CPU (`queue.rs`).
 
 mod load;
 mod preempt;
+mod queue;
 pub mod wait;
 
 pub use load::{CpuTimes, account, cpu_times, load_average, runnable, switch_count};
 pub use preempt::{killable_point, preempt_point};
+pub use queue::SLICE_NS;
 
 use crate::lock::{self, KCell};
 use crate::model::{Context, ProcessModel};
 use crate::task::Task;
 use crate::time;
-use std::collections::VecDeque;
+use queue::RunQueue;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-/// How long a task runs while others wait.
-pub const SLICE_NS: u64 = 10_000_000;
 /// How long a task waits before an idle CPU takes it from its home.
 const STEAL_AFTER_NS: u64 = 500_000;
 
 struct Cpu {
     current: Option<Arc<Task>>,
-    queue: VecDeque<Arc<Task>>,
+    queue: RunQueue,
     idle: Option<Arc<dyn Context>>,
     sleeping: bool,
     /// The task that ended on this CPU; its context is dropped by the next one.
     ended: Option<Arc<Task>>,
-    /// When the current task's time slice ends.
+    /// When the current task's time slice ends; u64::MAX for never.
     slice_end: u64,
+    /// One of higher priority than the current task has come.
+    give_way: bool,
     /// The alarm the model was last asked for.
     alarm: Option<u64>,
     /// When a preemption point last let others in.
     breath: u64,
 }
 
+impl Cpu {
+    /// Whether somebody waits whom the current task is to let run, as far as it likes to.
+    fn has_better_than(&self, task: &Task, now: u64) -> bool {
+        let rank = queue::rank(task);
+        self.queue.front().is_some_and(|next| queue::rank(next) >= rank)
+            || rank > 0 && self.queue.neglected().is_some_and(|(_, since)| now >= since + queue::PATIENCE_NS)
+    }
+
+    /// When the current task's turn is over, if anybody waits for it.
+    fn turn_ends(&self) -> Option<u64> {
+        let (current, next) = (queue::rank(self.current.as_ref()?), queue::rank(self.queue.front()?));
+        let patience = |(_, since): (usize, u64)| since + queue::PATIENCE_NS;
+        let neglected = if current > 0 { self.queue.neglected().map(patience) } else { None };
+        let slice = if next >= current { self.slice_end } else { u64::MAX };
+        Some(neglected.unwrap_or(u64::MAX).min(slice)).filter(|&end| end != u64::MAX)
+    }
+}
+
+/// Some CPU is to give way: looked at on every way back to user mode.
+static GIVE_WAY: AtomicBool = AtomicBool::new(false);
+
 static CPUS: KCell<Vec<Cpu>> = KCell::new(Vec::new());
 static MODEL: OnceLock<Box<dyn ProcessModel>> = OnceLock::new();
-static STOP: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+static STOP: AtomicBool = AtomicBool::new(false);
 
 /// What the scheduler keeps of a task.
 #[derive(Clone, Copy, Default, Debug)]
@@ -149,7 +173,7 @@ pub fn move_to_idle_cpu() {
             sched.settled = false;
             sched.queued_at = time::now();
         }
-        cpus[target].queue.push_back(task);
+        cpus[target].queue.push(task);
         target
     };
     model().kick(target);
@@ -191,7 +215,7 @@ pub fn interrupt(task: &Task) {
 
 fn enqueue(task: Arc<Task>, fresh: bool) {
     let now = time::now();
-    let target = {
+    let (target, preempts) = {
         let mut cpus = CPUS.borrow_mut();
         let mut sched = task.sched.borrow_mut();
         sched.queued_at = now;
@@ -204,13 +228,18 @@ fn enqueue(task: Arc<Task>, fresh: bool) {
         }
         sched.cpu = target;
         drop(sched);
-        cpus[target].queue.push_back(task);
-        target
+        let preempts = cpus[target].current.as_ref().is_some_and(|current| queue::rank(current) < queue::rank(&task));
+        cpus[target].queue.push(task);
+        (target, preempts)
     };
+    if preempts {
+        CPUS.borrow_mut()[target].give_way = true;
+        GIVE_WAY.store(true, Relaxed);
+    }
     if target != model().current_cpu() {
         let cpus = CPUS.borrow();
         // One that runs user code and had nobody waiting has to learn that its time is limited now.
-        let notify = cpus[target].sleeping || cpus[target].queue.len() == 1;
+        let notify = preempts || cpus[target].sleeping || cpus[target].queue.len() == 1;
         drop(cpus);
         if notify {
             model().kick(target);
@@ -284,19 +313,69 @@ pub fn block_current() {
     obey_affinity();
 }
 
-/// Lets others run first.
+/// Lets others run first, of the same priority at least.
 pub fn yield_now() {
     let cpu = model().current_cpu();
     {
         let mut cpus = CPUS.borrow_mut();
-        if cpus[cpu].queue.is_empty() {
+        let task = cpus[cpu].current.clone().expect("a task yields");
+        if !cpus[cpu].has_better_than(&task, time::now()) {
             return;
         }
-        let task = cpus[cpu].current.clone().expect("a task yields");
         task.sched.borrow_mut().queued_at = time::now();
-        cpus[cpu].queue.push_back(task);
+        cpus[cpu].queue.push(task);
     }
     switch_away();
+}
+
+/// Called by the trap loop after every trap: a task of higher priority that was woken runs first.
+#[inline]
+pub fn obey_priorities() {
+    if GIVE_WAY.load(Relaxed) {
+        give_way();
+    }
+}
+
+/// Lets the current task give way to one of higher priority that waits here.
+fn give_way() {
+    GIVE_WAY.store(false, Relaxed);
+    let cpu = model().current_cpu();
+    {
+        let mut cpus = CPUS.borrow_mut();
+        // Another CPU looks when it comes by: it was kicked.
+        if cpus.iter().enumerate().any(|(other, state)| other != cpu && state.give_way) {
+            GIVE_WAY.store(true, Relaxed);
+        }
+        if !std::mem::take(&mut cpus[cpu].give_way) {
+            return;
+        }
+        let task = cpus[cpu].current.clone().expect("a task gives way");
+        if cpus[cpu].queue.front().is_none_or(|next| queue::rank(next) <= queue::rank(&task)) {
+            return;
+        }
+        task.sched.borrow_mut().queued_at = time::now();
+        cpus[cpu].queue.push_first(task);
+    }
+    switch_away();
+}
+
+/// A task has another priority or policy now: who comes next may have changed.
+pub fn priority_changed(task: &Task) {
+    let cpu = task.sched.borrow().cpu;
+    {
+        let mut cpus = CPUS.borrow_mut();
+        let Some(state) = cpus.get_mut(cpu) else { return };
+        state.queue.reorder(task);
+        let Some(current) = &state.current else { return };
+        if state.queue.front().is_none_or(|next| queue::rank(next) <= queue::rank(current)) {
+            return;
+        }
+        state.give_way = true;
+        GIVE_WAY.store(true, Relaxed);
+    }
+    if cpu != model().current_cpu() {
+        model().kick(cpu);
+    }
 }
 
 /// Called by the trap loop on every way back to user mode: timers, and the end of the time slice.
@@ -315,9 +394,10 @@ pub fn on_trap_exit(interrupted: bool) {
     let expired = {
         let mut cpus = CPUS.borrow_mut();
         cpus[cpu].alarm = None;
-        !cpus[cpu].queue.is_empty() && time::now() >= cpus[cpu].slice_end
+        cpus[cpu].turn_ends().is_some_and(|end| time::now() >= end)
     };
     hand_to_idle_cpu(cpu);
+    give_way();
     if expired {
         yield_now();
     }
@@ -351,7 +431,7 @@ fn hand_to_idle_cpu(cpu: usize) {
             residence.leave_cpu();
         }
         task.sched.borrow_mut().cpu = idle;
-        cpus[idle].queue.push_back(task);
+        cpus[idle].queue.push(task);
         idle
     };
     model().kick(kick);
@@ -374,7 +454,7 @@ pub fn update_alarm() {
             } else {
                 u64::MAX
             };
-            cpus[cpu].slice_end.min(handed_over)
+            cpus[cpu].turn_ends().unwrap_or(u64::MAX).min(handed_over)
         });
         let timer = time::next_deadline();
         let wanted = match (slice, timer) {
@@ -416,7 +496,9 @@ fn pick(cpu: usize) -> Option<Arc<Task>> {
     if stopping() {
         return None;
     }
-    CPUS.borrow_mut()[cpu].queue.pop_front()
+    let cpus = &mut *CPUS.borrow_mut();
+    cpus[cpu].give_way = false;
+    cpus[cpu].queue.pop(time::now())
 }
 
 fn set_current(cpu: &mut Cpu, next: Option<Arc<Task>>) -> Arc<dyn Context> {
@@ -424,7 +506,7 @@ fn set_current(cpu: &mut Cpu, next: Option<Arc<Task>>) -> Arc<dyn Context> {
         Some(task) => task.context(),
         None => cpu.idle.clone().expect("every CPU has its idle context"),
     };
-    cpu.slice_end = time::now() + SLICE_NS;
+    cpu.slice_end = next.as_ref().and_then(|task| queue::slice(task)).map_or(u64::MAX, |slice| time::now() + slice);
     cpu.current = next;
     context
 }
@@ -442,7 +524,7 @@ fn switch_away() {
         if let (Some(a), Some(b)) = (&next, &cpus[cpu].current)
             && Arc::ptr_eq(a, b)
         {
-            cpus[cpu].slice_end = time::now() + SLICE_NS;
+            cpus[cpu].slice_end = queue::slice(a).map_or(u64::MAX, |slice| time::now() + slice);
             return;
         }
         (from, set_current(&mut cpus[cpu], next), outgoing)
@@ -476,14 +558,14 @@ pub fn finish_switch() {
 
 /// Ends the guest: all CPUs leave `run`.
 pub fn stop() {
-    STOP.store(true, std::sync::atomic::Ordering::Relaxed);
+    STOP.store(true, Relaxed);
     for cpu in 0..cpu_count() {
         model().kick(cpu);
     }
 }
 
 pub fn stopping() -> bool {
-    STOP.load(std::sync::atomic::Ordering::Relaxed)
+    STOP.load(Relaxed)
 }
 
 /// Runs the guest on `count` CPUs until `stop`. `boot` is called first, on CPU 0, and makes the first task.
@@ -492,11 +574,12 @@ pub fn run(count: usize, boot: &(dyn Fn() + Sync)) {
         *CPUS.borrow_mut() = (0..count)
             .map(|_| Cpu {
                 current: None,
-                queue: VecDeque::new(),
+                queue: RunQueue::default(),
                 idle: None,
                 sleeping: false,
                 ended: None,
                 slice_end: 0,
+                give_way: false,
                 alarm: None,
                 breath: 0,
             })

@@ -1,6 +1,6 @@
 //! Scheduling: policies, CPU affinity, giving way.
 //!
-//! Policies are kept and answered by Linux's rules; the core's scheduler serves all tasks alike.
+//! Policies are kept and answered by Linux's rules, and the core's scheduler obeys real-time priorities and nice values.
 
 use super::resource::may_nice;
 use super::{Call, Entry, entry};
@@ -129,6 +129,9 @@ fn set_scheduler(call: &Call<'_>, whom: &Whom, wanted: &Wanted) -> Result<()> {
         attributes.reset_on_fork = wanted.reset_on_fork;
         attributes.nice = wanted.nice.unwrap_or(attributes.nice);
     });
+    if let Whom::Thread(task) = whom {
+        sched::priority_changed(task);
+    }
     Ok(())
 }
 

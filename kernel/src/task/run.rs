@@ -65,6 +65,7 @@ fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
                 exit::exit_group(&task, exit::killed_by(libc::SIGKILL, false));
             }
         }
+        sched::obey_priorities();
     }
     exit::finish(&task);
 }

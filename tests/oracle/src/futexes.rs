@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
 pub const CASES: &[crate::harness::Case] = cases![
-    wait_errors, wait_times, wake_counts, requeue, wake_op, bitsets, interrupted, between_processes, read_only, waitv,
+    wait_errors, wait_times, wake_counts, requeue, wake_op, bitsets, priorities, interrupted, between_processes, read_only, waitv,
     pi_basics, pi_threads, pi_owner_dies, robust_errors, robust_thread, robust_process, robust_hostile,
     thread_end_is_told,
 ];
@@ -413,4 +413,37 @@ fn thread_end_is_told() {
 extern "C" fn sleeper(_: *mut c_void) -> i32 {
     sleep_ms(60);
     5
+}
+
+/// Real-time threads on one CPU: who waits with the highest priority is woken first, and runs before the others.
+fn priorities() {
+    static WORD: AtomicU32 = AtomicU32::new(0);
+    static ORDER: std::sync::Mutex<Vec<i32>> = std::sync::Mutex::new(Vec::new());
+    let real_time = |priority: i32| must!(SYS_sched_setscheduler, 0, SCHED_FIFO, &priority);
+    if !is_root() {
+        return;
+    }
+    must!(SYS_sched_setaffinity, 0, 8, &1u64);
+    real_time(50);
+    for all_at_once in [false, true] {
+        let kids: Vec<_> = [10, 30, 20]
+            .map(|priority| {
+                std::thread::spawn(move || {
+                    must!(SYS_sched_setscheduler, 0, SCHED_FIFO, &priority);
+                    must!(SYS_futex, &WORD, FUTEX_WAIT | PRIVATE, 0, 0);
+                    ORDER.lock().unwrap().push(priority);
+                })
+            })
+            .into_iter()
+            .collect();
+        sleep_ms(100);
+        for count in if all_at_once { vec![3] } else { vec![1, 1, 1] } {
+            must!(SYS_futex, &WORD, FUTEX_WAKE | PRIVATE, count);
+            sleep_ms(20);
+        }
+        for kid in kids {
+            kid.join().unwrap();
+        }
+        v!(std::mem::take(&mut *ORDER.lock().unwrap()));
+    }
 }

@@ -19,6 +19,7 @@ use crate::mm::AddressSpace;
 use crate::mm::space::FutexKey;
 use crate::sched::wait::{Sleep, wait_until};
 use crate::{Errno, Result, sched};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub const MATCH_ANY: u32 = u32::MAX;
 /// One sleeper on one futex.
 struct Waiter {
     /// Orders the waiters of a futex.
-    seq: u64,
+    place: Place,
     task: Arc<Task>,
     /// Which wake-ups it takes (FUTEX_WAIT_BITSET).
     bitset: u32,
@@ -48,10 +49,16 @@ struct WaiterState {
     woken: bool,
 }
 
+/// Who is served first: the highest real-time priority, when the wait began, then who came first.
+type Place = (Reverse<i32>, u64);
+
 struct Table {
-    queues: BTreeMap<FutexKey, BTreeMap<u64, Arc<Waiter>>>,
+    queues: BTreeMap<FutexKey, BTreeMap<Place, Arc<Waiter>>>,
     next_seq: u64,
 }
+
+/// Before all places.
+const FIRST: Place = (Reverse(i32::MAX), 0);
 
 static TABLE: KCell<Table> = KCell::new(Table { queues: BTreeMap::new(), next_seq: 0 });
 
@@ -62,8 +69,9 @@ impl Waiter {
         let seq = table.next_seq;
         table.next_seq += 1;
         let state = KCell::new(WaiterState { key, woken: false });
-        let waiter = Arc::new(Waiter { seq, task: task.clone(), bitset, addr, pi, state });
-        table.queues.entry(key).or_default().insert(seq, waiter.clone());
+        let place = (Reverse(task.attributes.borrow().priority), seq);
+        let waiter = Arc::new(Waiter { place, task: task.clone(), bitset, addr, pi, state });
+        table.queues.entry(key).or_default().insert(place, waiter.clone());
         waiter
     }
 
@@ -75,7 +83,7 @@ impl Waiter {
     fn leave(&self) {
         let state = self.state.get();
         if !state.woken {
-            remove(&mut TABLE.borrow_mut(), state.key, self.seq);
+            remove(&mut TABLE.borrow_mut(), state.key, self.place);
         }
     }
 
@@ -86,17 +94,17 @@ impl Waiter {
     }
 }
 
-fn remove(table: &mut Table, key: FutexKey, seq: u64) -> Option<Arc<Waiter>> {
+fn remove(table: &mut Table, key: FutexKey, place: Place) -> Option<Arc<Waiter>> {
     let queue = table.queues.get_mut(&key)?;
-    let waiter = queue.remove(&seq);
+    let waiter = queue.remove(&place);
     if queue.is_empty() {
         table.queues.remove(&key);
     }
     waiter
 }
 
-/// The first waiter on `key` after `seq` that takes one of `bits`, taken off the queue.
-fn take_next(key: FutexKey, from: &mut u64, bits: u32) -> Result<Option<Arc<Waiter>>> {
+/// The first waiter on `key` after `from` that takes one of `bits`, taken off the queue.
+fn take_next(key: FutexKey, from: &mut Place, bits: u32) -> Result<Option<Arc<Waiter>>> {
     let mut table = TABLE.borrow_mut();
     let Some(queue) = table.queues.get(&key) else { return Ok(None) };
     let Some(waiter) = queue.range(*from..).map(|(_, w)| w).find(|w| w.pi || w.bitset & bits != 0).cloned() else {
@@ -105,15 +113,15 @@ fn take_next(key: FutexKey, from: &mut u64, bits: u32) -> Result<Option<Arc<Wait
     if waiter.pi {
         return Err(Errno::EINVAL);
     }
-    *from = waiter.seq + 1;
-    remove(&mut table, key, waiter.seq);
+    *from = (waiter.place.0, waiter.place.1 + 1);
+    remove(&mut table, key, waiter.place);
     Ok(Some(waiter))
 }
 
 /// Wakes up to `count` waiters (but at least one, as Linux does) that take one of `bits`. Returns how many.
 fn wake_key(key: FutexKey, count: i32, bits: u32) -> Result<u64> {
     let mut woken = 0;
-    let mut from = 0;
+    let mut from = FIRST;
     while let Some(waiter) = take_next(key, &mut from, bits)? {
         waiter.wake();
         woken += 1;

@@ -1,6 +1,6 @@
 //! The operations on two futexes at once.
 
-use super::{AddressSpace, MATCH_ANY, TABLE, Use, key_of, load, take_next, update, wake_key};
+use super::{AddressSpace, FIRST, MATCH_ANY, TABLE, Use, key_of, load, take_next, update, wake_key};
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub fn requeue(
         return Err(Errno::EAGAIN);
     }
     let mut count = 0;
-    let mut next = 0;
+    let mut next = FIRST;
     while count < wake as u64
         && let Some(waiter) = take_next(from_key, &mut next, MATCH_ANY)?
     {
@@ -36,7 +36,7 @@ pub fn requeue(
         let Some(waiter) = take_next(from_key, &mut next, MATCH_ANY)? else { break };
         waiter.state.borrow_mut().key = to_key;
         let mut table = TABLE.borrow_mut();
-        table.queues.entry(to_key).or_default().insert(waiter.seq, waiter);
+        table.queues.entry(to_key).or_default().insert(waiter.place, waiter);
         count += 1;
     }
     Ok(count)

@@ -92,19 +92,15 @@ pub(super) fn owner_died(tid: Pid) {
     }
 }
 
-/// The waiter to serve first: the highest real-time priority, then who waits longest.
+/// The waiter to serve first.
 fn first(key: FutexKey) -> Option<Arc<Waiter>> {
-    let table = TABLE.borrow();
-    let waiters = table.queues.get(&key)?.values().filter(|w| w.pi);
-    // Of equals `max_by_key` takes the last one, hence the order.
-    let rank = |w: &&Arc<Waiter>| (w.task.attributes.borrow().priority, std::cmp::Reverse(w.seq));
-    waiters.max_by_key(rank).cloned()
+    TABLE.borrow().queues.get(&key)?.values().find(|w| w.pi).cloned()
 }
 
 /// Gives the futex to its first waiter. False when there is none (that is left alive to take it).
 fn hand_over(key: FutexKey, mark: u32) -> bool {
     while let Some(waiter) = first(key) {
-        remove(&mut TABLE.borrow_mut(), key, waiter.seq);
+        remove(&mut TABLE.borrow_mut(), key, waiter.place);
         let more = if first(key).is_some() { WAITERS } else { 0 };
         let word = waiter.task.tid() as u32 | more | mark;
         let written =
