@@ -5,7 +5,11 @@ use crate::lock::{self, Pin};
 use std::sync::Arc;
 use umlab_host::memory::{FileMapping, Window};
 
-static ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
+/// A page like others: words in it are aligned as its addresses are.
+#[repr(align(4096))]
+struct Zeros([u8; PAGE_SIZE as usize]);
+
+static ZEROS: Zeros = Zeros([0; PAGE_SIZE as usize]);
 
 /// The most pages that one window shows: more would be much to hold on to, and to copy at a time.
 pub const MAX_PAGES: u64 = 256;
@@ -55,7 +59,7 @@ impl GuestWindow {
 
     pub fn get(&self) -> Window<'_> {
         match &self.shown {
-            Shown::Zeros => Window::of(&ZEROS).slice(self.offset, self.len),
+            Shown::Zeros => Window::of(&ZEROS.0).slice(self.offset, self.len),
             Shown::Frames(frames) => frames.window(self.offset, self.len),
             Shown::File(file) => file.window(self.offset, self.len),
         }
