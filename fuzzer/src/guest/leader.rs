@@ -46,6 +46,7 @@ pub fn lead(program: &Program, limit: Duration, directory: &str) -> Result<(), S
     }
     let compared = program.kind == Kind::Differential;
     std::env::set_current_dir(directory).map_err(|e| format!("'{directory}': {e}"))?;
+    work_in_own_folder().map_err(|e| format!("no folder in '{directory}': {e}"))?;
     prepare(compared);
     let file = descriptors::begin(compared)?;
     let regions = Regions::new(file)?;
@@ -102,6 +103,14 @@ pub fn lead(program: &Program, limit: Duration, directory: &str) -> Result<(), S
     }
     report(setting, &all);
     Ok(())
+}
+
+/// Below the folder that was given, so that the parent of the current directory is the same kind of folder everywhere.
+fn work_in_own_folder() -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir("w")?;
+    std::fs::set_permissions("w", std::fs::Permissions::from_mode(0o777))?;
+    std::env::set_current_dir("w")
 }
 
 /// The leader is the witness: nothing that the program does may end it, as far as a process can arrange that.
