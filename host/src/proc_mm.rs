@@ -56,9 +56,12 @@ impl Op {
         Op { op: COPY_SEGMENTS, fd: from.0.as_raw_fd(), ..Op::NOTHING }
     }
 
-    /// If the change of rights of a range failed because parts of it are not mapped: what takes all of it away.
-    pub fn unmap_instead(&self, error: Errno) -> Option<Op> {
-        (self.op == PROTECT && error == Errno::ENOMEM).then(|| Op::unmap(self.addr, self.len))
+    /// What does as well after the host refused a change for want of memory. A change of rights may have met parts that are not mapped: the
+    /// range is taken away. Or there are as many mappings as the host allows: all below `top` are taken away.
+    pub fn unmap_instead(&self, error: Errno, top: u64) -> Option<Op> {
+        let all = self.op == UNMAP && (self.addr, self.len) == (0, top);
+        let (start, len) = if self.op == PROTECT { (self.addr, self.len) } else { (0, top) };
+        (error == Errno::ENOMEM && !all && self.op != COPY_SEGMENTS).then(|| Op::unmap(start, len))
     }
 }
 

@@ -177,10 +177,6 @@ pub fn attach(task: &Task, id: i32, addr: u64, flags: i32) -> Result<u64> {
     let exec = if prot.contains(Prot::EXEC) { 0o111 } else { 0 };
     segment.perm().check(READ | exec | if read_only { 0 } else { WRITE }, &task.creds())?;
     let space = task.space();
-    let limit = task.process.limit(limits::AS);
-    if limit != u64::MAX && space.mapped_pages().saturating_mul(PAGE_SIZE).saturating_add(segment.size) > limit {
-        return Err(Errno::ENOMEM);
-    }
     let place = match addr {
         0 => 0,
         _ if replace => libc::MAP_FIXED,

@@ -1,7 +1,7 @@
-//! What is told and asked about what is mapped: madvise(2), mlock(2), msync(2), mincore(2).
+//! What is told and asked about what is mapped: madvise(2), msync(2), mincore(2).
 
 use super::frames::PAGE_SIZE;
-use super::map::{round_up_wrapping, touched_len};
+use super::map::round_up_wrapping;
 use super::range::PageRange;
 use super::space::{AddressSpace, Inner};
 use super::vma::{Vma, VmaFlags, is_aligned, page_of, round_up};
@@ -57,15 +57,15 @@ impl AddressSpace {
                     self.forget(&mut inner, &vma);
                 }
                 libc::MADV_REMOVE => return Err(Errno::EINVAL),
-                libc::MADV_DONTFORK => self.reflag(&mut inner, &vma, VmaFlags::DONTFORK, true),
-                libc::MADV_DOFORK => self.reflag(&mut inner, &vma, VmaFlags::DONTFORK, false),
+                libc::MADV_DONTFORK => reflag(&mut inner, &vma, VmaFlags::DONTFORK, true)?,
+                libc::MADV_DOFORK => reflag(&mut inner, &vma, VmaFlags::DONTFORK, false)?,
                 libc::MADV_WIPEONFORK => {
                     if !vma.is_private_anonymous() {
                         return Err(Errno::EINVAL);
                     }
-                    self.reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, true);
+                    reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, true)?;
                 }
-                libc::MADV_KEEPONFORK => self.reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, false),
+                libc::MADV_KEEPONFORK => reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, false)?,
                 MADV_POPULATE_READ | MADV_POPULATE_WRITE => {
                     if advice == MADV_POPULATE_WRITE && !vma.prot.contains(Prot::WRITE) || vma.prot.is_empty() {
                         return Err(Errno::EINVAL);
@@ -96,37 +96,6 @@ impl AddressSpace {
         let pages = inner.pages.remove(from, to);
         self.host.unmap(vma.range);
         inner.garbage.extend(pages);
-    }
-
-    fn reflag(&self, inner: &mut Inner, vma: &Vma, flag: VmaFlags, on: bool) {
-        for mut vma in inner.vmas.remove(vma.range) {
-            vma.flags.set(flag, on);
-            inner.vmas.insert(vma);
-        }
-    }
-
-    /// mlock(2) and munlock(2): ENOMEM when not all of the range is mapped. Guest memory is never swapped by the core.
-    pub fn mlock(&self, addr: u64, len: u64, on: bool) -> Result<()> {
-        let start = addr & !(PAGE_SIZE - 1);
-        let end = start.checked_add(touched_len(addr, len)).ok_or(Errno::EINVAL)?;
-        if start == end {
-            return Ok(());
-        }
-        let range = PageRange::new(start, end).ok_or(Errno::ENOMEM)?;
-        let mut inner = self.inner.borrow_mut();
-        if !inner.vmas.covers(range) {
-            return Err(Errno::ENOMEM);
-        }
-        let areas: Vec<Vma> = inner.vmas.within(range).collect();
-        for vma in areas {
-            self.reflag(&mut inner, &vma, VmaFlags::LOCKED, on);
-        }
-        Ok(())
-    }
-
-    /// Bytes that are locked.
-    pub fn locked_bytes(&self) -> u64 {
-        self.inner.borrow().vmas.iter().filter(|vma| vma.flags.contains(VmaFlags::LOCKED)).map(Vma::len).sum()
     }
 
     /// msync(2): EINVAL, ENOMEM as it says; memory files and host files need nothing done, they are the same pages.
@@ -207,4 +176,10 @@ impl AddressSpace {
         }
         Ok(present)
     }
+}
+
+/// EAGAIN, as madvise(2) has it, when that would make too many areas.
+fn reflag(inner: &mut Inner, vma: &Vma, flag: VmaFlags, on: bool) -> Result<()> {
+    let change = |vma: &mut Vma| vma.flags.set(flag, on);
+    inner.vmas.change(vma.range, change).map(drop).map_err(|_| Errno::EAGAIN)
 }

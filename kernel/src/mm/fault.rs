@@ -1,12 +1,11 @@
 //! Faults of user code: what is brought in, and what is refused.
 
 use super::frames::{Fill, Frames, PAGE_SIZE};
-use super::limits::limit;
+use super::limits::stack_limit;
 use super::range::PageRange;
 use super::space::{AddressSpace, Inner, USER_BOTTOM, run_range};
-use super::vma::{Backing, Vma, VmaFlags, page_of};
+use super::vma::{Backing, Totals, Vma, VmaFlags, page_of};
 use crate::model::{Access, Fault, Prot, When};
-use crate::task::limits;
 
 /// The most pages that a fault on private memory brings in: where nothing is near, and where memory goes on.
 const FIRST_CHUNK: u64 = 16;
@@ -121,8 +120,7 @@ impl AddressSpace {
             return Err(BadAccess::Unmapped);
         }
         let start = addr & !(PAGE_SIZE - 1);
-        // In whole pages: what is mapped begins and ends at them.
-        let limit = limit(limits::STACK) & !(PAGE_SIZE - 1);
+        let limit = stack_limit();
         if vma.end() - start > limit {
             return Err(BadAccess::Unmapped);
         }
@@ -136,9 +134,16 @@ impl AddressSpace {
         // Some more than asked for, so that growth by pages is not a fault a page.
         let floor = inner.vmas.before(start).map_or(USER_BOTTOM, |below| below.end() + GUARD);
         let ahead = start.saturating_sub(16 * PAGE_SIZE).max(floor.min(start)).max(vma.end().saturating_sub(limit));
-        let range = PageRange::new(ahead.min(start), vma.start()).ok_or(BadAccess::Unmapped)?;
-        inner.vmas.insert(Vma { range, offset: 0, ..vma });
-        Ok(())
+        for start in [ahead.min(start), start] {
+            let range = PageRange::new(start, vma.start()).ok_or(BadAccess::Unmapped)?;
+            let more = Vma { range, offset: 0, ..vma.clone() };
+            let totals = Totals::of(&more);
+            if inner.may_grow(totals).and_then(|()| inner.may_lock_more(totals)).is_ok() {
+                inner.vmas.insert(more);
+                return Ok(());
+            }
+        }
+        Err(BadAccess::Unmapped)
     }
 
     /// Gives the address space frames of its own at `page` of a private area, with what is there now, and maps them writable as far as

@@ -32,7 +32,9 @@ impl AddressSpace {
             let areas: Vec<Vma> =
                 parent.vmas.iter().filter(|vma| !vma.flags.contains(VmaFlags::DONTFORK)).cloned().collect();
             let copy = parent.pages.count() <= COPY_PAGES;
-            for vma in areas {
+            for mut vma in areas {
+                // Locks are not inherited.
+                vma.flags -= VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT;
                 inner.vmas.insert(vma.clone());
                 child.register(&vma);
                 let (from, to) = (vma.range.first_page(), vma.range.end_page());

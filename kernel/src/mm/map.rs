@@ -1,9 +1,11 @@
 //! What is mapped: mmap(2), munmap(2), brk(2).
 
+use super::fault::BadAccess;
 use super::frames::{Fill, Frames, PAGE_SIZE, scarce};
+use super::limits::may_lock;
 use super::range::PageRange;
 use super::space::{AddressSpace, Inner, USER_BOTTOM, max_areas};
-use super::vma::{Backing, Vma, VmaFlags, is_aligned, round_up};
+use super::vma::{Backing, Totals, Vma, VmaFlags, is_aligned, round_up};
 use crate::fs::contents::shared_memory;
 use crate::fs::file::{MapObject, OpenFile};
 use crate::model::{Prot, When};
@@ -116,6 +118,7 @@ impl AddressSpace {
             vma_flags |= VmaFlags::NORESERVE;
         }
         if flags & libc::MAP_LOCKED != 0 {
+            may_lock()?;
             vma_flags |= VmaFlags::LOCKED;
         }
         if !shared && file.is_some() && flags & (libc::MAP_DENYWRITE | libc::MAP_EXECUTABLE) != 0 {
@@ -132,7 +135,7 @@ impl AddressSpace {
         // What the core keeps of an area.
         super::pressure::room_for(256)?;
         let mut inner = self.inner.borrow_mut();
-        if inner.vmas.len() >= max_areas() {
+        if inner.vmas.len() > max_areas() {
             return Err(Errno::ENOMEM);
         }
         let range = if fixed {
@@ -157,9 +160,23 @@ impl AddressSpace {
         } else {
             self.choose(&inner, request.addr, len)?
         };
+        vma_flags |= inner.new_areas;
         let vma = Vma { range, prot, flags: vma_flags, backing, offset: request.offset, file };
+        let mut more = Totals::of(&vma);
+        inner.may_lock_more(more)?;
+        if fixed {
+            let replaced: u64 = inner.vmas.within(range).map(|vma| vma.len()).sum();
+            more.mapped -= replaced;
+            more.data = more.data.saturating_sub(replaced);
+        }
+        inner.may_grow(more)?;
+        if !inner.vmas.may_remove(range) {
+            return Err(Errno::ENOMEM);
+        }
         self.take_out(&mut inner, range);
-        let soon = if flags & libc::MAP_POPULATE != 0 && flags & libc::MAP_NONBLOCK == 0 {
+        let populate = flags & libc::MAP_POPULATE != 0 && flags & libc::MAP_NONBLOCK == 0;
+        let locked = vma_flags.contains(VmaFlags::LOCKED) && !vma_flags.contains(VmaFlags::LOCK_ON_FAULT);
+        let soon = if populate || locked {
             Soon::Populate
         } else if flags & libc::MAP_DENYWRITE != 0 {
             Soon::Later
@@ -223,20 +240,17 @@ impl AddressSpace {
         if vma.prot.is_empty() {
             return Ok(());
         }
+        if soon == Soon::Populate {
+            // What cannot be brought in is no error.
+            let _ = self.populate(inner, &vma, true);
+            return Ok(());
+        }
         match &vma.backing {
             Backing::Anonymous => {
                 if !vma.prot.contains(Prot::WRITE) {
                     return Ok(());
                 }
-                if soon == Soon::Populate {
-                    let mut page = from;
-                    while page < to {
-                        let count = (to - page).min(256);
-                        let frames = Frames::alloc(count as u32, Fill::Zero)?;
-                        self.put_pages(inner, &vma, page, frames, When::Now, count);
-                        page += count;
-                    }
-                } else if !vma.flags.intersects(VmaFlags::NORESERVE | VmaFlags::GROWSDOWN) && !scarce() {
+                if !vma.flags.intersects(VmaFlags::NORESERVE | VmaFlags::GROWSDOWN) && !scarce() {
                     // No memory is no error here, as it is not on Linux: the touch decides.
                     let count = (to - from).min(EAGER);
                     if let Ok(frames) = Frames::alloc(count as u32, Fill::Zero) {
@@ -253,11 +267,35 @@ impl AddressSpace {
                 } else if matches!(vma.backing, Backing::Host(_)) {
                     let when = if soon == Soon::Later { When::OnTouch } else { When::Now };
                     self.map_backing(&vma, vma.range, when).map_err(|_| Errno::ENOMEM)?;
-                } else if soon == Soon::Populate {
-                    let _ = self.map_backing(&vma, vma.range, When::Now);
                 }
             }
             Backing::Model(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Brings in all pages of an area: with `write`, private ones to be written where that is allowed.
+    pub(super) fn populate(&self, inner: &mut Inner, vma: &Vma, write: bool) -> std::result::Result<(), BadAccess> {
+        if vma.prot.is_empty() {
+            return Err(BadAccess::Refused);
+        }
+        let write = write && vma.prot.contains(Prot::WRITE);
+        match vma.backing {
+            Backing::Model(_) => return Ok(()),
+            Backing::Anonymous if !write => return Ok(()),
+            _ => {}
+        }
+        let (mut page, end) = (vma.range.first_page(), vma.range.end_page());
+        if vma.is_shared() || !write {
+            let reached = self.map_backing(vma, vma.range, When::Now)?;
+            self.map_private(inner, vma, vma.range, When::Now);
+            return if reached < end { Err(BadAccess::PastEnd) } else { Ok(()) };
+        }
+        while page < end {
+            match inner.pages.find(page) {
+                Some((first, run)) => page = first + run.frames.count() as u64,
+                None => self.make_private(inner, vma, page)?,
+            }
         }
         Ok(())
     }
@@ -287,6 +325,9 @@ impl AddressSpace {
         if inner.vmas.cuts_model(range) {
             return Err(Errno::EINVAL);
         }
+        if !inner.vmas.may_remove(range) {
+            return Err(Errno::ENOMEM);
+        }
         self.take_out(&mut inner, range);
         Ok(())
     }
@@ -307,7 +348,8 @@ impl AddressSpace {
     pub fn set_brk(&self, wanted: u64, data_limit: u64) -> u64 {
         let mut inner = self.inner.borrow_mut();
         let (start, old) = (inner.brk_start, inner.brk);
-        if wanted < start || wanted - start > data_limit {
+        let loaded = inner.layout.data.1.saturating_sub(inner.layout.data.0);
+        if wanted < start || (wanted - start).saturating_add(loaded) > data_limit {
             return old;
         }
         let (Some(old_end), Some(new_end)) = (round_up(old), round_up(wanted)) else { return old };
@@ -315,18 +357,24 @@ impl AddressSpace {
             self.take_out(&mut inner, less);
         } else if new_end > old_end {
             let Some(range) = PageRange::new(old_end, new_end) else { return old };
-            if !inner.vmas.is_free(range) || range.len() > super::frames::limit() || inner.vmas.len() >= max_areas() {
+            if !inner.vmas.is_free(range) || range.len() > super::frames::limit() || inner.vmas.len() > max_areas() {
                 return old;
             }
             let vma = Vma {
                 range,
                 prot: Prot::READ | Prot::WRITE,
-                flags: VmaFlags::empty(),
+                flags: inner.new_areas,
                 backing: Backing::Anonymous,
                 offset: 0,
                 file: None,
             };
-            if self.put_in(&mut inner, vma, Soon::Later).is_err() {
+            let more = Totals::of(&vma);
+            if inner.may_grow(more).is_err() || inner.may_lock_more(more).is_err() {
+                return old;
+            }
+            let locked = vma.flags.contains(VmaFlags::LOCKED) && !vma.flags.contains(VmaFlags::LOCK_ON_FAULT);
+            let soon = if locked { Soon::Populate } else { Soon::Later };
+            if self.put_in(&mut inner, vma, soon).is_err() {
                 return old;
             }
         }

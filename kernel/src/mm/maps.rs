@@ -2,7 +2,7 @@
 
 use super::frames::PAGE_SIZE;
 use super::space::AddressSpace;
-use super::vma::Backing;
+use super::vma::{Backing, VmaFlags};
 use crate::fs::file::OpenFile;
 use crate::model::Prot;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub struct MapsLine {
     pub file: Option<Arc<OpenFile>>,
     /// What is shown instead of a path, as "[heap]".
     pub name: Option<&'static str>,
+    pub locked: bool,
     /// Bytes of private memory in it.
     pub resident: u64,
 }
@@ -40,6 +41,7 @@ impl AddressSpace {
                 end: vma.end(),
                 prot: vma.prot,
                 shared: vma.is_shared(),
+                locked: vma.flags.contains(VmaFlags::LOCKED),
                 offset: if vma.file.is_some() || matches!(vma.backing, Backing::Pages(_)) { vma.offset } else { 0 },
                 file: vma.file.clone(),
                 name: name(vma),

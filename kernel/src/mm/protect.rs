@@ -4,7 +4,7 @@ use super::frames::{Fill, Frames};
 use super::map::{EAGER, EAGER_POPULATE};
 use super::range::PageRange;
 use super::space::{AddressSpace, Inner, run_range};
-use super::vma::{Backing, Vma, VmaFlags, is_aligned, round_up};
+use super::vma::{Backing, Totals, Vma, VmaFlags, is_aligned, round_up};
 use crate::model::{Prot, When};
 use crate::{Errno, Result};
 
@@ -40,6 +40,7 @@ impl AddressSpace {
         }
         // As Linux: what comes before a hole is changed, then the hole is reported.
         let mut stop = addr;
+        let mut more = Totals::default();
         while stop < end {
             match inner.vmas.find(stop) {
                 Some(vma)
@@ -51,7 +52,16 @@ impl AddressSpace {
                 Some(vma) if matches!(vma.backing, Backing::Model(_)) && !range.covers(vma.range) => {
                     return self.protect_range(&mut inner, addr, stop, prot).and(Err(Errno::EINVAL));
                 }
-                Some(vma) => stop = vma.end(),
+                Some(vma) => {
+                    let next = vma.end().min(end);
+                    if !vma.is_data() && (Vma { prot, ..vma.clone() }).is_data() {
+                        more.data += next - stop;
+                        if let Err(error) = inner.may_grow(more) {
+                            return self.protect_range(&mut inner, addr, stop, prot).and(Err(error));
+                        }
+                    }
+                    stop = next;
+                }
                 None => return self.protect_range(&mut inner, addr, stop, prot).and(Err(Errno::ENOMEM)),
             }
         }
@@ -60,9 +70,8 @@ impl AddressSpace {
 
     fn protect_range(&self, inner: &mut Inner, start: u64, end: u64, prot: Prot) -> Result<()> {
         let Some(range) = PageRange::new(start, end) else { return Ok(()) };
-        for old in inner.vmas.remove(range) {
-            let vma = Vma { prot, ..old.clone() };
-            inner.vmas.insert(vma.clone());
+        let changed = inner.vmas.change(range, |vma| vma.prot = prot).map_err(|_| Errno::ENOMEM)?;
+        for (old, vma) in changed {
             if old.prot == prot {
                 continue;
             }

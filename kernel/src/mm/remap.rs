@@ -2,8 +2,8 @@
 
 use super::map::Soon;
 use super::range::PageRange;
-use super::space::{AddressSpace, Inner, USER_BOTTOM};
-use super::vma::{Backing, Vma, is_aligned, round_up};
+use super::space::{AddressSpace, Inner, USER_BOTTOM, max_areas};
+use super::vma::{Backing, Totals, Vma, VmaFlags, is_aligned, round_up};
 use crate::sched::model;
 use crate::{Errno, Result};
 
@@ -47,6 +47,9 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         if !fixed && !keep && new_len <= old_len {
+            if PageRange::new(addr + new_len, old_end).is_some_and(|less| !inner.vmas.may_remove(less)) {
+                return Err(Errno::ENOMEM);
+            }
             if let Some(less) = PageRange::new(addr + new_len, old_end) {
                 self.take_out(&mut inner, less);
             }
@@ -55,6 +58,15 @@ impl AddressSpace {
         // Several areas at once can only be moved as they are, to a place that the caller has chosen.
         if addr + old_len.min(new_len) > first.end() && (new_len != old_len || !fixed) {
             return Err(Errno::EFAULT);
+        }
+        // With the old place kept, all of it is new.
+        let added = if keep { new_len } else { new_len.saturating_sub(old_len) };
+        if let Some(range) = PageRange::with_len(0, added) {
+            let more = Totals::of(&Vma { range, ..first.clone() });
+            if !keep {
+                inner.may_lock_more(more)?;
+            }
+            inner.may_grow(more)?;
         }
         if new_len > old_len && new_len - old_len > super::frames::limit() && !first.is_shared() {
             return Err(Errno::ENOMEM);
@@ -70,7 +82,8 @@ impl AddressSpace {
             self.put_in(&mut inner, more, Soon::Later)?;
             return Ok(addr);
         }
-        if !may_move {
+        // Cutting the area at both ends, and the new one.
+        if !may_move || inner.vmas.len() + 3 >= max_areas() {
             return Err(Errno::ENOMEM);
         }
         let target = if fixed {
@@ -108,6 +121,9 @@ impl AddressSpace {
         let moved = inner.pages.remove(from.first_page(), from.end_page());
         if !keep {
             inner.vmas.remove(from);
+        } else if part.flags.contains(VmaFlags::LOCKED) {
+            // The lock goes along.
+            let _ = inner.vmas.change(from, |vma| vma.flags -= VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT);
         }
         if !part.prot.is_empty() {
             self.host.unmap(from);

@@ -3,7 +3,7 @@
 use super::fault::{BadAccess, CHUNK};
 use super::frames::{Charge, Fill, Frames, PAGE_SIZE};
 use super::range::PageRange;
-use super::vma::{Backing, Pages, Run, Vma, VmaFlags, Vmas, page_of, round_up};
+use super::vma::{Backing, Pages, Run, Totals, Vma, VmaFlags, Vmas, page_of, round_up};
 use super::window::{self, GuestWindow};
 use crate::fs::file::{HostFile, PageSource};
 use crate::lock::KCell;
@@ -47,6 +47,8 @@ pub struct Inner {
     pub brk: u64,
     /// Where mmap looks for room, downwards.
     pub mmap_top: u64,
+    /// MCL_FUTURE of mlockall(2): how new areas are locked.
+    pub new_areas: VmaFlags,
     pub layout: Layout,
     /// Frames taken out that user code on another CPU may still reach; see `collect`.
     pub garbage: Vec<(u64, Run)>,
@@ -415,9 +417,9 @@ impl AddressSpace {
         2 * (inner.vmas.len() * size_of::<Vma>() + inner.pages.runs() * size_of::<(u64, Run)>())
     }
 
-    /// Mapped pages.
-    pub fn mapped_pages(&self) -> u64 {
-        self.inner.borrow().vmas.iter().map(|vma| vma.range.pages()).sum()
+    /// The sums over all areas.
+    pub fn totals(&self) -> Totals {
+        self.inner.borrow().vmas.totals()
     }
 }
 

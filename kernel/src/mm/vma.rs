@@ -1,7 +1,9 @@
 //! Virtual memory areas: ranges of an address space with the same rights and the same thing behind them.
 
 use super::frames::{Frames, PAGE_SIZE};
+use super::gaps::Gaps;
 use super::range::PageRange;
+use super::space::max_areas;
 use crate::fs::busy;
 use crate::fs::file::{HostFile, OpenFile, PageSource};
 use crate::model::Prot;
@@ -23,6 +25,8 @@ bitflags::bitflags! {
         const WIPEONFORK = 16;
         /// mlock(2).
         const LOCKED = 32;
+        /// MLOCK_ONFAULT.
+        const LOCK_ON_FAULT = 1024;
         /// mprotect must not make it writable: a shared mapping of a file that was not opened for writing, or is sealed; the vDSO's data.
         const NOWRITE = 64;
         /// A private mapping that a loader made of a program's or a library's segment; see `Vma::copies_ahead`.
@@ -93,6 +97,11 @@ impl Vma {
         self.flags.contains(VmaFlags::SEGMENT) && !self.file.as_ref().is_some_and(written)
     }
 
+    /// Whether it counts for RLIMIT_DATA.
+    pub fn is_data(&self) -> bool {
+        !self.is_shared() && self.prot.contains(Prot::WRITE) && !self.flags.contains(VmaFlags::GROWSDOWN)
+    }
+
     /// Private memory without a file: what is not there yet is zero.
     pub fn is_private_anonymous(&self) -> bool {
         !self.is_shared() && matches!(self.backing, Backing::Anonymous)
@@ -125,10 +134,34 @@ impl Vma {
     }
 }
 
+/// Bytes of an address space's areas.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Totals {
+    pub mapped: u64,
+    /// Of mlock(2) and its like.
+    pub locked: u64,
+    /// Private and writable, but for stacks: what RLIMIT_DATA is about.
+    pub data: u64,
+}
+
+impl Totals {
+    /// What one area adds.
+    pub fn of(vma: &Vma) -> Totals {
+        let when = |yes: bool| if yes { vma.len() } else { 0 };
+        Totals { mapped: vma.len(), locked: when(vma.flags.contains(VmaFlags::LOCKED)), data: when(vma.is_data()) }
+    }
+}
+
+/// More areas than an address space may have.
+#[derive(Debug)]
+pub struct TooMany;
+
 /// An address space's areas, by start address, none overlapping.
 #[derive(Default)]
 pub struct Vmas {
     areas: BTreeMap<u64, Vma>,
+    gaps: Gaps,
+    totals: Totals,
     changes: u64,
 }
 
@@ -181,16 +214,43 @@ impl Vmas {
         self.areas.len()
     }
 
+    /// Where the first hole in a range begins; its end, if there is none.
+    pub fn covered_to(&self, range: PageRange) -> u64 {
+        let mut at = range.start();
+        for vma in self.overlapping(range) {
+            if vma.start() > at {
+                break;
+            }
+            at = vma.end();
+        }
+        at.min(range.end())
+    }
+
     /// Whether the whole range is mapped.
     pub fn covers(&self, range: PageRange) -> bool {
-        let mut at = range.start();
-        while at < range.end() {
-            match self.find(at) {
-                Some(vma) => at = vma.end(),
-                None => return false,
-            }
-        }
-        true
+        self.covered_to(range) == range.end()
+    }
+
+    /// The sums over all areas.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    fn put(&mut self, vma: Vma) {
+        let Totals { mapped, locked, data } = Totals::of(&vma);
+        self.totals.mapped += mapped;
+        self.totals.locked += locked;
+        self.totals.data += data;
+        self.areas.insert(vma.start(), vma);
+    }
+
+    fn pull(&mut self, start: u64) -> Vma {
+        let vma = self.areas.remove(&start).expect("an area that is listed");
+        let Totals { mapped, locked, data } = Totals::of(&vma);
+        self.totals.mapped -= mapped;
+        self.totals.locked -= locked;
+        self.totals.data -= data;
+        vma
     }
 
     /// Whether an area of the model's own would be cut at an end of the range. That cannot be: the host refuses it too.
@@ -203,67 +263,88 @@ impl Vmas {
     ///
     /// # Panics
     /// If another area overlaps it: frames that are mapped there would count as free.
-    pub fn insert(&mut self, mut vma: Vma) {
-        assert!(self.is_free(vma.range), "two areas overlap");
+    pub fn insert(&mut self, vma: Vma) {
+        self.gaps.take(vma.range);
+        self.join_in(vma);
+    }
+
+    fn join_in(&mut self, mut vma: Vma) {
         self.changes += 1;
         if let Some(before) = self.before(vma.start())
             && before.continues_in(&vma)
         {
-            let start = before.start();
-            let before = self.areas.remove(&start).expect("just found");
+            let before = self.pull(before.start());
             vma = Vma { range: joined(before.range, vma.range), ..before };
         }
         if let Some(after) = self.areas.get(&vma.end())
             && vma.continues_in(after)
         {
-            let start = after.start();
-            let after = self.areas.remove(&start).expect("just found");
+            let after = self.pull(after.start());
             vma.range = joined(vma.range, after.range);
         }
-        self.areas.insert(vma.start(), vma);
+        self.put(vma);
     }
 
     /// Takes everything within a range out, cutting areas at its ends.
     pub fn remove(&mut self, range: PageRange) -> Vec<Vma> {
+        let removed = self.cut_out(range);
+        removed.iter().for_each(|vma| self.gaps.give(vma.range));
+        removed
+    }
+
+    fn cut_out(&mut self, range: PageRange) -> Vec<Vma> {
         self.changes += 1;
         let keys: Vec<u64> = self.overlapping(range).map(Vma::start).collect();
         let mut removed = Vec::with_capacity(keys.len());
         for key in keys {
-            let vma = self.areas.remove(&key).expect("just listed");
+            let vma = self.pull(key);
             let rest = [vma.range.below(range.start()), vma.range.above(range.end())];
             for vma in rest.into_iter().flatten().filter_map(|rest| vma.cut(rest)) {
-                self.areas.insert(vma.start(), vma);
+                self.put(vma);
             }
             removed.extend(vma.cut(range));
         }
         removed
     }
 
+    /// Changes all areas within a range, cutting them at its ends and joining what then continues each other. Returns what each was and is.
+    ///
+    /// # Errors
+    /// There would be too many areas. Nothing is changed then.
+    pub fn change(&mut self, range: PageRange, change: impl Fn(&mut Vma)) -> Result<Vec<(Vma, Vma)>, TooMany> {
+        let before = self.len();
+        let pairs: Vec<(Vma, Vma)> = self
+            .cut_out(range)
+            .into_iter()
+            .map(|old| {
+                let mut new = old.clone();
+                change(&mut new);
+                (old, new)
+            })
+            .collect();
+        pairs.iter().for_each(|(_, new)| self.join_in(new.clone()));
+        if self.len() > before.max(max_areas()) {
+            self.cut_out(range);
+            pairs.into_iter().for_each(|(old, _)| self.join_in(old));
+            return Err(TooMany);
+        }
+        Ok(pairs)
+    }
+
+    /// Whether a range can be taken out: not if that cuts one area in two, and there are as many as there may be.
+    pub fn may_remove(&self, range: PageRange) -> bool {
+        let cut = self.find(range.start()).is_some_and(|vma| vma.start() < range.start() && range.end() < vma.end());
+        !cut || self.len() < max_areas()
+    }
+
     /// The highest free range of `len` bytes within [low, high).
     pub fn find_gap(&self, low: u64, high: u64, len: u64) -> Option<u64> {
-        let mut top = high;
-        for vma in self.areas.range(..high).rev().map(|(_, vma)| vma) {
-            if vma.end() < top && top - vma.end() >= len && top - len >= low {
-                return Some(top - len);
-            }
-            top = top.min(vma.start());
-            if top < low || top - low < len {
-                return None;
-            }
-        }
-        (top >= low && top - low >= len).then(|| top - len)
+        self.gaps.highest(low, high, len)
     }
 
     /// The lowest free range of `len` bytes at or above `low`, below `high`.
     pub fn find_gap_above(&self, low: u64, high: u64, len: u64) -> Option<u64> {
-        let mut at = low;
-        for vma in self.overlapping(PageRange::new(low, high)?) {
-            if vma.start() > at && vma.start() - at >= len {
-                break;
-            }
-            at = at.max(vma.end());
-        }
-        (at < high && high - at >= len).then_some(at)
+        self.gaps.lowest(low, high, len)
     }
 }
 
@@ -284,6 +365,7 @@ pub struct Run {
 #[derive(Default)]
 pub struct Pages {
     runs: BTreeMap<u64, Run>,
+    count: u64,
 }
 
 impl Pages {
@@ -309,6 +391,7 @@ impl Pages {
     /// If another run has one of the pages: its frames, which the host may have mapped, would be given away.
     pub fn insert(&mut self, page: u64, run: Run) {
         assert!(self.is_free(page, page + run.frames.count() as u64), "two runs of frames overlap");
+        self.count += run.frames.count() as u64;
         // Runs that follow each other in physmem too are joined, so that they are mapped by one order next time.
         if let Some((&first, before)) = self.runs.range_mut(..page).next_back()
             && first + before.frames.count() as u64 == page
@@ -348,7 +431,9 @@ impl Pages {
         self.cut_at(from);
         self.cut_at(to);
         let keys: Vec<u64> = self.runs.range(from..to).map(|(&first, _)| first).collect();
-        keys.into_iter().map(|key| (key, self.runs.remove(&key).expect("just listed"))).collect()
+        let removed: Vec<_> = keys.into_iter().map(|key| (key, self.runs.remove(&key).expect("just listed"))).collect();
+        self.count -= removed.iter().map(|(_, run)| run.frames.count() as u64).sum::<u64>();
+        removed
     }
 
     /// The runs that overlap [from, to), cut to it: first page, index into the run, number of pages, the run.
@@ -370,7 +455,7 @@ impl Pages {
 
     /// Number of pages.
     pub fn count(&self) -> u64 {
-        self.runs.values().map(|run| run.frames.count() as u64).sum()
+        self.count
     }
 
     /// Number of runs.
@@ -380,6 +465,7 @@ impl Pages {
 
     pub fn clear(&mut self) {
         self.runs.clear();
+        self.count = 0;
     }
 }
 

@@ -35,15 +35,7 @@ fn mmap(call: &mut Call<'_>) -> Result<u64> {
     }
     // The offset of anonymous memory means nothing else.
     let offset = if file.is_some() { offset } else { 0 };
-    if flags & libc::MAP_LOCKED != 0 {
-        check_locked(call, len)?;
-    }
-    let space = call.task.space();
-    let limit = call.task.process.limit(limits::AS);
-    if limit != u64::MAX && space.mapped_pages().saturating_mul(4096).saturating_add(len) > limit {
-        return Err(Errno::ENOMEM);
-    }
-    space.mmap(&MapRequest { addr, len, prot: prot as u32, flags, file, offset })
+    call.task.space().mmap(&MapRequest { addr, len, prot: prot as u32, flags, file, offset })
 }
 
 fn munmap(call: &mut Call<'_>) -> Result<u64> {
@@ -56,11 +48,6 @@ fn mprotect(call: &mut Call<'_>) -> Result<u64> {
 
 fn mremap(call: &mut Call<'_>) -> Result<u64> {
     let [addr, old_len, new_len, flags, new_addr, _] = call.args;
-    let limit = call.task.process.limit(limits::AS);
-    let mapped = call.task.space().mapped_pages().saturating_mul(4096);
-    if limit != u64::MAX && mapped.saturating_add(new_len.saturating_sub(old_len)) > limit {
-        return Err(Errno::ENOMEM);
-    }
     call.task.space().mremap(addr, old_len, new_len, flags as i32, new_addr)
 }
 
@@ -94,39 +81,26 @@ fn mincore(call: &mut Call<'_>) -> Result<u64> {
     }
 }
 
-/// RLIMIT_MEMLOCK, for those without CAP_IPC_LOCK.
-fn check_locked(call: &Call<'_>, more: u64) -> Result<()> {
-    const CAP_IPC_LOCK: u32 = 14;
-    if call.task.creds().capable(CAP_IPC_LOCK) {
-        return Ok(());
-    }
-    match call.task.process.limit(libc::RLIMIT_MEMLOCK as usize) {
-        0 => Err(Errno::EPERM),
-        limit if call.task.space().locked_bytes().saturating_add(more) > limit => Err(Errno::ENOMEM),
-        _ => Ok(()),
-    }
-}
-
 /// pkey_mprotect(2): without protection keys in the CPU's reach, only the default key exists.
 fn pkey_mprotect(call: &mut Call<'_>) -> Result<u64> {
     if call.int(3) == -1 { mprotect(call) } else { Err(Errno::EINVAL) }
 }
 
 fn mlock(call: &mut Call<'_>) -> Result<u64> {
-    check_locked(call, crate::mm::map::touched_len(call.args[0], call.args[1]))?;
-    call.task.space().mlock(call.args[0], call.args[1], true).map(|()| 0)
+    call.task.space().mlock(call.args[0], call.args[1], false).map(|()| 0)
 }
 
 fn mlock2(call: &mut Call<'_>) -> Result<u64> {
-    const MLOCK_ONFAULT: u64 = 1;
-    if call.args[2] & !MLOCK_ONFAULT != 0 {
+    const MLOCK_ONFAULT: i32 = 1;
+    let flags = call.int(2);
+    if flags & !MLOCK_ONFAULT != 0 {
         return Err(Errno::EINVAL);
     }
-    mlock(call)
+    call.task.space().mlock(call.args[0], call.args[1], flags != 0).map(|()| 0)
 }
 
 fn munlock(call: &mut Call<'_>) -> Result<u64> {
-    call.task.space().mlock(call.args[0], call.args[1], false).map(|()| 0)
+    call.task.space().munlock(call.args[0], call.args[1]).map(|()| 0)
 }
 
 fn mlockall(call: &mut Call<'_>) -> Result<u64> {
@@ -135,9 +109,9 @@ fn mlockall(call: &mut Call<'_>) -> Result<u64> {
     if flags == 0 || flags & !KNOWN != 0 || flags == libc::MCL_ONFAULT {
         return Err(Errno::EINVAL);
     }
-    Ok(0)
+    call.task.space().mlockall(flags).map(|()| 0)
 }
 
-fn munlockall(_call: &mut Call<'_>) -> Result<u64> {
-    Ok(0)
+fn munlockall(call: &mut Call<'_>) -> Result<u64> {
+    call.task.space().munlockall().map(|()| 0)
 }

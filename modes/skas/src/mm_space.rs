@@ -11,7 +11,7 @@
 use crate::cpu::{self, count};
 use crate::guest::Guest;
 use crate::space::PUT_OFF;
-use crate::stub::Loaded;
+use crate::stub::{Loaded, TASK_SIZE};
 use crate::thread::{Entry, UserSpace};
 use std::any::Any;
 use std::sync::Arc;
@@ -99,8 +99,8 @@ impl MmSpace {
 fn go_on_after(ops: &mut [Op], progress: Progress) -> Result<&mut [Op]> {
     let rest = &mut ops[progress.done..];
     if let (Some(error), Some(failed)) = (progress.failed, rest.first_mut()) {
-        // Parts of a range to be protected are not mapped. Faults bring the others back with the new rights.
-        let Some(instead) = failed.unmap_instead(error) else {
+        // Faults bring back what is used, with the new rights.
+        let Some(instead) = failed.unmap_instead(error, TASK_SIZE) else {
             umlab_kernel::log_few!(Error, "the host refused to change a guest's mappings ({failed:x?}): {error}");
             return Err(error);
         };

@@ -7,7 +7,7 @@
 //! order passes, and nowhere else.
 
 use crate::cpu::count;
-use crate::stub::{CODE, ORDERS, USER_CS, USER_DS};
+use crate::stub::{CODE, ORDERS, Stub, USER_CS, USER_DS};
 use crate::vdso;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -131,6 +131,8 @@ impl Servant {
     pub fn carry_out(&self, orders: &mut [Order]) -> Result<bool> {
         let mut interrupted = false;
         let mut done = 0;
+        // The order for which everything was taken away.
+        let mut emptied_for = None;
         while done < orders.len() {
             let chunk = &orders[done..orders.len().min(done + MAX)];
             let obeyed = self.obey(chunk)?;
@@ -141,11 +143,21 @@ impl Servant {
             };
             done += index;
             let order = &mut orders[done];
-            let Some(instead) = order.instead(error) else {
-                umlab_kernel::log_few!(Error, "the host refused to change a guest's mappings ({order:x?}): {error}");
-                return Err(error);
-            };
-            *order = instead;
+            if let Some(instead) = order.instead(error) {
+                *order = instead;
+                continue;
+            }
+            // There may be as many mappings as the host allows one process: then all are taken away, and faults bring back what is used.
+            if error == Errno::ENOMEM && emptied_for != Some(done) {
+                emptied_for = Some(done);
+                let obeyed = self.obey(&Stub::clear_orders().collect::<Vec<_>>())?;
+                interrupted |= obeyed.interrupted;
+                if obeyed.failed.is_none() {
+                    continue;
+                }
+            }
+            umlab_kernel::log_few!(Error, "the host refused to change a guest's mappings ({order:x?}): {error}");
+            return Err(error);
         }
         Ok(interrupted)
     }

@@ -56,16 +56,23 @@ pub fn own(space: &dyn ModelSpace) -> &TtSpace {
     space.as_any().downcast_ref().expect("the core passes spaces of this model")
 }
 
-/// One host call that changes this process's mappings below [`USER_TOP`].
 /// No more than about so many orders are put off.
 const PUT_OFF: usize = 1024;
 
+/// One host call that changes this process's mappings below [`USER_TOP`].
 fn call(number: i64, order: &Order) -> Result<i64> {
     // SAFETY: the range lies below the core's memory (checked when the order was given).
     let result = unsafe {
         libc::syscall(number, order.start, order.len, order.prot, order.flags as i64, order.fd as i64, order.offset)
     };
     Errno::check(result)
+}
+
+/// Takes all of this process's mappings below [`USER_TOP`] away.
+fn empty() -> Result<()> {
+    count(|c| &c.spaces_emptied, 1);
+    let all = Order { call: 0, start: 0, len: USER_TOP, prot: 0, flags: 0, fd: 0, offset: 0, _file: None };
+    call(libc::SYS_munmap, &all).map(drop)
 }
 
 impl TtSpace {
@@ -96,9 +103,7 @@ impl TtSpace {
             // Its mappings go; faults would bring them back elsewhere.
             before.mm.set(None);
         }
-        count(|c| &c.spaces_emptied, 1);
-        let all = Order { call: 0, start: 0, len: USER_TOP, prot: 0, flags: 0, fd: 0, offset: 0, _file: None };
-        call(libc::SYS_munmap, &all)?;
+        empty()?;
         mm.owner.set(Arc::downgrade(&self.0));
         self.0.mm.set(Some(mm));
         Ok(())
@@ -112,16 +117,19 @@ impl TtSpace {
                 libc::SYS_munmap => count(|c| &c.host_munmaps, 1),
                 _ => count(|c| &c.host_mprotects, 1),
             }
-            match call(order.call, &order) {
-                Ok(_) => {}
+            let mut result = call(order.call, &order);
+            if result == Err(Errno::ENOMEM) && order.call == libc::SYS_mprotect {
                 // Parts of the range are not mapped. Faults bring the others back with the new rights.
-                Err(Errno::ENOMEM) if order.call == libc::SYS_mprotect => {
-                    call(libc::SYS_munmap, &order)?;
-                }
-                Err(e) => {
-                    umlab_kernel::log_few!(Error, "the host refused to change a guest's mappings: {e}");
-                    return Err(e);
-                }
+                result = call(libc::SYS_munmap, &order);
+            }
+            if result == Err(Errno::ENOMEM) {
+                // There may be as many mappings as the host allows one process: then all are taken away, and faults bring back what is used.
+                empty()?;
+                result = if order.call == libc::SYS_mmap { call(order.call, &order) } else { Ok(0) };
+            }
+            if let Err(e) = result {
+                umlab_kernel::log_few!(Error, "the host refused to change a guest's mappings: {e}");
+                return Err(e);
             }
         }
         Ok(())

@@ -101,13 +101,15 @@ pub fn maps(subject: Subject) -> Result<Vec<u8>> {
 struct Resident {
     file: u64,
     anonymous: u64,
+    locked: u64,
 }
 
 fn resident(line: &MapsLine) -> Resident {
     let len = line.end - line.start;
     let anonymous = line.resident.min(len);
     let file = if line.file.is_some() && anonymous == 0 { len } else { 0 };
-    Resident { file, anonymous }
+    let locked = if line.locked { file + anonymous } else { 0 };
+    Resident { file, anonymous, locked }
 }
 
 fn write_sizes(out: &mut Vec<u8>, size: Option<u64>, sum: &Resident) {
@@ -139,10 +141,10 @@ fn write_sizes(out: &mut Vec<u8>, size: Option<u64>, sum: &Resident) {
         "Private_Hugetlb",
         "Swap",
         "SwapPss",
-        "Locked",
     ] {
         row(name, 0);
     }
+    row("Locked", sum.locked);
     out.extend(text.into_bytes());
 }
 
@@ -157,7 +159,8 @@ pub fn smaps(subject: Subject) -> Result<Vec<u8>> {
                 flags.push_str(name);
             }
         }
-        flags.push_str(if line.shared { " sh mr mw me \n" } else { " mr mw me \n" });
+        flags.push_str(if line.shared { " sh mr mw me" } else { " mr mw me" });
+        flags.push_str(if line.locked { " lo \n" } else { " \n" });
         out.extend(flags.into_bytes());
     }
     Ok(out)
@@ -167,11 +170,12 @@ pub fn smaps_rollup(subject: Subject) -> Result<Vec<u8>> {
     let Some(space) = space(subject)? else { return Err(Errno::ESRCH) };
     let lines = space.maps();
     let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return Ok(Vec::new()) };
-    let mut sum = Resident { file: 0, anonymous: 0 };
+    let mut sum = Resident { file: 0, anonymous: 0, locked: 0 };
     for line in &lines {
         let part = resident(line);
         sum.file += part.file;
         sum.anonymous += part.anonymous;
+        sum.locked += part.locked;
     }
     let mut out = format!("{:08x}-{:08x} ---p 00000000 00:00 0 ", first.start, last.end).into_bytes();
     out.resize(73, b' ');

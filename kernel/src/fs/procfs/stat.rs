@@ -42,12 +42,15 @@ struct Memory {
     library: u64,
     data: u64,
     stack: u64,
+    locked: u64,
 }
 
 /// Sizes in bytes. What the host maps from files is counted as resident where it is code.
 fn memory(space: Option<&Arc<AddressSpace>>) -> Memory {
-    let mut sum = Memory { size: 0, resident: 0, file: 0, shared: 0, text: 0, library: 0, data: 0, stack: 0 };
+    let mut sum =
+        Memory { size: 0, resident: 0, file: 0, shared: 0, text: 0, library: 0, data: 0, stack: 0, locked: 0 };
     let Some(space) = space else { return sum };
+    sum.locked = space.totals().locked;
     let code = space.layout().code;
     for line in space.maps() {
         let len = line.end - line.start;
@@ -226,7 +229,7 @@ fn write_memory(out: &mut String, m: &Memory, process: &Process) {
     let rows = [
         ("VmPeak", m.size),
         ("VmSize", m.size),
-        ("VmLck", 0),
+        ("VmLck", m.locked),
         ("VmPin", 0),
         ("VmHWM", peak),
         ("VmRSS", m.resident),
