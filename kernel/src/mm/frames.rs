@@ -110,6 +110,9 @@ struct Allocator {
     fresh: Runs,
     /// Frames with host memory and old contents.
     recycled: Runs,
+    /// Frames nobody uses, with host memory that is to be given back: that takes long for long runs, so it is done a little at a time.
+    condemned: Vec<(u32, u32)>,
+    condemned_pages: u64,
     references: References,
     /// Host memory behind physmem when it was last asked, in bytes, and how many pages were given out since.
     resident: u64,
@@ -123,6 +126,8 @@ impl Allocator {
         Allocator {
             fresh: Runs::new(),
             recycled: Runs::new(),
+            condemned: Vec::new(),
+            condemned_pages: 0,
             references: References::new(),
             resident: 0,
             since: 0,
@@ -134,7 +139,8 @@ impl Allocator {
 impl Allocator {
     /// Bytes of host memory that the guest and the core use, as far as known, those kept for quick reuse not counted.
     fn in_use(&self) -> u64 {
-        self.resident.saturating_sub(self.recycled.pages * PAGE_SIZE) + arena::in_use() as u64 + self.charged
+        let unused = (self.recycled.pages + self.condemned_pages) * PAGE_SIZE;
+        self.resident.saturating_sub(unused) + arena::in_use() as u64 + self.charged
     }
 
     /// Bytes that guest and core can come to hold without asking again: all frames that are not fresh, filled or not, since user code fills
@@ -151,12 +157,29 @@ impl Allocator {
             TIGHT.store(true, Relaxed);
         }
         while self.reach(physmem) + wanted > most {
+            if self.give_back(physmem) {
+                continue;
+            }
             let &(len, start) = self.recycled.by_len.last().ok_or(Errno::ENOMEM)?;
             self.recycled.remove(start);
             physmem.memory.punch(start as usize * PAGE_SIZE as usize, len as usize * PAGE_SIZE as usize);
             self.fresh.insert(start, len);
         }
         Ok(())
+    }
+
+    /// Gives a part of what is condemned back to the host. False when there is none.
+    fn give_back(&mut self, physmem: &Physmem) -> bool {
+        let Some((start, count)) = self.condemned.pop() else { return false };
+        let part = count.min(GIVEN_BACK_AT_ONCE);
+        if part < count {
+            self.condemned.push((start + part, count - part));
+        }
+        self.condemned_pages -= part as u64;
+        CONDEMNED.store(!self.condemned.is_empty(), Relaxed);
+        physmem.memory.punch(start as usize * PAGE_SIZE as usize, part as usize * PAGE_SIZE as usize);
+        self.fresh.insert(start, part);
+        true
     }
 
     /// ENOMEM when so many bytes more would be too many. Small things may take what is kept back for them beyond the limit.
@@ -173,6 +196,18 @@ impl Allocator {
         self.resident = physmem.memory.resident();
         if self.in_use() + wanted <= limit { Ok(()) } else { Err(Errno::ENOMEM) }
     }
+}
+
+/// Pages of host memory that are given back at once: some tens of microseconds.
+const GIVEN_BACK_AT_ONCE: u32 = 512;
+/// There are condemned frames.
+static CONDEMNED: AtomicBool = AtomicBool::new(false);
+
+/// Gives a part of what nobody uses back to the host, if there is anything. Called often: before system calls, and when a CPU has nothing to do.
+/// False when nothing is left.
+#[inline]
+pub fn give_back_some() -> bool {
+    CONDEMNED.load(Relaxed) && ALLOCATOR.borrow_mut().give_back(physmem())
 }
 
 /// Little is left of what may be given out.
@@ -414,8 +449,9 @@ fn release(allocator: &mut Allocator, first: u32, count: u32) {
     if count <= RECYCLE_MAX && allocator.recycled.pages < RECYCLED_PAGES_MAX {
         allocator.recycled.insert(first, count);
     } else {
-        physmem().memory.punch(first as usize * PAGE_SIZE as usize, count as usize * PAGE_SIZE as usize);
-        allocator.fresh.insert(first, count);
+        allocator.condemned.push((first, count));
+        allocator.condemned_pages += count as u64;
+        CONDEMNED.store(true, Relaxed);
     }
 }
 

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 /// How long the last process that was killed may take to give its memory back, before another one is.
 const PATIENCE_NS: u64 = 2_000_000_000;
-/// How often room is made ahead at most: it may be that nothing can be given up.
-const AHEAD_NS: u64 = 50_000_000;
+/// How long no address space is trimmed after all were.
+const TRIM_PAUSE_NS: u64 = 100_000_000;
 /// How often a fault that waits for memory looks again.
 const PAUSE_NS: u64 = 2_000_000;
 
@@ -40,9 +40,21 @@ pub fn room_for(bytes: usize) -> Result<()> {
 
 /// Gives up what nobody needs: names in caches, and frames that were given out and never filled. True when that made room. Nothing may be
 /// borrowed, and the big lock may be dropped.
-pub fn reclaim() -> bool {
+fn reclaim() -> bool {
     let before = (frames::used(), frames::reach());
     dentry::shrink();
+    trim_at_times();
+    let less = |before: u64, now: u64| now + frames::PAGE_SIZE <= before;
+    less(before.0, frames::used()) || less(before.1, frames::reach())
+}
+
+/// Trims address spaces until a good part of the memory is free again; not too often, since it takes time and there may be nothing to be had.
+fn trim_at_times() {
+    static LAST: KCell<u64> = KCell::new(0);
+    if time::now().saturating_sub(LAST.get()) < TRIM_PAUSE_NS {
+        return;
+    }
+    LAST.set(time::now());
     let enough = frames::limit() / 16 / frames::PAGE_SIZE;
     let mut freed = 0;
     for process in pid::processes() {
@@ -52,25 +64,16 @@ pub fn reclaim() -> bool {
             break;
         }
     }
-    let less = |before: u64, now: u64| now + frames::PAGE_SIZE <= before;
-    less(before.0, frames::used()) || less(before.1, frames::reach())
+    LAST.set(time::now());
 }
 
-/// Before a system call: makes room when there is little, because where the core reaches guest memory it is too late.
+/// Before a system call: gives memory back that nobody uses, a little at a time, and makes room when there is little, because where the core
+/// reaches guest memory it is too late.
 #[inline]
 pub fn keep_ahead() {
+    frames::give_back_some();
     if frames::was_tight() {
-        reclaim_at_times();
-    }
-}
-
-#[cold]
-fn reclaim_at_times() {
-    static LAST: KCell<u64> = KCell::new(0);
-    let now = time::now();
-    if now - LAST.get() >= AHEAD_NS {
-        LAST.set(now);
-        reclaim();
+        trim_at_times();
     }
 }
 

@@ -13,7 +13,32 @@ use crate::sched::preempt_point;
 /// So many runs are looked at in one go.
 const BATCH: usize = 128;
 
+/// So many pages are dropped in one go.
+const STEP: u64 = 1024;
+
 impl AddressSpace {
+    /// Drops all private pages, for the last user of the space, in whose stub processes no user code will run again.
+    pub fn empty(&self) {
+        loop {
+            let mut dropped = Vec::new();
+            {
+                let mut inner = self.inner.borrow_mut();
+                let mut room = STEP;
+                while room > 0 && dropped.len() < BATCH {
+                    let Some((page, _, count, _)) = inner.pages.within(0, u64::MAX).next() else { break };
+                    let part = (count as u64).min(room);
+                    dropped.extend(inner.pages.remove(page, page + part));
+                    room -= part;
+                }
+            }
+            if dropped.is_empty() {
+                return;
+            }
+            drop(dropped);
+            preempt_point();
+        }
+    }
+
     /// Gives up private frames that hold nothing; returns how many. Nothing may be borrowed.
     pub fn trim(&self) -> u64 {
         let (mut from, mut freed) = (0, 0);

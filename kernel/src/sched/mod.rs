@@ -603,6 +603,10 @@ fn idle_loop(cpu: usize) {
             switch_away();
             continue;
         }
+        if crate::mm::frames::give_back_some() {
+            lock::let_others_in();
+            continue;
+        }
         CPUS.borrow_mut()[cpu].sleeping = true;
         ask_for_work(cpu);
         let slept = time::now();

@@ -8,7 +8,7 @@ use super::process::Settings;
 use super::{Parts, Pid, Process, Task, exit, limits, pid, pidfd, run};
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
-use crate::mm::pressure::{reclaim, room_for};
+use crate::mm::pressure::room_for;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::syscall::Call;
 use crate::{Errno, Result};
@@ -115,13 +115,7 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
     let shared = args.has(CLONE_VM);
     // What the core keeps of a task, and of a copy of the areas and pages.
     room_for(TASK_BYTES + if shared { 0 } else { space.bookkeeping() })?;
-    let child_space = match shared {
-        true => space.clone(),
-        false => match space.fork() {
-            Err(Errno::ENOMEM) if reclaim() => space.fork()?,
-            other => other?,
-        },
-    };
+    let child_space = if shared { space.clone() } else { space.fork()? };
     let parts = parts_for(&parent, &args, child_space.clone())?;
     let task = Task::new(tid, &child_process(&parent, &args, tid), parts);
     let mut user = call.user.duplicate();

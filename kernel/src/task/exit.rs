@@ -58,6 +58,9 @@ pub fn finish(task: &Arc<Task>) {
     signal::on_task_exit(task);
     leave_space(task);
     let space = task.space.take();
+    if let Some(space) = space.as_ref().filter(|space| Arc::strong_count(space) == 1) {
+        space.empty();
+    }
     drop(space);
     clone::release_vfork_parent(task);
     let files = task.files.take();
