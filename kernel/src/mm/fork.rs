@@ -22,8 +22,14 @@ impl AddressSpace {
         {
             let mut parent = self.inner.borrow_mut();
             let mut inner = child.inner.borrow_mut();
-            // The copy has the vDSO where the original has it, or not at all.
-            inner.vmas = super::vma::Vmas::default();
+            // The copy has of the model's own what the original has.
+            for made in std::mem::take(&mut inner.vmas).iter() {
+                match parent.vmas.find(made.start()).filter(|vma| vma.is_model_owned()) {
+                    None => child.host.unmap(made.range),
+                    Some(vma) if vma.prot != made.prot => child.host.protect(vma.range, vma.prot),
+                    Some(_) => {}
+                }
+            }
             parent.vmas.restricted();
             inner.brk_start = parent.brk_start;
             inner.brk = parent.brk;

@@ -12,7 +12,7 @@ impl Backing {
         match self {
             Backing::Host(file) => file.mappers.as_deref(),
             Backing::Pages(pages) => pages.mappers(),
-            Backing::Anonymous | Backing::Model(_) => None,
+            Backing::Anonymous | Backing::Model(..) => None,
         }
     }
 

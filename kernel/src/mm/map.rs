@@ -269,7 +269,7 @@ impl AddressSpace {
                     self.map_backing(&vma, vma.range, when).map_err(|_| Errno::ENOMEM)?;
                 }
             }
-            Backing::Model(_) => {}
+            Backing::Model(..) => {}
         }
         Ok(())
     }
@@ -281,7 +281,7 @@ impl AddressSpace {
         }
         let write = write && vma.prot.contains(Prot::WRITE);
         match vma.backing {
-            Backing::Model(_) => return Ok(()),
+            Backing::Model(..) => return Ok(()),
             Backing::Anonymous if !write => return Ok(()),
             _ => {}
         }
@@ -307,7 +307,7 @@ impl AddressSpace {
             return;
         }
         let pages = inner.pages.remove(range.first_page(), range.end_page());
-        if removed.iter().any(|vma| !vma.prot.is_empty()) {
+        if removed.iter().any(|vma| !vma.prot.is_empty() || vma.is_model_owned()) {
             self.host.unmap(range);
         }
         inner.garbage.extend(pages);

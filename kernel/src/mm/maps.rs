@@ -28,7 +28,7 @@ impl AddressSpace {
     pub fn maps(&self) -> Vec<MapsLine> {
         let inner = self.inner.borrow();
         let name = |vma: &super::vma::Vma| match vma.backing {
-            Backing::Model(name) => Some(name),
+            Backing::Model(name, _) => Some(name),
             Backing::Anonymous if vma.start() < inner.brk && vma.end() > inner.brk_start => Some("[heap]"),
             Backing::Anonymous if vma.range.contains(inner.layout.stack_start) => Some("[stack]"),
             _ => None,

@@ -7,7 +7,7 @@ use super::limits::{may_have_locked, may_lock};
 use super::map::touched_len;
 use super::range::PageRange;
 use super::space::{AddressSpace, Inner};
-use super::vma::{Backing, Vma, VmaFlags};
+use super::vma::{Vma, VmaFlags};
 use crate::{Errno, Result};
 
 /// The flags of an area that is locked, the one that has its pages brought in only as they are touched among them.
@@ -89,7 +89,7 @@ fn is_locked(vma: &Vma) -> bool {
 fn lock_areas(inner: &mut Inner, range: PageRange, locks: VmaFlags) -> Result<()> {
     let change = |vma: &mut Vma| {
         // The model's own are always there.
-        if !matches!(vma.backing, Backing::Model(_)) {
+        if !vma.is_model_owned() {
             vma.flags = (vma.flags - LOCKS) | locks;
         }
     };

@@ -43,13 +43,10 @@ impl AddressSpace {
         let mut more = Totals::default();
         while stop < end {
             match inner.vmas.find(stop) {
-                Some(vma)
-                    if vma.flags.contains(VmaFlags::NOWRITE) && prot.contains(Prot::WRITE)
-                        || vma.flags.contains(VmaFlags::NOEXEC) && prot.contains(Prot::EXEC) =>
-                {
+                Some(vma) if !vma.may_have(prot) => {
                     return self.protect_range(&mut inner, addr, stop, prot).and(Err(Errno::EACCES));
                 }
-                Some(vma) if matches!(vma.backing, Backing::Model(_)) && !range.covers(vma.range) => {
+                Some(vma) if vma.is_model_owned() && (vma.start() < addr || end < vma.end()) => {
                     return self.protect_range(&mut inner, addr, stop, prot).and(Err(Errno::EINVAL));
                 }
                 Some(vma) => {
@@ -76,13 +73,20 @@ impl AddressSpace {
                 continue;
             }
             let (from, to) = (vma.range.first_page(), vma.range.end_page());
+            if vma.is_model_owned() {
+                self.host.protect(vma.range, prot);
+                continue;
+            }
             if old.prot.is_empty() {
                 // The host has nothing there.
                 self.map_again(inner, &vma);
                 continue;
             }
-            let model_owned = matches!(vma.backing, Backing::Model(_));
-            if vma.is_shared() || model_owned {
+            if prot.is_empty() {
+                self.host.unmap(vma.range);
+                continue;
+            }
+            if vma.is_shared() {
                 self.host.protect(vma.range, prot);
                 continue;
             }
@@ -137,7 +141,7 @@ impl AddressSpace {
                 self.map_private(inner, vma, vma.range, When::OnTouch);
             }
             // By faults.
-            Backing::Pages(_) | Backing::Model(_) => {}
+            Backing::Pages(_) | Backing::Model(..) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use super::map::Soon;
 use super::range::PageRange;
 use super::space::{AddressSpace, Inner, USER_BOTTOM, max_areas};
-use super::vma::{Backing, Totals, Vma, VmaFlags, is_aligned, round_up};
+use super::vma::{Totals, Vma, VmaFlags, is_aligned, round_up};
 use crate::sched::model;
 use crate::{Errno, Result};
 
@@ -39,7 +39,8 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let old_end = addr.checked_add(old_len).ok_or(Errno::EINVAL)?;
-        if matches!(first.backing, Backing::Model(_)) {
+        let old = PageRange::new(addr, old_end);
+        if first.is_model_owned() || old.is_some_and(|old| inner.vmas.overlapping(old).any(Vma::is_model_owned)) {
             return Err(Errno::EINVAL);
         }
         let cut = [PageRange::new(addr, old_end), PageRange::with_len(new_addr, new_len).filter(|_| fixed)];

@@ -92,7 +92,7 @@ impl AddressSpace {
                 range: PageRange::new(start, end).expect("the vDSO lies in the guest's part"),
                 prot,
                 flags,
-                backing: Backing::Model(name),
+                backing: Backing::Model(name, prot),
                 offset: 0,
                 file: None,
             };
@@ -153,7 +153,7 @@ impl AddressSpace {
                 let frames = source_frames(pages, page_of(vma.offset_of(addr)), pages_of(within, len), false)?;
                 Ok(GuestWindow::of_frames(&frames.ok_or(Errno::EFAULT)?, within, len))
             }
-            Backing::Model(_) => Err(Errno::EFAULT),
+            Backing::Model(..) => Err(Errno::EFAULT),
         }
     }
 
@@ -248,7 +248,7 @@ impl AddressSpace {
                     done += copied.map_err(|_| BadAccess::PastEnd)?;
                 }
             }
-            Backing::Anonymous | Backing::Model(_) => {}
+            Backing::Anonymous | Backing::Model(..) => {}
         }
         let pages = (done as u64).div_ceil(PAGE_SIZE) as u32;
         if pages == 0 {
@@ -349,7 +349,7 @@ impl AddressSpace {
                 }
                 Ok(page)
             }
-            Backing::Anonymous | Backing::Model(_) => Err(BadAccess::Refused),
+            Backing::Anonymous | Backing::Model(..) => Err(BadAccess::Refused),
         }
     }
 

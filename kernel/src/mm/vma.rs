@@ -43,8 +43,8 @@ pub enum Backing {
     Anonymous,
     Host(Arc<HostFile>),
     Pages(Arc<dyn PageSource>),
-    /// The model's own, as the vDSO; never read or mapped by the core.
-    Model(&'static str),
+    /// The model's own, as the vDSO, made with these rights; never read or mapped by the core. It can neither be cut nor written to.
+    Model(&'static str, Prot),
 }
 
 impl Backing {
@@ -116,6 +116,22 @@ impl Vma {
     pub fn cut(&self, range: PageRange) -> Option<Vma> {
         let range = self.range.common(range)?;
         Some(Vma { range, offset: self.offset_of(range.start()), ..self.clone() })
+    }
+
+    /// Whether it is the model's own.
+    pub fn is_model_owned(&self) -> bool {
+        matches!(self.backing, Backing::Model(..))
+    }
+
+    /// Whether mprotect(2) may give it these rights.
+    pub fn may_have(&self, prot: Prot) -> bool {
+        match self.backing {
+            Backing::Model(_, made) => made.contains(prot),
+            _ => {
+                !(self.flags.contains(VmaFlags::NOWRITE) && prot.contains(Prot::WRITE)
+                    || self.flags.contains(VmaFlags::NOEXEC) && prot.contains(Prot::EXEC))
+            }
+        }
     }
 
     /// Whether `next`, which begins where this ends, is a continuation of it.
@@ -255,7 +271,7 @@ impl Vmas {
 
     /// Whether an area of the model's own would be cut at an end of the range. That cannot be: the host refuses it too.
     pub fn cuts_model(&self, range: PageRange) -> bool {
-        let cut = |vma: &Vma| matches!(vma.backing, Backing::Model(_)) && !range.covers(vma.range);
+        let cut = |vma: &Vma| vma.is_model_owned() && !range.covers(vma.range);
         [range.start(), range.end() - 1].into_iter().filter_map(|addr| self.find(addr)).any(cut)
     }
 

@@ -10,6 +10,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     dontneed_file_private, dontneed_shared, dontneed_fork, dontneed_errors, free_keeps_later_writes, willneed,
     madvise_bad, madvise_dontfork, madvise_wipeonfork, madvise_remove, msync_all, mincore_errors, mlock_unlock,
     mlockall_flags, mlock_limit, mlock2_onfault, partial_dontneed_range, madvise_populate, pkey_is_default,
+    mprotect_none_leaves_nothing, vdso_in_children,
 ];
 
 fn mprotect_basic() {
@@ -519,4 +520,38 @@ fn pkey_is_default() {
     t!(SYS_pkey_mprotect, a, PAGE, RW, 16);
     let b = o!(SYS_mmap, 0, PAGE, RW, ANON | MAP_STACK, -1, 0).addr();
     v!(store(b, 1));
+}
+
+fn mprotect_none_leaves_nothing() {
+    let a = map(64 * PAGE, RW, ANON);
+    fill(a, 64 * PAGE, 1);
+    must!(SYS_mprotect, a, 64 * PAGE, PROT_NONE);
+    must!(SYS_munmap, a, 64 * PAGE);
+    must!(SYS_mmap, a, 64 * PAGE, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    for prot in [RW, PROT_READ, RW] {
+        must!(SYS_mprotect, a, 64 * PAGE, prot);
+        v!((0..64).filter(|i| load(a + i * PAGE) == "0").count());
+    }
+}
+
+/// Where the vDSO's code is, and its length.
+fn vdso() -> (usize, usize) {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("our mappings");
+    let line = maps.lines().find(|line| line.ends_with("[vdso]")).expect("a vDSO");
+    let (start, end) = line.split_once(' ').and_then(|(range, _)| range.split_once('-')).expect("a range");
+    let number = |text| usize::from_str_radix(text, 16).expect("an address");
+    (number(start), number(end) - number(start))
+}
+
+fn vdso_in_children() {
+    let (a, len) = vdso();
+    let shown = || in_child(|| println!("{:?}", load(a)));
+    for prot in [PROT_READ | PROT_EXEC, PROT_READ, PROT_NONE, PROT_READ] {
+        must!(SYS_mprotect, a, len, prot);
+        v!((load(a), shown()));
+    }
+    must!(SYS_munmap, a, len);
+    v!((load(a), shown()));
+    must!(SYS_mmap, a, len, RW, ANON | MAP_FIXED, -1, 0);
+    v!((load(a), store(a, 7), shown()));
 }
