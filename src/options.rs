@@ -69,6 +69,10 @@ pub struct RunOptions {
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Error)]
     pub log: Level,
 
+    /// Check what the host has mapped for guests after one of N traps, at random
+    #[arg(long, value_name = "N", env = "UMLAB_AUDIT", default_value_t = 0, hide = true)]
+    pub audit: u32,
+
     /// The command to run in the guest, and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -221,6 +225,7 @@ impl RunOptions {
             groups,
             inherited: Inherited::own(),
             hostname: self.hostname.into_vec(),
+            audit: self.audit,
             command: self.command.into_iter().map(OsString::into_vec).collect(),
         })
     }

@@ -11,11 +11,14 @@ use std::time::Duration;
 /// Model, and number of CPUs.
 const GUESTS: [(&str, &str); 5] = [("skas", "1"), ("skas", "2"), ("skas", "4"), ("tt", "1"), ("tt-jail", "1")];
 
+/// The guest kernel looks after one of so many traps whether an attack has got through that does not know it.
+const AUDIT: &str = "8";
+
 fn attack(name: &str) {
     let program = guest_programs().join("attacks");
     for (model, cpus) in GUESTS {
         let argv = [program.as_os_str(), name.as_ref()];
-        let options = ["--cpus", cpus, "--mem", "1G", "--user", "0"];
+        let options = ["--cpus", cpus, "--mem", "1G", "--user", "0", "--audit", AUDIT];
         let outcome = Program::new(&argv).model(model).options(&options).in_guest();
         assert_eq!(outcome.out().trim(), "held", "{model} with {cpus} CPUs: {outcome:?}");
         outcome.code(0);

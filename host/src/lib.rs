@@ -19,6 +19,7 @@ pub mod inotify;
 pub mod kicks;
 pub mod limits;
 pub mod lock;
+pub mod maps;
 pub mod memory;
 pub mod placement;
 pub mod proc_mm;

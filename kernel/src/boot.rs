@@ -49,6 +49,8 @@ pub struct Config {
     pub groups: Vec<u32>,
     pub inherited: Inherited,
     pub hostname: Vec<u8>,
+    /// The audit looks after one of so many traps; 0 for no audit.
+    pub audit: u32,
     pub command: Vec<Vec<u8>>,
 }
 
@@ -89,6 +91,7 @@ static FAILURE: lock::KCell<Option<Failure>> = lock::KCell::new(None);
 pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result<i32, Failure> {
     crate::events::start().map_err(|e| own("cannot listen to the host", e))?;
     lock::with(|| {
+        crate::mm::audit::start(config.audit);
         sched::set_model(model);
         frames::init(config.memory)
     })

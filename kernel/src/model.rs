@@ -11,6 +11,7 @@
 //! `docs/process-models.md` says method by method how each model implements this.
 
 use crate::fs::file::HostFile;
+use crate::mm::audit::HostView;
 use crate::mm::{PageRange, frames};
 use std::any::Any;
 use std::os::fd::AsRawFd;
@@ -107,6 +108,12 @@ pub trait ModelSpace: Send + Sync {
     /// Waits until no CPU's user code can use mappings that were removed or restricted before this call. It may drop the big
     /// lock while it waits. Needed when the core reuses or shares the memory before the caller enters user mode (fork).
     fn sync(&self);
+    /// For the audit ([`crate::mm::audit`]): each host process that the space has, and what user code will find mapped there when it next runs,
+    /// which is what the host lists, changed by the orders that were not carried out yet. One that carries out orders at this moment is left
+    /// out. What is the model's own is left out as well, where it is as it should be.
+    fn audit(&self) -> Vec<HostView> {
+        Vec::new()
+    }
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -268,6 +275,11 @@ pub trait ProcessModel: Send + Sync {
 
     /// Asks that user mode on the current CPU be interrupted at `deadline` (CLOCK_MONOTONIC, ns), none for never.
     fn set_alarm(&self, deadline: Option<u64>);
+
+    /// For the audit: the host processes that no address space has now, as the next one will find them. See [`ModelSpace::audit`].
+    fn audit_idle(&self) -> Vec<HostView> {
+        Vec::new()
+    }
 
     /// What the model did so far, by name, for reports: traps, switches, host calls, mappings.
     fn counters(&self) -> Vec<(&'static str, u64)>;

@@ -104,7 +104,12 @@ impl Program {
     pub fn guest_command(&self) -> Command {
         let mut command = Command::new(UMLAB);
         command.env_clear().envs(self.environment.iter().cloned());
-        command.args(["run", "--model", self.model]).args(&self.options).arg("--").args(&self.argv);
+        command.args(["run", "--model", self.model]);
+        // Tests that run with the audit: see `scripts/test`.
+        if let Some(every) = std::env::var_os("UMLAB_AUDIT").filter(|_| !self.options.contains(&"--audit".into())) {
+            command.arg("--audit").arg(every);
+        }
+        command.args(&self.options).arg("--").args(&self.argv);
         command
     }
 

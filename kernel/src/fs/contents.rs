@@ -362,6 +362,13 @@ impl PageSource for Contents {
         Ok(Some(frames.share(skip, (frames.count() - skip).min(max))))
     }
 
+    fn present(&self, index: u64, max: u32) -> Option<Frames> {
+        let inner = self.inner.borrow();
+        let (first, frames) = inner.find(index)?;
+        let skip = (index - first) as u32;
+        Some(frames.share(skip, (frames.count() - skip).min(max)))
+    }
+
     fn mappers(&self) -> Option<&Mappers> {
         Some(&self.mappers)
     }

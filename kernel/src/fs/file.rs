@@ -81,6 +81,9 @@ pub trait PageSource: Send + Sync {
     /// the source. With `write`, holes are filled; without, they may be too. Pages wholly past the end: None (SIGBUS).
     fn frames(&self, index: u64, max: u32, write: bool) -> Result<Option<crate::mm::Frames>>;
 
+    /// As `frames`, of what is there, for the audit: nothing is filled.
+    fn present(&self, index: u64, max: u32) -> Option<crate::mm::Frames>;
+
     /// Where mappers are to be known, for sources whose pages can go away. A mapper holds no reference on frames it has mapped: the
     /// source gives none of them up before its mappers have settled.
     fn mappers(&self) -> Option<&Mappers> {

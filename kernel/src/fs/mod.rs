@@ -51,4 +51,4 @@ pub(crate) fn send_sigpipe() {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,6 +5,7 @@
 //! really allocated. Short runs that were freed stay resident and are zeroed by the core when they are used again, which costs a
 //! tenth of a fresh page's fault; long ones are given back to the host.
 
+use super::audit::{self, quarantine::Quarantine};
 use crate::lock::KCell;
 use crate::{Errno, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,6 +115,8 @@ struct Allocator {
     condemned: Vec<(u32, u32)>,
     condemned_pages: u64,
     references: References,
+    /// Freed frames that an audit keeps from use.
+    quarantine: Quarantine,
     /// Host memory behind physmem when it was last asked, in bytes, and how many pages were given out since.
     resident: u64,
     since: u64,
@@ -129,6 +132,7 @@ impl Allocator {
             condemned: Vec::new(),
             condemned_pages: 0,
             references: References::new(),
+            quarantine: Quarantine::new(),
             resident: 0,
             since: 0,
             charged: 0,
@@ -146,7 +150,9 @@ impl Allocator {
     /// Bytes that guest and core can come to hold without asking again: all frames that are not fresh, filled or not, since user code fills
     /// them without the core's doing, and the whole heap.
     fn reach(&self, physmem: &Physmem) -> u64 {
-        (physmem.frames as u64 - self.fresh.pages) * PAGE_SIZE + arena::held() as u64 + self.charged
+        (physmem.frames as u64 - self.fresh.pages - self.quarantine.frames()) * PAGE_SIZE
+            + arena::held() as u64
+            + self.charged
     }
 
     /// Sees to it that the reach may grow by `wanted` bytes and stays below the limit and [`SLACK`]: recycled frames are given back to the host
@@ -180,6 +186,17 @@ impl Allocator {
         physmem.memory.punch(start as usize * PAGE_SIZE as usize, part as usize * PAGE_SIZE as usize);
         self.fresh.insert(start, part);
         true
+    }
+
+    /// Takes a run of frames without host memory.
+    fn take_fresh(&mut self, count: u32) -> Option<u32> {
+        loop {
+            if let Some(first) = self.fresh.take(count) {
+                return Some(first);
+            }
+            let (first, count) = self.quarantine.take_beyond(0)?;
+            self.fresh.insert(first, count);
+        }
     }
 
     /// ENOMEM when so many bytes more would be too many. Small things may take what is kept back for them beyond the limit.
@@ -326,10 +343,14 @@ impl Frames {
                 }
                 allocator.check_reach(physmem(), count as u64 * PAGE_SIZE)?;
                 allocator.check(count.min(RECYCLE_MAX) as u64 * PAGE_SIZE)?;
-                allocator.fresh.take(count).ok_or(Errno::ENOMEM)?
+                allocator.take_fresh(count).ok_or(Errno::ENOMEM)?
             }
         };
         (first..first + count).for_each(|frame| *allocator.references.of(frame) = 1);
+        drop(allocator);
+        if audit::is_on() {
+            audit::quarantine::leave(window_of(first, count), first, fill);
+        }
         Ok(Frames { first, count })
     }
 
@@ -446,13 +467,39 @@ impl Drop for Frames {
 }
 
 fn release(allocator: &mut Allocator, first: u32, count: u32) {
-    if count <= RECYCLE_MAX && allocator.recycled.pages < RECYCLED_PAGES_MAX {
+    if audit::is_on() {
+        physmem().memory.punch(first as usize * PAGE_SIZE as usize, count as usize * PAGE_SIZE as usize);
+        allocator.quarantine.put(first, count);
+        while let Some((first, count)) = allocator.quarantine.take_beyond(physmem().memory.len() as u64 / PAGE_SIZE / 4)
+        {
+            allocator.fresh.insert(first, count);
+        }
+    } else if count <= RECYCLE_MAX && allocator.recycled.pages < RECYCLED_PAGES_MAX {
         allocator.recycled.insert(first, count);
     } else {
         allocator.condemned.push((first, count));
         allocator.condemned_pages += count as u64;
         CONDEMNED.store(true, Relaxed);
     }
+}
+
+/// For the audit: a frame that is free and not empty, which user code or the core has written to. What was only read is empty, and gives its
+/// memory back: a host process may bring in pages that it was told to show, and that are taken away by what it is told next.
+pub fn find_touched() -> Option<String> {
+    let mut allocator = ALLOCATOR.borrow_mut();
+    let memory = &physmem().memory;
+    for (from, to) in memory.data(0, memory.len()) {
+        for frame in (from as u64 / PAGE_SIZE) as u32..(to as u64 / PAGE_SIZE) as u32 {
+            if *allocator.references.of(frame) > 0 {
+                continue;
+            }
+            if !audit::quarantine::is_empty(window_of(frame, 1)) {
+                return Some(audit::quarantine::written_to(frame));
+            }
+            memory.punch(frame as usize * PAGE_SIZE as usize, PAGE_SIZE as usize);
+        }
+    }
+    None
 }
 
 #[cfg(test)]

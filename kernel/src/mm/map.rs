@@ -334,6 +334,7 @@ impl AddressSpace {
 
     /// Takes out everything, at exec and exit.
     pub fn clear(&self) {
+        super::audit::before_end(self);
         let removed = {
             let mut inner = self.inner.borrow_mut();
             let pages = inner.pages.remove(0, u64::MAX);

@@ -5,6 +5,7 @@
 
 mod advise;
 mod attach;
+pub mod audit;
 pub mod elf;
 pub mod fault;
 mod fork;

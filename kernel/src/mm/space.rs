@@ -1,5 +1,6 @@
 //! Guest address spaces: what is mapped where, and the core's own way to it.
 
+use super::audit;
 use super::fault::{BadAccess, CHUNK};
 use super::frames::{Charge, Fill, Frames, PAGE_SIZE};
 use super::range::PageRange;
@@ -81,11 +82,9 @@ pub enum FutexKey {
     Shared { object: u64, offset: u64 },
 }
 
-impl AddressSpace {
-    /// An empty address space, but for the model's vDSO.
-    pub fn new() -> Result<Arc<AddressSpace>> {
-        let _host_memory = Charge::new(HOST_PROCESS)?;
-        let host = model().new_space()?;
+impl Inner {
+    /// What an address space begins with.
+    pub(super) fn fresh() -> Inner {
         let mut inner = Inner { mmap_top: model().user_top(), ..Inner::default() };
         if let Some(vdso) = model().vdso().filter(|vdso| vdso.end <= model().user_top()) {
             let area = |start, end, name, prot, flags| Vma {
@@ -101,8 +100,19 @@ impl AddressSpace {
             inner.vmas.insert(area(vdso.image, vdso.end, "[vdso]", Prot::READ | Prot::EXEC, VmaFlags::empty()));
             inner.mmap_top = vdso.data;
         }
-        let (id, inner) = (NEXT_ID.fetch_add(1, Ordering::Relaxed), KCell::new(inner));
-        Ok(Arc::new_cyclic(|me| AddressSpace { id, inner, host, me: me.clone(), _host_memory }))
+        inner
+    }
+}
+
+impl AddressSpace {
+    /// An empty address space, but for the model's vDSO.
+    pub fn new() -> Result<Arc<AddressSpace>> {
+        let _host_memory = Charge::new(HOST_PROCESS)?;
+        let host = model().new_space()?;
+        let (id, inner) = (NEXT_ID.fetch_add(1, Ordering::Relaxed), KCell::new(Inner::fresh()));
+        let space = Arc::new_cyclic(|me| AddressSpace { id, inner, host, me: me.clone(), _host_memory });
+        audit::register(space.me.clone());
+        Ok(space)
     }
 
     /// The host's side, for entering user mode.

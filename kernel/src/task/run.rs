@@ -47,6 +47,7 @@ fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
     while signal::on_user_return(&task, user, outcome.take()) == AfterSignals::Continue {
         let space = task.space();
         space.collect();
+        crate::mm::audit::after_trap(&space);
         task.enter_user(user);
         let trap = user.run(space.host());
         task.leave_user(user, &trap);

@@ -20,8 +20,10 @@ mod thread;
 mod vdso;
 
 use std::sync::{Arc, Mutex};
+use stub::Stub;
 use umlab_host::claims::{self, Claim};
 use umlab_host::{Result, limits};
+use umlab_kernel::mm::audit::HostView;
 use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
 
 pub use mm_space::Interface;
@@ -144,6 +146,13 @@ impl ProcessModel for Skas {
 
     fn set_alarm(&self, deadline: Option<u64>) {
         cpu::set_alarm(deadline)
+    }
+
+    fn audit_idle(&self) -> Vec<HostView> {
+        cpu::all()
+            .iter()
+            .flat_map(|cpu| cpu.pool.borrow().iter().filter_map(Stub::idle_view).collect::<Vec<_>>())
+            .collect()
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {

@@ -16,6 +16,7 @@ use umlab_host::memory::{PAGE, SharedMemory};
 use umlab_host::ptrace::{Regs, Resume, Status, Tracee};
 use umlab_host::{Errno, Result};
 use umlab_kernel::mm::PageRange;
+use umlab_kernel::mm::audit::HostView;
 use umlab_kernel::mm::user::bytes_of;
 use umlab_kernel::model::{HostMap, Prot};
 
@@ -60,6 +61,17 @@ impl Order {
     pub fn maps_all_of(&self, range: PageRange) -> bool {
         let (start, end) = self.range();
         self.0[0] == libc::SYS_mmap as u64 && start <= range.start() && range.end() <= end
+    }
+
+    /// What it will change, for the audit.
+    pub fn apply(&self, view: &mut HostView) {
+        let Order([call, start, len, prot, flags, fd, offset]) = *self;
+        let prot = Prot::from_bits_truncate(prot as u32);
+        match call as i64 {
+            libc::SYS_mmap => view.map(start, len, prot, flags as i32, fd as i32, offset),
+            libc::SYS_munmap => view.unmap(start, len),
+            _ => view.protect(start, len, prot),
+        }
     }
 
     /// The order to give in the place of one that the host refused, if that does as well.

@@ -12,6 +12,7 @@ use umlab_host::{Errno, Result};
 use umlab_kernel::fs::file::HostFile;
 use umlab_kernel::lock::{self, KCell};
 use umlab_kernel::mm::PageRange;
+use umlab_kernel::mm::audit::HostView;
 use umlab_kernel::model::{Access, Mapping, ModelSpace, Prot, Trap, When};
 
 /// A guest may give orders without end that nobody has to carry out yet: no more than about so many are put off.
@@ -46,6 +47,8 @@ pub struct Local {
     pub batch: Batch,
     /// It runs user code at this moment.
     pub in_user: bool,
+    /// It carries out orders at this moment.
+    obeys: bool,
 }
 
 pub struct SkasSpace {
@@ -82,7 +85,7 @@ impl SkasSpace {
         let mut batch = self.initial.take();
         batch.orders.splice(0..0, clear.chain(self.vdso.borrow().orders()));
         batch.urgent = true;
-        self.locals.borrow_mut()[cpu] = Some(Local { stub, batch, in_user: false });
+        self.locals.borrow_mut()[cpu] = Some(Local { stub, batch, in_user: false, obeys: false });
         Ok(())
     }
 
@@ -94,6 +97,7 @@ impl SkasSpace {
         if !local.batch.urgent {
             return Ok(None);
         }
+        local.obeys = true;
         let batch = std::mem::take(&mut local.batch);
         if let Some(state) = &local.stub.loaded {
             state.borrow_mut().save_regs(local.stub.tracee)?;
@@ -240,6 +244,25 @@ impl ModelSpace for SkasSpace {
         }
     }
 
+    fn audit(&self) -> Vec<HostView> {
+        let locals = self.locals.borrow();
+        let mut views: Vec<HostView> = locals
+            .iter()
+            .flatten()
+            .filter(|local| !local.obeys)
+            .filter_map(|local| {
+                let mut view = local.stub.view()?;
+                local.batch.orders.iter().for_each(|order| order.apply(&mut view));
+                Some(view)
+            })
+            .collect();
+        // What the first process will be told to show.
+        let mut first = HostView::default();
+        self.initial.borrow().orders.iter().for_each(|order| order.apply(&mut first));
+        views.push(first);
+        views
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -262,7 +285,11 @@ impl UserSpace for SkasSpace {
         }
         // More may be ordered by threads on other CPUs while these are carried out.
         while let Some((servant, batch)) = self.next_batch()? {
-            interrupted |= carry_out(&servant, batch)?;
+            let result = carry_out(&servant, batch);
+            if let Some(local) = &mut self.locals.borrow_mut()[cpu::current()] {
+                local.obeys = false;
+            }
+            interrupted |= result?;
         }
         Ok(interrupted.then_some(Trap::Interrupt))
     }

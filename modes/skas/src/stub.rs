@@ -20,6 +20,8 @@ use umlab_host::ptrace::{Resume, Status, Tracee};
 use umlab_host::{Errno, Result};
 use umlab_kernel::lock::KCell;
 use umlab_kernel::mm::PageRange;
+use umlab_kernel::mm::audit::{self, HostView};
+use umlab_kernel::model::Prot;
 
 /// One past the last address that user code can have (47 bits, less the guard page).
 pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
@@ -71,6 +73,10 @@ pub fn init() -> Result<()> {
     Ok(())
 }
 
+fn code_fd() -> i32 {
+    STUB_CODE.get().expect("the model was made").fd().as_raw_fd()
+}
+
 /// Whether this host can run the model, and if not why.
 pub fn probe() -> std::result::Result<(), String> {
     init().map_err(|e| format!("no memory object for the stub: {e}"))?;
@@ -108,6 +114,7 @@ impl Stub {
         let spare = cpu.pool.borrow().len() > *cpu.promised.borrow();
         let stub = match if spare { cpu.pool.borrow_mut().pop() } else { None } {
             Some(stub) => {
+                audit::idle(|| stub.idle_view());
                 count(|c| &c.stubs_reused, 1);
                 stub
             }
@@ -140,6 +147,7 @@ impl Stub {
         let cpu = &cpu::all()[self.cpu];
         let mut pool = cpu.pool.borrow_mut();
         if pool.len() < (POOLED / cpu::all().len()).max(POOLED_HERE) && self.pages.vdso_is_whole() {
+            audit::idle(|| self.idle_view());
             pool.push(self);
         } else {
             self.tracee.kill();
@@ -171,7 +179,7 @@ impl Stub {
         // What the child has to do before its first stop, as orders, because its own code goes away on the way.
         let todo: Vec<Order> = vdso::move_orders().chain(Stub::clear_orders()).collect();
         let pages = Arc::new(OrderPages::new(&todo)?);
-        let fds = (STUB_CODE.get().expect("the model was made").fd().as_raw_fd(), pages.fd());
+        let fds = (code_fd(), pages.fd());
         let tracee = fork_until_int3(Plan { stub: Some(fds), filter: filter(), parent: std::process::id() as i32 })?;
         pages.wipe(todo.len());
         let stub = Stub { tracee, cpu: cpu::current(), pages, loaded: None };
@@ -181,6 +189,21 @@ impl Stub {
             return Err(Errno::ENOMEM);
         }
         Ok(stub)
+    }
+
+    /// For the audit: what it has mapped now, but for the pages that every stub process has.
+    pub fn view(&self) -> Option<HostView> {
+        let mut view = HostView::of_process(self.tracee.0, TASK_SIZE)?;
+        let own = [(ORDERS, CODE, Prot::READ, self.pages.fd()), (CODE, TASK_SIZE, Prot::READ | Prot::EXEC, code_fd())];
+        view.leave_out(|shown| own.iter().any(|&(start, end, prot, fd)| shown.is_all_of(start, end, prot, fd)));
+        Some(view)
+    }
+
+    /// For the audit: what the next address space will find mapped.
+    pub fn idle_view(&self) -> Option<HostView> {
+        let mut view = self.view()?;
+        Stub::clear_orders().for_each(|order| order.apply(&mut view));
+        Some(view)
     }
 
     /// A handle to have orders carried out with, when the big lock is not held.

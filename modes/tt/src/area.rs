@@ -69,7 +69,7 @@ pub struct Record {
     pub host_cpu: AtomicUsize,
     /// Counts returns to user mode.
     pub left: AtomicU32,
-    /// The context; valid while the task lives.
+    /// The context; 0 when it was dropped.
     pub context: AtomicUsize,
 }
 

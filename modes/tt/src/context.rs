@@ -87,6 +87,7 @@ impl TtContext {
 
 impl Drop for TtContext {
     fn drop(&mut self) {
+        self.record.context.store(0, SeqCst);
         area::give_back(self.record);
     }
 }

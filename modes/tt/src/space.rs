@@ -1,15 +1,18 @@
 //! Guest address spaces: the user part of a host address space, which only host tasks that live in it can change. So changes are
 //! kept as orders until one of them carries them out: before it enters user mode, or at once when it is the one that runs.
 
+use crate::area::Record;
 use crate::context::{self, TtContext};
 use crate::cpu::{self, count};
 use std::any::Any;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Weak};
 use umlab_host::{Errno, Result};
 use umlab_kernel::fs::file::HostFile;
 use umlab_kernel::lock::{self, KCell};
 use umlab_kernel::mm::PageRange;
-use umlab_kernel::model::{HostMap, Mapping, ModelSpace, When};
+use umlab_kernel::mm::audit::HostView;
+use umlab_kernel::model::{HostMap, Mapping, ModelSpace, Prot, When};
 
 /// One past the last address of guests. All of the core lies above: the program itself at the very top, below it what it maps.
 pub const USER_TOP: u64 = 0x7000_0000_0000;
@@ -159,7 +162,7 @@ impl TtSpace {
         let mm = self.mm()?;
         let own = cpu::current();
         (0..cpu::all().len()).find(|&number| {
-            let user = cpu::all()[number].user.load(std::sync::atomic::Ordering::SeqCst);
+            let user = cpu::all()[number].user.load(SeqCst);
             number != own && user != 0 && lives_in(user, number, &mm)
         })
     }
@@ -167,17 +170,17 @@ impl TtSpace {
 
 /// Whether the host task that is in user mode on a CPU lives in `mm`.
 fn lives_in(tid: i32, cpu: usize, mm: &Arc<Mm>) -> bool {
-    use std::sync::atomic::Ordering::SeqCst;
-    crate::area::all().any(|record| {
-        record.tid.load(SeqCst) == tid
-            && record.cpu.load(SeqCst) == cpu
-            && record.gone.load(SeqCst) == 0
-            && record.context.load(SeqCst) != 0
-            && {
-                // SAFETY: a task in user mode has its context, and ends under the lock that we hold.
-                let context = unsafe { &*(record.context.load(SeqCst) as *const TtContext) };
-                context.mm.borrow().as_ref().is_some_and(|other| Arc::ptr_eq(other, mm))
-            }
+    tasks_in(mm).any(|record| record.tid.load(SeqCst) == tid && record.cpu.load(SeqCst) == cpu)
+}
+
+/// The records of the host tasks that live in `mm`.
+fn tasks_in(mm: &Arc<Mm>) -> impl Iterator<Item = &'static Record> {
+    crate::area::all().filter(|record| {
+        record.context.load(SeqCst) != 0 && {
+            // SAFETY: contexts are dropped under the lock that we hold, and take their address out before.
+            let context = unsafe { &*(record.context.load(SeqCst) as *const TtContext) };
+            context.mm.borrow().as_ref().is_some_and(|other| Arc::ptr_eq(other, mm))
+        }
     })
 }
 
@@ -199,7 +202,7 @@ impl ModelSpace for TtSpace {
         self.range(libc::SYS_munmap, range, 0);
     }
 
-    fn protect(&self, range: PageRange, prot: umlab_kernel::model::Prot) {
+    fn protect(&self, range: PageRange, prot: Prot) {
         self.range(libc::SYS_mprotect, range, prot.bits() as u64);
     }
 
@@ -228,6 +231,28 @@ impl ModelSpace for TtSpace {
             std::thread::yield_now();
             lock::enter();
         }
+    }
+
+    fn audit(&self) -> Vec<HostView> {
+        let mut view = match self.mm() {
+            Some(mm) => {
+                let task = tasks_in(&mm).next().map(|record| record.tid.load(SeqCst));
+                let Some(view) = task.and_then(|tid| HostView::of_process(tid, USER_TOP)) else { return Vec::new() };
+                view
+            }
+            None => HostView::default(),
+        };
+        for order in self.0.orders.borrow().iter() {
+            let prot = Prot::from_bits_truncate(order.prot as u32);
+            match order.call {
+                libc::SYS_mmap => {
+                    view.map(order.start, order.len, prot, order.flags, order.fd, order.offset);
+                }
+                libc::SYS_munmap => view.unmap(order.start, order.len),
+                _ => view.protect(order.start, order.len, prot),
+            }
+        }
+        vec![view]
     }
 
     fn as_any(&self) -> &dyn Any {

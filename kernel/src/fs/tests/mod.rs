@@ -26,7 +26,7 @@ use std::sync::{Arc, Once};
 const HERE: i32 = libc::AT_FDCWD;
 
 /// Runs a test as core code: under the big lock, with memory for files.
-fn in_kernel(test: impl FnOnce()) {
+pub(crate) fn in_kernel(test: impl FnOnce()) {
     static MEMORY: Once = Once::new();
     let result = lock::with(|| {
         MEMORY.call_once(|| frames::init(256 << 20).expect("host memory"));
