@@ -17,8 +17,12 @@ const BATCH: usize = 128;
 const STEP: u64 = 1024;
 
 impl AddressSpace {
-    /// Drops all private pages, for the last user of the space, in whose stub processes no user code will run again.
+    /// Drops everything, for the last user of the space, in whose stub processes no user code will run again.
     pub fn empty(&self) {
+        super::audit::before_end(self);
+        // The areas first: an address space without any is one that has ended, whatever the host still shows of its pages.
+        let areas = self.inner.borrow_mut().vmas.remove(PageRange::everything());
+        drop(areas);
         loop {
             let mut dropped = Vec::new();
             {

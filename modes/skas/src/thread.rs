@@ -306,10 +306,12 @@ impl SkasThread {
                 let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
                 Trap::Syscall { number: info.syscall as u64, args, abi: SyscallAbi::X64 }
             }
-            signal => {
+            signal @ (libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP) => {
                 count(|c| &c.exception_stops, 1);
                 Trap::Exception { signal, code: info.code, addr: info.addr }
             }
+            // What the host's kernel has against its own process, as a limit on CPU time, is no exception of user code.
+            _ => Trap::Interrupt,
         }
     }
 }

@@ -28,7 +28,8 @@ pub fn faults() -> Verdict {
         file.set_len(PAGE as u64).expect("a file in memory");
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
         // SAFETY: nothing of this program lies at the address.
-        let got = unsafe { libc::syscall(libc::SYS_mmap, AT, 40 * PAGE, libc::PROT_READ, flags, file.as_raw_fd(), 0) };
+        let got =
+            unsafe { libc::syscall(libc::SYS_mmap, AT, 40 * PAGE, libc::PROT_READ, flags, file.as_raw_fd(), 0usize) };
         must("mmap", got);
         match (load(AT), load(AT + 2 * PAGE)) {
             (Some(0), None) => Ok(()),

@@ -95,7 +95,8 @@ pub fn zero_device() -> Verdict {
             let prot = libc::PROT_READ;
             let fd = std::os::fd::AsRawFd::as_raw_fd(&zero);
             // SAFETY: nothing of this program lies at the address.
-            let got = unsafe { libc::syscall(libc::SYS_mmap, AT, PAGES * PAGE, prot, flags | libc::MAP_FIXED, fd, 0) };
+            let got =
+                unsafe { libc::syscall(libc::SYS_mmap, AT, PAGES * PAGE, prot, flags | libc::MAP_FIXED, fd, 0usize) };
             must("mmap", got);
             (0..PAGES).for_each(|page| assert_eq!(load(AT + page * PAGE), Some(0)));
         })?;

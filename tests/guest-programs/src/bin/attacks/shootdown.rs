@@ -83,7 +83,7 @@ pub fn stale_window() -> Verdict {
             for chunk in 0..CHUNKS {
                 CURRENT.store(chunk, SeqCst);
                 // SAFETY: the kernel answers EFAULT where nothing is mapped any more.
-                unsafe { libc::syscall(libc::SYS_pread64, pattern.as_raw_fd(), AT + chunk * CHUNK, CHUNK, 0) };
+                unsafe { libc::syscall(libc::SYS_pread64, pattern.as_raw_fd(), AT + chunk * CHUNK, CHUNK, 0usize) };
             }
             end(child);
         }

@@ -67,7 +67,7 @@ pub fn become_nobody() {
 pub fn map_at(at: usize, len: usize, prot: i32) -> bool {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
     // SAFETY: the caller chose an address at which nothing of this program lies.
-    let got = unsafe { libc::syscall(libc::SYS_mmap, at, len, prot, flags, -1, 0) };
+    let got = unsafe { libc::syscall(libc::SYS_mmap, at, len, prot, flags, -1, 0usize) };
     got as usize == at
 }
 
