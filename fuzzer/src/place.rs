@@ -66,7 +66,8 @@ impl Place {
         }
         let shared = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
         // Others use that folder as well; these are the names that the guest kernel and the programs give.
-        let ours = |name: &str| name == "s" || name.starts_with("uml");
+        // Other fuzzers have their folders there too.
+        let ours = |name: &str| name == "s" || name.starts_with("uml") && !name.starts_with("umlab-fuzz.");
         let shared = shared.filter(|entry| entry.file_name().to_str().is_some_and(ours));
         let shared = shared.map(|entry| entry.path().display().to_string()).collect();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default().lines().map(String::from).collect();
