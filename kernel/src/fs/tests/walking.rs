@@ -90,6 +90,8 @@ fn permissions() {
 fn mounts_cover_and_uncover() {
     in_kernel(|| {
         let guest = Guest::memory();
+        // Mounts are made in the tree only.
+        mount::set_root(&guest.root.mount);
         guest.mkdir("m").unwrap();
         guest.write("m/below", "").unwrap();
         let over = Mount::new(MemFs::new(None, 0o755, 0, 0), b"over", MountFlags::empty());
