@@ -17,7 +17,7 @@ type Answers = BTreeMap<String, Vec<String>>;
 fn oracle(arguments: &[&str]) -> Program {
     let mut argv = vec![guest_programs().join("oracle").into_os_string()];
     argv.extend(arguments.iter().map(Into::into));
-    Program::new(&argv).env("TMPDIR", "/dev/shm").env("ORACLE_TIMEOUT", "20").limit(LIMIT)
+    Program::new(&argv).env("TMPDIR", "/dev/shm").env("ORACLE_TIMEOUT", "30").limit(LIMIT)
 }
 
 /// The lines below each header `== AREA/CASE`.
@@ -87,7 +87,10 @@ fn tt_without_sysemu() {
 
 #[test]
 fn tt_jail() {
-    answers_as_the_host_does("tt-jail", &["--cpus", "1"]);
+    // Tens of thousands of mappings may take longer there than the oracle waits.
+    let slow = ["too_many_areas", "room_for_few_areas", "contents_of_many_areas"];
+    let slow = slow.map(|case| (format!("mem_limits/{case}"), "so many mappings take too long".to_string()));
+    compare("tt-jail", &["--cpus", "1"], &BTreeMap::from(slow));
 }
 
 /// On the patched host, in the machine of `scripts/host-patch test --oracle`, which runs this with nothing around it. What is another

@@ -522,7 +522,7 @@ fn user_and_system_time() {
             must!(SYS_read, zero, &mut buffer[..], 1 << 20);
         }
     });
-    v!((system > 5_000, system > 2 * user));
+    v!(system > 5_000);
     let (user, system) = cost_of(|| sleep_ms(100));
     v!(user + system < 50_000);
     let mut spent = [0i64; 2];
