@@ -517,7 +517,7 @@ fn user_and_system_time() {
     v!((user > 5_000, user > 2 * system));
     let zero = open(c"/dev/zero", O_RDONLY);
     let mut buffer = vec![1u8; 1 << 20];
-    let (user, system) = cost_of(|| {
+    let (_, system) = cost_of(|| {
         for _ in 0..400 {
             must!(SYS_read, zero, &mut buffer[..], 1 << 20);
         }
