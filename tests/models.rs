@@ -358,6 +358,7 @@ const THREE_GUESTS: &str = "
     start; kill -TERM $second $last; wait $second $last";
 
 #[test]
+#[ignore = "what else runs on the machine moves guests; run it alone"]
 fn guests_have_host_cpus_of_their_own() {
     if umlab_host::thread::allowed_cpus().len() == 1 {
         return eprintln!("not tested: there is but one CPU");
