@@ -43,8 +43,7 @@ impl AddressSpace {
         if first.is_model_owned() || old.is_some_and(|old| inner.vmas.overlapping(old).any(Vma::is_model_owned)) {
             return Err(Errno::EINVAL);
         }
-        let cut = [PageRange::new(addr, old_end), PageRange::with_len(new_addr, new_len).filter(|_| fixed)];
-        if cut.into_iter().flatten().any(|range| inner.vmas.cuts_model(range)) {
+        if fixed && PageRange::with_len(new_addr, new_len).is_some_and(|target| inner.vmas.cuts_model(target)) {
             return Err(Errno::EINVAL);
         }
         if !fixed && !keep && new_len <= old_len {
