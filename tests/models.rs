@@ -340,8 +340,6 @@ fn jail_has_one_cpu() {
     assert!(outcome.err().contains("it has one CPU"), "{outcome:?}");
 }
 
-/// Threads of one address space that wait for each other all the time: in jail, one of them protects memory that the other is about
-/// to sleep on.
 /// Guests with one CPU each, one after the other, in a network of their own, so that those of other tests make no claims there. The first
 /// is killed, and its CPU is the next one's. What is printed are the host CPUs.
 const THREE_GUESTS: &str = "
@@ -422,6 +420,8 @@ fn a_guest_cpu_moves_to_where_there_is_room() {
     }
 }
 
+/// Threads of one address space that wait for each other all the time: in jail, one of them protects memory that the other is about
+/// to sleep on.
 #[test]
 fn threads_that_switch_to_each_other() {
     let program = Program::new(&[guest_programs().join("threads")]);
