@@ -90,8 +90,9 @@ pub fn run(setup: &Setup, program: &Program) -> Result<Round, String> {
 fn guest(setup: &Setup, kind: Kind) -> Command {
     let mut command = Command::new(&setup.umlab);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("TMPDIR", setup.place.temporary()).env("UMLAB_AUDIT", "1");
-    // Switches of the guest kernel's own checks are passed on.
-    command.envs(std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("UMLAB_")));
+    // Switches of the guest kernel's own checks are passed on, and the place for the counts of a guest kernel that counts (scripts/coverage).
+    let passed = |name: &str| name.starts_with("UMLAB_") || name == "LLVM_PROFILE_FILE";
+    command.envs(std::env::vars_os().filter(|(name, _)| passed(&name.to_string_lossy())));
     command.args([
         "run",
         "--model",
