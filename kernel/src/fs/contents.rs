@@ -369,6 +369,11 @@ impl PageSource for Contents {
         Some(frames.share(skip, (frames.count() - skip).min(max)))
     }
 
+    fn punch(&self, offset: u64, len: u64) -> Result<()> {
+        Contents::punch(self, offset, len);
+        Ok(())
+    }
+
     fn mappers(&self) -> Option<&Mappers> {
         Some(&self.mappers)
     }

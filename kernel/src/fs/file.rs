@@ -84,6 +84,11 @@ pub trait PageSource: Send + Sync {
     /// As `frames`, of what is there, for the audit: nothing is filled.
     fn present(&self, index: u64, max: u32) -> Option<crate::mm::Frames>;
 
+    /// The bytes read as zero from now on, and whole pages of them are given up.
+    fn punch(&self, _offset: u64, _len: u64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Where mappers are to be known, for sources whose pages can go away. A mapper holds no reference on frames it has mapped: the
     /// source gives none of them up before its mappers have settled.
     fn mappers(&self) -> Option<&Mappers> {

@@ -4,8 +4,9 @@ use super::frames::PAGE_SIZE;
 use super::map::round_up_wrapping;
 use super::range::PageRange;
 use super::space::{AddressSpace, Inner};
-use super::vma::{Vma, VmaFlags, is_aligned, page_of, round_up};
+use super::vma::{Backing, Vma, VmaFlags, is_aligned, page_of, round_up};
 use crate::fs::file::OpenFile;
+use crate::fs::inode::FileKind;
 use crate::model::Prot;
 use crate::{Errno, Result};
 use std::sync::Arc;
@@ -34,6 +35,9 @@ impl AddressSpace {
         }
         // Nothing is mapped beyond the guest's part.
         let range = PageRange::with_len(addr, len).ok_or(Errno::ENOMEM)?;
+        if advice == libc::MADV_REMOVE {
+            return self.punch(range);
+        }
         let mut inner = self.inner.borrow_mut();
         let areas: Vec<Vma> = inner.vmas.within(range).collect();
         let whole = inner.vmas.covers(range);
@@ -56,7 +60,6 @@ impl AddressSpace {
                     }
                     self.forget(&mut inner, &vma);
                 }
-                libc::MADV_REMOVE => return Err(Errno::EINVAL),
                 libc::MADV_DONTFORK => reflag(&mut inner, &vma, VmaFlags::DONTFORK, true)?,
                 libc::MADV_DOFORK => reflag(&mut inner, &vma, VmaFlags::DONTFORK, false)?,
                 libc::MADV_WIPEONFORK => {
@@ -75,6 +78,33 @@ impl AddressSpace {
                     }
                 }
                 _ => {}
+            }
+        }
+        if whole { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// MADV_REMOVE: punches a hole into what is behind shared areas, for everybody who has it.
+    fn punch(&self, range: PageRange) -> Result<()> {
+        const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        let (areas, whole): (Vec<Vma>, bool) = {
+            let inner = self.inner.borrow();
+            (inner.vmas.within(range).collect(), inner.vmas.covers(range))
+        };
+        // The source makes all who map it forget the pages, this address space too: nothing is borrowed.
+        for vma in areas {
+            if vma.flags.contains(VmaFlags::LOCKED) || vma.file.is_none() && !vma.is_shared() {
+                return Err(Errno::EINVAL);
+            }
+            if !vma.is_shared() || vma.flags.contains(VmaFlags::NOWRITE) {
+                return Err(Errno::EACCES);
+            }
+            match (&vma.file, &vma.backing) {
+                (Some(file), _) if file.inode.kind() == FileKind::Regular => {
+                    file.inode.allocate(PUNCH, vma.offset, vma.range.len())?;
+                }
+                // Memory that was shared without a file of its own.
+                (_, Backing::Pages(pages)) => pages.punch(vma.offset, vma.range.len())?,
+                _ => return Err(Errno::EOPNOTSUPP),
             }
         }
         if whole { Ok(()) } else { Err(Errno::ENOMEM) }

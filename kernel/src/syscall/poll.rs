@@ -4,7 +4,7 @@ use super::timeout::{deadline, left, read_timespec, read_timeval};
 use super::{Call, Entry, entry};
 use crate::fs::file::{Events, OpenFile};
 use crate::mm::pressure::room_for;
-use crate::mm::user::{bytes_of, bytes_of_mut, zeroed};
+use crate::mm::user::{bytes_of, bytes_of_mut, check_range, zeroed};
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::sched::{killable_point, preempt_point};
 use crate::signal::{read_mask, with_temporary_mask};
@@ -148,6 +148,8 @@ fn poll_fds(task: &Task, addr: u64, count: u32, deadline: Option<u64>) -> Result
         fds[entry.index].revents = events.bits() as i16;
         1
     });
+    // Also where nothing is written.
+    check_range(addr, 8 * fds.len() as u64)?;
     for (i, fd) in fds.iter().enumerate() {
         space.write_bytes(addr.wrapping_add(8 * i as u64 + 6), bytes_of(&fd.revents))?;
         if i % BATCH == BATCH - 1 {
