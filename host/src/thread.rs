@@ -14,6 +14,11 @@ pub fn set_name(name: &std::ffi::CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
+/// Executes an instruction that serializes: what comes after it is read from memory again, code too.
+pub fn serialize() {
+    std::hint::black_box(std::arch::x86_64::__cpuid(0));
+}
+
 /// The host CPUs this process may run on, in order.
 pub fn allowed_cpus() -> Vec<usize> {
     // SAFETY: an all-zero cpu_set_t is an empty set; the call fills it.

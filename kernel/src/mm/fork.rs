@@ -19,6 +19,7 @@ impl AddressSpace {
     pub fn fork(self: &Arc<Self>) -> Result<Arc<AddressSpace>> {
         let child = AddressSpace::new()?;
         child.host.secure()?;
+        child.barriers.set(self.barriers.get());
         {
             let mut parent = self.inner.borrow_mut();
             let mut inner = child.inner.borrow_mut();

@@ -35,6 +35,8 @@ pub struct AddressSpace {
     pub(super) inner: KCell<Inner>,
     pub(super) host: Box<dyn ModelSpace>,
     pub(super) me: Weak<AddressSpace>,
+    /// What it is registered for with membarrier(2), in that call's commands.
+    pub barriers: KCell<i32>,
     /// What the host needs for it beside the guest's memory.
     pub(super) _host_memory: Charge,
 }
@@ -110,7 +112,8 @@ impl AddressSpace {
         let _host_memory = Charge::new(HOST_PROCESS)?;
         let host = model().new_space()?;
         let (id, inner) = (NEXT_ID.fetch_add(1, Ordering::Relaxed), KCell::new(Inner::fresh()));
-        let space = Arc::new_cyclic(|me| AddressSpace { id, inner, host, me: me.clone(), _host_memory });
+        let barriers = KCell::new(0);
+        let space = Arc::new_cyclic(|me| AddressSpace { id, inner, host, me: me.clone(), barriers, _host_memory });
         audit::register(space.me.clone());
         Ok(space)
     }

@@ -4,11 +4,13 @@
 //! them costs more than a short wait; a task that has none yet (just forked, just exec'd) goes to whoever is free. An idle
 //! CPU takes over a task that has waited for long. A real-time task runs before all of lower priority on its CPU (`queue.rs`).
 
+mod barrier;
 mod load;
 mod preempt;
 mod queue;
 pub mod wait;
 
+pub use barrier::barrier;
 pub use load::{CpuTimes, account, cpu_times, load_average, runnable, switch_count};
 pub use preempt::{killable_point, preempt_point};
 pub use queue::SLICE_NS;

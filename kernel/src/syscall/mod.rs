@@ -15,6 +15,7 @@ mod inspect;
 mod io;
 mod ipc;
 mod lock;
+mod membarrier;
 mod memory;
 mod message;
 mod mount;
@@ -86,6 +87,7 @@ const AREAS: &[&[Entry]] = &[
     lock::CALLS,
     epoll::CALLS,
     exec::CALLS,
+    membarrier::CALLS,
     memory::CALLS,
     mount::CALLS,
     eventfd::CALLS,

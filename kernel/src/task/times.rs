@@ -8,7 +8,7 @@ use super::Task;
 use crate::lock::KCell;
 use crate::model::{HostTime, Trap, UserThread};
 use crate::{signal, time};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// The host's scheduler gives a CPU to others for no less than this.
 const LONG_NS: u64 = 1_000_000;
@@ -23,6 +23,10 @@ static TRAP_NS: AtomicU64 = AtomicU64::new(MOST_FOR_TRAP_NS);
 #[derive(Default)]
 pub struct Times {
     inner: KCell<Inner>,
+    /// How often user mode was entered and left: odd while user code runs. The big lock orders all access.
+    crossings: AtomicU64,
+    /// An instruction that serializes is to be executed on the way back to user mode.
+    serialize: AtomicBool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -36,7 +40,7 @@ struct Inner {
 
 impl Times {
     pub fn new() -> Times {
-        Times { inner: KCell::new(Inner { until: time::now(), ..Inner::default() }) }
+        Times { inner: KCell::new(Inner { until: time::now(), ..Inner::default() }), ..Times::default() }
     }
 
     /// Time since the last call.
@@ -50,6 +54,11 @@ impl Times {
 impl Task {
     /// The trap loop is about to enter user mode: the time since was the core's.
     pub fn enter_user(&self, user: &dyn UserThread) {
+        if self.times.serialize.load(Relaxed) {
+            self.times.serialize.store(false, Relaxed);
+            umlab_host::thread::serialize();
+        }
+        self.times.crossings.fetch_add(1, Relaxed);
         let (now, lap) = self.times.lap();
         self.account(0, lap);
         if now - self.times.inner.borrow().read >= FRESH_NS
@@ -62,6 +71,7 @@ impl Task {
 
     /// The trap loop has left user mode.
     pub fn leave_user(&self, user: &dyn UserThread, trap: &Trap) {
+        self.times.crossings.fetch_add(1, Relaxed);
         let (now, mut lap) = self.times.lap();
         if lap >= LONG_NS
             && let Some(host) = user.host_time()
@@ -82,6 +92,16 @@ impl Task {
         };
         self.account(lap - way, way);
         signal::check_cpu_timers(&self.process);
+    }
+
+    /// While user code runs, a number that no other stay in user mode has.
+    pub fn user_visit(&self) -> Option<u64> {
+        Some(self.times.crossings.load(Relaxed)).filter(|crossings| crossings % 2 == 1)
+    }
+
+    /// The CPU is to forget what it read ahead of this thread's code, before the thread goes back to user mode.
+    pub fn serialize_later(&self) {
+        self.times.serialize.store(true, Relaxed);
     }
 
     /// The scheduler takes the CPU away, or gives it back (what went by in between was nobody's).
