@@ -86,6 +86,18 @@ impl<T: Object> Ids<T> {
         Some(object)
     }
 
+    /// Takes an object out, whoever still uses it.
+    pub fn remove(&mut self, id: i32) -> Option<Arc<T>> {
+        let object = self.get(id).ok()?;
+        self.slots.remove(&(id as u32 % INDICES));
+        Some(object)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// All objects, by index.
     pub fn all(&self) -> Vec<(i32, Arc<T>)> {
         self.slots.values().filter_map(|(id, slot)| Some((*id, slot.get()?))).collect()

@@ -19,6 +19,7 @@ mod membarrier;
 mod memory;
 mod message;
 mod mount;
+mod msg_queue;
 mod names;
 mod open;
 mod pipe;
@@ -28,6 +29,7 @@ mod prctl;
 mod process;
 mod resource;
 mod sched;
+mod semaphore;
 mod signal;
 mod socket;
 mod special;
@@ -92,6 +94,7 @@ const AREAS: &[&[Entry]] = &[
     mount::CALLS,
     eventfd::CALLS,
     message::CALLS,
+    msg_queue::CALLS,
     pipe::CALLS,
     place::CALLS,
     poll::CALLS,
@@ -106,6 +109,7 @@ const AREAS: &[&[Entry]] = &[
     prctl::CALLS,
     resource::CALLS,
     sched::CALLS,
+    semaphore::CALLS,
     special::CALLS,
     syslog::CALLS,
     system::CALLS,

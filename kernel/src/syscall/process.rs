@@ -1,6 +1,7 @@
 //! Making, ending and waiting for threads and processes.
 
 use super::{Call, Entry, entry};
+use crate::ipc::sem::undo;
 use crate::signal::{SI_TKILL, SigInfo, is_signal, may_signal, send_to_process};
 use crate::task::clone::{self, CloneArgs};
 use crate::task::creds::may_inspect;
@@ -261,6 +262,9 @@ fn sys_unshare(call: &mut Call<'_>) -> Result<u64> {
     if flags & clone::CLONE_FILES != 0 {
         let own = call.task.files().duplicate()?;
         call.task.files.set(Some(own));
+    }
+    if flags & clone::CLONE_SYSVSEM != 0 {
+        undo::leave(call.task);
     }
     Ok(0)
 }

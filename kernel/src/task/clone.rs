@@ -6,6 +6,7 @@
 use super::creds::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use super::process::Settings;
 use super::{Parts, Pid, Process, Task, exit, limits, pid, pidfd, run};
+use crate::ipc::sem::undo;
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
 use crate::mm::pressure::room_for;
@@ -118,6 +119,9 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
     let child_space = if shared { space.clone() } else { space.fork()? };
     let parts = parts_for(&parent, &args, child_space.clone())?;
     let task = Task::new(tid, &child_process(&parent, &args, tid), parts);
+    if args.has(CLONE_SYSVSEM) {
+        task.undo.set(Some(undo::list_of(&parent)));
+    }
     let mut user = call.user.duplicate();
     user.set_result(0);
     if args.stack != 0 || args.has(CLONE_SETTLS) {

@@ -7,6 +7,7 @@
 use super::process::{Identity, Job};
 use super::usage::{Usage, ticks};
 use super::{Process, ProcessGroup, Task, clone, futex, init, pid, process};
+use crate::ipc::sem::undo;
 use crate::signal::{
     self, CLD_DUMPED, CLD_EXITED, CLD_KILLED, SA_NOCLDWAIT, SIG_IGN, SigInfo, is_signal, send_to_group,
     send_to_process, send_to_task,
@@ -63,6 +64,7 @@ pub fn finish(task: &Arc<Task>) {
     }
     drop(space);
     clone::release_vfork_parent(task);
+    undo::leave(task);
     let files = task.files.take();
     if let Some(files) = files.as_ref().filter(|files| Arc::strong_count(files) == 1) {
         files.clear();
@@ -96,6 +98,7 @@ pub(super) fn undo_clone(task: &Arc<Task>) {
     pid::remove_task(task.tid());
     task.space.take();
     task.files.take();
+    task.undo.take();
     if process.pid == task.tid() {
         forget(process);
     }

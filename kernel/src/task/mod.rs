@@ -27,6 +27,7 @@ pub use process::Process;
 pub use whom::Whom;
 
 use crate::fs::{FdTable, FsContext};
+use crate::ipc::sem::undo::UndoList;
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
 use crate::mm::fault::LastRefusal;
@@ -64,6 +65,8 @@ pub struct Task {
     pub signals: KCell<TaskSignals>,
     /// What its process does about signals; CLONE_SIGHAND shares it.
     pub actions: KCell<Arc<KCell<SigActions>>>,
+    /// What semaphores it changed and will take back, if it has a list yet.
+    pub undo: KCell<Option<Arc<UndoList>>>,
     /// The vfork parent that sleeps until the task leaves the address space.
     vfork: KCell<Option<Arc<clone::VforkDone>>>,
     context: OnceLock<Arc<dyn Context>>,
@@ -150,6 +153,7 @@ impl Task {
             attributes: KCell::new(parts.attributes),
             signals: KCell::new(parts.signals),
             actions: KCell::new(parts.actions),
+            undo: KCell::new(None),
             vfork: KCell::new(None),
             context: OnceLock::new(),
             residence: OnceLock::new(),

@@ -3,6 +3,7 @@
 use super::super::pseudo::{Entry, Subject, dir, number, setting, text};
 use super::super::{dentry, inotify, permission, pipe};
 use super::current;
+use crate::ipc::{msg, sem};
 use crate::lock::KCell;
 use crate::mm::frames;
 use crate::task::creds::{ALL_CAPS, CAP_SYS_ADMIN};
@@ -102,9 +103,9 @@ const KERNEL: &[Entry] = &[
     setting("domainname", |_| Ok(line(uts::domainname())), |_, name| set_name(name, uts::set_domainname)),
     setting("hostname", |_| Ok(line(uts::hostname())), |_, name| set_name(name, uts::set_hostname)),
     fixed!("kptr_restrict", "1"),
-    fixed!("msgmax", "8192"),
-    fixed!("msgmnb", "16384"),
-    fixed!("msgmni", "32000"),
+    kept!("msgmax", in msg::MAX_LEN, 0..=1 << 24),
+    kept!("msgmnb", in msg::MAX_BYTES, 0..=i32::MAX as i64),
+    kept!("msgmni", in msg::MOST, 0..=1 << 15),
     fixed!("ngroups_max", "65536"),
     setting(
         "ns_last_pid",
@@ -149,7 +150,11 @@ const KERNEL: &[Entry] = &[
     kept!("sched_rr_timeslice_ms", 100, 1..=i32::MAX as i64),
     fixed!("sched_rt_period_us", "1000000"),
     fixed!("sched_rt_runtime_us", "950000"),
-    fixed!("sem", "32000\t1024000000\t500\t32000"),
+    setting(
+        "sem",
+        |_| Ok(line(sem::LIMITS.each_ref().map(|limit| limit.load(Relaxed).to_string()).join("\t").into())),
+        set_sem,
+    ),
     kept!("shmall", wide 18_446_744_073_692_774_399),
     kept!("shmmax", wide 18_446_744_073_692_774_399),
     kept!("shmmni", 4096, 0..=1 << 24),
@@ -224,6 +229,19 @@ fn drop_caches(_: Subject, bytes: &[u8]) -> Result<()> {
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// As many of the four numbers as are given; none may be raised above what it is at first.
+fn set_sem(_: Subject, bytes: &[u8]) -> Result<()> {
+    let words = bytes.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let values: Vec<i64> = words.map(administrator).collect::<Result<_>>()?;
+    if values.len() > sem::MOST.len() || values.iter().zip(sem::MOST).any(|(value, most)| !(0..=most).contains(value)) {
+        return Err(Errno::EINVAL);
+    }
+    for (limit, value) in sem::LIMITS.iter().zip(values) {
+        limit.store(value, Relaxed);
+    }
+    Ok(())
 }
 
 fn set_name(name: &[u8], set: fn(&[u8])) -> Result<()> {

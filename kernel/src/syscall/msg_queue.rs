@@ -1,0 +1,136 @@
+//! System V message queues: msgget, msgsnd, msgrcv, msgctl.
+
+use super::ipc::perm_words;
+use super::{Call, Entry, entry};
+use crate::ipc::msg::{self, Message, MsgQueue, Which};
+use crate::ipc::{Object, READ};
+use crate::sched::killable_point;
+use crate::{Errno, Result};
+use std::sync::atomic::Ordering::Relaxed;
+
+pub const CALLS: &[Entry] = &[
+    entry(libc::SYS_msgget, "msgget", "xx", |call| msg::get(call.task, call.int(0), call.int(1)).map(|id| id as u64)),
+    entry(libc::SYS_msgsnd, "msgsnd", "dPux", msgsnd),
+    entry(libc::SYS_msgrcv, "msgrcv", "dPudx", msgrcv),
+    entry(libc::SYS_msgctl, "msgctl", "ddP", msgctl),
+];
+
+/// So many bytes of a message are copied between two preemption points.
+const STEP: usize = 64 << 10;
+
+fn msgsnd(call: &mut Call<'_>) -> Result<u64> {
+    let (id, addr, len, flags) = (call.int(0), call.args[1], call.args[2], call.int(3));
+    let space = call.task.space();
+    let kind: i64 = space.read(addr)?;
+    if len > msg::MAX_LEN.load(Relaxed) as u64 || id < 0 || kind < 1 {
+        return Err(Errno::EINVAL);
+    }
+    msg::room_for_message(len as usize)?;
+    let mut bytes = vec![0; len as usize];
+    let mut at = addr.wrapping_add(8);
+    for part in bytes.chunks_mut(STEP) {
+        space.read_bytes(at, part)?;
+        at = at.wrapping_add(part.len() as u64);
+        killable_point()?;
+    }
+    msg::send(call.task, id, Message { kind, bytes }, flags & libc::IPC_NOWAIT == 0).map(|()| 0)
+}
+
+fn msgrcv(call: &mut Call<'_>) -> Result<u64> {
+    const MSG_COPY: i32 = 0o40000;
+    let [_, addr, room, kind, ..] = call.args;
+    let (id, kind, flags) = (call.int(0), kind as i64, call.int(4));
+    if id < 0 || (room as i64) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let may_wait = flags & libc::IPC_NOWAIT == 0;
+    if flags & MSG_COPY != 0 {
+        // As of a kernel without the means to save and restore processes, which it is made for.
+        return Err(if flags & libc::MSG_EXCEPT != 0 || may_wait { Errno::EINVAL } else { Errno::ENOSYS });
+    }
+    let which = match kind {
+        0 => Which::First,
+        ..0 => Which::UpTo(kind.checked_neg().unwrap_or(i64::MAX)),
+        _ if flags & libc::MSG_EXCEPT != 0 => Which::NotKind(kind),
+        _ => Which::Kind(kind),
+    };
+    let cut = flags & libc::MSG_NOERROR != 0;
+    let message = msg::receive(call.task, id, which, room as usize, cut, may_wait)?;
+    let space = call.task.space();
+    space.write(addr, &message.kind)?;
+    let bytes = &message.bytes[..message.bytes.len().min(room as usize)];
+    let mut at = addr.wrapping_add(8);
+    for part in bytes.chunks(STEP) {
+        space.write_bytes(at, part)?;
+        at = at.wrapping_add(part.len() as u64);
+        killable_point()?;
+    }
+    Ok(bytes.len() as u64)
+}
+
+/// struct msqid64_ds.
+fn queue_words(id: i32, queue: &MsgQueue) -> [u64; 15] {
+    let status = queue.status();
+    let mut words = [0; 15];
+    words[..6].copy_from_slice(&perm_words(&queue.perm(), id));
+    words[6..9].copy_from_slice(&[status.sent, status.received, status.changed].map(|t| t as u64));
+    words[9..12].copy_from_slice(&[status.bytes, status.messages, status.limit]);
+    words[12] = u64::from(status.last_sender as u32) | u64::from(status.last_receiver as u32) << 32;
+    words
+}
+
+fn msgctl(call: &mut Call<'_>) -> Result<u64> {
+    const MSG_STAT: i32 = 11;
+    const MSG_INFO: i32 = 12;
+    const MSG_STAT_ANY: i32 = 13;
+    let (id, command, addr) = (call.int(0), call.int(1), call.args[2]);
+    let (space, creds) = (call.task.space(), call.task.creds());
+    if id < 0 || command < 0 {
+        return Err(Errno::EINVAL);
+    }
+    match command {
+        libc::IPC_INFO | MSG_INFO => {
+            space.write(addr, &information(command == MSG_INFO))?;
+            Ok(msg::usage().1.into())
+        }
+        libc::IPC_STAT => {
+            let queue = msg::find(id, READ, &creds)?;
+            space.write(addr, &queue_words(id, &queue))?;
+            Ok(0)
+        }
+        MSG_STAT | MSG_STAT_ANY => {
+            // The index in the place of the number.
+            let (id, queue) = msg::at(id as u32)?;
+            if command == MSG_STAT {
+                queue.perm().check(READ, &creds)?;
+            }
+            space.write(addr, &queue_words(id, &queue))?;
+            Ok(id as u64)
+        }
+        libc::IPC_SET => {
+            let words: [u64; 15] = space.read(addr)?;
+            let (uid, gid, mode) = ((words[0] >> 32) as u32, words[1] as u32, (words[2] >> 32) as u32);
+            msg::change(id, uid, gid, mode, words[11], &creds).map(|()| 0)
+        }
+        libc::IPC_RMID => msg::remove(id, &creds).map(|()| 0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// struct msginfo: limits, or with `used`, in the places of three of them, how many queues, messages and bytes there are.
+fn information(used: bool) -> [i32; 8] {
+    const SEGMENT: i32 = 16;
+    const SEGMENTS: i32 = 0xffff;
+    let [longest, bytes, queues] = [&msg::MAX_LEN, &msg::MAX_BYTES, &msg::MOST].map(|limit| limit.load(Relaxed) as i32);
+    let (pool, map, total) = if used {
+        let all = msg::all();
+        let sum = |of: fn(&MsgQueue) -> u64| all.iter().map(|(_, queue)| of(queue)).sum::<u64>() as i32;
+        (all.len() as i32, sum(|queue| queue.status().messages), sum(|queue| queue.status().bytes))
+    } else {
+        // They depend on the limits that a kernel begins with.
+        const QUEUES: i32 = 32000;
+        const BYTES: i32 = 16384;
+        (QUEUES * (BYTES / 1024), BYTES, BYTES)
+    };
+    [pool, map, longest, bytes, queues, SEGMENT, total, SEGMENTS]
+}
