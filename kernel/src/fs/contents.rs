@@ -374,6 +374,10 @@ impl PageSource for Contents {
         Ok(())
     }
 
+    fn next_present(&self, index: u64) -> Option<u64> {
+        self.inner.borrow().next_after(index)
+    }
+
     fn mappers(&self) -> Option<&Mappers> {
         Some(&self.mappers)
     }

@@ -89,6 +89,9 @@ pub trait PageSource: Send + Sync {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// The first page after `index` that is there.
+    fn next_present(&self, index: u64) -> Option<u64>;
+
     /// Where mappers are to be known, for sources whose pages can go away. A mapper holds no reference on frames it has mapped: the
     /// source gives none of them up before its mappers have settled.
     fn mappers(&self) -> Option<&Mappers> {

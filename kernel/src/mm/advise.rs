@@ -42,7 +42,7 @@ impl AddressSpace {
         let areas: Vec<Vma> = inner.vmas.within(range).collect();
         let whole = inner.vmas.covers(range);
         for vma in areas {
-            if advice == libc::MADV_DONTFORK && inner.vmas.cuts_model(vma.range) {
+            if matches!(advice, libc::MADV_DONTFORK | libc::MADV_DONTDUMP) && inner.vmas.cuts_model(vma.range) {
                 return Err(Errno::EINVAL);
             }
             match advice {
@@ -62,6 +62,8 @@ impl AddressSpace {
                 }
                 libc::MADV_DONTFORK => reflag(&mut inner, &vma, VmaFlags::DONTFORK, true)?,
                 libc::MADV_DOFORK => reflag(&mut inner, &vma, VmaFlags::DONTFORK, false)?,
+                libc::MADV_DONTDUMP => reflag(&mut inner, &vma, VmaFlags::DONTDUMP, true)?,
+                libc::MADV_DODUMP => reflag(&mut inner, &vma, VmaFlags::DONTDUMP, false)?,
                 libc::MADV_WIPEONFORK => {
                     if !vma.is_private_anonymous() {
                         return Err(Errno::EINVAL);

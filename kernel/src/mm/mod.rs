@@ -6,6 +6,7 @@
 mod advise;
 mod attach;
 pub mod audit;
+pub mod dump;
 pub mod elf;
 pub mod fault;
 mod fork;

@@ -458,7 +458,7 @@ pub(super) fn run_range(first: u64, run: &Run) -> PageRange {
 }
 
 /// The core's own view of a host file's bytes, cut to the file's length.
-fn host_window(file: &Arc<HostFile>, offset: u64, len: usize) -> Result<GuestWindow> {
+pub(super) fn host_window(file: &Arc<HostFile>, offset: u64, len: usize) -> Result<GuestWindow> {
     let mut mapping = file.mapping.borrow_mut();
     let end = offset.saturating_add(1) as usize;
     let mapping = match &*mapping {

@@ -27,7 +27,7 @@ plain! {
     libc::iovec, libc::msghdr, libc::cmsghdr, libc::rlimit, libc::rlimit64, libc::rusage, libc::tms, libc::utsname,
     libc::sysinfo, libc::epoll_event, libc::pollfd, libc::flock, libc::winsize, libc::termios, libc::termios2, libc::stack_t,
     libc::siginfo_t, libc::sched_param, libc::ucred, libc::inotify_event, libc::signalfd_siginfo, libc::sigevent,
-    libc::open_how, libc::clone_args, libc::linger, libc::timezone, libc::utimbuf,
+    libc::open_how, libc::clone_args, libc::user_regs_struct, libc::linger, libc::timezone, libc::utimbuf,
 }
 
 // SAFETY: arrays of plain data are plain.

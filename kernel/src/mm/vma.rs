@@ -33,6 +33,8 @@ bitflags::bitflags! {
         const SEGMENT = 128;
         /// mprotect must not make it executable: the vDSO's data.
         const NOEXEC = 256;
+        /// MADV_DONTDUMP.
+        const DONTDUMP = 512;
     }
 }
 

@@ -7,8 +7,8 @@ use super::set::SigSet;
 use super::state::{Pending, Queued};
 use super::{frame, stop};
 use crate::model::UserThread;
-use crate::task::Task;
 use crate::task::exit::{exit_group, killed_by};
+use crate::task::{Task, core_dump};
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ fn deliver(task: &Arc<Task>, user: &mut dyn UserThread, mut syscall: Option<Sysc
         let action = take_action(task, signal);
         match action.handler {
             SIG_IGN => {}
-            SIG_DFL => act_by_default(task, &info),
+            SIG_DFL => act_by_default(task, user, &info),
             _ => {
                 if let Some(outcome) = syscall.take() {
                     interrupt_syscall(user, outcome, &action);
@@ -118,7 +118,7 @@ fn take_action(task: &Task, signal: i32) -> SigAction {
     action
 }
 
-fn act_by_default(task: &Arc<Task>, info: &SigInfo) {
+fn act_by_default(task: &Arc<Task>, user: &mut dyn UserThread, info: &SigInfo) {
     let signal = info.signal();
     let action = default_action(signal);
     if matches!(action, Action::Ignore | Action::Continue) {
@@ -128,7 +128,7 @@ fn act_by_default(task: &Arc<Task>, info: &SigInfo) {
         // A stop that no shell could undo is not carried out.
         Action::Stop if signal != libc::SIGSTOP && task.process.group().is_orphaned(None) => {}
         Action::Stop => stop::begin(task, signal),
-        // No core is ever written, so no status says that one was.
+        Action::Core => core_dump::end_process(task, user, info),
         _ => exit_group(task, killed_by(signal, false)),
     }
 }

@@ -8,7 +8,7 @@ use super::state::Queued;
 use super::stop;
 use crate::lock::KCell;
 use crate::task::creds::{CAP_KILL, Creds};
-use crate::task::exit::{exit_group, killed_by};
+use crate::task::exit::{exit_group, exit_process, killed_by};
 use crate::task::{Pid, Process, Task, limits};
 use crate::{Errno, Result, sched};
 use std::collections::BTreeMap;
@@ -165,7 +165,11 @@ fn send(process: &Arc<Process>, task: &Arc<Task>, info: SigInfo, private: bool) 
 /// What a signal does by being sent, whatever becomes of it: SIGCONT continues a stopped process, and signals that stop and
 /// that continue cancel each other. False when the process is ending and takes no more signals.
 fn prepare(process: &Arc<Process>, signal: i32) -> bool {
-    if process.exit_status().is_some() {
+    if let Some(status) = process.exit_status() {
+        if signal == libc::SIGKILL {
+            // How it ends is decided, but perhaps a core file is still being written.
+            exit_process(process, status);
+        }
         return false;
     }
     if signal == libc::SIGCONT {

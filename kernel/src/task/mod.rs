@@ -4,6 +4,7 @@
 //! a parent, and ends with an exit status. PID 1 is built in ([`init`]).
 
 pub mod clone;
+pub mod core_dump;
 pub mod creds;
 pub mod exec;
 pub mod exit;

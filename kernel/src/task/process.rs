@@ -1,10 +1,12 @@
 //! Processes: thread groups, and the tree they form.
 
+use super::core_dump::Dump;
 use super::creds::Creds;
 use super::limits::Limits;
 use super::usage::Usage;
 use super::{Attributes, Pid, ProcessGroup, Task, init};
 use crate::lock::KCell;
+use crate::mm::dump::Filter;
 use crate::sched::wait::WaitQueue;
 use crate::signal::ProcessSignals;
 use std::collections::BTreeMap;
@@ -42,6 +44,8 @@ pub struct Process {
     /// Woken when a signal becomes pending for the process or one of its threads (signalfd).
     pub signal_queue: WaitQueue,
     pub settings: KCell<Settings>,
+    /// The core file that is being written of it.
+    pub(super) dump: KCell<Option<Arc<Dump>>>,
     /// What is left to know of the first thread when it ended.
     pub(super) identity: KCell<Identity>,
 }
@@ -91,6 +95,8 @@ pub struct Job {
 pub struct Settings {
     /// PR_SET_DUMPABLE: 0, 1 or 2.
     pub dumpable: u8,
+    /// /proc/PID/coredump_filter.
+    pub dumped: Filter,
     /// PR_SET_CHILD_SUBREAPER.
     pub subreaper: bool,
     /// /proc/PID/oom_score_adj.
@@ -103,7 +109,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { dumpable: 1, subreaper: false, oom_score_adj: 0, thp_disabled: false, no_tty: false }
+        Settings {
+            dumpable: 1,
+            dumped: Filter::default(),
+            subreaper: false,
+            oom_score_adj: 0,
+            thp_disabled: false,
+            no_tty: false,
+        }
     }
 }
 
@@ -154,6 +167,7 @@ impl Process {
             signals: KCell::default(),
             signal_queue: WaitQueue::new(),
             settings: KCell::new(settings),
+            dump: KCell::new(None),
             identity: KCell::new(Identity { creds, name: Vec::new(), attributes: Attributes::default() }),
         })
     }
@@ -213,6 +227,11 @@ impl Process {
     /// The wait status that it will end with, once that is decided.
     pub fn exit_status(&self) -> Option<i32> {
         self.life.borrow().status
+    }
+
+    /// Whether a core file is being written of it.
+    pub fn is_dumping(&self) -> bool {
+        self.dump.borrow().is_some()
     }
 
     /// Sets its job control state.

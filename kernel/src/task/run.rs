@@ -1,6 +1,6 @@
 //! The trap loop: what a task's kernel context runs.
 
-use super::{Task, exit};
+use super::{Task, core_dump, exit};
 use crate::mm::fault::BadAccess;
 use crate::model::{Access, Fault, Trap, UserThread};
 use crate::sched::{self, model};
@@ -68,6 +68,7 @@ fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
         }
         sched::obey_priorities();
     }
+    core_dump::take_part(&task, user);
     exit::finish(&task);
 }
 

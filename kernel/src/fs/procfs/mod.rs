@@ -11,6 +11,7 @@ mod stat;
 mod sys;
 mod sysvipc;
 
+pub use files::describe;
 pub use stat::cpu_list;
 
 use super::device;

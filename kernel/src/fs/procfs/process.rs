@@ -2,6 +2,7 @@
 
 use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Subject, dir, link, setting, text};
 use super::{current, files, inspect_guard, may_inspect, memory, memory_guard, parse_pid, stat};
+use crate::mm::dump::Filter;
 use crate::task::creds::CAP_SYS_NICE;
 use crate::task::{self, Whom, limits};
 use crate::{Errno, Result};
@@ -13,6 +14,7 @@ pub static PROCESS: Entry = Entry { name: "PID", mode: 0o555, node: Node::Listin
 /// /proc/PID/task/TID.
 static THREAD: Entry = Entry { name: "TID", mode: 0o555, node: Node::Listing(FILES, &OfThread), guard: None };
 static CHILDREN: Entry = text("children", children);
+static DUMP_FILTER: Entry = setting("coredump_filter", dump_filter, set_dump_filter);
 static TASKS: Entry = Entry { name: "task", mode: 0o555, node: Node::Listing(&[], &Threads), guard: None };
 
 const FILES: &[Entry] = &[
@@ -56,15 +58,22 @@ const FILES: &[Entry] = &[
 ];
 
 /// What a process's directory has and a thread's has not.
+const OF_PROCESS: [&Entry; 2] = [&TASKS, &DUMP_FILTER];
 struct OfProcess;
 
 impl Listing for OfProcess {
     fn find(&self, subject: Subject, name: &[u8]) -> Result<Found> {
-        if name == b"task" { Ok(Found { entry: &TASKS, subject }) } else { Err(Errno::ENOENT) }
+        let entry = OF_PROCESS.into_iter().find(|entry| entry.name.as_bytes() == name).ok_or(Errno::ENOENT)?;
+        Ok(Found { entry, subject })
     }
 
     fn list(&self, subject: Subject) -> Result<Vec<Listed>> {
-        Ok(vec![Listed { key: 0, name: b"task".to_vec(), found: Found { entry: &TASKS, subject } }])
+        let listed = OF_PROCESS.into_iter().enumerate().map(|(key, entry)| Listed {
+            key: key as u32,
+            name: entry.name.as_bytes().to_vec(),
+            found: Found { entry, subject },
+        });
+        Ok(listed.collect())
     }
 
     fn directories(&self, _subject: Subject) -> usize {
@@ -267,6 +276,37 @@ fn process_limits(subject: Subject) -> Result<Vec<u8>> {
         let _ = if unit.is_empty() { writeln!(out) } else { writeln!(out, "{unit:<10}") };
     }
     Ok(out.into_bytes())
+}
+
+/// A process without memory has none.
+fn dump_filter(subject: Subject) -> Result<Vec<u8>> {
+    let process = subject.process()?;
+    if subject.task().is_err() {
+        return Ok(Vec::new());
+    }
+    let filter = process.settings.borrow().dumped;
+    Ok(format!("{:08x}\n", filter.bits()).into_bytes())
+}
+
+/// The number is octal, decimal or hexadecimal, as C has it; bits without a meaning are not kept.
+fn set_dump_filter(subject: Subject, bytes: &[u8]) -> Result<()> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+    let text = text.strip_suffix('\n').unwrap_or(text).to_ascii_lowercase();
+    let text = text.strip_prefix('+').unwrap_or(&text);
+    let (digits, base) = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        _ => (text, 10),
+    };
+    if digits.starts_with('+') {
+        return Err(Errno::EINVAL);
+    }
+    let bits = u32::from_str_radix(digits, base).map_err(|error| match error.kind() {
+        std::num::IntErrorKind::PosOverflow => Errno::ERANGE,
+        _ => Errno::EINVAL,
+    })?;
+    subject.task()?.process.settings.borrow_mut().dumped = Filter::from_bits_truncate(bits);
+    Ok(())
 }
 
 fn oom_score(subject: Subject) -> Result<Vec<u8>> {

@@ -246,7 +246,7 @@ fn write_memory(out: &mut String, m: &Memory, process: &Process) {
     for (name, bytes) in rows {
         let _ = writeln!(out, "{name}:\t{:>8} kB", bytes >> 10);
     }
-    let _ = writeln!(out, "CoreDumping:\t0\nTHP_enabled:\t0");
+    let _ = writeln!(out, "CoreDumping:\t{}\nTHP_enabled:\t0", process.is_dumping() as u8);
 }
 
 fn write_signals(out: &mut String, task: &Arc<Task>, process: &Process, uid: u32) {

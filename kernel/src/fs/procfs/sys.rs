@@ -4,11 +4,9 @@ use super::super::pseudo::{Entry, Subject, dir, number, setting, text};
 use super::super::{dentry, inotify, permission, pipe};
 use super::current;
 use crate::ipc::{msg, sem};
-use crate::lock::KCell;
 use crate::mm::frames;
 use crate::task::creds::{ALL_CAPS, CAP_SYS_ADMIN};
-use crate::task::limits;
-use crate::task::pid;
+use crate::task::{core_dump, limits, pid};
 use crate::{Errno, Result, uts};
 use std::fmt::Write;
 use std::str::FromStr;
@@ -97,8 +95,8 @@ const FS: &[Entry] = &[
 
 const KERNEL: &[Entry] = &[
     text("cap_last_cap", |_| Ok(format!("{}\n", ALL_CAPS.count_ones() - 1).into_bytes())),
-    setting("core_pattern", |_| Ok(line(CORE_PATTERN.cloned().unwrap_or_else(|| b"core".to_vec()))), set_core_pattern),
-    fixed!("core_uses_pid", "0"),
+    setting("core_pattern", |_| Ok(line(core_dump::pattern())), set_core_pattern),
+    kept!("core_uses_pid", in core_dump::USES_PID, 0..=i32::MAX as i64),
     fixed!("dmesg_restrict", "1"),
     setting("domainname", |_| Ok(line(uts::domainname())), |_, name| set_name(name, uts::set_domainname)),
     setting("hostname", |_| Ok(line(uts::hostname())), |_, name| set_name(name, uts::set_hostname)),
@@ -206,17 +204,12 @@ fn administrator<T: FromStr>(bytes: &[u8]) -> Result<T> {
     number(bytes)
 }
 
-/// As it was set last; what a process leaves behind is not affected.
-static CORE_PATTERN: KCell<Option<Vec<u8>>> = KCell::new(None);
-
 fn set_core_pattern(_: Subject, bytes: &[u8]) -> Result<()> {
     if !current().creds().capable(CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
-    const LONGEST: usize = 127;
-    let end = bytes.iter().position(|&b| b == b'\n' || b == 0).unwrap_or(bytes.len()).min(LONGEST);
-    CORE_PATTERN.set(Some(bytes[..end].to_vec()));
-    Ok(())
+    let end = bytes.iter().position(|&b| b == b'\n' || b == 0).unwrap_or(bytes.len());
+    core_dump::set_pattern(&bytes[..end])
 }
 
 /// There are caches of names only: 1 (the pages of files) has nothing to drop.

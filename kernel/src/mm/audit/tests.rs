@@ -21,6 +21,10 @@ impl PageSource for Source {
     fn present(&self, index: u64, _max: u32) -> Option<Frames> {
         (index == 1).then(|| self.0.share(0, 1))
     }
+
+    fn next_present(&self, index: u64) -> Option<u64> {
+        (index < 1).then_some(1)
+    }
 }
 
 fn area(start: u64, flags: VmaFlags, backing: Backing) -> Vma {
