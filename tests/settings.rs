@@ -84,6 +84,34 @@ for pid in pids: os.kill(pid, 9)
     Program::new(&["/usr/bin/python3", "-c", script]).options(&["--user", "0"]).in_guest().code(0).says(expected);
 }
 
+/// A guest has no namespaces but the first ones: who might have others is told so as by a kernel that was built without them, EINVAL, so that programs
+/// go on without; who might not, that he might not.
+#[test]
+fn there_are_no_other_namespaces() {
+    let script = r#"
+import ctypes, errno, os
+libc = ctypes.CDLL(None, use_errno=True)
+kinds = dict(time=0x80, mnt=0x20000, cgroup=0x2000000, uts=0x4000000, ipc=0x8000000, user=0x10000000, pid=0x20000000, net=0x40000000)
+def name(result): return "ok" if result >= 0 else errno.errorcode[ctypes.get_errno()]
+def answers(flag):
+    own = os.pidfd_open(os.getpid())
+    yield name(libc.unshare(flag))
+    # As SIGCHLD's number is part of them, clone's flags cannot have the one for time.
+    yield name(libc.syscall(56, flag & ~0xff | 17, 0, 0, 0, 0)) if flag & ~0xff else "-"
+    yield name(libc.syscall(435, (ctypes.c_uint64 * 8)(flag, 0, 0, 0, 17), 64))
+    yield name(libc.setns(own, flag))
+def all_answers(): return {kind: " ".join(answers(flag)) for kind, flag in kinds.items()}
+for who in ("root", "a user"):
+    if who == "a user": os.setgid(1000); os.setuid(1000)
+    found = all_answers()
+    for answer in sorted(set(found.values())): print(who, answer + ":", *(kind for kind in kinds if found[kind] == answer))
+"#;
+    let expected = "root EINVAL - EINVAL EINVAL: time\nroot EINVAL EINVAL EINVAL EINVAL: mnt cgroup uts ipc user pid net\n\
+                    a user EINVAL EINVAL EINVAL EINVAL: user\na user EPERM - EPERM EPERM: time\n\
+                    a user EPERM EPERM EPERM EPERM: mnt cgroup uts ipc pid net";
+    Program::new(&["/usr/bin/python3", "-c", script]).options(&["--user", "0"]).in_guest().code(0).says(expected);
+}
+
 /// Two guests that compute on one CPU of the host have that CPU's time together, not each all that passes.
 #[test]
 fn time_in_which_the_host_does_something_else_is_nobodys() {

@@ -270,12 +270,12 @@ fn sys_unshare(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn sys_setns(call: &mut Call<'_>) -> Result<u64> {
-    // No descriptor is one of a namespace; a pidfd names some, but nobody may join them.
+    // No descriptor is one of a namespace; a pidfd names some, but there are no others that could be joined.
     let file = call.task.files().get(call.int(0))?;
     match pidfd::process_of(&file) {
         Ok(_) if call.args[1] & clone::NAMESPACES == 0 || call.args[1] & !clone::NAMESPACES != 0 => Err(Errno::EINVAL),
         Ok(process) if find_process(process.pid).is_none() => Err(Errno::ESRCH),
-        Ok(_) => Err(Errno::EPERM),
+        Ok(_) => clone::refuse_namespaces(call.task, call.args[1]).map(|()| 0),
         Err(_) => Err(Errno::EINVAL),
     }
 }
