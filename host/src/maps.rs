@@ -1,6 +1,7 @@
 //! What a process of the host has mapped, as its `/proc/PID/maps` lists it.
 
 use crate::{Errno, Result};
+use std::sync::OnceLock;
 
 /// One mapping.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +39,13 @@ impl FileId {
 pub fn of_process(pid: i32) -> Result<Vec<Mapping>> {
     let text = std::fs::read(format!("/proc/{pid}/maps"))?;
     String::from_utf8_lossy(&text).lines().map(|line| parse(line).ok_or(Errno::EIO)).collect()
+}
+
+/// The page of the oldest system calls at a fixed address (vsyscall), which the host gives every process that it runs; none if it was told not to.
+pub fn vsyscall() -> Option<&'static Mapping> {
+    static FOUND: OnceLock<Option<Mapping>> = OnceLock::new();
+    let find = || of_process(std::process::id() as i32).ok()?.into_iter().find(|mapping| mapping.name == "[vsyscall]");
+    FOUND.get_or_init(find).as_ref()
 }
 
 /// START-END rwxp OFFSET MAJOR:MINOR INODE NAME

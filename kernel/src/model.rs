@@ -137,6 +137,8 @@ pub enum Trap {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SyscallAbi {
     X64,
+    /// A call of one of the entries in the vsyscall page, where the host has one, which has returned already. The numbers are those of x86-64.
+    Vsyscall,
     /// `int 0x80` or `sysenter`, from code in any mode.
     I386,
 }

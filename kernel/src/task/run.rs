@@ -83,10 +83,14 @@ fn system_call(
     crate::mm::pressure::keep_ahead();
     let mut call = Call { task, user, number, args };
     let result = match abi {
-        SyscallAbi::X64 => syscall::dispatch(&mut call),
+        SyscallAbi::X64 | SyscallAbi::Vsyscall => syscall::dispatch(&mut call),
         // A kernel without the 32-bit interface, as far as programs can tell.
         SyscallAbi::I386 => Err(Errno::ENOSYS),
     };
+    if abi == SyscallAbi::Vsyscall && result == Err(Errno::EFAULT) {
+        bad_vsyscall(task, &args);
+        return None;
+    }
     if number == libc::SYS_rt_sigreturn as u64 && abi == SyscallAbi::X64 && result.is_ok() {
         // The frame has set all registers.
         return None;
@@ -99,6 +103,13 @@ fn system_call(
         Err(e) => -(e.raw() as i64) as u64,
     });
     Some(SyscallOutcome { number, result })
+}
+
+/// A call in the vsyscall page was given a bad address: as if user code had written there itself.
+fn bad_vsyscall(task: &Arc<Task>, args: &[u64; 6]) {
+    let space = task.space();
+    let bad = args[..2].iter().find(|&&addr| addr != 0 && space.window(addr, 1, true).is_err());
+    signal::page_fault(task, libc::SIGSEGV, signal::SEGV_MAPERR, bad.copied().unwrap_or(0), true, false);
 }
 
 fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {

@@ -300,11 +300,11 @@ impl SkasThread {
                 Trap::Fault(Fault { addr: info.addr, present: info.code == SEGV_ACCERR, access })
             }
             libc::SIGSYS => {
-                // The vsyscall page: the host has emulated the return already.
+                // The vsyscall page.
                 count(|c| &c.syscall_stops, 1);
                 let regs = *self.regs();
                 let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
-                Trap::Syscall { number: info.syscall as u64, args, abi: SyscallAbi::X64 }
+                Trap::Syscall { number: info.syscall as u64, args, abi: SyscallAbi::Vsyscall }
             }
             signal @ (libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP) => {
                 count(|c| &c.exception_stops, 1);

@@ -126,12 +126,12 @@ impl TtThread {
             return Trap::Interrupt;
         }
         if signal == libc::SIGSYS {
-            // The vsyscall page: the host has emulated the return already. The call's number follows its address in siginfo.
+            // The vsyscall page. The call's number follows its address in siginfo.
             // SAFETY: siginfo_t is 128 bytes; byte 24 is within.
             let number = unsafe { *info.cast::<u8>().add(24).cast::<i32>() };
             let frame = self.frame().expect("a trap left it");
             let args = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
-            return Trap::Syscall { number: number as u64, args, abi: SyscallAbi::X64 };
+            return Trap::Syscall { number: number as u64, args, abi: SyscallAbi::Vsyscall };
         }
         const SEGV_ACCERR: i32 = 2;
         if signal == libc::SIGSEGV && frame.trap == PAGE_FAULT {

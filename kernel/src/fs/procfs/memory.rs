@@ -11,6 +11,7 @@ use crate::{Errno, Result};
 use std::any::Any;
 use std::fmt::Write;
 use std::sync::Arc;
+use umlab_host::maps;
 
 /// /proc/PID/mem.
 pub const MEM: Entry = Entry { name: "mem", mode: 0o600, node: Node::Special(open_mem), guard: Some(memory_guard) };
@@ -89,9 +90,26 @@ fn write_line(out: &mut Vec<u8>, line: &MapsLine) {
     out.push(b'\n');
 }
 
+/// All areas, and the page of the host's that every process has behind them.
+fn lines(space: &AddressSpace) -> Vec<MapsLine> {
+    let mut lines = space.maps();
+    lines.extend(maps::vsyscall().map(|page| MapsLine {
+        start: page.start,
+        end: page.end,
+        prot: Prot::from_bits_truncate(page.prot),
+        shared: page.shared,
+        offset: page.offset,
+        file: None,
+        name: Some("[vsyscall]"),
+        locked: false,
+        resident: 0,
+    }));
+    lines
+}
+
 pub fn maps(subject: Subject) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    for line in space(subject)?.map_or_else(Vec::new, |space| space.maps()) {
+    for line in space(subject)?.map_or_else(Vec::new, |space| lines(&space)) {
         write_line(&mut out, &line);
     }
     Ok(out)
@@ -150,7 +168,7 @@ fn write_sizes(out: &mut Vec<u8>, size: Option<u64>, sum: &Resident) {
 
 pub fn smaps(subject: Subject) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    for line in space(subject)?.map_or_else(Vec::new, |space| space.maps()) {
+    for line in space(subject)?.map_or_else(Vec::new, |space| lines(&space)) {
         write_line(&mut out, &line);
         write_sizes(&mut out, Some(line.end - line.start), &resident(&line));
         let mut flags = String::from("VmFlags:");
