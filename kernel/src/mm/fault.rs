@@ -174,8 +174,9 @@ impl AddressSpace {
             }
             let from = page.saturating_sub(page % COPY_RUN).max(first).max(low);
             let to = (page - page % COPY_RUN + COPY_RUN).min(first + count).min(high);
-            let old = run.frames.share((from - first) as u32, (to - from) as u32);
-            let new = Frames::alloc((to - from) as u32, Fill::Garbage).map_err(oom)?;
+            let (start, old) = (from, run.frames.share((from - first) as u32, (to - from) as u32));
+            let (from, to, new) = frames_for(page, from, to, Fill::Garbage)?;
+            let old = old.share((from - start) as u32, (to - from) as u32);
             let len = ((to - from) * PAGE_SIZE) as usize;
             new.window(0, len).copy_from(&old.window(0, len)).map_err(oom)?;
             let replaced = inner.pages.remove(from, to);
@@ -189,7 +190,7 @@ impl AddressSpace {
             let size = stride(inner, hole, page, FIRST_CHUNK);
             let chunk = page - page % size;
             let (from, to) = (hole.first_page().max(chunk), hole.end_page().min(chunk + size));
-            let frames = Frames::alloc((to - from) as u32, Fill::Zero).map_err(oom)?;
+            let (from, _, frames) = frames_for(page, from, to, Fill::Zero)?;
             // Nothing was ever mapped here.
             self.put_pages(inner, vma, from, frames, When::Missing, CHUNK);
             return Ok(());
@@ -198,11 +199,23 @@ impl AddressSpace {
         let size = if vma.copies_ahead() { stride(inner, hole, page, COPY_RUN) } else { 1 };
         let chunk = page - page % size;
         let (from, to) = (hole.first_page().max(chunk), hole.end_page().min(chunk + size));
-        let frames = self.copy_of_backing(vma, from, to)?;
+        let (from, to, frames) = frames_for(page, from, to, Fill::Garbage)?;
+        let frames = self.copy_of_backing(vma, (from, to), frames)?;
         if page >= from + frames.count() as u64 {
             return Err(BadAccess::PastEnd);
         }
         self.put_pages(inner, vma, from, frames, When::Now, CHUNK);
         Ok(())
+    }
+}
+
+/// New frames for the pages [from, to), and which of them they are for: when memory is nearly used up, only for `page`, at which the fault is.
+fn frames_for(page: u64, from: u64, to: u64, fill: Fill) -> std::result::Result<(u64, u64, Frames), BadAccess> {
+    match Frames::alloc((to - from) as u32, fill) {
+        Ok(frames) => Ok((from, to, frames)),
+        Err(_) => match Frames::alloc_for_fault(fill) {
+            Ok(frames) => Ok((page, page + 1, frames)),
+            Err(_) => Err(BadAccess::OutOfMemory),
+        },
     }
 }

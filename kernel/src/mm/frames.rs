@@ -120,6 +120,8 @@ struct Allocator {
     /// Host memory behind physmem when it was last asked, in bytes, and how many pages were given out since.
     resident: u64,
     since: u64,
+    /// How often more may have been in use than was known.
+    doubts: u32,
     /// Bytes of the host's memory that are neither physmem nor the core's heap, as far as they are charged.
     charged: u64,
 }
@@ -135,6 +137,7 @@ impl Allocator {
             quarantine: Quarantine::new(),
             resident: 0,
             since: 0,
+            doubts: 0,
             charged: 0,
         }
     }
@@ -155,11 +158,11 @@ impl Allocator {
             + self.charged
     }
 
-    /// Sees to it that the reach may grow by `wanted` bytes and stays below the limit and [`SLACK`]: recycled frames are given back to the host
-    /// for that, the longest runs first. ENOMEM when it cannot be.
-    fn check_reach(&mut self, physmem: &Physmem, wanted: u64) -> Result<()> {
-        let most = physmem.limit + SLACK;
-        if self.reach(physmem) + wanted > most - SLACK / 8 {
+    /// Sees to it that the reach may grow by `wanted` bytes and stays below the limit and what a need may have of [`SLACK`]: recycled frames are
+    /// given back to the host for that, the longest runs first. ENOMEM when it cannot be.
+    fn check_reach(&mut self, physmem: &Physmem, wanted: u64, need: Need) -> Result<()> {
+        let most = physmem.limit + need.slack();
+        if self.reach(physmem) + wanted > physmem.limit + SLACK / 4 * 3 {
             TIGHT.store(true, Relaxed);
         }
         while self.reach(physmem) + wanted > most {
@@ -199,19 +202,35 @@ impl Allocator {
         }
     }
 
-    /// ENOMEM when so many bytes more would be too many. Small things may take what is kept back for them beyond the limit.
-    fn check(&mut self, wanted: u64) -> Result<()> {
+    /// ENOMEM when so many bytes more would be too many.
+    fn check(&mut self, wanted: u64, need: Need) -> Result<()> {
         // Parts of the core that are tested alone have no guest.
         let Some(physmem) = PHYSMEM.get() else { return Ok(()) };
-        self.check_reach(physmem, wanted)?;
-        let limit = physmem.limit + if wanted <= SMALL { physmem.limit / RESERVE_SHARE } else { 0 };
-        if self.in_use() + wanted <= limit {
+        self.check_reach(physmem, wanted, need)?;
+        let limit = physmem.limit + need.beyond(physmem.limit);
+        if self.in_use() + wanted <= limit && !self.is_doubtful(physmem, wanted) {
             return Ok(());
         }
-        // What was known may be old: somebody may have ended since.
-        self.since = 0;
-        self.resident = physmem.memory.resident();
+        // What was known may be old: user code fills what it was given unseen, and somebody may have ended since.
+        self.look(physmem);
         if self.in_use() + wanted <= limit { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Whether more may be in use than is known, and so much that `wanted` bytes are too many. Then a page fault would find out, and somebody
+    /// would be killed in the place of a call that is refused. Looking costs a host call; far from the limit that is done now and then only.
+    fn is_doubtful(&mut self, physmem: &Physmem, wanted: u64) -> bool {
+        if self.reach(physmem) + wanted <= physmem.limit {
+            return false;
+        }
+        self.doubts += 1;
+        self.doubts >= 32 || self.in_use() + wanted + physmem.limit / 8 > physmem.limit
+    }
+
+    /// Asks the host how much memory is behind physmem.
+    fn look(&mut self, physmem: &Physmem) {
+        self.resident = physmem.memory.resident();
+        self.since = 0;
+        self.doubts = 0;
     }
 }
 
@@ -243,6 +262,40 @@ const SMALL: u64 = 1024;
 pub const SLACK: u64 = 64 << 20;
 const RESERVE_SHARE: u64 = 32;
 
+/// What memory is needed for. When it comes to an end, one is refused before the other.
+#[derive(Clone, Copy)]
+enum Need {
+    Call,
+    /// A single page for a page fault: that cannot be refused, and a program should live to see that what it asked for was.
+    Fault,
+    SmallThing,
+}
+
+impl Need {
+    fn of_call(bytes: u64) -> Need {
+        if bytes <= SMALL { Need::SmallThing } else { Need::Call }
+    }
+
+    /// How much of what is kept back beyond the limit it may take.
+    fn beyond(self, limit: u64) -> u64 {
+        let all = limit / RESERVE_SHARE;
+        match self {
+            Need::Call => 0,
+            Need::Fault => all / 2,
+            Need::SmallThing => all,
+        }
+    }
+
+    /// How much of the slack.
+    fn slack(self) -> u64 {
+        match self {
+            Need::Call => SLACK / 8 * 7,
+            Need::Fault => SLACK / 16 * 15,
+            Need::SmallThing => SLACK,
+        }
+    }
+}
+
 /// Makes physmem, once: `limit` bytes may be in use.
 pub fn init(limit: u64) -> Result<()> {
     let frames = (limit / PAGE_SIZE * SPARSENESS).clamp(1 << 20, 1 << 30) as u32;
@@ -270,13 +323,13 @@ pub fn limit() -> u64 {
 /// Bytes of host memory in use by the guest and the core now, those kept for quick reuse not counted.
 pub fn used() -> u64 {
     let mut allocator = ALLOCATOR.borrow_mut();
-    allocator.resident = physmem().memory.resident();
+    allocator.look(physmem());
     allocator.in_use()
 }
 
 /// ENOMEM when the guest has used up its memory but for less than `bytes`. Nothing is set aside.
 pub fn check_room(bytes: u64) -> Result<()> {
-    ALLOCATOR.borrow_mut().check(bytes)
+    ALLOCATOR.borrow_mut().check(bytes, Need::of_call(bytes))
 }
 
 /// Bytes that guest and core can come to hold without asking again.
@@ -296,7 +349,7 @@ impl Charge {
     /// ENOMEM when the guest has used up its memory.
     pub fn new(bytes: u64) -> Result<Charge> {
         let mut allocator = ALLOCATOR.borrow_mut();
-        allocator.check(bytes)?;
+        allocator.check(bytes, Need::of_call(bytes))?;
         allocator.charged += bytes;
         Ok(Charge(bytes))
     }
@@ -325,6 +378,15 @@ pub struct Frames {
 impl Frames {
     /// `count` new frames, ENOMEM when the guest has used up its memory.
     pub fn alloc(count: u32, fill: Fill) -> Result<Frames> {
+        Frames::alloc_as(count, fill, Need::Call)
+    }
+
+    /// One new frame for a page fault, ENOMEM when not even a part of what is kept back is left.
+    pub fn alloc_for_fault(fill: Fill) -> Result<Frames> {
+        Frames::alloc_as(1, fill, Need::Fault)
+    }
+
+    fn alloc_as(count: u32, fill: Fill, need: Need) -> Result<Frames> {
         assert!(count > 0);
         let mut allocator = ALLOCATOR.borrow_mut();
         let recycled = if count <= RECYCLE_MAX { allocator.recycled.take(count) } else { None };
@@ -338,11 +400,10 @@ impl Frames {
             None => {
                 allocator.since += count.min(RECYCLE_MAX) as u64;
                 if allocator.since > 1024 {
-                    allocator.since = 0;
-                    allocator.resident = physmem().memory.resident();
+                    allocator.look(physmem());
                 }
-                allocator.check_reach(physmem(), count as u64 * PAGE_SIZE)?;
-                allocator.check(count.min(RECYCLE_MAX) as u64 * PAGE_SIZE)?;
+                allocator.check_reach(physmem(), count as u64 * PAGE_SIZE, need)?;
+                allocator.check(count.min(RECYCLE_MAX) as u64 * PAGE_SIZE, need)?;
                 allocator.take_fresh(count).ok_or(Errno::ENOMEM)?
             }
         };

@@ -261,7 +261,9 @@ impl AddressSpace {
             Backing::Host(_) | Backing::Pages(_) => {
                 let copy = vma.prot.contains(Prot::WRITE) && to - from <= EAGER_COPY && vma.copies_ahead();
                 // What lies past the file's end stays missing, and faults.
-                if copy && let Ok(frames) = self.copy_of_backing(&vma, from, to) {
+                let copy_of = |frames| self.copy_of_backing(&vma, (from, to), frames).ok();
+                let frames = copy.then(|| Frames::alloc((to - from) as u32, Fill::Garbage).ok()).flatten();
+                if let Some(frames) = frames.and_then(copy_of) {
                     // A library's data, most often, whose end ld.so clears at once.
                     self.put_pages(inner, &vma, from, frames, When::Now, EAGER_POPULATE);
                 } else if matches!(vma.backing, Backing::Host(_)) {

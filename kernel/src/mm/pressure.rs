@@ -1,8 +1,9 @@
 //! What happens when the guest's memory is used up.
 //!
 //! Memory of guest processes and what the core keeps for them (pipes' contents, messages, open files, cached names) count alike against the
-//! guest's limit. A call that needs more gets ENOMEM ([`room_for`]). A page fault cannot be refused: caches are given up, and then the
-//! process that holds most is killed ([`relieve`]), as proc(5) says of /proc/PID/oom_score, whoever happened to ask.
+//! guest's limit. A call that needs more gets ENOMEM ([`room_for`]). A page fault cannot be refused: it may have a page of what is kept back
+//! beyond the limit, so that who filled the memory by calls lives to see their error. Then caches are given up, and then the process that holds most
+//! is killed ([`relieve`]), as proc(5) says of /proc/PID/oom_score, whoever happened to ask.
 
 use super::frames;
 use crate::fs::dentry;

@@ -2,7 +2,7 @@
 
 use super::audit;
 use super::fault::{BadAccess, CHUNK};
-use super::frames::{Charge, Fill, Frames, PAGE_SIZE};
+use super::frames::{Charge, Frames, PAGE_SIZE};
 use super::range::PageRange;
 use super::vma::{Backing, Pages, Run, Totals, Vma, VmaFlags, Vmas, page_of, round_up};
 use super::window::{self, GuestWindow};
@@ -232,9 +232,13 @@ impl AddressSpace {
         own(inner).ok_or(Errno::EFAULT)
     }
 
-    /// New frames with what is behind the pages [from, to) of a private file area: fewer where the file ends before.
-    pub(super) fn copy_of_backing(&self, vma: &Vma, from: u64, to: u64) -> std::result::Result<Frames, BadAccess> {
-        let mut frames = Frames::alloc((to - from) as u32, Fill::Garbage).map_err(|_| BadAccess::OutOfMemory)?;
+    /// Fills new frames with what is behind the pages [from, to) of a private file area: fewer where the file ends before.
+    pub(super) fn copy_of_backing(
+        &self,
+        vma: &Vma,
+        (from, to): (u64, u64),
+        mut frames: Frames,
+    ) -> std::result::Result<Frames, BadAccess> {
         let len = ((to - from) * PAGE_SIZE) as usize;
         let window = frames.window(0, len);
         let offset = vma.offset_of(from * PAGE_SIZE);
