@@ -56,26 +56,8 @@ impl EventFd {
         *count += n;
         Some(())
     }
-}
 
-impl FileOps for EventFd {
-    fn read(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
-        if buf.remaining() < 8 {
-            return Err(Errno::EINVAL);
-        }
-        let taken = match self.take() {
-            Some(taken) => taken,
-            None if file.nonblocking() => return Err(Errno::EAGAIN),
-            None => wait_on(&self.readable, || self.take())?,
-        };
-        self.writable.wake(WRITABLE);
-        match buf.put(&taken.to_ne_bytes())? {
-            8 => Ok(8),
-            _ => Err(Errno::EFAULT),
-        }
-    }
-
-    fn write(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
+    fn write_number(&self, file: &OpenFile, buf: &mut IoBuf<'_>) -> Result<usize> {
         if buf.remaining() != 8 {
             return Err(Errno::EINVAL);
         }
@@ -95,6 +77,39 @@ impl FileOps for EventFd {
         }
         self.readable.wake(READABLE);
         Ok(8)
+    }
+}
+
+impl FileOps for EventFd {
+    fn read(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
+        if buf.remaining() < 8 {
+            return Err(Errno::EINVAL);
+        }
+        let taken = match self.take() {
+            Some(taken) => taken,
+            None if file.nonblocking() => return Err(Errno::EAGAIN),
+            None => wait_on(&self.readable, || self.take())?,
+        };
+        self.writable.wake(WRITABLE);
+        match buf.put(&taken.to_ne_bytes())? {
+            8 => Ok(8),
+            _ => Err(Errno::EFAULT),
+        }
+    }
+
+    /// Each segment of a vector is a write of its own: they are not to be one number together.
+    fn write(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
+        let mut done = 0;
+        loop {
+            match buf.step(buf.in_this_segment(), |segment| self.write_number(file, segment)) {
+                Ok(written) => done += written,
+                Err(e) if done == 0 => return Err(e),
+                Err(_) => return Ok(done),
+            }
+            if buf.is_empty() {
+                return Ok(done);
+            }
+        }
     }
 
     fn poll(&self, _file: &OpenFile) -> Events {

@@ -219,6 +219,12 @@ impl<'a> IoBuf<'a> {
         in_page.min(segment.len() - offset).min(self.remaining)
     }
 
+    /// Bytes to go in one segment.
+    pub fn in_this_segment(&self) -> usize {
+        let (index, offset) = self.at;
+        self.segments.get(index).map_or(0, |segment| segment.len() - offset).min(self.remaining)
+    }
+
     /// No more than `max` further bytes.
     pub fn limit(&mut self, max: usize) {
         self.remaining = self.remaining.min(max);

@@ -9,7 +9,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     event_overflow,
     event_errors,
     event_between,
-    event_lengths,
+    event_lengths, event_vectors,
     event_owner,
     signalfd_reads,
     signalfd_fields,
@@ -90,6 +90,24 @@ fn event_lengths() {
         t!(SYS_write, fd, &[1u64; 512], len);
     }
     v!(read_u64(fd));
+}
+
+/// Each segment of a vector is a write of its own.
+fn event_vectors() {
+    let fd = must!(SYS_eventfd2, 0, EFD_NONBLOCK).fd();
+    let numbers = [1u64, 2, u64::MAX - 1];
+    let at = |n: usize| &raw const numbers[n] as usize;
+    for parts in [
+        [(at(0), 8), (at(1), 8), (at(1), 8)],
+        [(at(0), 8), (at(1), 8), (at(0), 4)],
+        [(at(0), 4), (at(0) + 4, 4), (at(1), 8)],
+        [(at(0), 8), (0, 8), (at(1), 8)],
+        [(0, 8), (at(0), 30), (at(1), 8)],
+        [(at(2), 8), (at(1), 8), (at(0), 8)],
+    ] {
+        t!(SYS_writev, fd, &iov(&parts)[..], 3);
+        v!(read_u64(fd));
+    }
 }
 
 /// Files without a name are root's, whoever made them; pipes are not.
