@@ -15,18 +15,26 @@ use std::sync::Arc;
 pub enum AnonKind {
     Pipe,
     Socket,
+    /// A descriptor of the process with this number.
+    Process(i32),
     /// Everything else: no type bits in its mode, and this name.
     Other(&'static str),
 }
 
 impl AnonKind {
-    /// Device numbers of the three file systems they belong to.
+    /// Device numbers of the file systems they belong to.
     fn dev(self) -> u64 {
         match self {
             AnonKind::Socket => 8,
             AnonKind::Pipe => 13,
             AnonKind::Other(_) => 14,
+            AnonKind::Process(_) => 15,
         }
+    }
+
+    /// Whether it is the kernel's own file, which nobody can change.
+    fn is_fixed(self) -> bool {
+        matches!(self, AnonKind::Other(_) | AnonKind::Process(_))
     }
 }
 
@@ -50,11 +58,13 @@ impl AnonInode {
         let mode = match kind {
             AnonKind::Pipe | AnonKind::Other(_) => 0o600,
             AnonKind::Socket => 0o777,
+            AnonKind::Process(_) => 0o700,
         };
         let ino = match kind {
             // All of these are one file on Linux.
             AnonKind::Other(_) => 1,
-            _ => {
+            AnonKind::Process(pid) => pid as u64,
+            AnonKind::Pipe | AnonKind::Socket => {
                 let mut next = NEXT_INO.borrow_mut();
                 *next += 1;
                 *next
@@ -69,6 +79,7 @@ impl AnonInode {
         match self.kind {
             AnonKind::Pipe => format!("pipe:[{}]", self.ino),
             AnonKind::Socket => format!("socket:[{}]", self.ino),
+            AnonKind::Process(_) => "anon_inode:[pidfd]".into(),
             AnonKind::Other(name) => format!("anon_inode:{name}"),
         }
     }
@@ -100,12 +111,12 @@ impl Inode for AnonInode {
         match self.kind {
             AnonKind::Pipe => FileKind::Fifo,
             AnonKind::Socket => FileKind::Socket,
-            AnonKind::Other(_) => FileKind::Anonymous,
+            AnonKind::Process(_) | AnonKind::Other(_) => FileKind::Anonymous,
         }
     }
 
     fn set_attr(&self, change: &SetAttr) -> Result<()> {
-        if matches!(self.kind, AnonKind::Other(_)) {
+        if self.kind.is_fixed() {
             return Err(Errno::EOPNOTSUPP);
         }
         let mut attr = self.attr.borrow_mut();
@@ -132,9 +143,9 @@ impl OpenFile {
     pub fn anonymous(kind: AnonKind, ops: Arc<dyn FileOps>, flags: i32) -> Arc<OpenFile> {
         let creds = crate::sched::current().creds();
         let (uid, gid) = match kind {
-            // The one file that all of these are on Linux is root's.
-            AnonKind::Other(_) => (0, 0),
-            AnonKind::Pipe | AnonKind::Socket => (creds.fsuid, creds.fsgid),
+            // What is nobody's in particular is root's on Linux.
+            kind if kind.is_fixed() => (0, 0),
+            _ => (creds.fsuid, creds.fsgid),
         };
         OpenFile::new(ops, AnonInode::new(kind, uid, gid), flags)
     }

@@ -15,7 +15,11 @@ pub struct PidFd {
 
 /// A pidfd as an open file; `flags` may be O_NONBLOCK.
 pub fn open(process: &Arc<Process>, flags: i32) -> Arc<OpenFile> {
-    OpenFile::anonymous(AnonKind::Other("[pidfd]"), Arc::new(PidFd { process: process.clone() }), flags | libc::O_RDWR)
+    OpenFile::anonymous(
+        AnonKind::Process(process.pid),
+        Arc::new(PidFd { process: process.clone() }),
+        flags | libc::O_RDWR,
+    )
 }
 
 /// The process that a signal is to be sent to: a pidfd's, or, as in the call's first form, the one whose directory in /proc the file is.

@@ -5,7 +5,7 @@ use crate::sys::*;
 pub const CASES: &[crate::harness::Case] = cases![
     exit_codes, wait_errors, wait_nothing, wait_pid_kinds, waitid_errors, waitid_fields, waitid_keeps, waitid_nothing,
     stop_and_continue, exit_signal_kinds, clone_errors, clone3_errors, clone_parent, vfork_shares, vfork_exec,
-    clear_handlers, pidfd_basics, pidfd_errors, pidfd_signals, orphans, subreaper, death_signal, zombie_signals,
+    clear_handlers, pidfd_basics, pidfd_errors, pidfd_is_a_file, pidfd_signals, orphans, subreaper, death_signal, zombie_signals,
     usage_of_children, first_thread_ends, exec_from_thread, exit_with_threads, threads_many, fork_bomb_limit,
     user_and_system_time,
     pidfd_directory,
@@ -356,6 +356,23 @@ fn pidfd_errors() {
     t!(SYS_pidfd_send_signal, 99, 0, 0, 0);
     t!(SYS_pidfd_send_signal, fd, 65, 0, 0);
     t!(SYS_pidfd_send_signal, fd, 0, 0, 5000);
+}
+
+/// A process has one file for all descriptors of it, which is root's.
+fn pidfd_is_a_file() {
+    let child = spawn(|| sleep_ms(10_000));
+    let files = [sc!(SYS_getpid).0 as i32, child, child].map(|pid| {
+        let fd = must!(SYS_pidfd_open, pid, 0).fd();
+        let mut file: stat = zeroed();
+        must!(SYS_fstat, fd, &mut file);
+        v!((file.st_mode, file.st_uid, file.st_gid, file.st_nlink, file.st_size));
+        t!(SYS_fchmod, fd, 0o600);
+        t!(SYS_fchown, fd, 0, 0);
+        file.st_ino
+    });
+    v!((files[0] == files[1], files[1] == files[2]));
+    t!(SYS_kill, child, SIGKILL);
+    v!(reap(child));
 }
 
 fn pidfd_signals() {
