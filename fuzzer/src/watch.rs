@@ -37,6 +37,8 @@ pub enum End {
 
 /// How much is kept of what it says.
 const KEPT: usize = 1 << 20;
+/// A line that is but a sign of life.
+const BEAT: &str = "beat";
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs it to its end, or ends it.
@@ -51,7 +53,7 @@ pub fn watch(mut command: Command, limits: &Limits, interrupt: &Interrupt) -> Re
     let end = loop {
         for line in lines_from.try_iter() {
             life = Instant::now();
-            if line != "beat" && lines.len() < KEPT / 16 {
+            if line != BEAT && lines.len() < KEPT / 16 {
                 lines.push(line);
             }
         }
@@ -87,7 +89,9 @@ pub fn watch(mut command: Command, limits: &Limits, interrupt: &Interrupt) -> Re
     // A process that was left could hold the pipes open.
     let soon = Duration::from_secs(1);
     while let Ok(line) = lines_from.recv_timeout(soon) {
-        lines.push(line);
+        if line != BEAT {
+            lines.push(line);
+        }
     }
     let errors = errors_from.recv_timeout(soon).unwrap_or_default();
     Ok(Watched {

@@ -1,8 +1,11 @@
 //! From a seed to a program. The same seed gives the same program, everywhere.
 
 pub mod frames;
+pub mod ipc;
 mod numbers;
 pub mod structures;
+pub mod system;
+pub mod terminals;
 
 use crate::grammar::{self, Arg, Call};
 use crate::program::{FdKind, Kind, Program, Region, Step, Value, Who};
@@ -102,7 +105,7 @@ impl Maker {
     fn descriptor(&mut self, kinds: &[FdKind]) -> Value {
         match self.below(40) {
             0 => Value::Int(self.pick(&[u64::MAX, 0xffff_ffff, 0x7fff_ffff, 900, -100_i64 as u64])),
-            1..4 => Value::Fd(self.pick(FdKind::ALL), self.below(3) as u8),
+            1..4 => Value::Fd(self.pick(FdKind::DESCRIPTORS), self.below(3) as u8),
             _ => Value::Fd(self.pick(kinds), self.below(3) as u8),
         }
     }

@@ -4,7 +4,7 @@ use super::Maker;
 use super::numbers::odd_number;
 use crate::program::{FdKind, Field, Region, Value};
 
-fn data(maker: &mut Maker, fields: Vec<Field>) -> Value {
+pub(super) fn data(maker: &mut Maker, fields: Vec<Field>) -> Value {
     match maker.below(if maker.determined() { 100 } else { 30 }) {
         0 => Value::Int(0),
         1 if !maker.determined() => maker.memory(),
@@ -13,16 +13,16 @@ fn data(maker: &mut Maker, fields: Vec<Field>) -> Value {
     }
 }
 
-fn field(width: u8, value: Value) -> Field {
+pub(super) fn field(width: u8, value: Value) -> Field {
     Field { width, value }
 }
 
-fn int(width: u8, n: u64) -> Field {
+pub(super) fn int(width: u8, n: u64) -> Field {
     field(width, Value::Int(n))
 }
 
 /// The usual number, and sometimes an odd one.
-fn mostly(maker: &mut Maker, width: u8, n: u64) -> Field {
+pub(super) fn mostly(maker: &mut Maker, width: u8, n: u64) -> Field {
     let odd = maker.one_in(25);
     int(width, if odd { odd_number(maker) } else { n })
 }
@@ -207,7 +207,7 @@ pub fn epoll_event(maker: &mut Maker) -> Value {
 pub fn poll_fds(maker: &mut Maker) -> Value {
     let mut fields = Vec::new();
     for _ in 0..5 {
-        let descriptor = maker.descriptor(FdKind::ALL);
+        let descriptor = maker.descriptor(FdKind::DESCRIPTORS);
         let events = maker.pick(&[1, 4, 5, 0, 0x2000, 0xffff]);
         fields.extend([field(4, descriptor), int(2, events), int(2, 0)]);
     }
@@ -278,7 +278,7 @@ fn control(maker: &mut Maker) -> (Value, u64) {
             let kind = maker.pick(&[1, 1, 1, 2, 3, 4]);
             let mut fields = vec![mostly(maker, 8, 16 + 4 * n), mostly(maker, 4, 1), int(4, kind)];
             for _ in 0..n {
-                let descriptor = maker.descriptor(FdKind::ALL);
+                let descriptor = maker.descriptor(FdKind::DESCRIPTORS);
                 fields.push(field(4, descriptor));
             }
             let len = mostly(maker, 8, (16 + 4 * n).next_multiple_of(8));
@@ -381,8 +381,8 @@ pub fn wait_vector(maker: &mut Maker) -> Value {
 
 pub fn robust_list(maker: &mut Maker) -> Value {
     let next = maker.memory();
-    let offset = maker.pick(&[0, 8, -8_i64 as u64, 1 << 40]);
-    let pending = maker.memory();
+    let offset = maker.pick(&[0, 0, 8, -8_i64 as u64, 1 << 40]);
+    let pending = if maker.one_in(2) { futex_word(maker) } else { maker.memory() };
     data(maker, vec![field(8, next), int(8, offset), field(8, pending)])
 }
 

@@ -8,7 +8,7 @@ use crate::program::FdKind as K;
 use libc as l;
 
 const CLOEXEC_NONBLOCK: &[u64] = &[l::O_CLOEXEC as u64, l::O_NONBLOCK as u64, l::O_NONBLOCK as u64];
-const ANY: &[K] = K::ALL;
+const ANY: &[K] = K::DESCRIPTORS;
 
 pub const CALLS: &[Call] = &[
     call("close", l::SYS_close, 3, &[Fd(ANY)]).seen(Seen::Return),

@@ -5,12 +5,15 @@
 mod descriptors;
 mod files;
 mod frames;
+mod ipc;
 mod mappings;
 mod memory;
 mod messages;
 mod paths;
 mod processes;
 mod signals;
+mod system;
+mod terminals;
 mod times;
 
 pub use mappings::PAGES as MAPPING_PAGES;
@@ -23,6 +26,12 @@ const ALSO: i64 = 1000;
 
 /// Reads or writes memory in the program itself, at some pages.
 pub const TOUCH: i64 = -30;
+
+/// Opens a file, reads it or lists it from some offset on, and closes it.
+pub const READ_FILE: i64 = -31;
+
+/// Opens a file, writes to it once, and closes it.
+pub const WRITE_FILE: i64 = -32;
 
 /// A system call, or an operation of the interpreter's own (numbers below zero).
 #[derive(Debug)]
@@ -131,11 +140,14 @@ impl Call {
 const SYSCALLS: &[&[Call]] = &[
     descriptors::CALLS,
     files::CALLS,
+    ipc::CALLS,
     memory::CALLS,
     messages::CALLS,
     paths::CALLS,
     processes::CALLS,
     signals::CALLS,
+    system::CALLS,
+    terminals::CALLS,
     times::CALLS,
 ];
 

@@ -75,6 +75,20 @@ pub const CALLS: &[Call] = &[
             One(&[0, 1, 0x0100_0000, u64::MAX]),
         ],
     ),
+    // Of the futexes with owners.
+    call(
+        "futex-lock",
+        super::ALSO + l::SYS_futex,
+        6,
+        &[
+            Made(futex_word),
+            One(&[6, 6, 134, 134, 13, 141, 7, 135, 8, 136]),
+            One(&[0]),
+            Made(timespec),
+            Made(futex_word),
+            One(&[0]),
+        ],
+    ),
     call("futex_waitv", l::SYS_futex_waitv, 2, &[Made(wait_vector), Below(5), One(&[0]), Made(timespec), Below(2)]),
     call("set_robust_list", l::SYS_set_robust_list, 2, &[Made(robust_list), One(&[24])]),
     call("get_robust_list", l::SYS_get_robust_list, 1, &[Who, Out(8), Out(8)]),

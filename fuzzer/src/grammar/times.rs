@@ -18,10 +18,10 @@ pub const CALLS: &[Call] = &[
     call("alarm", l::SYS_alarm, 1, &[One(&[0, 1, 100, 0xffff_ffff])]),
     call("getitimer", l::SYS_getitimer, 1, &[Below(4), Out(32)]).seen(Seen::Return),
     call("setitimer", l::SYS_setitimer, 2, &[Below(4), Made(itimerval), Memory]),
-    call("timer_create", l::SYS_timer_create, 3, &[CLOCK, Made(sigevent), Memory]),
-    call("timer_settime", l::SYS_timer_settime, 3, &[Below(4), Bits(&[1]), Made(itimerspec), Memory]),
-    call("timer_gettime", l::SYS_timer_gettime, 1, &[Below(4), Memory]),
-    call("timer_getoverrun", l::SYS_timer_getoverrun, 1, &[Below(4)]),
+    call("timer_create", l::SYS_timer_create, 4, &[CLOCK, Made(sigevent), Memory]),
+    call("timer_settime", l::SYS_timer_settime, 8, &[Below(4), Bits(&[1]), Made(itimerspec), Memory]),
+    call("timer_gettime", l::SYS_timer_gettime, 2, &[Below(4), Memory]),
+    call("timer_getoverrun", l::SYS_timer_getoverrun, 2, &[Below(4)]),
     call("timer_delete", l::SYS_timer_delete, 1, &[Below(4)]),
     call("timerfd_create", l::SYS_timerfd_create, 2, &[One(&[0, 1, 7, 8, 9, 2, 99]), Bits(&[0x800, 0x800, 0x80000])])
         .makes(K::Timer)

@@ -10,6 +10,7 @@ mod alone;
 mod answers;
 mod board;
 mod descriptors;
+mod files;
 mod frames;
 mod leader;
 mod mappings;

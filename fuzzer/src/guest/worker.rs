@@ -3,10 +3,10 @@
 use crate::board::Board;
 use crate::memory::Regions;
 use crate::scratch::Scratch;
-use crate::sys::{ask, ask_for_child_that_ends, end};
-use crate::{answers, descriptors, frames, mappings, processes, touch};
+use crate::sys::{KICK, ask, ask_for_child_that_ends, end};
+use crate::{answers, descriptors, files, frames, mappings, processes, touch};
 use std::sync::atomic::Ordering::Relaxed;
-use umlab_fuzzer::grammar::{Makes, TOUCH};
+use umlab_fuzzer::grammar::{Makes, READ_FILE, TOUCH, WRITE_FILE};
 use umlab_fuzzer::program::{FdKind, Kind, Program, Step, Value};
 
 /// What all threads need.
@@ -25,6 +25,9 @@ pub fn work(setting: Setting, process: usize, first: usize) -> ! {
     crate::sys::catch_signals();
     let own = ask(libc::SYS_getpid, [0; 6]);
     descriptors::add(FdKind::Process, ask(libc::SYS_pidfd_open, [own as u64, 0, 0, 0, 0, 0]));
+    if setting.program.kind == Kind::Syscalls {
+        make_timers();
+    }
     let threads = &setting.program.processes[process];
     for (n, steps) in threads.iter().enumerate().skip(1) {
         // A thread that cannot be started is one that does nothing.
@@ -36,6 +39,26 @@ pub fn work(setting: Setting, process: usize, first: usize) -> ! {
         ask(libc::SYS_nanosleep, [(&raw const SHORT) as u64, 0, 0, 0, 0, 0]);
     }
     end(0)
+}
+
+/// The first timers of a process, of several clocks; their signals do no harm, one is ignored.
+fn make_timers() {
+    for (clock, notify, signal) in [
+        (libc::CLOCK_MONOTONIC, libc::SIGEV_SIGNAL, KICK),
+        (libc::CLOCK_REALTIME, libc::SIGEV_THREAD_ID, KICK),
+        (libc::CLOCK_PROCESS_CPUTIME_ID, libc::SIGEV_SIGNAL, libc::SIGURG),
+    ] {
+        let thread = ask(libc::SYS_gettid, [0; 6]) as i32;
+        // A sigevent: a value, the signal, the way, the thread.
+        let event: [i32; 16] = std::array::from_fn(|n| match n {
+            2 => signal,
+            3 => notify,
+            4 => thread,
+            _ => 0,
+        });
+        let mut id = 0_i32;
+        ask(libc::SYS_timer_create, [clock as u64, (&raw const event) as u64, (&raw mut id) as u64, 0, 0, 0]);
+    }
 }
 
 static SHORT: [u64; 2] = [0, 1_000_000];
@@ -88,11 +111,15 @@ enum Runner {
 /// Makes a call; whether this is now the child that it made.
 fn call(setting: Setting, index: usize, step: &Step, scratch: &mut Scratch) -> bool {
     let args = scratch.arguments(step);
-    if step.call.number == TOUCH {
-        touch::touch(args[0], args[1] != 0, args[2]);
+    let Some(number) = step.call.system_call() else {
+        match step.call.number {
+            TOUCH => touch::touch(args[0], args[1] != 0, args[2]),
+            READ_FILE => files::read(setting.board, args),
+            WRITE_FILE => files::write(setting.board, args),
+            _ => {}
+        }
         return false;
-    }
-    let Some(number) = step.call.system_call() else { return false };
+    };
     let makes_process = matches!(step.call.makes, Makes::Process);
     let result = match makes_process && shares_memory(step, number) {
         true => ask_for_child_that_ends(number, args),

@@ -112,7 +112,7 @@ macro_rules! named {
 }
 
 named! {
-    /// Descriptors by what they show.
+    /// Descriptors by what they show, and the numbers of System V objects.
     FdKind {
         File = "file",
         Dir = "dir",
@@ -133,7 +133,15 @@ named! {
         Master = "pty",
         Terminal = "terminal",
         Device = "device",
+        Segment = "segment",
+        Semaphores = "semaphores",
+        Queue = "queue",
     }
+}
+
+impl FdKind {
+    /// Those that are descriptors.
+    pub const DESCRIPTORS: &[FdKind] = FdKind::ALL.split_at(FdKind::Segment as usize).0;
 }
 
 named! {
