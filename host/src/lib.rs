@@ -29,5 +29,6 @@ pub mod random;
 pub mod stream;
 pub mod terminal;
 pub mod thread;
+pub mod vdso;
 
 pub use errno::{Errno, Result};

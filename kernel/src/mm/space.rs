@@ -145,7 +145,10 @@ impl AddressSpace {
     }
 
     fn read_window(&self, inner: &mut Inner, addr: u64, len: usize) -> Result<GuestWindow> {
-        self.reach(inner, addr)?;
+        if let Err(e) = self.reach(inner, addr) {
+            // The model's own vDSO is in no list.
+            return if addr >= model().user_top() { vdso_window(addr, len) } else { Err(e) };
+        }
         let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
         if vma.prot.is_empty() {
             return Err(Errno::EFAULT);
@@ -166,7 +169,7 @@ impl AddressSpace {
                 let frames = source_frames(pages, page_of(vma.offset_of(addr)), pages_of(within, len), false)?;
                 Ok(GuestWindow::of_frames(&frames.ok_or(Errno::EFAULT)?, within, len))
             }
-            Backing::Model(..) => Err(Errno::EFAULT),
+            Backing::Model(..) => vdso_window(addr, len),
         }
     }
 
@@ -459,6 +462,16 @@ fn pages_of(within: usize, len: usize) -> u32 {
 /// The addresses of a run whose first page is `first`.
 pub(super) fn run_range(first: u64, run: &Run) -> PageRange {
     PageRange::of_pages(first, first + run.frames.count() as u64).expect("runs lie in areas")
+}
+
+/// The vDSO's image, which every address space has at one place; its data pages cannot be looked at.
+fn vdso_window(addr: u64, len: usize) -> Result<GuestWindow> {
+    let vdso = model().vdso().filter(|vdso| (vdso.image..vdso.end).contains(&addr)).ok_or(Errno::EFAULT)?;
+    let offset = (addr - vdso.image) as usize;
+    if offset >= umlab_host::vdso::image().len() {
+        return Err(Errno::EFAULT);
+    }
+    Ok(GuestWindow::of_image(umlab_host::vdso::image(), offset, len))
 }
 
 /// The core's own view of a host file's bytes, cut to the file's length.

@@ -27,6 +27,8 @@ pub struct GuestWindow {
 
 enum Shown {
     Zeros,
+    /// What never changes.
+    Image(&'static [u8]),
     Frames(Frames),
     File(Arc<FileMapping>),
 }
@@ -41,6 +43,11 @@ impl GuestWindow {
     /// Zeros from `within` on in a page, to be read; at most `len`.
     pub(super) fn zeros(within: usize, len: usize) -> GuestWindow {
         GuestWindow::new(Shown::Zeros, within, len)
+    }
+
+    /// Bytes of an image from `offset` on, to be read; at most to its end.
+    pub(super) fn of_image(image: &'static [u8], offset: usize, len: usize) -> GuestWindow {
+        GuestWindow::new(Shown::Image(image), offset, len)
     }
 
     /// `len` bytes from `offset` on of a run of frames, at most to its end and no more than [`MAX_PAGES`].
@@ -60,6 +67,7 @@ impl GuestWindow {
     pub fn get(&self) -> Window<'_> {
         match &self.shown {
             Shown::Zeros => Window::of(&ZEROS.0).slice(self.offset, self.len),
+            Shown::Image(image) => Window::of(image).slice(self.offset, self.len),
             Shown::Frames(frames) => frames.window(self.offset, self.len),
             Shown::File(file) => file.window(self.offset, self.len),
         }

@@ -100,6 +100,7 @@ pub fn model() -> &'static dyn ProcessModel {
 /// Sets the model, once, before anything else of the core is used.
 pub fn set_model(model: Box<dyn ProcessModel>) {
     crate::mm::range::set_user_top(model.user_top());
+    umlab_host::vdso::image();
     if MODEL.set(model).is_err() {
         panic!("a guest was booted twice in one process");
     }

@@ -10,7 +10,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     dontneed_file_private, dontneed_shared, dontneed_fork, dontneed_errors, free_keeps_later_writes, willneed,
     madvise_bad, madvise_dontfork, madvise_wipeonfork, madvise_remove, madvise_remove_shared, madvise_remove_refused, msync_all, mincore_errors, mincore_touched, mlock_unlock,
     mlockall_flags, mlock_limit, mlock2_onfault, partial_dontneed_range, madvise_populate, pkey_is_default,
-    mprotect_none_leaves_nothing, vdso_in_children,
+    mprotect_none_leaves_nothing, vdso_in_children, vdso_is_read,
 ];
 
 fn mprotect_basic() {
@@ -260,6 +260,17 @@ fn mprotect_grows() {
         t!(SYS_mprotect, a, PAGE, RW | grows);
         t!(SYS_mprotect, a + PAGE, PAGE, RW | grows);
         t!(SYS_mprotect, a, 0, RW | grows);
+    }
+}
+
+/// System calls read the vDSO as any other memory.
+fn vdso_is_read() {
+    // SAFETY: no memory is passed.
+    let vdso = unsafe { getauxval(AT_SYSINFO_EHDR) } as usize;
+    let (reader, writer) = pipe();
+    // Some models have none.
+    if vdso != 0 && sc!(SYS_write, writer, vdso, 4).0 != 4 || vdso != 0 && get(reader, 4) != text(b"\x7fELF") {
+        println!("it is not");
     }
 }
 
