@@ -137,20 +137,29 @@ impl AddressSpace {
     /// A copy on write leaves behind what other CPUs' user code may still read. It becomes garbage, and whoever writes to another
     /// process's memory has to [`AddressSpace::collect`] it; a task's own is collected before it sleeps or goes back to user mode.
     pub fn window(&self, addr: u64, len: usize, write: bool) -> Result<GuestWindow> {
+        self.window_with(addr, len, write, false)
+    }
+
+    /// As `window`, for a tracer, who needs no rights to memory that is the address space's own or can become so.
+    pub(super) fn forced_window(&self, addr: u64, len: usize, write: bool) -> Result<GuestWindow> {
+        self.window_with(addr, len, write, true)
+    }
+
+    fn window_with(&self, addr: u64, len: usize, write: bool, forced: bool) -> Result<GuestWindow> {
         if len == 0 {
             return Ok(GuestWindow::zeros(0, 0));
         }
-        let mut inner = self.inner.borrow_mut();
-        if write { self.write_window(&mut inner, addr, len) } else { self.read_window(&mut inner, addr, len) }
+        let inner = &mut *self.inner.borrow_mut();
+        if write { self.write_window(inner, addr, len, forced) } else { self.read_window(inner, addr, len, forced) }
     }
 
-    fn read_window(&self, inner: &mut Inner, addr: u64, len: usize) -> Result<GuestWindow> {
+    fn read_window(&self, inner: &mut Inner, addr: u64, len: usize, forced: bool) -> Result<GuestWindow> {
         if let Err(e) = self.reach(inner, addr) {
             // The model's own vDSO is in no list.
             return if addr >= model().user_top() { vdso_window(addr, len) } else { Err(e) };
         }
         let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
-        if vma.prot.is_empty() {
+        if vma.prot.is_empty() && !forced {
             return Err(Errno::EFAULT);
         }
         let len = len.min((vma.end() - addr) as usize);
@@ -185,10 +194,11 @@ impl AddressSpace {
         self.grow_down(inner, addr).map_err(|_| Errno::EFAULT)
     }
 
-    fn write_window(&self, inner: &mut Inner, addr: u64, len: usize) -> Result<GuestWindow> {
+    fn write_window(&self, inner: &mut Inner, addr: u64, len: usize, forced: bool) -> Result<GuestWindow> {
         self.reach(inner, addr)?;
         let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
-        if !vma.prot.contains(Prot::WRITE) {
+        let can_be_own = forced && !vma.is_shared() && !matches!(vma.backing, Backing::Model(..));
+        if !vma.prot.contains(Prot::WRITE) && !can_be_own {
             return Err(Errno::EFAULT);
         }
         let len = len.min((vma.end() - addr) as usize);

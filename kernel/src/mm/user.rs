@@ -93,6 +93,27 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// As `read_bytes`, for a tracer: no rights are needed.
+    pub fn peek(&self, addr: u64, out: &mut [u8]) -> Result<()> {
+        let mut done = 0;
+        while done < out.len() {
+            let window = self.forced_window(addr.wrapping_add(done as u64), out.len() - done, false)?;
+            done += window.get().read(&mut out[done..])?;
+        }
+        Ok(())
+    }
+
+    /// As `write_bytes`, for a tracer: private memory need not be writable. What user code may only read becomes the address space's own
+    /// copy first, so that nobody else finds it changed.
+    pub fn poke(&self, addr: u64, bytes: &[u8]) -> Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let window = self.forced_window(addr.wrapping_add(done as u64), bytes.len() - done, true)?;
+            done += window.get().write(&bytes[done..])?;
+        }
+        Ok(())
+    }
+
     /// A slice of `count` values.
     pub fn read_array<T: Plain>(&self, addr: u64, count: usize) -> Result<Vec<T>> {
         let mut values = vec![zeroed(); count];

@@ -8,6 +8,7 @@ use super::state::{Pending, Queued};
 use super::{frame, stop};
 use crate::model::UserThread;
 use crate::task::exit::{exit_group, killed_by};
+use crate::task::ptrace::events;
 use crate::task::{Task, core_dump};
 use crate::{Errno, Result};
 use std::sync::Arc;
@@ -48,11 +49,28 @@ fn deliver(task: &Arc<Task>, user: &mut dyn UserThread, mut syscall: Option<Sysc
         if let Some(status) = task.ending() {
             return AfterSignals::Exit(status);
         }
-        if task.signals.borrow().stop_pending {
-            stop::take_part(task);
+        let (stops, traps) = {
+            let signals = task.signals.borrow();
+            (signals.stop_pending, signals.trap_pending)
+        };
+        if stops || traps {
+            if task.trace.is_traced() {
+                events::job_trap(task, user, &mut syscall);
+            } else {
+                task.signals.borrow_mut().trap_pending = false;
+                if stops {
+                    stop::take_part(task);
+                }
+            }
             continue;
         }
-        let Some(info) = take_next(task) else { break };
+        let Some(mut info) = take_next(task) else { break };
+        if task.trace.is_traced() {
+            match events::before_signal(task, user, info, &mut syscall) {
+                Some(chosen) => info = chosen,
+                None => continue,
+            }
+        }
         crate::trace::signal(task, &info);
         let signal = info.signal();
         let action = take_action(task, signal);
@@ -63,8 +81,10 @@ fn deliver(task: &Arc<Task>, user: &mut dyn UserThread, mut syscall: Option<Sysc
                 if let Some(outcome) = syscall.take() {
                     interrupt_syscall(user, outcome, &action);
                 }
-                if frame::enter_handler(task, user, &info, &action).is_err() {
-                    super::trap::frame_failed(task, signal);
+                let stepping = events::before_handler(task, user);
+                match frame::enter_handler(task, user, &info, &action) {
+                    Ok(()) => events::handler_entered(task, user, stepping),
+                    Err(_) => super::trap::frame_failed(task, signal),
                 }
             }
         }

@@ -23,14 +23,14 @@ const UC_FP_XSTATE: u64 = 1;
 const UC_SIGCONTEXT_SS: u64 = 2;
 const UC_STRICT_RESTORE_SS: u64 = 4;
 
-const USER_CS: u64 = 0x33;
-const USER_SS: u64 = 0x2b;
+pub(crate) const USER_CS: u64 = 0x33;
+pub(crate) const USER_SS: u64 = 0x2b;
 
 const FLAG_TRAP: u64 = 1 << 8;
 const FLAG_DIRECTION: u64 = 1 << 10;
 const FLAG_RESUME: u64 = 1 << 16;
 /// The flags that a frame may set: arithmetic ones, direction, trap, resume, alignment check.
-const FLAGS_RESTORED: u64 = 0xcd5 | FLAG_TRAP | FLAG_RESUME | 1 << 18;
+pub(crate) const FLAGS_RESTORED: u64 = 0xcd5 | FLAG_TRAP | FLAG_RESUME | 1 << 18;
 
 // Words of the frame, from the stack pointer at the handler's entry.
 const RETURN_ADDRESS: usize = 0;

@@ -12,6 +12,7 @@ pub const SI_TKILL: i32 = -6;
 pub const CLD_EXITED: i32 = 1;
 pub const CLD_KILLED: i32 = 2;
 pub const CLD_DUMPED: i32 = 3;
+pub const CLD_TRAPPED: i32 = 4;
 pub const CLD_STOPPED: i32 = 5;
 pub const CLD_CONTINUED: i32 = 6;
 
@@ -112,6 +113,10 @@ impl SigInfo {
 
     pub fn set_signal(&mut self, signal: i32) {
         self.words[0] = signal as u32;
+    }
+
+    pub fn set_code(&mut self, code: i32) {
+        self.words[2] = code as u32;
     }
 
     pub fn errno(&self) -> i32 {

@@ -48,6 +48,7 @@ pub fn on_task_exit(task: &Arc<Task>) {
         let mut signals = task.signals.borrow_mut();
         signals.exiting = true;
         signals.stop_pending = false;
+        signals.trap_pending = false;
         signals.stopped = false;
         signals.pending.flush(SigSet::FULL);
         signals.restart = None;

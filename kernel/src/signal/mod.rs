@@ -25,6 +25,7 @@ pub use cpu_timer::{
     rearm as rearm_cpu_timers,
 };
 pub use deliver::*;
+pub(crate) use frame::{FLAGS_RESTORED, USER_CS, USER_SS};
 pub use frame::{set_alt_stack, sigreturn};
 pub use info::*;
 pub use lifecycle::*;
@@ -32,4 +33,6 @@ pub use posix_timer::*;
 pub use send::*;
 pub use set::{NSIG, SIGRTMIN, SigSet, is_signal};
 pub use state::*;
+pub(crate) use stop::complete_if_all_stopped as complete_stop;
 pub use trap::*;
+pub(crate) use xstate::judge as judge_extended_state;

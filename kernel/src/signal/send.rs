@@ -9,6 +9,7 @@ use super::stop;
 use crate::lock::KCell;
 use crate::task::creds::{CAP_KILL, Creds};
 use crate::task::exit::{exit_group, exit_process, killed_by};
+use crate::task::ptrace::events;
 use crate::task::{Pid, Process, Task, limits};
 use crate::{Errno, Result, sched};
 use std::collections::BTreeMap;
@@ -175,6 +176,7 @@ fn prepare(process: &Arc<Process>, signal: i32) -> bool {
     if signal == libc::SIGCONT {
         flush(process, SigSet::STOP);
         stop::resume(process);
+        events::on_continue(process);
     } else if SigSet::STOP.contains(signal) {
         flush(process, SigSet::of(&[libc::SIGCONT]));
     }
@@ -191,6 +193,10 @@ pub(super) fn flush(process: &Process, signals: SigSet) {
 
 /// Whether the signal can be dropped where it is made. One that is blocked cannot: its action may change before it is unblocked.
 fn is_ignored(task: &Task, signal: i32) -> bool {
+    // A tracer is told of all but one.
+    if task.trace.is_traced() && signal != libc::SIGKILL {
+        return false;
+    }
     {
         let signals = task.signals.borrow();
         if signals.mask.contains(signal) || signals.awaited.contains(signal) {
@@ -252,6 +258,7 @@ fn complete(process: &Arc<Process>, task: &Arc<Task>, signal: i32, private: bool
         handler == SIG_DFL
             && default_action(signal) == Action::Terminate
             && !chosen.signals.borrow().awaited.contains(signal)
+            && !chosen.trace.is_traced()
     };
     if fatal {
         exit_group(&chosen, killed_by(signal, false));
@@ -265,11 +272,12 @@ fn wants(task: &Task, signal: i32) -> bool {
     let signals = task.signals.borrow();
     !signals.exiting
         && (!signals.mask.contains(signal) || signals.awaited.contains(signal))
-        && (!signals.stopped || signal == libc::SIGKILL)
+        && !signals.stopped
+        && !task.trace.is_stopped()
 }
 
 /// Makes a thread look at its signals.
-pub(super) fn wake(task: &Arc<Task>) {
+pub(crate) fn wake(task: &Arc<Task>) {
     sched::wake(task);
     sched::interrupt(task);
 }

@@ -71,6 +71,11 @@ impl Pending {
         Some(found.unwrap_or(Queued { info: SigInfo::kill(signal, 0, 0), charge: None, timer: None }))
     }
 
+    /// What is queued, oldest first.
+    pub fn queued(&self) -> impl Iterator<Item = SigInfo> {
+        self.queue.iter().map(|queued| queued.info)
+    }
+
     /// Forgets all of `signals`.
     pub fn flush(&mut self, signals: SigSet) {
         if !self.set.intersection(signals).is_empty() {
@@ -144,6 +149,8 @@ pub struct TaskSignals {
     pub restart: Option<Restart>,
     /// It has to take part in a stop of its process.
     pub stop_pending: bool,
+    /// It has to stop for its tracer.
+    pub trap_pending: bool,
     /// It is stopped, by job control.
     pub stopped: bool,
     /// It has begun to exit and takes no more signals.

@@ -5,6 +5,7 @@ use super::info::{CLD_CONTINUED, CLD_STOPPED, SigInfo};
 use super::send::{send_to_process, wake};
 use crate::sched::wait::{Sleep, wait_until};
 use crate::task::process::Job;
+use crate::task::ptrace::wait::is_own_tracee;
 use crate::task::usage::ticks;
 use crate::task::{Process, Task};
 use std::sync::Arc;
@@ -37,13 +38,16 @@ pub(super) fn take_part(task: &Arc<Task>) {
         signals.stopped = true;
     }
     complete_if_all_stopped(&task.process);
-    // Killed is the only way out besides; both are looked at by the caller's loop.
-    let _ = wait_until(&[], None, Sleep::Killable, || (!task.signals.borrow().stopped).then_some(()));
+    // Killed is the only way out besides, and for a tracer to take the stop over; all are looked at by the caller's loop.
+    let _ = wait_until(&[], None, Sleep::Killable, || {
+        let signals = task.signals.borrow();
+        (!signals.stopped || signals.trap_pending).then_some(())
+    });
     task.signals.borrow_mut().stopped = false;
 }
 
 /// Tells the parent when the last running thread has stopped (or ended).
-pub(super) fn complete_if_all_stopped(process: &Arc<Process>) {
+pub(crate) fn complete_if_all_stopped(process: &Arc<Process>) {
     let Some(signal) = process.signals.borrow().stopping else { return };
     let all = process.threads().iter().all(|thread| {
         let signals = thread.signals.borrow();
@@ -54,7 +58,10 @@ pub(super) fn complete_if_all_stopped(process: &Arc<Process>) {
     }
     process.signals.borrow_mut().stopping = None;
     process.set_job(Job { stopped: Some(signal), stop_news: true, continue_news: false });
-    notify_parent(process, CLD_STOPPED, signal);
+    // A parent that traces it is told of the thread's own stop.
+    if process.parent().is_none_or(|parent| !is_own_tracee(&parent, process)) {
+        notify_parent(process, CLD_STOPPED, signal);
+    }
 }
 
 /// Continues a stopped process, as SIGCONT does when it is sent.

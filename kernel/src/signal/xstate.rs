@@ -100,6 +100,28 @@ fn xsave_size(space: &AddressSpace, addr: u64, legacy: &[u8], max: usize) -> Opt
     (magic2 == MAGIC2).then_some(len)
 }
 
+/// Judges the state that a tracer sets in the place of `now`: FXSAVE's part alone, or all of it. EINVAL for what the CPU would refuse.
+pub(crate) fn judge(now: &[u8], new: &[u8]) -> Result<Vec<u8>> {
+    const MXCSR: usize = 24;
+    let mut state = now.to_vec();
+    state.resize(state.len().max(MIN_XSAVE), 0);
+    let known = word64(&state, SOFTWARE) | word64(&state, LEGACY) | X87_SSE;
+    let (software, mask) = (state[SOFTWARE..LEGACY].to_vec(), word32(&state, MXCSR + 4));
+    let len = new.len().min(state.len());
+    state[..len].copy_from_slice(&new[..len]);
+    state[SOFTWARE..LEGACY].copy_from_slice(&software);
+    put(&mut state, MXCSR + 4, &mask.to_le_bytes());
+    if len <= LEGACY {
+        let present = word64(&state, LEGACY) | X87_SSE;
+        put(&mut state, LEGACY, &present.to_le_bytes());
+    }
+    let allowed = if mask == 0 { 0xffbf } else { mask };
+    if word32(&state, MXCSR) & !allowed != 0 {
+        return Err(Errno::EINVAL);
+    }
+    accept(state, known, known).map_err(|_| Errno::EINVAL)
+}
+
 /// Judges an image as XRSTOR does, and limits it to what its frame says that it holds.
 fn accept(mut state: Vec<u8>, features: u64, known: u64) -> Result<Vec<u8>> {
     let present = word64(&state, LEGACY);

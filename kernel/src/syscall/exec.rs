@@ -3,6 +3,7 @@
 use super::{Call, Entry, entry};
 use crate::fs::file::OpenFile;
 use crate::task::exec::{self, Image};
+use crate::task::ptrace;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -42,7 +43,15 @@ fn run(call: &mut Call<'_>, file: Arc<OpenFile>, path: Vec<u8>, arguments: u64, 
     let arguments = exec::read_strings(&space, arguments, &mut budget)?;
     let environment = exec::read_strings(&space, environment, &mut budget)?;
     drop(space);
+    let old = call.task.tid();
+    let guard = ptrace::exec_guard(&call.task.process);
     let prepared = exec::prepare(call.task, Image { file, path, arguments, environment })?;
     exec::commit(call.task, call.user, prepared)?;
+    drop(guard);
+    if call.task.trace.is_traced() {
+        ptrace::events::executed(call.task, call.user, old);
+        // The first registers of a program are all zero.
+        call.user.set_result(0);
+    }
     Ok(0)
 }

@@ -27,6 +27,7 @@ mod place;
 mod poll;
 mod prctl;
 mod process;
+mod ptrace;
 mod resource;
 mod sched;
 mod semaphore;
@@ -102,6 +103,7 @@ const AREAS: &[&[Entry]] = &[
     stat::CALLS,
     futex::CALLS,
     process::CALLS,
+    ptrace::CALLS,
     signal::CALLS,
     identity::CALLS,
     inotify::CALLS,

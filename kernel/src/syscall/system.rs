@@ -27,7 +27,6 @@ pub const CALLS: &[Entry] = &[
     entry(libc::SYS_kexec_load, "kexec_load", "xuPx", refused),
     entry(libc::SYS_kexec_file_load, "kexec_file_load", "ffusx", refused),
     entry(libc::SYS_quotactl, "quotactl", "xpdP", refused),
-    entry(libc::SYS_ptrace, "ptrace", "ddPP", refused),
 ];
 
 /// What would reach through to the machine, or is no business of a guest's.

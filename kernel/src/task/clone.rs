@@ -5,7 +5,7 @@
 
 use super::creds::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use super::process::Settings;
-use super::{Parts, Pid, Process, Task, exit, limits, pid, pidfd, run};
+use super::{Parts, Pid, Process, Task, exit, limits, pid, pidfd, ptrace, run};
 use crate::ipc::sem::undo;
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
@@ -20,6 +20,8 @@ pub const CLONE_FS: u64 = libc::CLONE_FS as u64;
 pub const CLONE_FILES: u64 = libc::CLONE_FILES as u64;
 pub const CLONE_SIGHAND: u64 = libc::CLONE_SIGHAND as u64;
 pub const CLONE_PIDFD: u64 = libc::CLONE_PIDFD as u64;
+pub const CLONE_PTRACE: u64 = libc::CLONE_PTRACE as u64;
+pub const CLONE_UNTRACED: u64 = libc::CLONE_UNTRACED as u64;
 pub const CLONE_VFORK: u64 = libc::CLONE_VFORK as u64;
 pub const CLONE_PARENT: u64 = libc::CLONE_PARENT as u64;
 pub const CLONE_THREAD: u64 = libc::CLONE_THREAD as u64;
@@ -124,6 +126,7 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
     }
     let mut user = call.user.duplicate();
     user.set_result(0);
+    ptrace::events::child_does_not_step(&parent, &mut *user);
     if args.stack != 0 || args.has(CLONE_SETTLS) {
         let regs = user.regs_mut();
         if args.stack != 0 {
@@ -155,7 +158,11 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
     if args.has(CLONE_CHILD_SETTID) {
         let _ = child_space.write(args.child_tid, &tid);
     }
+    let event = ptrace::events::clone_event(&parent, &args);
     publish(&parent, &task, &args);
+    if ptrace::events::child_is_traced(event, &args) {
+        ptrace::adopt_child(&parent, &task);
+    }
     drop(number);
     if let Err(e) = run::spawn(&task, user) {
         exit::undo_clone(&task);
@@ -164,9 +171,13 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
         }
         return Err(e);
     }
+    if let Some(event) = event {
+        ptrace::events::cloned(&parent, call.user, event, tid);
+    }
     if let Some(vfork) = vfork {
         // Only being killed ends this wait early.
         let _ = wait_until(&[&vfork.queue], None, Sleep::Killable, || vfork.done.get().then_some(()));
+        ptrace::events::vfork_done(&parent, call.user, tid);
     }
     Ok(tid)
 }

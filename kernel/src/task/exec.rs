@@ -116,7 +116,8 @@ fn script_line(start: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
 
 fn load(task: &Arc<Task>, image: &Image, path: &[u8], program: &Program, name: Vec<u8>) -> Result<Prepared> {
     let attr = image.file.inode.attr()?;
-    let file = ProgramFile { mode: attr.mode, uid: attr.uid, gid: attr.gid, set_id_allowed: true };
+    let file =
+        ProgramFile { mode: attr.mode, uid: attr.uid, gid: attr.gid, set_id_allowed: !task.trace.forbids_set_id() };
     let (creds, secure) = setid::for_exec(&task.creds(), &file);
     let interpreter = match &program.interpreter {
         Some(path) => {

@@ -6,7 +6,7 @@
 
 use super::process::{Identity, Job};
 use super::usage::{Usage, ticks};
-use super::{Process, ProcessGroup, Task, clone, futex, init, pid, process};
+use super::{Process, ProcessGroup, Task, clone, futex, init, pid, process, ptrace};
 use crate::ipc::sem::undo;
 use crate::signal::{
     self, CLD_DUMPED, CLD_EXITED, CLD_KILLED, SA_NOCLDWAIT, SIG_IGN, SigInfo, is_signal, send_to_group,
@@ -30,6 +30,8 @@ pub fn end_thread(task: &Arc<Task>, status: i32) {
         task.ending.set(Some(status));
         crate::sched::wake(task);
         crate::sched::interrupt(task);
+    } else if task.trace.is_stopped() {
+        ptrace::events::end_anew(task);
     }
 }
 
@@ -81,12 +83,13 @@ pub fn finish(task: &Arc<Task>) {
         threads.is_empty()
     };
     pid::remove_task(task.tid());
+    let remains = ptrace::on_task_exit(task, status);
+    if task.tid() != process.pid && !remains {
+        pid::uncount(task.creds.borrow().uid);
+    }
     if last {
         end_process(&process, status);
     } else {
-        if task.tid() != process.pid {
-            pid::uncount(task.creds.borrow().uid);
-        }
         process.exit_events.wake_all();
     }
 }
@@ -94,6 +97,7 @@ pub fn finish(task: &Arc<Task>) {
 /// Takes back a task that `clone` had published, but that could not be started.
 pub(super) fn undo_clone(task: &Arc<Task>) {
     let process = &task.process;
+    ptrace::undo(task);
     process.threads.borrow_mut().remove(&task.tid());
     pid::remove_task(task.tid());
     task.space.take();
@@ -217,9 +221,12 @@ pub(super) fn hang_up_if_orphaned(group: &Arc<ProcessGroup>) {
     }
 }
 
-/// Tells the parent of a zombie, or clears it away at once when the parent will not ask.
-fn tell_parent(process: &Arc<Process>) {
+/// Tells the tracer of a zombie, or else the parent, or clears it away at once when the parent will not ask.
+pub(super) fn tell_parent(process: &Arc<Process>) {
     let Some(parent) = process.parent() else { return };
+    if ptrace::wait::tell_of_end(process, process.exit_signal.get()) {
+        return;
+    }
     if parent.is_init() {
         let status = process.exit_status().unwrap_or(0);
         let ours = init::child_ended(process, status);
@@ -313,6 +320,7 @@ pub fn become_only_thread(task: &Arc<Task>) -> crate::Result<()> {
         task.set_tid(process.pid);
         pid::insert_task(task);
         process.threads.borrow_mut().insert(process.pid, task.clone());
+        ptrace::renumber(task, old);
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod pid;
 pub mod pidfd;
 pub mod process;
+pub mod ptrace;
 pub mod run;
 pub mod setid;
 mod times;
@@ -73,6 +74,8 @@ pub struct Task {
     context: OnceLock<Arc<dyn Context>>,
     residence: OnceLock<Arc<dyn Residence>>,
     times: times::Times,
+    /// Who traces it.
+    pub trace: ptrace::Trace,
     /// Of its page faults.
     pub last_refusal: KCell<LastRefusal>,
 }
@@ -159,6 +162,7 @@ impl Task {
             context: OnceLock::new(),
             residence: OnceLock::new(),
             times: times::Times::new(),
+            trace: Default::default(),
             last_refusal: KCell::default(),
         })
     }
@@ -241,7 +245,9 @@ impl Task {
         self.ending().is_some() || {
             let signals = self.signals.borrow();
             let pending = signals.pending.set().union(self.process.signals.borrow().pending.set());
-            signals.stop_pending || !pending.without(signals.mask.without(signals.awaited)).is_empty()
+            signals.stop_pending
+                || signals.trap_pending
+                || !pending.without(signals.mask.without(signals.awaited)).is_empty()
         }
     }
 

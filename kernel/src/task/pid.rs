@@ -141,6 +141,12 @@ pub fn reserve() -> Result<Reserved> {
     Err(Errno::EAGAIN)
 }
 
+/// Keeps the number of a task that has just left the table.
+pub(super) fn keep(number: Pid) -> Reserved {
+    with_slot(number, |slot| slot.reserved = true);
+    Reserved(number)
+}
+
 /// A particular number: EEXIST when it is taken, EINVAL when it cannot be one.
 pub fn reserve_exact(number: Pid) -> Result<Reserved> {
     if !(1..PID_MAX).contains(&number) {

@@ -3,6 +3,7 @@
 use super::core_dump::Dump;
 use super::creds::Creds;
 use super::limits::Limits;
+use super::ptrace::Tracees;
 use super::usage::Usage;
 use super::{Attributes, Pid, ProcessGroup, Task, init};
 use crate::lock::KCell;
@@ -46,6 +47,12 @@ pub struct Process {
     pub settings: KCell<Settings>,
     /// The core file that is being written of it.
     pub(super) dump: KCell<Option<Arc<Dump>>>,
+    /// What its threads trace.
+    pub tracees: Tracees,
+    /// The process that traces its first thread, also when that has ended.
+    pub(super) traced_by: KCell<Option<Weak<Process>>>,
+    /// How many of its threads are about to load another program.
+    pub(super) executing: KCell<u32>,
     /// What is left to know of the first thread when it ended.
     pub(super) identity: KCell<Identity>,
 }
@@ -168,6 +175,9 @@ impl Process {
             signal_queue: WaitQueue::new(),
             settings: KCell::new(settings),
             dump: KCell::new(None),
+            tracees: KCell::default(),
+            traced_by: KCell::new(None),
+            executing: KCell::new(0),
             identity: KCell::new(Identity { creds, name: Vec::new(), attributes: Attributes::default() }),
         })
     }

@@ -1,8 +1,8 @@
 //! The trap loop: what a task's kernel context runs.
 
-use super::{Task, core_dump, exit};
+use super::{Task, core_dump, exit, ptrace};
 use crate::mm::fault::BadAccess;
-use crate::model::{Access, Fault, Trap, UserThread};
+use crate::model::{Access, Fault, SyscallAbi, Trap, UserThread};
 use crate::sched::{self, model};
 use crate::signal::{self, AfterSignals, SyscallOutcome};
 use crate::syscall::{self, Call};
@@ -52,9 +52,13 @@ fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
         let trap = user.run(space.host());
         task.leave_user(user, &trap);
         drop(space);
+        if task.trace.is_traced() {
+            ptrace::events::left_user(&task, &trap);
+        }
         match trap {
             Trap::Syscall { number, args, abi } => outcome = system_call(&task, user, number, args, abi),
             Trap::Fault(fault) => page_fault(&task, user, &fault),
+            Trap::Exception { signal, code, .. } if ptrace::events::is_left_over_step(&task, user, signal, code) => {}
             Trap::Exception { signal, code, addr } => {
                 let instruction = code_at_rip(&task, user);
                 signal::exception(&task, (signal, code, addr), &instruction, user.regs());
@@ -69,17 +73,34 @@ fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
         sched::obey_priorities();
     }
     core_dump::take_part(&task, user);
+    if task.trace.is_traced() {
+        ptrace::events::exiting(&task, user);
+    }
     exit::finish(&task);
 }
 
+/// A system call, with its stops if a tracer wants them.
 fn system_call(
+    task: &Arc<Task>,
+    user: &mut dyn UserThread,
+    mut number: u64,
+    mut args: [u64; 6],
+    abi: SyscallAbi,
+) -> Option<SyscallOutcome> {
+    // What the vsyscall page stands for is no call to a tracer.
+    let stops = abi != SyscallAbi::Vsyscall;
+    let wanted = !(stops && task.trace.is_traced()) || ptrace::events::call_begins(task, user, &mut number, &mut args);
+    let outcome = if wanted { carry_out(task, user, number, args, abi) } else { None };
+    if stops && task.trace.is_traced() { ptrace::events::call_ends(task, user, outcome) } else { outcome }
+}
+
+fn carry_out(
     task: &Arc<Task>,
     user: &mut dyn UserThread,
     number: u64,
     args: [u64; 6],
-    abi: crate::model::SyscallAbi,
+    abi: SyscallAbi,
 ) -> Option<SyscallOutcome> {
-    use crate::model::SyscallAbi;
     crate::mm::pressure::keep_ahead();
     let mut call = Call { task, user, number, args };
     let result = match abi {

@@ -2,7 +2,7 @@
 
 use super::process::Job;
 use super::usage::Usage;
-use super::{Pid, Process, Task, exit};
+use super::{Pid, Process, Task, exit, ptrace};
 use crate::sched::wait::wait_on;
 use crate::signal::{CLD_CONTINUED, CLD_STOPPED};
 use crate::{Errno, Result};
@@ -86,22 +86,27 @@ fn find_news(task: &Arc<Task>, which: &Which, options: Options) -> Result<Option
     let mut any = false;
     let found = {
         let children = parent.children.borrow();
-        children.values().filter(|child| matches(task, child, which, options)).find_map(|child| {
+        let own =
+            |child: &&Arc<Process>| matches(task, child, which, options) && !ptrace::wait::is_own_tracee(parent, child);
+        children.values().filter(own).find_map(|child| {
             any = true;
             let news = news_of(child, options)?;
             Some((child.clone(), news))
         })
     };
-    match found {
-        Some((child, news)) => {
-            if !options.keep {
-                fetched(parent, &child, news.code);
-            }
-            Ok(Some(news))
+    if let Some((child, news)) = found {
+        if !options.keep {
+            fetched(parent, &child, news.code);
         }
-        None if any => Ok(None),
-        None => Err(Errno::ECHILD),
+        return Ok(Some(news));
     }
+    if let Some(found) = ptrace::wait::find(task, which, options, &mut any) {
+        if !options.keep {
+            ptrace::wait::fetched(parent, &found);
+        }
+        return Ok(Some(found.news));
+    }
+    if any { Ok(None) } else { Err(Errno::ECHILD) }
 }
 
 fn matches(task: &Task, child: &Process, which: &Which, options: Options) -> bool {
@@ -118,7 +123,7 @@ fn matches(task: &Task, child: &Process, which: &Which, options: Options) -> boo
 fn news_of(child: &Process, options: Options) -> Option<News> {
     let job = child.job.get();
     let (status, code, value) = if child.ended() {
-        if !options.exited {
+        if !options.exited || ptrace::wait::end_is_anothers(child) {
             return None;
         }
         let status = child.exit_status().unwrap_or(0);

@@ -25,6 +25,7 @@ areas! {
     processes process_groups zombies futexes bad_places identity settings
     core_dumps kernel_pages
     signals signal_jobs signal_threads signal_frames signal_stacks signal_restart timers
+    ptraces ptrace_events ptrace_state
 }
 
 const USAGE: &str = "\

@@ -6,7 +6,8 @@ pub const CASES: &[crate::harness::Case] = cases![
     exit_codes, wait_errors, wait_nothing, wait_pid_kinds, waitid_errors, waitid_fields, waitid_keeps, waitid_nothing,
     stop_and_continue, exit_signal_kinds, clone_errors, clone3_errors, clone_parent, vfork_shares, vfork_exec,
     clear_handlers, pidfd_basics, pidfd_errors, pidfd_is_a_file, pidfd_signals, orphans, subreaper, death_signal, zombie_signals,
-    usage_of_children, first_thread_ends, exec_from_thread, exit_with_threads, threads_many, fork_bomb_limit,
+    usage_of_children, first_thread_ends, first_threads_are_uncounted, exec_from_thread, exit_with_threads,
+    threads_many, fork_bomb_limit,
     user_and_system_time,
     pidfd_directory,
 ];
@@ -569,6 +570,25 @@ fn pidfd_directory() {
     t!(SYS_pidfd_send_signal, directory, SIGTERM, 0, 0);
     v!(reap(child));
     t!(SYS_pidfd_send_signal, directory, 0, 0, 0);
+}
+
+/// Processes whose first thread ended before another one count no longer for their user.
+fn first_threads_are_uncounted() {
+    v!(unprivileged(|| {
+        for _ in 0..30 {
+            let status = in_child(|| {
+                let own = std::process::id() as i32;
+                std::thread::spawn(move || {
+                    until(|| std::fs::read_to_string(format!("/proc/{own}/task/{own}/stat")).is_ok_and(|s| s.contains(") Z")));
+                    sc!(SYS_exit, 0);
+                });
+                sc!(SYS_exit, 0);
+            });
+            assert_eq!(status, "exit 0");
+        }
+        must!(SYS_setrlimit, RLIMIT_NPROC, &[20u64, 20]);
+        v!(in_child(|| ()));
+    }));
 }
 
 fn first_thread_ends() {

@@ -218,9 +218,9 @@ impl Mem {
             let n = buf.remaining().min((PAGE_SIZE - at % PAGE_SIZE) as usize);
             let page = &mut page[..n];
             let step = if write {
-                buf.take(page).and_then(|n| space.write_bytes(at, &page[..n]))
+                buf.take(page).and_then(|n| space.poke(at, &page[..n]))
             } else {
-                space.read_bytes(at, page).and_then(|()| buf.put(page).map(|_| ()))
+                space.peek(at, page).and_then(|()| buf.put(page).map(|_| ()))
             };
             match step {
                 Ok(()) => {}

@@ -16,6 +16,9 @@ use umlab_host::clock;
 /// The state's letter and word.
 fn state(task: Option<&Arc<Task>>, process: &Process) -> (char, &'static str) {
     let Some(task) = task else { return ('Z', "zombie") };
+    if task.trace.is_stopped() {
+        return ('t', "tracing stop");
+    }
     if process.job.borrow().stopped.is_some() || task.signals.borrow().stopped {
         return ('T', "stopped");
     }
@@ -193,7 +196,8 @@ pub fn status(subject: Subject) -> Result<Vec<u8>> {
         let _ = writeln!(text, "Umask:\t{umask:04o}");
     }
     let _ = writeln!(text, "State:\t{letter} ({word})\nTgid:\t{}\nNgid:\t0\nPid:\t{number}", process.pid);
-    let _ = writeln!(text, "PPid:\t{}\nTracerPid:\t0", process.parent_pid());
+    let tracer = task.as_ref().and_then(|t| t.trace.tracer()).map_or(0, |tracer| tracer.pid());
+    let _ = writeln!(text, "PPid:\t{}\nTracerPid:\t{tracer}", process.parent_pid());
     let _ = writeln!(text, "Uid:\t{}\t{}\t{}\t{}", creds.uid, creds.euid, creds.suid, creds.fsuid);
     let _ = writeln!(text, "Gid:\t{}\t{}\t{}\t{}", creds.gid, creds.egid, creds.sgid, creds.fsgid);
     let slots = task.as_ref().and_then(|t| t.files.cloned()).map_or(0, |f| f.len().next_power_of_two().max(64));
