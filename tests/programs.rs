@@ -48,6 +48,7 @@ macro_rules! programs {
                 tar: "bash" "tar.sh",
                 sqlite: "bash" "sqlite.sh",
                 compiler: "bash" "compiler.sh",
+                tracers: "bash" "tracers.sh",
             }
 
             #[test]
