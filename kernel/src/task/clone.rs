@@ -139,6 +139,10 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
             regs.fs_base = args.tls;
         }
     }
+    // A parent that was killed while it made the copy leaves no child behind: who kills all processes of a group reaches all of it.
+    if parent.fatal_signal_pending() {
+        return Err(Errno::EINTR);
+    }
     let mut pidfd = None;
     if args.has(CLONE_PIDFD) {
         let fd = parent.files().install(pidfd::open(&task.process, 0), true)?;

@@ -3,7 +3,7 @@
 use crate::sys::*;
 
 pub const CASES: &[crate::harness::Case] =
-    cases![setpgid_errors, setpgid_child, setpgid_after_exec, sessions, other_session, orphaned_group];
+    cases![setpgid_errors, setpgid_child, setpgid_after_exec, sessions, other_session, orphaned_group, killed_while_forking];
 
 fn pause_child() -> i32 {
     spawn(|| {
@@ -107,4 +107,31 @@ fn orphaned_group() {
     });
     v!(get(r, 16));
     v!(reap(pid));
+}
+
+/// A kill of a whole group leaves nobody, also of those who are just being made.
+fn killed_while_forking() {
+    must!(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1);
+    // A fork that takes its time.
+    let len = 3 << 20;
+    let memory = map(len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+    (0..len).step_by(4096).for_each(|at| drop(store(memory + at, 1)));
+    for round in 1..=8 {
+        let leader = spawn(|| {
+            sc!(SYS_setpgid, 0, 0);
+            for _ in 0..3 {
+                spawn(|| {
+                    for _ in 0..40 {
+                        spawn(|| sleep_ms(1_000_000));
+                    }
+                });
+            }
+            sleep_ms(1_000_000);
+        });
+        sc!(SYS_setpgid, leader, 0);
+        sleep_ms(2 * round);
+        sc!(SYS_kill, -leader, SIGKILL);
+        until(|| sc!(SYS_wait4, -1, 0, 0, 0).0 == -i64::from(libc::ECHILD));
+    }
+    println!("nobody is left");
 }
