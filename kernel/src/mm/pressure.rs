@@ -12,7 +12,7 @@ use crate::sched::wait::{Sleep, wait_until};
 use crate::signal::{self, SigInfo};
 use crate::task::pid;
 use crate::task::{Pid, Process, Task, exit};
-use crate::{Result, time};
+use crate::{Errno, Result, time};
 use std::sync::Arc;
 
 /// How long the last process that was killed may take to give its memory back, before another one is.
@@ -21,6 +21,9 @@ const PATIENCE_NS: u64 = 2_000_000_000;
 const TRIM_PAUSE_NS: u64 = 100_000_000;
 /// How often a fault that waits for memory looks again.
 const PAUSE_NS: u64 = 2_000_000;
+
+/// How old a count of dying processes may be.
+const COUNT_AGE_NS: u64 = 20_000_000;
 
 /// Who was killed last, and when.
 static VICTIM: KCell<Option<(Pid, u64)>> = KCell::new(None);
@@ -106,6 +109,46 @@ pub fn relieve(task: &Arc<Task>) {
     }
     // Only SIGKILL ends the pause; other signals are looked at when the fault is over.
     let _ = wait_until(&[], Some(now + PAUSE_NS), Sleep::Killable, || None::<()>);
+}
+
+/// After a call that failed for want of memory: waits until processes that were killed have given theirs back, so that the call can be tried
+/// again. False when memory is not what was missing, when none is about to end, or when none gets any further. Nothing may be borrowed.
+pub fn await_dying() -> bool {
+    let has_room = || frames::check_room(frames::limit() / 64).is_ok();
+    if has_room() {
+        return false;
+    }
+    let (mut before, mut since) = (dying(), time::now());
+    while before > 0 && time::now() - since < PATIENCE_NS {
+        let pause = wait_until(&[], Some(time::now() + PAUSE_NS), Sleep::Killable, || None::<()>);
+        if pause != Err(Errno::ETIMEDOUT) {
+            return false;
+        }
+        if has_room() {
+            return true;
+        }
+        let now = dying();
+        if now != before {
+            (before, since) = (now, time::now());
+        }
+    }
+    false
+}
+
+/// How many processes were killed and have not ended yet. All who ask within a moment get one answer: they may be as many.
+fn dying() -> usize {
+    static SEEN: KCell<(u64, usize)> = KCell::new((0, 0));
+    let (when, count) = SEEN.get();
+    let now = time::now();
+    if now - when < COUNT_AGE_NS {
+        return count;
+    }
+    let dies = |process: &&Arc<Process>| {
+        !process.ended() && process.threads().iter().any(|thread| thread.fatal_signal_pending())
+    };
+    let count = pid::processes().iter().filter(dies).count();
+    SEEN.set((now, count));
+    count
 }
 
 /// A process's share of the guest's memory in thousandths, changed by its /proc/PID/oom_score_adj. None for one that is never killed.

@@ -104,7 +104,12 @@ fn carry_out(
     crate::mm::pressure::keep_ahead();
     let mut call = Call { task, user, number, args };
     let result = match abi {
-        SyscallAbi::X64 | SyscallAbi::Vsyscall => syscall::dispatch(&mut call),
+        SyscallAbi::X64 | SyscallAbi::Vsyscall => loop {
+            let result = syscall::dispatch(&mut call);
+            if result != Err(Errno::ENOMEM) || !crate::mm::pressure::await_dying() {
+                break result;
+            }
+        },
         // A kernel without the 32-bit interface, as far as programs can tell.
         SyscallAbi::I386 => Err(Errno::ENOSYS),
     };
