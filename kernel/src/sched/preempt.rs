@@ -29,8 +29,10 @@ pub fn preempt_point() {
     {
         let mut cpus = CPUS.borrow_mut();
         // The idle context, which only takes in news, has nobody to make way for.
-        let Some(cpu) = cpus.get_mut(cpu).filter(|cpu| cpu.current.is_some()) else { return };
-        if now.saturating_sub(cpu.breath) < BREATH_NS {
+        let Some(cpu) = cpus.get_mut(cpu) else { return };
+        let Some(current) = &cpu.current else { return };
+        // A task that came out of user mode, or had its turn, since then took the lock anew.
+        if now.saturating_sub(cpu.breath.max(current.in_core_since())) < BREATH_NS {
             return;
         }
         cpu.breath = now;

@@ -52,6 +52,11 @@ impl Times {
 }
 
 impl Task {
+    /// Since when a running task is in the core without a pause: it came out of user mode, or was given a CPU (CLOCK_MONOTONIC, ns).
+    pub fn in_core_since(&self) -> u64 {
+        self.times.inner.borrow().until
+    }
+
     /// The trap loop is about to enter user mode: the time since was the core's.
     pub fn enter_user(&self, user: &dyn UserThread) {
         if self.times.serialize.load(Relaxed) {
