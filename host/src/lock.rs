@@ -76,6 +76,7 @@ impl SharedLock {
     }
 
     /// Whether anyone holds it: for assertions.
+    #[inline]
     pub fn is_locked(&self) -> bool {
         self.state.load(Relaxed) != FREE
     }

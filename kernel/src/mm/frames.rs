@@ -98,12 +98,39 @@ impl References {
     }
 
     fn of(&mut self, frame: u32) -> &mut u32 {
+        &mut self.stretch(frame, 1)[0]
+    }
+
+    /// The counts from `frame` on: of `count` frames, or of fewer where their block ends.
+    #[inline]
+    fn stretch(&mut self, frame: u32, count: u32) -> &mut [u32] {
         let (block, index) = (frame as usize / References::BLOCK, frame as usize % References::BLOCK);
         if block >= self.blocks.len() {
             self.blocks.resize_with(block + 1, || None);
         }
-        &mut self.blocks[block].get_or_insert_with(|| Box::new([0; References::BLOCK]))[index]
+        let counts = self.blocks[block].get_or_insert_with(|| Box::new([0; References::BLOCK]));
+        &mut counts[index..(index + count as usize).min(References::BLOCK)]
     }
+
+    /// All counts of a run, by stretches: the first frame of each, and its counts.
+    #[inline]
+    fn of_run(&mut self, first: u32, count: u32, mut look: impl FnMut(u32, &mut [u32])) {
+        let (mut at, end) = (first, first + count);
+        while at < end {
+            let counts = self.stretch(at, end - at);
+            look(at, counts);
+            at += counts.len() as u32;
+        }
+    }
+}
+
+/// How many of the first counts are as `is` wants them. Looks at many at once: runs are long, and mostly alike throughout.
+#[inline]
+fn leading(counts: &[u32], is: impl Fn(u32) -> bool) -> usize {
+    const AT_ONCE: usize = 64;
+    let alike = counts.chunks(AT_ONCE).take_while(|chunk| chunk.iter().fold(true, |all, &count| all & is(count)));
+    let whole: usize = alike.map(<[u32]>::len).sum();
+    whole + counts[whole..].iter().take_while(|&&count| is(count)).count()
 }
 
 struct Allocator {
@@ -407,7 +434,7 @@ impl Frames {
                 allocator.take_fresh(count).ok_or(Errno::ENOMEM)?
             }
         };
-        (first..first + count).for_each(|frame| *allocator.references.of(frame) = 1);
+        allocator.references.of_run(first, count, |_, counts| counts.fill(1));
         drop(allocator);
         if audit::is_on() {
             audit::quarantine::leave(window_of(first, count), first, fill);
@@ -432,7 +459,7 @@ impl Frames {
 
     /// Whether anything else holds a reference on one of the frames.
     pub fn is_shared(&self) -> bool {
-        (0..self.count).any(|index| self.is_shared_at(index))
+        self.unshared(0, self.count) < self.count
     }
 
     /// Whether something else holds a reference on frame `index` of the run.
@@ -441,15 +468,30 @@ impl Frames {
         *ALLOCATOR.borrow_mut().references.of(self.first + index) > 1
     }
 
+    /// How many of the `count` frames from `index` on nothing else holds a reference on, up to the first one that is shared.
+    pub fn unshared(&self, index: u32, count: u32) -> u32 {
+        assert!(index <= self.count && count <= self.count - index);
+        let (mut at, end) = (self.first + index, self.first + index + count);
+        let mut allocator = ALLOCATOR.borrow_mut();
+        while at < end {
+            let counts = allocator.references.stretch(at, end - at);
+            let own = leading(counts, |references| references <= 1);
+            at += own as u32;
+            if own < counts.len() {
+                break;
+            }
+        }
+        at - self.first - index
+    }
+
     /// Another reference on `count` frames from `index` on.
     pub fn share(&self, index: u32, count: u32) -> Frames {
         assert!(count > 0 && index <= self.count && count <= self.count - index);
         let first = self.first + index;
-        let mut allocator = ALLOCATOR.borrow_mut();
-        for frame in first..first + count {
-            // As many as there are tasks at most, whose number is limited far below.
-            *allocator.references.of(frame) += 1;
-        }
+        // References are bounded far below by the numbers of tasks and of windows.
+        let add =
+            |_, counts: &mut [u32]| counts.iter_mut().for_each(|references| *references = references.wrapping_add(1));
+        ALLOCATOR.borrow_mut().references.of_run(first, count, add);
         Frames { first, count }
     }
 
@@ -483,11 +525,10 @@ impl Frames {
     /// Drops frames that nobody shares and that were never filled.
     pub fn never_filled(self) {
         let mut allocator = ALLOCATOR.borrow_mut();
-        for frame in self.first..self.first + self.count {
-            let references = allocator.references.of(frame);
-            assert!(*references == 1, "shared frames are not given up");
-            *references = 0;
-        }
+        allocator.references.of_run(self.first, self.count, |_, counts| {
+            assert!(leading(counts, |references| references == 1) == counts.len(), "shared frames are not given up");
+            counts.fill(0);
+        });
         allocator.fresh.insert(self.first, self.count);
         std::mem::forget(self);
     }
@@ -509,20 +550,22 @@ impl Drop for Frames {
     fn drop(&mut self) {
         let mut allocator = ALLOCATOR.borrow_mut();
         let (mut at, end) = (self.first, self.first + self.count);
+        // Frames whose last reference this was, up to `at`.
+        let mut last = 0;
         while at < end {
-            // A stretch of frames whose last reference this was, then one of those that others hold.
-            let start = at;
-            while at < end && *allocator.references.of(at) == 1 {
-                *allocator.references.of(at) = 0;
-                at += 1;
+            let counts = allocator.references.stretch(at, end - at);
+            let freed = leading(counts, |references| references == 1);
+            counts[..freed].fill(0);
+            let held = leading(&counts[freed..], |references| references > 1);
+            counts[freed..freed + held].iter_mut().for_each(|references| *references -= 1);
+            assert!(freed + held > 0, "a reference on a frame that is free");
+            (last, at) = (last + freed as u32, at + freed as u32);
+            // A run of them goes on in the next block.
+            if last > 0 && (held > 0 || at == end) {
+                release(&mut allocator, at - last, last);
+                last = 0;
             }
-            if at > start {
-                release(&mut allocator, start, at - start);
-            }
-            while at < end && *allocator.references.of(at) > 1 {
-                *allocator.references.of(at) -= 1;
-                at += 1;
-            }
+            at += held as u32;
         }
     }
 }

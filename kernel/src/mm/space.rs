@@ -226,11 +226,8 @@ impl AddressSpace {
             let (first, run) = inner.pages.find(page)?;
             let index = (page - first) as u32;
             // As many pages as nobody else has.
-            let pages = pages_of(within, len);
-            let mut count = 0;
-            while count < pages && index + count < run.frames.count() && !run.frames.is_shared_at(index + count) {
-                count += 1;
-            }
+            let pages = pages_of(within, len).min(run.frames.count() - index);
+            let count = run.frames.unshared(index, pages);
             if count == 0 {
                 return None;
             }

@@ -71,8 +71,12 @@ pub(super) fn resolve(call: &Call<'_>, dirfd: i32, path_addr: u64, flags: i32) -
 }
 
 fn split_time(time: Timestamp) -> (i64, i64) {
-    let second = 1_000_000_000;
-    (time.div_euclid(second) as i64, time.rem_euclid(second) as i64)
+    const SECOND: i64 = 1_000_000_000;
+    match i64::try_from(time) {
+        Ok(time) => (time.div_euclid(SECOND), time.rem_euclid(SECOND)),
+        // A division that the processor does not have: for the years before 1677 and after 2262.
+        Err(_) => (time.div_euclid(SECOND.into()) as i64, time.rem_euclid(SECOND.into()) as i64),
+    }
 }
 
 fn stat_path(call: &Call<'_>, dirfd: i32, path: u64, addr: u64, flags: i32) -> Result<u64> {
