@@ -61,11 +61,19 @@ impl Record {
     }
 }
 
+/// A lock of flock(2), and who asked for it.
+#[derive(Clone, Copy)]
+struct Flock {
+    owner: Owner,
+    kind: Kind,
+    pid: Pid,
+}
+
 #[derive(Default)]
 struct FileLocks {
     /// By start; those of one owner do not overlap.
     records: KCell<Vec<Record>>,
-    flocks: KCell<Vec<(Owner, Kind)>>,
+    flocks: KCell<Vec<Flock>>,
     /// Woken when a lock is given up or weakened.
     queue: WaitQueue,
 }
@@ -221,10 +229,10 @@ fn replace(records: &mut Vec<Record>, owner: Owner, (start, end): (u64, u64), wi
 ///
 /// # Errors
 /// As `lock`.
-pub fn flock(file: &OpenFile, kind: Option<Kind>, wait: bool) -> Result<()> {
+pub fn flock(file: &OpenFile, kind: Option<Kind>, wait: bool, pid: Pid) -> Result<()> {
     let (key, owner) = (key(file)?, Owner::open_file(file));
     let locks = locks_of(key);
-    let held = locks.flocks.borrow().iter().find(|(o, _)| *o == owner).map(|(_, kind)| *kind);
+    let held = locks.flocks.borrow().iter().find(|held| held.owner == owner).map(|held| held.kind);
     let result = match kind {
         kind if kind == held => Ok(()),
         None => {
@@ -235,7 +243,7 @@ pub fn flock(file: &OpenFile, kind: Option<Kind>, wait: bool) -> Result<()> {
             drop_flock(&locks, owner);
             let free = || {
                 let flocks = locks.flocks.borrow();
-                let blocked = flocks.iter().any(|(_, held)| kind == Kind::Write || *held == Kind::Write);
+                let blocked = flocks.iter().any(|held| kind == Kind::Write || held.kind == Kind::Write);
                 (!blocked).then_some(())
             };
             let result = match wait {
@@ -243,7 +251,7 @@ pub fn flock(file: &OpenFile, kind: Option<Kind>, wait: bool) -> Result<()> {
                 false => free().ok_or(Errno::EAGAIN),
             };
             if result.is_ok() {
-                locks.flocks.borrow_mut().push((owner, kind));
+                locks.flocks.borrow_mut().push(Flock { owner, kind, pid });
             }
             result
         }
@@ -254,10 +262,49 @@ pub fn flock(file: &OpenFile, kind: Option<Kind>, wait: bool) -> Result<()> {
 
 fn drop_flock(locks: &FileLocks, owner: Owner) {
     let before = locks.flocks.borrow().len();
-    locks.flocks.borrow_mut().retain(|(o, _)| *o != owner);
+    locks.flocks.borrow_mut().retain(|held| held.owner != owner);
     if locks.flocks.borrow().len() != before {
         locks.queue.wake_all();
     }
+}
+
+/// A lock that is held, for /proc/locks.
+pub struct Held {
+    /// Device and inode number of the file.
+    pub file: (u64, u64),
+    pub family: Family,
+    pub kind: Kind,
+    pub pid: Pid,
+    pub start: u64,
+    pub end: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    Process,
+    OpenFile,
+    Flock,
+}
+
+/// The files that have locks.
+pub fn locked_files() -> Vec<(u64, u64)> {
+    FILES.borrow().keys().copied().collect()
+}
+
+/// The locks on one of them.
+pub fn held(file: (u64, u64)) -> Vec<Held> {
+    let Some(locks) = FILES.borrow().get(&file).cloned() else { return Vec::new() };
+    let of_record = |record: &Record| {
+        let family = match record.owner {
+            Owner::Process(_) => Family::Process,
+            Owner::OpenFile(_) => Family::OpenFile,
+        };
+        Held { file, family, kind: record.kind, pid: record.pid, start: record.start, end: record.end }
+    };
+    let of_flock =
+        |held: &Flock| Held { file, family: Family::Flock, kind: held.kind, pid: held.pid, start: 0, end: END };
+    let (records, flocks) = (locks.records.borrow(), locks.flocks.borrow());
+    records.iter().map(of_record).chain(flocks.iter().map(of_flock)).collect()
 }
 
 /// A descriptor of the file was closed in this table: its process loses all its record locks on the file.

@@ -179,6 +179,32 @@ impl AddressSpace {
         }
     }
 
+    /// /proc/PID/pagemap, for a number of pages that is not large: fewer at the end of what a guest can have, where nothing is left.
+    pub fn page_map(&self, page: u64, count: u64) -> Vec<u64> {
+        const PRESENT: u64 = 1 << 63;
+        const OF_FILE: u64 = 1 << 61;
+        const EXCLUSIVE: u64 = 1 << 56;
+        let end = page.saturating_add(count).min(PageRange::everything().end_page());
+        let Some(range) = PageRange::of_pages(page, end) else { return Vec::new() };
+        let inner = self.inner.borrow();
+        let mut words: Vec<u64> =
+            inner.resident(page, end).into_iter().map(|there| if there == 1 { PRESENT } else { 0 }).collect();
+        for vma in inner.vmas.within(range).filter(|vma| !vma.is_private_anonymous()) {
+            for at in vma.range.first_page()..vma.range.end_page() {
+                if inner.pages.find(at).is_none() {
+                    words[(at - page) as usize] |= OF_FILE;
+                }
+            }
+        }
+        for (first, index, count, run) in inner.pages.within(page, end) {
+            for step in (0..count).filter(|&step| !run.frames.is_shared_at(index + step)) {
+                let word = &mut words[(first - page) as usize + step as usize];
+                *word |= if *word & PRESENT != 0 { EXCLUSIVE } else { 0 };
+            }
+        }
+        words
+    }
+
     /// mincore(2), for a range that is not long: a byte for each page, 1 where memory is.
     pub fn mincore(&self, addr: u64, len: u64) -> Result<Vec<u8>> {
         if !is_aligned(addr) {
@@ -193,20 +219,27 @@ impl AddressSpace {
         if !inner.vmas.covers(range) {
             return Err(Errno::ENOMEM);
         }
-        let mut present = vec![0u8; page_of(end - addr) as usize];
-        let base = page_of(addr);
-        for (first, index, count, run) in inner.pages.within(base, page_of(end)) {
+        Ok(inner.resident(page_of(addr), page_of(end)))
+    }
+}
+
+impl Inner {
+    /// For each page from page `base` to before `end`, 1 where memory is.
+    fn resident(&self, base: u64, end: u64) -> Vec<u8> {
+        let mut present = vec![0u8; (end - base) as usize];
+        for (first, index, count, run) in self.pages.within(base, end) {
             for (start, pages) in run.frames.share(index, count).resident() {
                 let at = (first - base) as usize + start as usize;
                 let stop = (at + pages as usize).min(present.len());
                 present[at.min(stop)..stop].fill(1);
             }
         }
-        for vma in inner.vmas.within(range).filter(|vma| !vma.is_private_anonymous()) {
+        let Some(range) = PageRange::of_pages(base, end) else { return present };
+        for vma in self.vmas.within(range).filter(|vma| !vma.is_private_anonymous()) {
             let (from, to) = (vma.range.first_page(), vma.range.end_page());
             present[(from - base) as usize..(to - base) as usize].fill(1);
         }
-        Ok(present)
+        present
     }
 }
 

@@ -18,7 +18,7 @@ fn flock(call: &mut Call<'_>) -> Result<u64> {
         libc::LOCK_UN => None,
         _ => return Err(Errno::EINVAL),
     };
-    locks::flock(&file, kind, operation & libc::LOCK_NB == 0)?;
+    locks::flock(&file, kind, operation & libc::LOCK_NB == 0, call.task.pid())?;
     Ok(0)
 }
 

@@ -28,6 +28,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     flock_errors,
     flock_and_record_are_apart,
     lease_errors,
+    listed,
     owner_and_signal,
 ];
 
@@ -390,4 +391,47 @@ fn owner_and_signal() {
     t!(SYS_fcntl, a, F_SETFL, O_ASYNC);
     put(b, b"x");
     v!(caught(SIGIO));
+}
+
+/// The file's lines in /proc/locks, without number and file, in the order of their text.
+fn lines(fd: i32, pids: &[i32]) -> Vec<String> {
+    let st = fstat(fd);
+    let name = format!("{:02x}:{:02x}:{}", major(st.st_dev), minor(st.st_dev), st.st_ino);
+    let text = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let own = text.lines().filter(|line| line.contains(&name));
+    let line = |line: &str| {
+        let (_, rest) = line.split_once(": ").unwrap_or_default();
+        let words = rest.replace(&name, "FILE");
+        pids.iter().enumerate().fold(words, |line, (n, pid)| line.replacen(&format!(" {pid} "), &format!(" pid {n} "), 1))
+    };
+    let mut lines: Vec<String> = own.map(line).collect();
+    lines.sort();
+    lines
+}
+
+fn listed() {
+    let me = sc!(SYS_getpid).fd();
+    let fd = file(c"f", b"0123456789");
+    v!(lines(fd, &[me]));
+    // At places that are no process's number.
+    set(fd, F_RDLCK, 30_000_000, 0);
+    set(fd, F_WRLCK, 20_000_000, 3);
+    let other = open(c"f", O_RDWR);
+    must!(SYS_flock, other, LOCK_SH);
+    let lock = flock { l_type: F_RDLCK as i16, l_whence: 0, l_start: 10_000_000, l_len: 1, l_pid: 0 };
+    must!(SYS_fcntl, other, F_OFD_SETLK, &lock);
+    v!(lines(fd, &[me]));
+    let kid = spawn(|| {
+        set(fd, F_RDLCK, 50_000_000, 1);
+        sc!(SYS_pause);
+    });
+    until(|| lines(fd, &[me]).len() > 4);
+    v!(lines(fd, &[me, kid]));
+    sc!(SYS_kill, kid, SIGKILL);
+    reap(kid);
+    must!(SYS_flock, other, LOCK_EX);
+    set(fd, F_UNLCK, 0, 0);
+    v!(lines(fd, &[me]));
+    close(other);
+    v!(lines(fd, &[me]));
 }

@@ -48,6 +48,8 @@ pub const CASES: &[crate::harness::Case] = cases![
     directory_links,
     fdinfo_of_kinds,
     settings_refuse,
+    page_map,
+    soft_interrupts,
 ];
 
 fn read(path: &str) -> String {
@@ -597,4 +599,49 @@ fn settings_refuse() {
         println!("{name} {mode:o} {}", sc!(SYS_write, fd, c"x\n", 2).ok());
         close(fd);
     }
+}
+
+/// The bits of a page that do not say where it is.
+fn page_bits(fd: i32, addr: usize) -> (Ret, String) {
+    const KNOWN: u64 = 7 << 61;
+    let mut word = 9u64;
+    let ret = sc!(SYS_pread64, fd, &mut word, 8, addr / PAGE * 8);
+    (ret, format!("{:x}", word & KNOWN))
+}
+
+fn page_map() {
+    // So far apart that nothing brings in the one with the other.
+    const STEP: usize = 8 << 20;
+    let fd = open(c"/proc/self/pagemap", O_RDONLY);
+    let a = map(4 * STEP, RW, ANON);
+    let s = map(PAGE, RW, MAP_SHARED | MAP_ANONYMOUS);
+    store(a + STEP / 2, 1);
+    store(s, 1);
+    v!((page_bits(fd, a + STEP / 2), page_bits(fd, a + 3 * STEP + STEP / 2), page_bits(fd, s)));
+    must!(SYS_munmap, a + STEP, STEP);
+    v!(page_bits(fd, a + STEP + STEP / 2));
+    let mut words = [7u64; 4];
+    v!(sc!(SYS_pread64, fd, &mut words, 32, (a + STEP + STEP / 2) / PAGE * 8));
+    v!(words);
+    for (len, offset) in [(8, 4), (7, 8), (12, 8), (0, 8), (8, 1usize << 50)] {
+        println!("{len} at {offset}: {}", sc!(SYS_pread64, fd, &mut words, len, offset));
+    }
+    t!(SYS_write, fd, &words, 8);
+    o!(SYS_openat, AT_FDCWD, c"/proc/self/pagemap", O_RDWR);
+    v!(format!("{:o}", stat(c"/proc/self/pagemap").st_mode));
+    let parent = std::ffi::CString::new(format!("/proc/{}/pagemap", sc!(SYS_getppid).0)).unwrap();
+    v!(unprivileged(|| {
+        if is_root() {
+            return;
+        }
+        o!(SYS_openat, AT_FDCWD, c"/proc/1/pagemap", O_RDONLY);
+    }));
+    v!(sc!(SYS_openat, AT_FDCWD, parent.as_c_str(), O_RDONLY).ok());
+}
+
+fn soft_interrupts() {
+    let text = read("/proc/softirqs");
+    let online = read("/proc/cpuinfo").lines().filter(|line| line.starts_with("processor")).count();
+    v!(text.lines().next().map(|line| line.split_whitespace().count() == online));
+    v!(text.lines().next().map(|line| line.find("CPU0")));
 }

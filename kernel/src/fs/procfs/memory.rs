@@ -7,6 +7,7 @@ use super::memory_guard;
 use crate::mm::maps::MapsLine;
 use crate::mm::{AddressSpace, IoBuf, PAGE_SIZE};
 use crate::model::Prot;
+use crate::sched::killable_point;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::fmt::Write;
@@ -15,6 +16,10 @@ use umlab_host::maps;
 
 /// /proc/PID/mem.
 pub const MEM: Entry = Entry { name: "mem", mode: 0o600, node: Node::Special(open_mem), guard: Some(memory_guard) };
+
+/// /proc/PID/pagemap.
+pub const PAGEMAP: Entry =
+    Entry { name: "pagemap", mode: 0o400, node: Node::Special(open_pagemap), guard: Some(memory_guard) };
 
 /// The most of its arguments or environment that is shown: they may be as long as the stack is.
 const TEXT_MAX: u64 = 2 << 20;
@@ -240,6 +245,48 @@ impl FileOps for Mem {
 
     fn write(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
         self.copy(buf, offset, true)
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+fn open_pagemap(subject: Subject) -> Result<Arc<dyn FileOps>> {
+    Ok(Arc::new(PageMap(space(subject)?)))
+}
+
+/// Eight bytes for each page of the address space, by its number. Where a page is in memory is not told.
+struct PageMap(Option<Arc<AddressSpace>>);
+
+impl FileOps for PageMap {
+    fn read(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        /// So many pages are looked at in one go.
+        const STEP: u64 = 512;
+        let Some(space) = &self.0 else { return Ok(0) };
+        if !offset.is_multiple_of(8) || !buf.remaining().is_multiple_of(8) {
+            return Err(Errno::EINVAL);
+        }
+        while !buf.is_empty() {
+            let page = (offset + buf.done() as u64) / 8;
+            let count = STEP.min(buf.remaining() as u64 / 8);
+            let words = space.page_map(page, count);
+            if words.is_empty() {
+                break;
+            }
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let put = buf.put_all(&bytes);
+            if put.is_err() && buf.done() > 0 {
+                break;
+            }
+            put?;
+            killable_point()?;
+        }
+        Ok(buf.done())
     }
 
     fn seekable(&self) -> bool {

@@ -42,6 +42,7 @@ const FILES: &[Entry] = &[
     setting("oom_adj", oom_adj, set_oom_adj),
     text("oom_score", oom_score),
     setting("oom_score_adj", oom_score_adj, set_oom_score_adj),
+    memory::PAGEMAP,
     text("personality", personality).with_mode(0o400).guarded(inspect_guard),
     setting("projid_map", id_map, |_, _| Err(Errno::EPERM)),
     files::ROOT,

@@ -1,8 +1,9 @@
 //! The files of /proc about the whole guest.
 
+use super::super::locks::{self, Family, Kind};
 use super::super::pseudo::Subject;
 use crate::mm::frames;
-use crate::sched;
+use crate::sched::{self, killable_point};
 use crate::task::pid;
 use crate::{Result, uts};
 use std::fmt::Write;
@@ -180,5 +181,46 @@ pub fn tty_drivers(_: Subject) -> Result<Vec<u8>> {
     for (name, path, major, minors, kind) in rows {
         let _ = writeln!(out, "{name:<20} {path:<12} {major:>3} {minors} {kind}");
     }
+    Ok(out.into_bytes())
+}
+
+/// Locks that are held; who waits for one is not shown.
+pub fn locks(_: Subject) -> Result<Vec<u8>> {
+    /// So many lines are written between two preemption points.
+    const BATCH: usize = 256;
+    let mut out = String::new();
+    let mut number = 0;
+    for file in locks::locked_files() {
+        for held in locks::held(file) {
+            number += 1;
+            let family = match held.family {
+                Family::Process => "POSIX",
+                Family::OpenFile => "OFDLCK",
+                Family::Flock => "FLOCK",
+            };
+            let kind = if held.kind == Kind::Read { "READ" } else { "WRITE" };
+            let ((device, inode), pid, start) = (held.file, held.pid, held.start);
+            let (major, minor) = (libc::major(device), libc::minor(device));
+            let _ =
+                write!(out, "{number}: {family:<6} ADVISORY  {kind} {pid} {major:02x}:{minor:02x}:{inode} {start} ");
+            let _ = match held.end {
+                locks::END => writeln!(out, "EOF"),
+                end => writeln!(out, "{end}"),
+            };
+            if number % BATCH == 0 {
+                killable_point()?;
+            }
+        }
+    }
+    Ok(out.into_bytes())
+}
+
+/// There are none.
+pub fn softirqs(_: Subject) -> Result<Vec<u8>> {
+    let mut out = " ".repeat(20);
+    for cpu in 0..sched::cpu_count() {
+        let _ = write!(out, "CPU{cpu:<8}");
+    }
+    out.push('\n');
     Ok(out.into_bytes())
 }
