@@ -9,8 +9,8 @@ use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// So many operations are looked at between two preemption points.
-const BATCH: usize = 4096;
+/// So many operations are looked at or taken back between two preemption points.
+const BATCH: usize = 1024;
 
 /// struct sembuf.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -199,6 +199,7 @@ impl SemSet {
             if !self.release_some(1) {
                 return;
             }
+            preempt_point();
         }
     }
 
@@ -276,15 +277,19 @@ impl SemSet {
 
     /// The last task of an undo list has ended: takes back what they did, as far as values can go.
     pub fn take_back(&self, list: u64, pid: Pid) {
-        {
-            let inner = &mut *self.inner.borrow_mut();
-            let Some(adjustments) = inner.undo.remove(&list) else { return };
-            for (number, adjustment) in adjustments {
-                let sem = &mut inner.sems[number as usize];
-                sem.value = (i32::from(sem.value) + i32::from(adjustment)).clamp(0, MAX_VALUE) as u16;
-                sem.pid = pid;
+        let adjustments = self.inner.borrow_mut().undo.remove(&list);
+        let Some(mut adjustments) = adjustments else { return };
+        while !adjustments.is_empty() {
+            {
+                let inner = &mut *self.inner.borrow_mut();
+                for (number, adjustment) in (0..BATCH).map_while(|_| adjustments.pop_first()) {
+                    let sem = &mut inner.sems[number as usize];
+                    sem.value = (i32::from(sem.value) + i32::from(adjustment)).clamp(0, MAX_VALUE) as u16;
+                    sem.pid = pid;
+                }
+                inner.operated = seconds();
             }
-            inner.operated = seconds();
+            preempt_point();
         }
         self.release();
     }

@@ -68,10 +68,13 @@ pub fn leave(task: &Task) {
     }
 }
 
-/// Drops what may be much, a list at a time.
+/// Drops what may be much, a little at a time.
 pub(super) fn forget(mut adjustments: Adjustments) {
-    while let Some(list) = adjustments.pop_first() {
-        drop(list);
-        preempt_point();
+    const BATCH: usize = 1024;
+    while let Some((_, mut list)) = adjustments.pop_first() {
+        while !list.is_empty() {
+            (0..BATCH).map_while(|_| list.pop_first()).for_each(drop);
+            preempt_point();
+        }
     }
 }
