@@ -19,6 +19,7 @@ mod membarrier;
 mod memory;
 mod message;
 mod mount;
+mod mqueue;
 mod msg_queue;
 mod names;
 mod open;
@@ -95,6 +96,7 @@ const AREAS: &[&[Entry]] = &[
     mount::CALLS,
     eventfd::CALLS,
     message::CALLS,
+    mqueue::CALLS,
     msg_queue::CALLS,
     pipe::CALLS,
     place::CALLS,

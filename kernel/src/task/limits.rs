@@ -1,7 +1,7 @@
 //! Resource limits (getrlimit(2)). A process has one set, which its threads share and its children copy.
 //!
 //! Who enforces which: descriptors NOFILE; files FSIZE; core files CORE; clone NPROC; memory AS, DATA, STACK, MEMLOCK; signals SIGPENDING;
-//! usage CPU; priorities NICE and RTPRIO. RSS, LOCKS, MSGQUEUE and RTTIME are kept and shown.
+//! usage CPU; priorities NICE and RTPRIO; message queues MSGQUEUE. RSS, LOCKS and RTTIME are kept and shown.
 
 use std::sync::atomic::AtomicI64;
 pub use umlab_host::limits::COUNT;

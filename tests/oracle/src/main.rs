@@ -21,7 +21,7 @@ areas! {
     mem_map mem_change mem_files mem_share mem_seals mem_limits mem_lock mem_fault
     file_open file_io file_meta file_perm file_names file_dirs file_locks file_watch
     pipes splices event_files polls epolls unix_sockets unix_messages
-    barriers ipc_shm ipc_sem ipc_msg proc_files dev_files tty_line tty_modes tty_jobs
+    barriers ipc_shm ipc_sem ipc_msg ipc_mq proc_files dev_files tty_line tty_modes tty_jobs
     processes process_groups zombies futexes bad_places identity settings
     core_dumps kernel_pages
     signals signal_jobs signal_threads signal_frames signal_stacks signal_restart timers

@@ -3,7 +3,7 @@
 use super::super::pseudo::{Entry, Subject, dir, number, setting, text};
 use super::super::{dentry, inotify, permission, pipe};
 use super::current;
-use crate::ipc::{msg, sem};
+use crate::ipc::{mq, msg, sem};
 use crate::mm::frames;
 use crate::task::creds::{ALL_CAPS, CAP_SYS_ADMIN};
 use crate::task::{core_dump, limits, pid};
@@ -78,6 +78,16 @@ const FS: &[Entry] = &[
         ],
     ),
     fixed!("mount-max", "20000"),
+    dir(
+        "mqueue",
+        &[
+            kept!("msg_default", in mq::MSG_DEFAULT, 1..=mq::HARD_MSG_MAX),
+            kept!("msg_max", in mq::MSG_MAX, 1..=mq::HARD_MSG_MAX),
+            kept!("msgsize_default", in mq::SIZE_DEFAULT, 128..=mq::HARD_SIZE_MAX),
+            kept!("msgsize_max", in mq::SIZE_MAX, 128..=mq::HARD_SIZE_MAX),
+            kept!("queues_max", in mq::QUEUES_MAX, 0..=i32::MAX as i64),
+        ],
+    ),
     kept!("nr_open", in limits::NR_OPEN, 64..=limits::MAX_DESCRIPTORS as i64),
     fixed!("overflowgid", "65534"),
     fixed!("overflowuid", "65534"),
