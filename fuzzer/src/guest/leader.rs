@@ -169,6 +169,12 @@ fn become_worker(root: bool) {
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
 }
 
+/// Whether a process has ended that cannot be waited for: its end is told to a tracer first, another process of the program.
+fn has_ended(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.starts_with(" Z"))
+}
+
 fn reap(all: &mut [Process]) {
     loop {
         let mut status = 0;
@@ -176,6 +182,12 @@ fn reap(all: &mut [Process]) {
         let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) };
         if pid <= 0 {
             return;
+        }
+        if libc::WIFSTOPPED(status) {
+            // It has made us its tracer, which is of no interest: it goes on with the signal that it stopped for.
+            // SAFETY: plain numbers.
+            unsafe { libc::ptrace(libc::PTRACE_CONT, pid, 0usize, libc::WSTOPSIG(status) as usize) };
+            continue;
         }
         // Others are orphans of the program, which are left to us.
         if let Some(process) = all.iter_mut().find(|process| process.pid == pid) {
@@ -200,6 +212,11 @@ fn look_after(setting: Setting, all: &mut [Process], n: usize, late: bool, patie
     }
     if let Some(since) = process.killed {
         if since.elapsed() > patience.end {
+            if has_ended(process.pid) {
+                process.pid = 0;
+                process.begun = BEGINNINGS;
+                return false;
+            }
             say(&format!("find a process that was killed does not end; {}", places(setting, process, n)));
             process.pid = 0;
             process.begun = BEGINNINGS;
