@@ -14,6 +14,7 @@ pub mod copy;
 pub mod errno;
 pub mod events;
 pub mod file;
+pub mod fpu;
 pub mod info;
 pub mod inotify;
 pub mod kicks;

@@ -15,7 +15,11 @@ const LEGACY: usize = 512;
 const MIN_XSAVE: usize = LEGACY + 64;
 /// Where software's words begin.
 const SOFTWARE: usize = 464;
+const MXCSR: usize = 24;
+const INITIAL_MXCSR: u32 = 0x1f80;
 const X87_SSE: u64 = 3;
+/// SSE and AVX: MXCSR is loaded with either.
+const WITH_MXCSR: u64 = 6;
 /// The second magic number, after the state.
 pub(super) const TRAILER: usize = 4;
 
@@ -54,7 +58,7 @@ pub(super) fn for_frame(mut state: Vec<u8>) -> Vec<u8> {
 pub(super) fn initial(size: usize) -> Vec<u8> {
     let mut state = vec![0; size.max(MIN_XSAVE)];
     put(&mut state, 0, &0x37fu16.to_le_bytes());
-    put(&mut state, 24, &0x1f80u32.to_le_bytes());
+    put(&mut state, MXCSR, &INITIAL_MXCSR.to_le_bytes());
     put(&mut state, LEGACY, &X87_SSE.to_le_bytes());
     state
 }
@@ -83,7 +87,7 @@ pub(super) fn restore(space: &AddressSpace, user: &mut dyn UserThread, addr: u64
         None => {
             let mut state = initial(size);
             put(&mut state, 0, &legacy);
-            state
+            accept(state, X87_SSE, known)?
         }
     };
     user.set_extended_state(&state)
@@ -102,7 +106,6 @@ fn xsave_size(space: &AddressSpace, addr: u64, legacy: &[u8], max: usize) -> Opt
 
 /// Judges the state that a tracer sets in the place of `now`: FXSAVE's part alone, or all of it. EINVAL for what the CPU would refuse.
 pub(crate) fn judge(now: &[u8], new: &[u8]) -> Result<Vec<u8>> {
-    const MXCSR: usize = 24;
     let mut state = now.to_vec();
     state.resize(state.len().max(MIN_XSAVE), 0);
     let known = word64(&state, SOFTWARE) | word64(&state, LEGACY) | X87_SSE;
@@ -115,18 +118,20 @@ pub(crate) fn judge(now: &[u8], new: &[u8]) -> Result<Vec<u8>> {
         let present = word64(&state, LEGACY) | X87_SSE;
         put(&mut state, LEGACY, &present.to_le_bytes());
     }
-    let allowed = if mask == 0 { 0xffbf } else { mask };
-    if word32(&state, MXCSR) & !allowed != 0 {
-        return Err(Errno::EINVAL);
-    }
     accept(state, known, known).map_err(|_| Errno::EINVAL)
 }
 
-/// Judges an image as XRSTOR does, and limits it to what its frame says that it holds.
+/// Judges an image as XRSTOR does, and limits it to what its frame says that it holds. It is judged here, because a model may load it only
+/// when user code is about to run, and has nobody then to give the error to.
 fn accept(mut state: Vec<u8>, features: u64, known: u64) -> Result<Vec<u8>> {
     let present = word64(&state, LEGACY);
     let reserved_zero = state[LEGACY + 8..MIN_XSAVE].iter().all(|&b| b == 0);
     if present & !known != 0 || !reserved_zero {
+        return Err(Errno::EFAULT);
+    }
+    if features & WITH_MXCSR == 0 {
+        put(&mut state, MXCSR, &INITIAL_MXCSR.to_le_bytes());
+    } else if word32(&state, MXCSR) & !umlab_host::fpu::mxcsr_mask() != 0 {
         return Err(Errno::EFAULT);
     }
     put(&mut state, LEGACY, &(present & features).to_le_bytes());
@@ -161,5 +166,15 @@ mod tests {
         assert!(accept(image(LEGACY, 0x18), 0xe7, 0xe7).is_err(), "a component the CPU does not have");
         assert!(accept(image(LEGACY + 15, 0x80), 0xe7, 0xe7).is_err(), "the compacted form");
         assert_eq!(word64(&accept(image(LEGACY, 7), 3, 0xe7).unwrap(), LEGACY), 3);
+    }
+
+    #[test]
+    fn reserved_bits_of_mxcsr_are_refused_where_it_is_loaded() {
+        let mut state = initial(2432);
+        put(&mut state, MXCSR, &0x8000_1f80u32.to_le_bytes());
+        for features in [2, 4, 0xe7] {
+            assert!(accept(state.clone(), features, 0xe7).is_err(), "{features:#x}");
+        }
+        assert_eq!(word32(&accept(state, 1, 0xe7).unwrap(), MXCSR), INITIAL_MXCSR);
     }
 }
