@@ -138,6 +138,20 @@ impl Mount {
     }
 }
 
+impl Drop for Mount {
+    /// With the last mount of a file system go the names that are cached of it: they would keep its files.
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.fs) > 1 {
+            return;
+        }
+        let mut top = self.root.clone();
+        while let Some(parent) = top.parent() {
+            top = parent;
+        }
+        top.prune();
+    }
+}
+
 fn key(place: &Path) -> (u32, usize) {
     (place.mount.id, Arc::as_ptr(&place.dentry) as usize)
 }

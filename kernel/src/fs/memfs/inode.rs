@@ -2,7 +2,7 @@
 
 use super::dir::Dir;
 use super::file::MemFile;
-use super::{MemFs, timestamp};
+use super::{Instance, timestamp};
 use crate::fs::contents::Contents;
 use crate::fs::file::{DirEntry, FileOps};
 use crate::fs::hostfs::HostInode;
@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
 pub struct MemInode {
-    pub(super) fs: Arc<MemFs>,
+    pub(super) fs: Arc<Instance>,
     me: Weak<MemInode>,
     ino: u64,
     kind: FileKind,
@@ -74,12 +74,12 @@ impl Meta {
 }
 
 impl MemInode {
-    fn new(fs: &Arc<MemFs>, ino: u64, kind: FileKind, body: Body, meta: Meta) -> Arc<MemInode> {
+    fn new(fs: &Arc<Instance>, ino: u64, kind: FileKind, body: Body, meta: Meta) -> Arc<MemInode> {
         MemInode::build(fs, ino, kind, body, Some(meta), None, None)
     }
 
     pub(super) fn build(
-        fs: &Arc<MemFs>,
+        fs: &Arc<Instance>,
         ino: u64,
         kind: FileKind,
         body: Body,
@@ -99,7 +99,7 @@ impl MemInode {
         })
     }
 
-    pub(super) fn new_root(fs: &Arc<MemFs>, mode: u32, uid: u32, gid: u32) -> Arc<MemInode> {
+    pub(super) fn new_root(fs: &Arc<Instance>, mode: u32, uid: u32, gid: u32) -> Arc<MemInode> {
         fs.inode_count.fetch_add(1, Relaxed);
         let ino = fs.next_ino.fetch_add(1, Relaxed);
         let meta = Meta::new(mode & 0o7777, uid, gid, 2);
@@ -134,7 +134,7 @@ impl MemInode {
     }
 
     /// A file that no directory will ever hold.
-    pub(super) fn new_detached(fs: &Arc<MemFs>, mode: u32, creds: &Creds) -> Result<Arc<MemInode>> {
+    pub(super) fn new_detached(fs: &Arc<Instance>, mode: u32, creds: &Creds) -> Result<Arc<MemInode>> {
         let contents = Some(Contents::new(&fs.quota));
         let body = Body::Regular(KCell::new(Regular { contents, seals: libc::F_SEAL_SEAL as u32 }));
         Ok(MemInode::new(fs, fs.new_ino(0)?, FileKind::Regular, body, Meta::new(mode, creds.fsuid, creds.fsgid, 0)))

@@ -1,6 +1,6 @@
 //! Stand-ins for lower inodes, and the moment they become the guest's own.
 
-use super::MemFs;
+use super::Instance;
 use super::inode::{Body, MemInode, Meta, Regular};
 use crate::fs::contents::Contents;
 use crate::fs::file::OpenFile;
@@ -19,7 +19,7 @@ fn key(lower: &InodeRef) -> usize {
     Arc::as_ptr(lower).cast::<()>() as usize
 }
 
-impl MemFs {
+impl Instance {
     /// The inode that stands for a lower one; the same for all its names. `origin` says where it was found.
     pub(super) fn stand_in(self: &Arc<Self>, lower: InodeRef, origin: Option<(Arc<MemInode>, &[u8])>) -> Arc<MemInode> {
         if let Some(known) = self.stand_ins.borrow().get(&key(&lower)).and_then(Weak::upgrade) {

@@ -32,7 +32,7 @@ fn mount() -> &'static (Arc<MemFs>, Arc<Mount>) {
 /// A new memory file; `sealable` says whether seals can be added, `exec` whether it may be executed.
 pub fn memfd(name: &[u8], creds: &Creds, sealable: bool, exec: bool) -> Result<Arc<OpenFile>> {
     let (fs, mount) = mount();
-    let inode = MemInode::new_detached(fs, if exec { 0o777 } else { 0o666 }, creds)?;
+    let inode = MemInode::new_detached(&fs.instance, if exec { 0o777 } else { 0o666 }, creds)?;
     let regular = inode.regular()?;
     if sealable {
         regular.borrow_mut().seals = if exec { 0 } else { SEAL_EXEC };
@@ -46,7 +46,7 @@ pub fn memfd(name: &[u8], creds: &Creds, sealable: bool, exec: bool) -> Result<A
 /// Memory that is no file anywhere, though areas that map it are said to map one of that name, at that path.
 pub fn nameless(name: &[u8], size: u64, creds: &Creds) -> Result<(Arc<Contents>, Path)> {
     let (fs, mount) = mount();
-    let inode = MemInode::new_detached(fs, 0o777, creds)?;
+    let inode = MemInode::new_detached(&fs.instance, 0o777, creds)?;
     let contents = inode.own_contents()?;
     contents.truncate(size);
     Ok((contents, Path { mount: mount.clone(), dentry: Dentry::nameless(inode, None, name) }))

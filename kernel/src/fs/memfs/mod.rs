@@ -24,7 +24,7 @@ use crate::mm::pressure::room_for;
 use crate::{Errno, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 const OVERLAY_MAGIC: u64 = 0x794c_7630;
@@ -34,6 +34,12 @@ const OVERLAY_FIRST_INO: u64 = 1 << 46;
 const INODE_BYTES: usize = 512;
 
 pub struct MemFs {
+    instance: Arc<Instance>,
+    root: Arc<MemInode>,
+}
+
+/// What the inodes of a file system share. They keep it, and it keeps none of them: what was unmounted ends with the last file in use.
+struct Instance {
     kind: &'static str,
     dev: u64,
     quota: Arc<Quota>,
@@ -41,7 +47,6 @@ pub struct MemFs {
     inode_limit: u64,
     inode_count: AtomicU64,
     next_ino: AtomicU64,
-    root: OnceLock<Arc<MemInode>>,
     /// The inodes that stand for lower ones, by the lower one's address.
     stand_ins: KCell<HashMap<usize, Weak<MemInode>>>,
     /// The lower tree's devices: inode numbers of all but the first are told apart by their place here.
@@ -62,49 +67,19 @@ pub fn timestamp() -> Timestamp {
     umlab_host::clock::realtime_coarse() as Timestamp
 }
 
-impl MemFs {
-    fn make(kind: &'static str, pages: u64, first_ino: u64) -> Arc<MemFs> {
-        Arc::new(MemFs {
+impl Instance {
+    fn make(kind: &'static str, pages: u64, first_ino: u64) -> Arc<Instance> {
+        Arc::new(Instance {
             kind,
             dev: new_device(),
             quota: Quota::new(pages),
             inode_limit: (frames::limit() / PAGE_SIZE).max(1024),
             inode_count: AtomicU64::new(0),
             next_ino: AtomicU64::new(first_ino),
-            root: OnceLock::new(),
             stand_ins: KCell::default(),
             lower_devices: KCell::default(),
             options: KCell::default(),
         })
-    }
-
-    /// An empty file system of at most `size` bytes (half of the guest's memory if not given), whose root has these permissions.
-    pub fn new(size: Option<u64>, mode: u32, uid: u32, gid: u32) -> Arc<MemFs> {
-        MemFs::of_kind("tmpfs", size, mode, uid, gid)
-    }
-
-    /// As `new`, under another name in /proc/mounts.
-    pub fn of_kind(kind: &'static str, size: Option<u64>, mode: u32, uid: u32, gid: u32) -> Arc<MemFs> {
-        let bytes = size.unwrap_or(frames::limit() / 2);
-        let fs = MemFs::make(kind, bytes.div_ceil(PAGE_SIZE), 1);
-        fs.options.set(match size {
-            Some(size) => format!(",size={}k,mode={mode:o}", size / 1024),
-            None => format!(",mode={mode:o}"),
-        });
-        let root = MemInode::new_root(&fs, mode, uid, gid);
-        assert!(fs.root.set(root).is_ok(), "the root is set once");
-        fs
-    }
-
-    /// An overlay: shows `lower`, and keeps all changes in memory, three quarters of the guest's at most.
-    pub fn over(lower: InodeRef) -> Arc<MemFs> {
-        let fs = MemFs::make("overlay", frames::limit() / 4 * 3 / PAGE_SIZE, OVERLAY_FIRST_INO);
-        if let Ok(attr) = lower.attr() {
-            fs.lower_devices.borrow_mut().push(attr.dev);
-        }
-        let root = fs.stand_in(lower, None);
-        assert!(fs.root.set(root).is_ok(), "the root is set once");
-        fs
     }
 
     /// A number for a new inode, for which there is room with `more` bytes of its own.
@@ -118,32 +93,61 @@ impl MemFs {
     }
 }
 
+impl MemFs {
+    /// An empty file system of at most `size` bytes (half of the guest's memory if not given), whose root has these permissions.
+    pub fn new(size: Option<u64>, mode: u32, uid: u32, gid: u32) -> Arc<MemFs> {
+        MemFs::of_kind("tmpfs", size, mode, uid, gid)
+    }
+
+    /// As `new`, under another name in /proc/mounts.
+    pub fn of_kind(kind: &'static str, size: Option<u64>, mode: u32, uid: u32, gid: u32) -> Arc<MemFs> {
+        let bytes = size.unwrap_or(frames::limit() / 2);
+        let instance = Instance::make(kind, bytes.div_ceil(PAGE_SIZE), 1);
+        instance.options.set(match size {
+            Some(size) => format!(",size={}k,mode={mode:o}", size / 1024),
+            None => format!(",mode={mode:o}"),
+        });
+        let root = MemInode::new_root(&instance, mode, uid, gid);
+        Arc::new(MemFs { instance, root })
+    }
+
+    /// An overlay: shows `lower`, and keeps all changes in memory, three quarters of the guest's at most.
+    pub fn over(lower: InodeRef) -> Arc<MemFs> {
+        let instance = Instance::make("overlay", frames::limit() / 4 * 3 / PAGE_SIZE, OVERLAY_FIRST_INO);
+        if let Ok(attr) = lower.attr() {
+            instance.lower_devices.borrow_mut().push(attr.dev);
+        }
+        let root = instance.stand_in(lower, None);
+        Arc::new(MemFs { instance, root })
+    }
+}
+
 impl FileSystem for MemFs {
     fn kind(&self) -> &'static str {
-        self.kind
+        self.instance.kind
     }
 
     fn root(&self) -> InodeRef {
-        self.root.get().expect("set when it was made").clone()
+        self.root.clone()
     }
 
     fn statfs(&self) -> Result<StatFs> {
-        let used = self.quota.used.get();
-        let blocks = self.quota.limit;
+        let used = self.instance.quota.used.get();
+        let blocks = self.instance.quota.limit;
         let free = blocks.saturating_sub(used);
         Ok(StatFs {
-            magic: if self.kind == "overlay" { OVERLAY_MAGIC } else { TMPFS_MAGIC },
+            magic: if self.instance.kind == "overlay" { OVERLAY_MAGIC } else { TMPFS_MAGIC },
             block_size: PAGE_SIZE,
             blocks,
             free,
             available: free,
-            files: self.inode_limit,
-            files_free: self.inode_limit.saturating_sub(self.inode_count.load(Relaxed)),
+            files: self.instance.inode_limit,
+            files_free: self.instance.inode_limit.saturating_sub(self.instance.inode_count.load(Relaxed)),
             name_max: 255,
         })
     }
 
     fn options(&self) -> String {
-        self.options.cloned()
+        self.instance.options.cloned()
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::fs::inode::SetAttr;
-use crate::fs::memfs;
+use crate::fs::{memfs, mount};
 
 #[test]
 fn contents_with_holes() {
@@ -151,5 +151,25 @@ fn deep_trees_do_not_need_deep_stacks() {
         let deepest = guest.task.fs.borrow().cwd.cloned();
         drop(guest);
         drop(deepest);
+    });
+}
+
+#[test]
+fn file_systems_that_were_unmounted_give_their_memory_back() {
+    in_kernel(|| {
+        let guest = Guest::memory();
+        mount::set_root(&guest.root.mount);
+        guest.mkdir("m").unwrap();
+        let over = Mount::new(MemFs::new(None, 0o755, 0, 0), b"over", MountFlags::empty());
+        mount::attach(&over, &guest.find("m").unwrap()).unwrap();
+        guest.mkdir("m/d").unwrap();
+        guest.write("m/d/f", "some text").unwrap();
+        let open = guest.open("m/d/f", libc::O_RDONLY).unwrap();
+        let (root, file) = (Arc::downgrade(guest.find("m").unwrap().inode()), Arc::downgrade(&open.inode));
+        mount::detach(&over, true).unwrap();
+        drop(over);
+        assert_eq!(read_all(&open), b"some text", "what is open stays");
+        drop(open);
+        assert!(root.upgrade().is_none() && file.upgrade().is_none());
     });
 }
