@@ -1,5 +1,6 @@
-//! What the two binaries share: the options of a run, and the list of process models.
+//! What the two binaries share: command lines, and the list of process models.
 
+pub mod command;
 pub mod models;
 pub mod options;
 pub mod run;

@@ -82,16 +82,22 @@ pub fn write(path: &Path, out: Option<&Path>) -> Result<PathBuf, String> {
     std::fs::create_dir_all(&folder).map_err(|e| format!("cannot write to '{}': {e}", out.display()))?;
     let report = Report::new(&results);
     let charts = report.charts();
-    let put = |name: &str, bytes: &[u8]| {
+    for (name, bytes) in texts(&report, &charts)? {
         let path = out.join(name);
-        write_atomically(&path, bytes).map_err(|e| format!("cannot write '{}': {e}", path.display()))
-    };
+        write_atomically(&path, &bytes).map_err(|e| format!("cannot write '{}': {e}", path.display()))?;
+    }
     for chart in &charts {
-        put(&format!("charts/{}.svg", chart.id), chart.scene.standalone_svg().as_bytes())?;
         chart.scene.write_png(&folder.join(format!("{}.png", chart.id)))?;
     }
-    put("results.csv", &csv::render(&results)?)?;
-    put("report.md", markdown::render(&report, &charts).as_bytes())?;
-    put("report.html", html::render(&report, &charts).as_bytes())?;
     Ok(out.join("report.html"))
+}
+
+/// The files of a report by name, but for the pictures of its charts in dots.
+pub fn texts(report: &Report, charts: &[Chart]) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let svg = |chart: &Chart| (format!("charts/{}.svg", chart.id), chart.scene.standalone_svg().into_bytes());
+    let mut files: Vec<_> = charts.iter().map(svg).collect();
+    files.push(("results.csv".into(), csv::render(report.results)?));
+    files.push(("report.md".into(), markdown::render(report, charts).into_bytes()));
+    files.push(("report.html".into(), html::render(report, charts).into_bytes()));
+    Ok(files)
 }
