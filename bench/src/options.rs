@@ -42,7 +42,7 @@ pub struct BenchOptions {
 
     /// Stop beginning new samples after so many minutes [default: 18; --quick 2.5; none with
     /// --full or --rounds]; with --resume, so many from now on
-    #[arg(long, value_name = "MINUTES")]
+    #[arg(long, value_name = "MINUTES", value_parser = minutes)]
     pub budget: Option<f64>,
 
     /// End a sample after so many seconds [default: 60, a kernel build 400; --quick 15 and 90; --full hours]
@@ -112,9 +112,30 @@ fn size_of(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Within what JSON can hold, for a plan is kept.
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err("write a number of minutes from 0 to 1000000".into()),
+    }
+}
+
 fn percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').parse() {
         Ok(number) if (0.0..=1000.0).contains(&number) => Ok(number),
         _ => Err("write a percentage from 0 to 1000".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_a_number_that_a_plan_can_keep() {
+        assert_eq!((minutes("2.5"), minutes("0")), (Ok(2.5), Ok(0.0)));
+        for wrong in ["", "-1", "inf", "nan", "1e7", "five"] {
+            assert!(minutes(wrong).is_err(), "{wrong}");
+        }
     }
 }
