@@ -269,7 +269,7 @@ fn vdso_is_read() {
     let vdso = unsafe { getauxval(AT_SYSINFO_EHDR) } as usize;
     let (reader, writer) = pipe();
     // Some models have none.
-    if vdso != 0 && sc!(SYS_write, writer, vdso, 4).0 != 4 || vdso != 0 && get(reader, 4) != text(b"\x7fELF") {
+    if vdso != 0 && (sc!(SYS_write, writer, vdso, 4).0 != 4 || get(reader, 4) != text(b"\x7fELF")) {
         println!("it is not");
     }
 }
