@@ -5,7 +5,8 @@ use crate::signals::kill_self;
 use crate::sys::*;
 
 pub const CASES: &[crate::harness::Case] = cases![
-    syscalls, syscall_info, syscall_changed, emulate, fork_events, vfork_events, clone_events, exec_stop, exec_event, exit_event, thread_ends,
+    syscalls, syscall_info, syscall_changed, emulate, fork_events, vfork_events, clone_events, exec_stop,
+    exec_event, exit_event, thread_ends,
 ];
 
 fn to_call(pid: i32, number: i64) -> Text {

@@ -1,5 +1,5 @@
 //! ptrace(2): registers and memory of a tracee, steps and breakpoints.
-#![expect(clippy::needless_borrows_for_generic_args, reason = "the address of a word is meant, which is an argument as well")]
+#![expect(clippy::needless_borrows_for_generic_args, reason = "the address of a word is meant, not the word")]
 
 use crate::ptraces::{end, go, info, pt, regs, traced, wait};
 use crate::signals::{handle, kill_self, log_signal, logged};

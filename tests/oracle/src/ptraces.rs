@@ -1,11 +1,12 @@
 //! ptrace(2): tracers and tracees, signals, stops of job control, and wait(2). Each case is the tracer of children of its own.
-#![expect(clippy::needless_borrows_for_generic_args, reason = "the address of a word is meant, which is an argument as well")]
+#![expect(clippy::needless_borrows_for_generic_args, reason = "the address of a word is meant, not the word")]
 
 use crate::signals::{handle, kill_self, log_signal, logged};
 use crate::sys::*;
 
 pub const CASES: &[crate::harness::Case] = cases![
-    trace_me, attach, attach_refused, attach_stopped, seize, listen, signal_choice, signal_info, signals_ignored, parent_is_another, tracer_ends, tracer_kills, wait_kinds, options, group_stop,
+    trace_me, attach, attach_refused, attach_stopped, seize, listen, signal_choice, signal_info,
+    signals_ignored, parent_is_another, tracer_ends, tracer_kills, wait_kinds, options, group_stop,
 ];
 
 pub fn pt(request: u32, pid: i32, addr: impl Arg, data: impl Arg) -> Ret {
