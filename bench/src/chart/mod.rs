@@ -328,10 +328,11 @@ pub fn extent<'a>(estimates: impl Iterator<Item = &'a Estimate>) -> Option<(f64,
     Some((ends.0.max(mids.0 / 2.0), ends.1.min(mids.1 * 2.0)))
 }
 
-/// The numbers 1, 2, 5 times a power of ten in a range.
+/// The numbers 1, 2, 5 times a power of ten in a range, which may reach as far as a file's numbers do.
 fn log_ticks(from: f64, to: f64) -> Vec<f64> {
+    let power = |of: f64| of.log10().clamp(f64::MIN_10_EXP as f64, f64::MAX_10_EXP as f64);
     let mut ticks = Vec::new();
-    for power in from.log10().floor() as i32..=to.log10().ceil() as i32 {
+    for power in power(from).floor() as i32..=power(to).ceil() as i32 {
         for digit in [1.0, 2.0, 5.0] {
             let tick = digit * 10f64.powi(power);
             if tick >= from * (1.0 - 1e-9) && tick <= to * (1.0 + 1e-9) {
@@ -358,6 +359,13 @@ pub fn tick(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scales_of_numbers_beyond_all_measure_are_bounded() {
+        for (from, to) in [(1.0, f64::INFINITY), (0.0, 1.0), (0.0, f64::INFINITY)] {
+            assert!(log_ticks(from, to).len() <= 3 * 620, "{from} to {to}");
+        }
+    }
 
     #[test]
     fn axes() {
