@@ -310,9 +310,11 @@ impl Vmas {
         removed
     }
 
+    /// Takes out what lies in a range. An area of the model's own is taken whole or not at all: the host cannot cut it either.
     fn cut_out(&mut self, range: PageRange) -> Vec<Vma> {
         self.changes += 1;
-        let keys: Vec<u64> = self.overlapping(range).map(Vma::start).collect();
+        let whole = |vma: &&Vma| !vma.is_model_owned() || range.covers(vma.range);
+        let keys: Vec<u64> = self.overlapping(range).filter(whole).map(Vma::start).collect();
         let mut removed = Vec::with_capacity(keys.len());
         for key in keys {
             let vma = self.pull(key);

@@ -48,7 +48,8 @@ fn mprotect(call: &mut Call<'_>) -> Result<u64> {
 
 fn mremap(call: &mut Call<'_>) -> Result<u64> {
     let [addr, old_len, new_len, flags, new_addr, _] = call.args;
-    call.task.space().mremap(addr, old_len, new_len, flags as i32, new_addr)
+    let flags = i32::try_from(flags).map_err(|_| Errno::EINVAL)?;
+    call.task.space().mremap(addr, old_len, new_len, flags, new_addr)
 }
 
 fn madvise(call: &mut Call<'_>) -> Result<u64> {

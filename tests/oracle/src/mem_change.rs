@@ -285,6 +285,8 @@ fn vdso_in_parts() {
         if end - start < 2 * PAGE {
             continue;
         }
+        // Locks leave it alone, and do not cut it.
+        sc!(SYS_mlock, start + PAGE, PAGE);
         let refused = [
             sc!(SYS_munmap, start, PAGE),
             sc!(SYS_mprotect, start, PAGE, PROT_NONE),
