@@ -97,6 +97,7 @@ impl References {
         References { blocks: Vec::new() }
     }
 
+    #[inline]
     fn of(&mut self, frame: u32) -> &mut u32 {
         &mut self.stretch(frame, 1)[0]
     }
@@ -473,6 +474,9 @@ impl Frames {
         assert!(index <= self.count && count <= self.count - index);
         let (mut at, end) = (self.first + index, self.first + index + count);
         let mut allocator = ALLOCATOR.borrow_mut();
+        if count == 1 {
+            return u32::from(*allocator.references.of(at) <= 1);
+        }
         while at < end {
             let counts = allocator.references.stretch(at, end - at);
             let own = leading(counts, |references| references <= 1);
@@ -488,6 +492,10 @@ impl Frames {
     pub fn share(&self, index: u32, count: u32) -> Frames {
         assert!(count > 0 && index <= self.count && count <= self.count - index);
         let first = self.first + index;
+        if count == 1 {
+            *ALLOCATOR.borrow_mut().references.of(first) += 1;
+            return Frames { first, count };
+        }
         // References are bounded far below by the numbers of tasks and of windows.
         let add =
             |_, counts: &mut [u32]| counts.iter_mut().for_each(|references| *references = references.wrapping_add(1));
@@ -549,6 +557,14 @@ fn window_of(first: u32, count: u32) -> Window<'static> {
 impl Drop for Frames {
     fn drop(&mut self) {
         let mut allocator = ALLOCATOR.borrow_mut();
+        if self.count == 1 {
+            let references = allocator.references.of(self.first);
+            // As of most windows.
+            if *references > 1 {
+                *references -= 1;
+                return;
+            }
+        }
         let (mut at, end) = (self.first, self.first + self.count);
         // Frames whose last reference this was, up to `at`.
         let mut last = 0;

@@ -34,33 +34,35 @@ enum Shown {
 }
 
 impl GuestWindow {
+    #[inline]
     fn new(shown: Shown, offset: usize, len: usize) -> GuestWindow {
-        let window = GuestWindow { shown, offset, len: usize::MAX, _pin: lock::pin() };
-        let len = window.get().len().min(len);
-        GuestWindow { len, ..window }
+        GuestWindow { shown, offset, len, _pin: lock::pin() }
     }
 
     /// Zeros from `within` on in a page, to be read; at most `len`.
     pub(super) fn zeros(within: usize, len: usize) -> GuestWindow {
-        GuestWindow::new(Shown::Zeros, within, len)
+        GuestWindow::new(Shown::Zeros, within, len.min(ZEROS.0.len() - within))
     }
 
     /// Bytes of an image from `offset` on, to be read; at most to its end.
     pub(super) fn of_image(image: &'static [u8], offset: usize, len: usize) -> GuestWindow {
-        GuestWindow::new(Shown::Image(image), offset, len)
+        GuestWindow::new(Shown::Image(image), offset, len.min(image.len().saturating_sub(offset)))
     }
 
     /// `len` bytes from `offset` on of a run of frames, at most to its end and no more than [`MAX_PAGES`].
+    #[inline]
     pub(crate) fn of_frames(frames: &Frames, offset: usize, len: usize) -> GuestWindow {
         const PAGE: usize = PAGE_SIZE as usize;
         let (first, within) = (offset / PAGE, offset % PAGE);
         let pages = within.saturating_add(len).div_ceil(PAGE).clamp(1, MAX_PAGES as usize);
         let pages = pages.min(frames.count() as usize - first);
-        GuestWindow::new(Shown::Frames(frames.share(first as u32, pages as u32)), within, len)
+        let shown = Shown::Frames(frames.share(first as u32, pages as u32));
+        GuestWindow::new(shown, within, len.min(pages * PAGE - within))
     }
 
     /// Bytes of a host file, at most to its end.
     pub(super) fn of_file(file: Arc<FileMapping>, offset: usize, len: usize) -> GuestWindow {
+        let len = file.window(offset, len).len();
         GuestWindow::new(Shown::File(file), offset, len)
     }
 

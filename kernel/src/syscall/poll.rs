@@ -191,7 +191,7 @@ const SETS: [Events; 3] = [
     Events::PRI,
 ];
 
-type BitSet = SmallVec<[u64; 16]>;
+type BitSet = SmallVec<[u64; 4]>;
 
 fn select_sets(call: &Call<'_>, deadline: Option<u64>) -> Result<u64> {
     let count = usize::try_from(call.int(0)).map_err(|_| Errno::EINVAL)?;
@@ -211,19 +211,18 @@ fn select_sets(call: &Call<'_>, deadline: Option<u64>) -> Result<u64> {
         }
     }
     let mut watched: SmallVec<[Watched; 8]> = SmallVec::new();
-    for index in 0..count {
-        if index % BATCH == BATCH - 1 {
+    for word in 0..words {
+        if word % (BATCH / 64) == BATCH / 64 - 1 {
             killable_point()?;
         }
-        let (word, bit) = (index / 64, 1u64 << (index % 64));
-        let mut wanted = Events::empty();
-        for (set, events) in asked.iter().zip(SETS) {
-            if set[word] & bit != 0 {
-                wanted |= events;
-            }
-        }
-        if !wanted.is_empty() {
+        let within = u64::MAX >> (64 - (count - word * 64).min(64));
+        let mut bits = asked.iter().fold(0, |bits, set| bits | set[word]) & within;
+        while bits != 0 {
+            let (index, bit) = (word * 64 + bits.trailing_zeros() as usize, bits & bits.wrapping_neg());
+            let sets = asked.iter().zip(SETS).filter(|(set, _)| set[word] & bit != 0);
+            let wanted = sets.fold(Events::empty(), |wanted, (_, events)| wanted | events);
             watched.push(Watched { file: files.get_io(index as i32)?, index, wanted });
+            bits ^= bit;
         }
     }
     let mut found: [BitSet; 3] = [0; 3].map(|_: i32| SmallVec::from_elem(0, words));
