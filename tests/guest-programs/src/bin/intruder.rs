@@ -1,5 +1,5 @@
-//! A guest that asks for the host's interface to other address spaces: `/proc/mm`, and ptrace's requests of today and of the patch in
-//! `host-patch/`. It prints the answers; the guest kernel knows neither, and they must be its own.
+//! A guest that asks for the host's interface to other address spaces: `/proc/mm`, and the requests that the patch in `host-patch/` adds to
+//! ptrace. It prints the answers, which must be the guest kernel's own: it has ptrace, but neither of those.
 
 use std::ffi::CStr;
 
@@ -28,7 +28,7 @@ fn main() {
         ("SWITCH_MM", 55),
         ("MM_RUN", 56),
     ];
-    // Where a request is carried out after all, it is a child that is stopped, and nobody who started us.
+    // A child is stopped, and nobody who started us.
     // SAFETY: the child only waits for a signal.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -41,6 +41,10 @@ fn main() {
         // SAFETY: a request that is carried out takes a number at most, and null where it takes an address.
         let result = unsafe { libc::syscall(libc::SYS_ptrace, request, child, 0, 0) };
         println!("ptrace {name}: {}", answer(result));
+        if name == "ATTACH" {
+            // SAFETY: nothing is to be stored. The other requests are for a tracee that is stopped.
+            unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        }
     }
     // SAFETY: our own child.
     unsafe { libc::kill(child, libc::SIGKILL) };
