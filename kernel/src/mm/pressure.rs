@@ -135,12 +135,12 @@ pub fn await_dying() -> bool {
     false
 }
 
-/// How many processes were killed and have not ended yet. All who ask within a moment get one answer: they may be as many.
+/// How many processes were killed and have not ended yet. While there are any, all who ask within a moment get one answer: they may be as many.
 fn dying() -> usize {
     static SEEN: KCell<(u64, usize)> = KCell::new((0, 0));
     let (when, count) = SEEN.get();
     let now = time::now();
-    if now - when < COUNT_AGE_NS {
+    if count > 0 && now - when < COUNT_AGE_NS {
         return count;
     }
     let dies = |process: &&Arc<Process>| {
