@@ -23,15 +23,16 @@ const MEMFD_NAME_MAX: usize = 249;
 fn memfd_create(call: &mut Call<'_>) -> Result<u64> {
     const KNOWN: u32 = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | libc::MFD_NOEXEC_SEAL | libc::MFD_EXEC;
     let flags = call.args[1] as u32;
-    if flags & libc::MFD_HUGETLB != 0 {
-        // No huge pages are set aside.
-        return Err(if flags & libc::MFD_ALLOW_SEALING != 0 { Errno::EINVAL } else { Errno::ENOMEM });
-    }
+    let huge = flags & libc::MFD_HUGETLB != 0;
     let (exec, noexec) = (flags & libc::MFD_EXEC != 0, flags & libc::MFD_NOEXEC_SEAL != 0);
-    if flags & !KNOWN != 0 || exec && noexec {
+    if !huge && flags & !KNOWN != 0 || exec && noexec {
         return Err(Errno::EINVAL);
     }
     let name = call.task.space().read_string(call.args[0], MEMFD_NAME_MAX + 1, Errno::EINVAL)?;
+    if huge {
+        // No huge pages are set aside.
+        return Err(if flags & libc::MFD_ALLOW_SEALING != 0 { Errno::EINVAL } else { Errno::ENOMEM });
+    }
     let sealable = noexec || flags & libc::MFD_ALLOW_SEALING != 0;
     let file = memfs::memfd(&name, &call.task.creds(), sealable, !noexec)?;
     Ok(call.task.files().install(file, flags & libc::MFD_CLOEXEC != 0)? as u64)
