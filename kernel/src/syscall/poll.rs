@@ -210,7 +210,8 @@ fn select_sets(call: &Call<'_>, deadline: Option<u64>) -> Result<u64> {
             }
         }
     }
-    let mut watched: SmallVec<[Watched; 8]> = SmallVec::new();
+    let most = (0..words).map(|word| (asked[0][word] | asked[1][word] | asked[2][word]).count_ones() as usize).sum();
+    let mut watched: SmallVec<[Watched; 8]> = SmallVec::with_capacity(most);
     for word in 0..words {
         if word % (BATCH / 64) == BATCH / 64 - 1 {
             killable_point()?;
@@ -219,8 +220,12 @@ fn select_sets(call: &Call<'_>, deadline: Option<u64>) -> Result<u64> {
         let mut bits = asked.iter().fold(0, |bits, set| bits | set[word]) & within;
         while bits != 0 {
             let (index, bit) = (word * 64 + bits.trailing_zeros() as usize, bits & bits.wrapping_neg());
-            let sets = asked.iter().zip(SETS).filter(|(set, _)| set[word] & bit != 0);
-            let wanted = sets.fold(Events::empty(), |wanted, (_, events)| wanted | events);
+            let mut wanted = Events::empty();
+            for (set, events) in asked.iter().zip(SETS) {
+                if set[word] & bit != 0 {
+                    wanted |= events;
+                }
+            }
             watched.push(Watched { file: files.get_io(index as i32)?, index, wanted });
             bits ^= bit;
         }

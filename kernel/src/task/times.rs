@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// The host's scheduler gives a CPU to others for no less than this.
 const LONG_NS: u64 = 1_000_000;
-/// A reading of the host's count is this old at most when user mode is entered.
-const FRESH_NS: u64 = 100_000;
+/// A reading of the host's count is this old at most when user mode is entered: less than what matters, and seldom enough to cost a task nothing
+/// that runs for some microseconds at a time.
+const FRESH_NS: u64 = 500_000;
 /// Nothing that takes longer is only the way through a trap.
 const MOST_FOR_TRAP_NS: u64 = 20_000;
 
