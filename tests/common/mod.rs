@@ -320,11 +320,12 @@ pub fn wait(child: &mut Child, limit: Duration) -> End {
     }
 }
 
-/// Give a session whose leader has ended a moment to be gone, end what is left, and say what that was.
+/// Give a session whose leader has ended a moment to be gone, end what is left, and say what that was. The host takes its time over killed
+/// processes while another test ends a few thousand.
 pub fn end_session(session: u32) -> Vec<String> {
     let start = Instant::now();
     let mut left = members(session);
-    while !left.is_empty() && start.elapsed() < Duration::from_secs(2) {
+    while !left.is_empty() && start.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(20));
         left = members(session);
     }
