@@ -75,43 +75,23 @@ impl AddressSpace {
 
     /// Fills `out`, or EFAULT.
     pub fn read_bytes(&self, addr: u64, out: &mut [u8]) -> Result<()> {
-        let mut done = 0;
-        while done < out.len() {
-            let window = self.window(addr.wrapping_add(done as u64), out.len() - done, false)?;
-            done += window.get().read(&mut out[done..])?;
-        }
-        Ok(())
+        fill_by(addr, out, |at, len| self.window(at, len, false))
     }
 
     /// Writes all of `bytes`, or EFAULT (a part may have been written).
     pub fn write_bytes(&self, addr: u64, bytes: &[u8]) -> Result<()> {
-        let mut done = 0;
-        while done < bytes.len() {
-            let window = self.window(addr.wrapping_add(done as u64), bytes.len() - done, true)?;
-            done += window.get().write(&bytes[done..])?;
-        }
-        Ok(())
+        store_by(addr, bytes, |at, len| self.window(at, len, true))
     }
 
     /// As `read_bytes`, for a tracer: no rights are needed.
     pub fn peek(&self, addr: u64, out: &mut [u8]) -> Result<()> {
-        let mut done = 0;
-        while done < out.len() {
-            let window = self.forced_window(addr.wrapping_add(done as u64), out.len() - done, false)?;
-            done += window.get().read(&mut out[done..])?;
-        }
-        Ok(())
+        fill_by(addr, out, |at, len| self.forced_window(at, len, false))
     }
 
     /// As `write_bytes`, for a tracer: private memory need not be writable. What user code may only read becomes the address space's own
     /// copy first, so that nobody else finds it changed.
     pub fn poke(&self, addr: u64, bytes: &[u8]) -> Result<()> {
-        let mut done = 0;
-        while done < bytes.len() {
-            let window = self.forced_window(addr.wrapping_add(done as u64), bytes.len() - done, true)?;
-            done += window.get().write(&bytes[done..])?;
-        }
-        Ok(())
+        store_by(addr, bytes, |at, len| self.forced_window(at, len, true))
     }
 
     /// A slice of `count` values.
@@ -145,6 +125,26 @@ impl AddressSpace {
     pub fn read_path(&self, addr: u64) -> Result<Vec<u8>> {
         self.read_string(addr, libc::PATH_MAX as usize, Errno::ENAMETOOLONG)
     }
+}
+
+/// Fills `out` from the windows that `window` gives for what is left of it: an address, and at most so many bytes.
+#[inline]
+fn fill_by(addr: u64, out: &mut [u8], window: impl Fn(u64, usize) -> Result<GuestWindow>) -> Result<()> {
+    let mut done = 0;
+    while done < out.len() {
+        done += window(addr.wrapping_add(done as u64), out.len() - done)?.get().read(&mut out[done..])?;
+    }
+    Ok(())
+}
+
+/// As `fill_by`, in the other direction.
+#[inline]
+fn store_by(addr: u64, bytes: &[u8], window: impl Fn(u64, usize) -> Result<GuestWindow>) -> Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        done += window(addr.wrapping_add(done as u64), bytes.len() - done)?.get().write(&bytes[done..])?;
+    }
+    Ok(())
 }
 
 /// EFAULT for a range that no guest could have. System calls that move bytes check the whole length they are given, before it is cut.
