@@ -3,7 +3,7 @@
 //! They have inodes all the same, for fstat(2) and /proc/PID/fd.
 
 use super::file::{FileOps, OpenFile};
-use super::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
+use super::inode::{Attr, FileKind, Inode, InodeRef, Owner, SetAttr, Timestamp};
 use super::pipe::{self, Pipe};
 use crate::lock::KCell;
 use crate::{Errno, Result, time};
@@ -41,7 +41,7 @@ impl AnonKind {
 pub struct AnonInode {
     kind: AnonKind,
     ino: u64,
-    attr: KCell<(u32, u32, u32)>,
+    owner: KCell<Owner>,
     created: Timestamp,
     /// What a pipe's links in /proc/PID/fd open.
     pipe: Option<Arc<Pipe>>,
@@ -70,8 +70,8 @@ impl AnonInode {
                 *next
             }
         };
-        let (attr, created) = (KCell::new((mode, uid, gid)), time::realtime() as Timestamp);
-        Arc::new(AnonInode { kind, ino, attr, created, pipe })
+        let (owner, created) = (KCell::new(Owner { uid, gid, mode }), time::realtime() as Timestamp);
+        Arc::new(AnonInode { kind, ino, owner, created, pipe })
     }
 
     /// Where the link in /proc/PID/fd seems to lead.
@@ -87,7 +87,7 @@ impl AnonInode {
 
 impl Inode for AnonInode {
     fn attr(&self) -> Result<Attr> {
-        let (mode, uid, gid) = self.attr.get();
+        let Owner { uid, gid, mode } = self.owner.get();
         Ok(Attr {
             dev: self.kind.dev(),
             ino: self.ino,
@@ -119,10 +119,7 @@ impl Inode for AnonInode {
         if self.kind.is_fixed() {
             return Err(Errno::EOPNOTSUPP);
         }
-        let mut attr = self.attr.borrow_mut();
-        attr.0 = change.mode.unwrap_or(attr.0);
-        attr.1 = change.uid.unwrap_or(attr.1);
-        attr.2 = change.gid.unwrap_or(attr.2);
+        self.owner.borrow_mut().change(change);
         Ok(())
     }
 

@@ -101,6 +101,15 @@ pub struct SetAttr {
     pub mtime: Option<Timestamp>,
 }
 
+impl Owner {
+    /// Takes over what is to be changed of it.
+    pub fn change(&mut self, change: &SetAttr) {
+        self.mode = change.mode.unwrap_or(self.mode);
+        self.uid = change.uid.unwrap_or(self.uid);
+        self.gid = change.gid.unwrap_or(self.gid);
+    }
+}
+
 /// A new directory entry's file.
 #[derive(Clone, Debug)]
 pub enum NewNode<'a> {

@@ -6,6 +6,7 @@ mod file;
 mod queue;
 
 use crate::fs::file::OpenFile;
+use crate::fs::inode::Owner;
 use crate::fs::permission;
 use crate::lock::KCell;
 use crate::mm::pressure::room_for;
@@ -134,7 +135,7 @@ fn create(task: &Task, mode: u32, sizes: Option<[i64; 2]>) -> Result<Arc<Queue>>
     let cost = messages * (MESSAGE_COST + size) + messages.min(PRIORITIES.into()) * PRIORITY_COST;
     let share = Share::take(creds.uid, cost, task.process.limit(limits::MSGQUEUE))?;
     room_for(size_of::<Queue>())?;
-    Ok(Queue::new(messages, size, (mode, creds.fsuid, creds.fsgid), share))
+    Ok(Queue::new(messages, size, Owner { uid: creds.fsuid, gid: creds.fsgid, mode }, share))
 }
 
 /// mq_unlink(3).

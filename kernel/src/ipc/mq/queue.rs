@@ -2,7 +2,7 @@
 
 use super::{MqFile, Share};
 use crate::fs::file::FileOps;
-use crate::fs::inode::{Attr, FileKind, Inode, SetAttr, Timestamp};
+use crate::fs::inode::{Attr, FileKind, Inode, Owner, SetAttr, Timestamp};
 use crate::lock::KCell;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::signal::{SigInfo, send_to_process};
@@ -49,7 +49,7 @@ pub struct Queue {
     pub size: u64,
     ino: u64,
     created: Timestamp,
-    owner: KCell<(u32, u32, u32)>,
+    owner: KCell<Owner>,
     inner: KCell<Inner>,
     /// For poll(2).
     pub readable: WaitQueue,
@@ -87,7 +87,7 @@ impl Inner {
 }
 
 impl Queue {
-    pub(super) fn new(most: u64, size: u64, owner: (u32, u32, u32), share: Share) -> Arc<Queue> {
+    pub(super) fn new(most: u64, size: u64, owner: Owner, share: Share) -> Arc<Queue> {
         static NEXT: AtomicU64 = AtomicU64::new(2);
         Arc::new(Queue {
             most,
@@ -103,7 +103,7 @@ impl Queue {
     }
 
     pub fn uid(&self) -> u32 {
-        self.owner.get().1
+        self.owner.get().uid
     }
 
     /// Messages in it.
@@ -228,7 +228,7 @@ impl Queue {
 
 impl Inode for Queue {
     fn attr(&self) -> Result<Attr> {
-        let (mode, uid, gid) = self.owner.get();
+        let Owner { uid, gid, mode } = self.owner.get();
         Ok(Attr {
             dev: DEVICE,
             ino: self.ino,
@@ -256,10 +256,7 @@ impl Inode for Queue {
         if change.size.is_some() {
             return Err(Errno::EINVAL);
         }
-        let mut owner = self.owner.borrow_mut();
-        owner.0 = change.mode.unwrap_or(owner.0);
-        owner.1 = change.uid.unwrap_or(owner.1);
-        owner.2 = change.gid.unwrap_or(owner.2);
+        self.owner.borrow_mut().change(change);
         Ok(())
     }
 
