@@ -3,6 +3,7 @@
 //! A number is an index and a count of how often the indices went round: one that was removed is not soon another object's.
 
 use super::Object;
+use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -66,6 +67,42 @@ impl<T: Object> Ids<T> {
         self.at(index).filter(|&(found, _)| found == id).map(|(_, object)| object).ok_or(Errno::EINVAL)
     }
 
+    /// The object with this number, for those who may do what `wanted` says; else EACCES.
+    pub fn permitted(&self, id: i32, wanted: u32, creds: &Creds) -> Result<Arc<T>> {
+        let object = self.get(id)?;
+        object.perm().check(wanted, creds)?;
+        Ok(object)
+    }
+
+    /// The object with this number, for those who may change and remove it; else EPERM.
+    pub fn owned(&self, id: i32, creds: &Creds) -> Result<Arc<T>> {
+        let object = self.get(id)?;
+        object.perm().check_owner(creds)?;
+        Ok(object)
+    }
+
+    /// The number of the object that shmget(2) and its like ask for; None if one is to be made. `fits` judges what the family wants of it.
+    pub fn known(
+        &self,
+        key: i32,
+        flags: i32,
+        creds: &Creds,
+        fits: impl FnOnce(&T) -> Result<()>,
+    ) -> Result<Option<i32>> {
+        if key == libc::IPC_PRIVATE {
+            return Ok(None);
+        }
+        let Some((id, object)) = self.find(key) else {
+            return if flags & libc::IPC_CREAT == 0 { Err(Errno::ENOENT) } else { Ok(None) };
+        };
+        if flags & libc::IPC_CREAT != 0 && flags & libc::IPC_EXCL != 0 {
+            return Err(Errno::EEXIST);
+        }
+        fits(&object)?;
+        object.perm().check(flags as u32, creds)?;
+        Ok(Some(id))
+    }
+
     /// The number and the object at an index.
     pub fn at(&self, index: u32) -> Option<(i32, Arc<T>)> {
         let (id, slot) = self.slots.get(&index)?;
@@ -73,7 +110,7 @@ impl<T: Object> Ids<T> {
     }
 
     /// The object with this key, which is not 0.
-    pub fn find(&self, key: i32) -> Option<(i32, Arc<T>)> {
+    fn find(&self, key: i32) -> Option<(i32, Arc<T>)> {
         let mut kept = self.slots.values().filter_map(|(id, slot)| Some((*id, slot.get()?)));
         kept.find(|(_, object)| object.perm().key == key)
     }

@@ -115,21 +115,10 @@ impl Segment {
 /// shmget(2).
 pub fn get(task: &Task, key: i32, size: u64, flags: i32) -> Result<i32> {
     let creds = task.creds();
-    if key != libc::IPC_PRIVATE {
-        let found = SEGMENTS.borrow().find(key);
-        if let Some((id, segment)) = found {
-            if flags & libc::IPC_CREAT != 0 && flags & libc::IPC_EXCL != 0 {
-                return Err(Errno::EEXIST);
-            }
-            if size > segment.size {
-                return Err(Errno::EINVAL);
-            }
-            segment.perm().check(flags as u32, &creds)?;
-            return Ok(id);
-        }
-        if flags & libc::IPC_CREAT == 0 {
-            return Err(Errno::ENOENT);
-        }
+    let fits = |segment: &Segment| if size > segment.size { Err(Errno::EINVAL) } else { Ok(()) };
+    let known = SEGMENTS.borrow().known(key, flags, &creds, fits)?;
+    if let Some(id) = known {
+        return Ok(id);
     }
     if size == 0 || size > MAX_SIZE {
         return Err(Errno::EINVAL);
@@ -173,9 +162,9 @@ pub fn attach(task: &Task, id: i32, addr: u64, flags: i32) -> Result<u64> {
     if flags & libc::SHM_EXEC != 0 {
         prot |= Prot::EXEC;
     }
-    let segment = SEGMENTS.borrow().get(id)?;
     let exec = if prot.contains(Prot::EXEC) { 0o111 } else { 0 };
-    segment.perm().check(READ | exec | if read_only { 0 } else { WRITE }, &task.creds())?;
+    let wanted = READ | exec | if read_only { 0 } else { WRITE };
+    let segment = find(id, wanted, &task.creds())?;
     let space = task.space();
     let place = match addr {
         0 => 0,
@@ -209,9 +198,7 @@ pub fn detach(task: &Task, addr: u64) -> Result<()> {
 
 /// The segment with this number, for those who may do what `wanted` says.
 pub fn find(id: i32, wanted: u32, creds: &Creds) -> Result<Arc<Segment>> {
-    let segment = SEGMENTS.borrow().get(id)?;
-    segment.perm().check(wanted, creds)?;
-    Ok(segment)
+    SEGMENTS.borrow().permitted(id, wanted, creds)
 }
 
 /// The number and the segment at an index.
@@ -221,8 +208,7 @@ pub fn at(index: u32) -> Result<(i32, Arc<Segment>)> {
 
 /// IPC_SET.
 pub fn set(id: i32, uid: u32, gid: u32, mode: u32, creds: &Creds) -> Result<()> {
-    let segment = SEGMENTS.borrow().get(id)?;
-    segment.perm().check_owner(creds)?;
+    let segment = SEGMENTS.borrow().owned(id, creds)?;
     segment.perm.borrow_mut().set(uid, gid, mode)?;
     segment.history.borrow_mut().changed = seconds();
     Ok(())
@@ -230,8 +216,7 @@ pub fn set(id: i32, uid: u32, gid: u32, mode: u32, creds: &Creds) -> Result<()> 
 
 /// IPC_RMID.
 pub fn remove(id: i32, creds: &Creds) -> Result<()> {
-    let segment = SEGMENTS.borrow().get(id)?;
-    segment.perm().check_owner(creds)?;
+    let segment = SEGMENTS.borrow().owned(id, creds)?;
     {
         let mut perm = segment.perm.borrow_mut();
         perm.key = libc::IPC_PRIVATE;

@@ -31,6 +31,11 @@ pub(super) fn perm_words(perm: &Perm, id: i32) -> [u64; 6] {
     [pair(perm.key as u32, perm.uid), pair(perm.gid, perm.creator_uid), pair(perm.creator_gid, perm.mode), round, 0, 0]
 }
 
+/// What IPC_SET may change, of the words of a struct ipc64_perm: user, group, and mode.
+pub(super) fn wanted_owner(words: &[u64]) -> (u32, u32, u32) {
+    ((words[0] >> 32) as u32, words[1] as u32, (words[2] >> 32) as u32)
+}
+
 /// struct shmid64_ds.
 fn segment_words(id: i32, segment: &shm::Segment) -> [u64; 14] {
     let (perm, history) = (segment.perm(), segment.history());
@@ -83,7 +88,7 @@ fn shmctl(call: &mut Call<'_>) -> Result<u64> {
         }
         libc::IPC_SET => {
             let words: [u64; 14] = space.read(addr)?;
-            let (uid, gid, mode) = ((words[0] >> 32) as u32, words[1] as u32, (words[2] >> 32) as u32);
+            let (uid, gid, mode) = wanted_owner(&words);
             shm::set(id, uid, gid, mode, &creds).map(|()| 0)
         }
         libc::IPC_RMID => shm::remove(id, &creds).map(|()| 0),

@@ -1,6 +1,6 @@
 //! System V message queues: msgget, msgsnd, msgrcv, msgctl.
 
-use super::ipc::perm_words;
+use super::ipc::{perm_words, wanted_owner};
 use super::{Call, Entry, entry};
 use crate::ipc::msg::{self, Message, MsgQueue, Which};
 use crate::ipc::{Object, READ};
@@ -109,7 +109,7 @@ fn msgctl(call: &mut Call<'_>) -> Result<u64> {
         }
         libc::IPC_SET => {
             let words: [u64; 15] = space.read(addr)?;
-            let (uid, gid, mode) = ((words[0] >> 32) as u32, words[1] as u32, (words[2] >> 32) as u32);
+            let (uid, gid, mode) = wanted_owner(&words);
             msg::change(id, uid, gid, mode, words[11], &creds).map(|()| 0)
         }
         libc::IPC_RMID => msg::remove(id, &creds).map(|()| 0),

@@ -1,6 +1,6 @@
 //! System V semaphores: semget, semop, semtimedop, semctl.
 
-use super::ipc::perm_words;
+use super::ipc::{perm_words, wanted_owner};
 use super::timeout::{deadline, read_timespec};
 use super::{Call, Entry, entry};
 use crate::ipc::sem::{self, Counted, Op, SemSet};
@@ -122,7 +122,7 @@ fn semctl(call: &mut Call<'_>) -> Result<u64> {
         libc::SETVAL => sem::set_value(call.task, id, number, argument as i32).map(|()| 0),
         libc::IPC_SET => {
             let words: [u64; 13] = space.read(argument)?;
-            let (uid, gid, mode) = ((words[0] >> 32) as u32, words[1] as u32, (words[2] >> 32) as u32);
+            let (uid, gid, mode) = wanted_owner(&words);
             sem::change(id, uid, gid, mode, &creds).map(|()| 0)
         }
         libc::IPC_RMID => sem::remove(id, &creds).map(|()| 0),

@@ -29,18 +29,9 @@ static QUEUES: KCell<Ids<MsgQueue>> = KCell::new(Ids::empty());
 /// msgget(2).
 pub fn get(task: &Task, key: i32, flags: i32) -> Result<i32> {
     let creds = task.creds();
-    if key != libc::IPC_PRIVATE {
-        let found = QUEUES.borrow().find(key);
-        if let Some((id, queue)) = found {
-            if flags & libc::IPC_CREAT != 0 && flags & libc::IPC_EXCL != 0 {
-                return Err(Errno::EEXIST);
-            }
-            queue.perm().check(flags as u32, &creds)?;
-            return Ok(id);
-        }
-        if flags & libc::IPC_CREAT == 0 {
-            return Err(Errno::ENOENT);
-        }
+    let known = QUEUES.borrow().known(key, flags, &creds, |_| Ok(()))?;
+    if let Some(id) = known {
+        return Ok(id);
     }
     room_for(size_of::<MsgQueue>())?;
     let queue = Arc::new(MsgQueue::new(Perm::new(key, flags as u32, &creds)));
@@ -98,9 +89,7 @@ pub fn receive(task: &Task, id: i32, which: Which, room: usize, cut: bool, may_w
 
 /// The queue with this number, for those who may do what `wanted` says.
 pub fn find(id: i32, wanted: u32, creds: &Creds) -> Result<Arc<MsgQueue>> {
-    let queue = QUEUES.borrow().get(id)?;
-    queue.perm().check(wanted, creds)?;
-    Ok(queue)
+    QUEUES.borrow().permitted(id, wanted, creds)
 }
 
 /// The number and the queue at an index.
@@ -110,8 +99,7 @@ pub fn at(index: u32) -> Result<(i32, Arc<MsgQueue>)> {
 
 /// IPC_SET.
 pub fn change(id: i32, uid: u32, gid: u32, mode: u32, limit: u64, creds: &Creds) -> Result<()> {
-    let queue = QUEUES.borrow().get(id)?;
-    queue.perm().check_owner(creds)?;
+    let queue = QUEUES.borrow().owned(id, creds)?;
     if limit > MAX_BYTES.load(Relaxed) as u64 && !creds.capable(CAP_SYS_RESOURCE) {
         return Err(Errno::EPERM);
     }
@@ -120,8 +108,7 @@ pub fn change(id: i32, uid: u32, gid: u32, mode: u32, limit: u64, creds: &Creds)
 
 /// IPC_RMID.
 pub fn remove(id: i32, creds: &Creds) -> Result<()> {
-    let queue = QUEUES.borrow().get(id)?;
-    queue.perm().check_owner(creds)?;
+    let queue = QUEUES.borrow().owned(id, creds)?;
     QUEUES.borrow_mut().remove(id);
     queue.end();
     Ok(())

@@ -39,21 +39,10 @@ static SEMAPHORES: KCell<usize> = KCell::new(0);
 pub fn get(task: &Task, key: i32, count: i32, flags: i32) -> Result<i32> {
     let count = usize::try_from(count).ok().filter(|&count| count <= limit(0)).ok_or(Errno::EINVAL)?;
     let creds = task.creds();
-    if key != libc::IPC_PRIVATE {
-        let found = SETS.borrow().find(key);
-        if let Some((id, set)) = found {
-            if flags & libc::IPC_CREAT != 0 && flags & libc::IPC_EXCL != 0 {
-                return Err(Errno::EEXIST);
-            }
-            if count > set.len() {
-                return Err(Errno::EINVAL);
-            }
-            set.perm().check(flags as u32, &creds)?;
-            return Ok(id);
-        }
-        if flags & libc::IPC_CREAT == 0 {
-            return Err(Errno::ENOENT);
-        }
+    let fits = |set: &SemSet| if count > set.len() { Err(Errno::EINVAL) } else { Ok(()) };
+    let known = SETS.borrow().known(key, flags, &creds, fits)?;
+    if let Some(id) = known {
+        return Ok(id);
     }
     if count == 0 {
         return Err(Errno::EINVAL);
@@ -111,9 +100,7 @@ pub fn operate(task: &Task, id: i32, ops: Vec<Op>, deadline: Option<u64>) -> Res
 
 /// The set with this number, for those who may do what `wanted` says.
 pub fn find(id: i32, wanted: u32, creds: &Creds) -> Result<Arc<SemSet>> {
-    let set = SETS.borrow().get(id)?;
-    set.perm().check(wanted, creds)?;
-    Ok(set)
+    SETS.borrow().permitted(id, wanted, creds)
 }
 
 /// The number and the set at an index.
@@ -147,15 +134,13 @@ pub fn set_all(task: &Task, set: &SemSet, values: &[u16]) -> Result<()> {
 
 /// IPC_SET.
 pub fn change(id: i32, uid: u32, gid: u32, mode: u32, creds: &Creds) -> Result<()> {
-    let set = SETS.borrow().get(id)?;
-    set.perm().check_owner(creds)?;
+    let set = SETS.borrow().owned(id, creds)?;
     set.change(uid, gid, mode)
 }
 
 /// IPC_RMID: all who wait are told.
 pub fn remove(id: i32, creds: &Creds) -> Result<()> {
-    let set = SETS.borrow().get(id)?;
-    set.perm().check_owner(creds)?;
+    let set = SETS.borrow().owned(id, creds)?;
     SETS.borrow_mut().remove(id);
     *SEMAPHORES.borrow_mut() -= set.len();
     undo::forget(set.end());
