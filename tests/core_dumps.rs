@@ -241,12 +241,13 @@ def big(megabytes, kill):
         for i in range(0, megabytes << 20, 4096): m[i] = 1
         os.write(w, b"x")
         os.abort()
-    os.read(r, 1)
-    dumping = False
-    while kill and not dumping:
+    os.close(w)
+    if os.read(r, 1) != b"x": return "it ended early"
+    os.close(r)
+    dumping = not kill
+    while not dumping:
         status = open("/proc/%d/status" % pid).read()
-        if "State:\tZ" in status: return "too fast"
-        dumping = "CoreDumping:\t1" in status
+        dumping = "CoreDumping:\t1" in status or "State:\tZ" in status
     if kill: os.kill(pid, signal.SIGKILL)
     status = os.waitpid(pid, 0)[1]
     size = os.stat("core").st_size >> 20
