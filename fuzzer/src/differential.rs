@@ -70,11 +70,16 @@ pub fn compare(program: &Program, host: &Answers, guest: &[String]) -> Verdict {
     let mut known = None;
     for (at, step) in steps.iter().enumerate() {
         let (Some(there), Some(here)) = (host.steps.get(&at), guest.steps.get(&at)) else { continue };
-        if there == here {
+        // An error can leave something behind here and not there.
+        let errors = there.0 < 0 && there == here;
+        if there == here && (!errors || known_difference(step.call.name, &answer(there.0), &answer(here.0)).is_none()) {
             continue;
         }
-        let (h, g) =
-            if there.0 == here.0 { ("contents".into(), "others".into()) } else { (answer(there.0), answer(here.0)) };
+        let (h, g) = if there.0 == here.0 && !errors {
+            ("contents".into(), "others".into())
+        } else {
+            (answer(there.0), answer(here.0))
+        };
         match known_difference(step.call.name, &h, &g) {
             // What follows may follow from it.
             Some(reason) => {

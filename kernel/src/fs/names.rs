@@ -56,7 +56,7 @@ pub fn link(task: &Task, target: &Path, dirfd: i32, path: &[u8]) -> Result<()> {
     permission::check_link(&task.creds(), &**target.inode())?;
     found.dir.inode().link(&found.name, target.inode())?;
     found.dir.dentry.add(&found.name, target.inode().clone());
-    notify::file(&target.dentry, notify::ATTRIB);
+    notify::links_changed(&target.dentry);
     notify::entry(&found.dir.dentry, notify::CREATE, &found.name, false);
     Ok(())
 }
@@ -182,7 +182,7 @@ fn finish_rename(
     notify::moved(old_dir, old_name, new_dir, new_name, source);
     match (target, exchange) {
         (Some(other), true) => notify::moved(new_dir, new_name, old_dir, old_name, other),
-        (Some(replaced), false) => notify::file(replaced, notify::ATTRIB),
+        (Some(replaced), false) => notify::replaced(replaced),
         _ => {}
     }
 }

@@ -123,6 +123,13 @@ pub fn file(dentry: &Arc<Dentry>, event: u32) {
     }
 }
 
+/// A file has another number of names: only its own watches hear it.
+pub fn links_changed(dentry: &Arc<Dentry>) {
+    if active() {
+        send(&dentry.inode, ATTRIB | dir_bit(dentry.is_dir()), 0, b"", false);
+    }
+}
+
 /// As `file`, for an open file.
 #[inline]
 pub fn open_file(open: &OpenFile, event: u32) {
@@ -146,21 +153,34 @@ pub fn removed(dir: &Arc<Dentry>, dentry: &Arc<Dentry>, name: &[u8]) {
     if !active() {
         return;
     }
-    let last = dentry.is_dir() || dentry.inode.attr().map_or(true, |attr| attr.nlink == 0);
     if !dentry.is_dir() {
-        send(&dentry.inode, ATTRIB, 0, b"", false);
+        links_changed(dentry);
     }
-    if last {
-        send(&dentry.inode, libc::IN_DELETE_SELF, 0, b"", false);
-        for watch in watches_of(&dentry.inode) {
-            // The host says when a file of its own is gone.
-            let told = watch.host.borrow().as_ref().is_some_and(|host| host.told_by_host(libc::IN_DELETE_SELF));
-            if !told && let Some(owner) = watch.owner.upgrade() {
-                owner.forget(&watch);
-            }
+    ended(dentry);
+    entry(dir, libc::IN_DELETE, name, dentry.is_dir());
+}
+
+/// Another file has taken a file's name.
+pub fn replaced(dentry: &Arc<Dentry>) {
+    if active() {
+        links_changed(dentry);
+        ended(dentry);
+    }
+}
+
+/// A file may have lost its last name: then its watches end.
+fn ended(dentry: &Arc<Dentry>) {
+    if !dentry.is_dir() && dentry.inode.attr().is_ok_and(|attr| attr.nlink > 0) {
+        return;
+    }
+    send(&dentry.inode, libc::IN_DELETE_SELF, 0, b"", false);
+    for watch in watches_of(&dentry.inode) {
+        // The host says when a file of its own is gone.
+        let told = watch.host.borrow().as_ref().is_some_and(|host| host.told_by_host(libc::IN_DELETE_SELF));
+        if !told && let Some(owner) = watch.owner.upgrade() {
+            owner.forget(&watch);
         }
     }
-    entry(dir, libc::IN_DELETE, name, dentry.is_dir());
 }
 
 /// A name was moved.

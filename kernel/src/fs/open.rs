@@ -50,17 +50,20 @@ pub fn open(task: &Task, dirfd: i32, path: &[u8], mut flags: i32, mode: u32, res
         how.remove(Walk::FOLLOW);
     }
     let found = walk::walk(task, dirfd, path, how | Walk::CREATE)?;
+    if found.slash {
+        return Err(Errno::EISDIR);
+    }
     let creds = task.creds();
     if let Some(target) = found.target {
         if flags & libc::O_EXCL != 0 {
             return Err(Errno::EEXIST);
         }
-        if target.is_dir() || found.slash {
+        if target.is_dir() {
             return Err(Errno::EISDIR);
         }
         return open_path(&creds, target, flags);
     }
-    if found.slash || found.last != Last::Name {
+    if found.last != Last::Name {
         return Err(Errno::EISDIR);
     }
     permission::check_create(&creds, &found.dir)?;

@@ -8,6 +8,7 @@ use super::space::{AddressSpace, Inner, USER_BOTTOM, max_areas};
 use super::vma::{Backing, Totals, Vma, VmaFlags, is_aligned, round_up};
 use crate::fs::contents::shared_memory;
 use crate::fs::file::{MapObject, OpenFile};
+use crate::fs::inode::FileKind;
 use crate::model::{Prot, When};
 use crate::sched::model;
 use crate::{Errno, Result};
@@ -48,6 +49,14 @@ pub struct MapRequest {
     pub flags: i32,
     pub file: Option<Arc<OpenFile>>,
     pub offset: u64,
+}
+
+impl MapRequest {
+    /// Whether Linux finds only when the place is cleared that the file cannot be mapped: sockets refuse it themselves.
+    fn is_refused_late(&self) -> bool {
+        let is_socket = self.file.as_ref().is_some_and(|file| file.inode.kind() == FileKind::Socket);
+        is_socket && self.flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) == libc::MAP_FIXED
+    }
 }
 
 /// New zeros: private ones, or an object that others can share: MAP_ANONYMOUS and /dev/zero.
@@ -106,7 +115,13 @@ impl AddressSpace {
             }
             _ => return Err(Errno::EINVAL),
         };
-        let (backing, file, vma_flags) = self.backing_of(request, prot, shared, len)?;
+        let (backing, file, vma_flags) = match self.backing_of(request, prot, shared, len) {
+            Err(Errno::ENODEV) if request.is_refused_late() => {
+                self.munmap(request.addr, len)?;
+                return Err(Errno::ENODEV);
+            }
+            result => result?,
+        };
         let mut vma_flags = vma_flags;
         if flags & libc::MAP_GROWSDOWN != 0 {
             if shared || file.is_some() {

@@ -22,9 +22,6 @@ const TRIM_PAUSE_NS: u64 = 100_000_000;
 /// How often a fault that waits for memory looks again.
 const PAUSE_NS: u64 = 2_000_000;
 
-/// How old a count of dying processes may be.
-const COUNT_AGE_NS: u64 = 20_000_000;
-
 /// Who was killed last, and when.
 static VICTIM: KCell<Option<(Pid, u64)>> = KCell::new(None);
 
@@ -111,14 +108,14 @@ pub fn relieve(task: &Arc<Task>) {
     let _ = wait_until(&[], Some(now + PAUSE_NS), Sleep::Killable, || None::<()>);
 }
 
-/// After a call that failed for want of memory: waits until processes that were killed have given theirs back, so that the call can be tried
+/// After a call that failed for want of memory: waits until threads that are to end have given theirs back, so that the call can be tried
 /// again. False when memory is not what was missing, when none is about to end, or when none gets any further. Nothing may be borrowed.
 pub fn await_dying() -> bool {
     let has_room = || frames::check_room(frames::limit() / 64).is_ok();
     if has_room() {
         return false;
     }
-    let (mut before, mut since) = (dying(), time::now());
+    let (mut before, mut since) = (exit::dying(), time::now());
     while before > 0 && time::now() - since < PATIENCE_NS {
         let pause = wait_until(&[], Some(time::now() + PAUSE_NS), Sleep::Killable, || None::<()>);
         if pause != Err(Errno::ETIMEDOUT) {
@@ -127,28 +124,12 @@ pub fn await_dying() -> bool {
         if has_room() {
             return true;
         }
-        let now = dying();
+        let now = exit::dying();
         if now != before {
             (before, since) = (now, time::now());
         }
     }
     false
-}
-
-/// How many processes were killed and have not ended yet. While there are any, all who ask within a moment get one answer: they may be as many.
-fn dying() -> usize {
-    static SEEN: KCell<(u64, usize)> = KCell::new((0, 0));
-    let (when, count) = SEEN.get();
-    let now = time::now();
-    if count > 0 && now - when < COUNT_AGE_NS {
-        return count;
-    }
-    let dies = |process: &&Arc<Process>| {
-        !process.ended() && process.threads().iter().any(|thread| thread.fatal_signal_pending())
-    };
-    let count = pid::processes().iter().filter(dies).count();
-    SEEN.set((now, count));
-    count
 }
 
 /// A process's share of the guest's memory in thousandths, changed by its /proc/PID/oom_score_adj. None for one that is never killed.

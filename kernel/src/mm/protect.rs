@@ -15,15 +15,15 @@ impl AddressSpace {
         if grows == (libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) as u32 || !is_aligned(addr) {
             return Err(Errno::EINVAL);
         }
-        if prot & !(Prot::all().bits() | grows | 0x8) != 0 {
-            return Err(Errno::EINVAL);
-        }
-        let prot = Prot::from_bits_truncate(prot);
         if len == 0 {
             return Ok(());
         }
         let len = round_up(len).ok_or(Errno::ENOMEM)?;
         let range = PageRange::with_len(addr, len).ok_or(Errno::ENOMEM)?;
+        if prot & !(Prot::all().bits() | grows | 0x8) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let prot = Prot::from_bits_truncate(prot);
         self.protect_areas(range, prot, grows)
     }
 

@@ -73,11 +73,11 @@ fn masked_wait(call: &Call<'_>, timeout: Option<u64>, mask: u64, size: u64) -> R
 }
 
 fn wait(call: &Call<'_>, timeout: Option<u64>) -> Result<u64> {
+    let file = call.task.files().get_io(call.int(0))?;
     let max = call.int(2);
     if max <= 0 || max as u64 > i32::MAX as u64 / EVENT_SIZE {
         return Err(Errno::EINVAL);
     }
-    let file = call.task.files().get_io(call.int(0))?;
     let epoll = file.ops_as::<EpollFile>().ok_or(Errno::EINVAL)?.epoll();
     let events = epoll.wait(max as usize, deadline(timeout))?;
     let space = call.task.space();

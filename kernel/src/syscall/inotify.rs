@@ -12,7 +12,7 @@ pub const CALLS: &[Entry] = &[
     entry(libc::SYS_inotify_init1, "inotify_init1", "x", |call| init(call, call.int(0))),
     entry(libc::SYS_inotify_add_watch, "inotify_add_watch", "fpx", add_watch),
     entry(libc::SYS_inotify_rm_watch, "inotify_rm_watch", "fd", |call| {
-        let file = call.task.files().get(call.int(0))?;
+        let file = call.task.files().get_io(call.int(0))?;
         inotify_of(&file)?.unwatch(call.int(1))?;
         Ok(0)
     }),
@@ -41,7 +41,8 @@ fn add_watch(call: &mut Call<'_>) -> Result<u64> {
     const REPORTED: u32 = libc::IN_UNMOUNT | libc::IN_Q_OVERFLOW | libc::IN_IGNORED | libc::IN_ISDIR;
     let mask = call.args[2] as u32;
     let both = libc::IN_MASK_ADD | libc::IN_MASK_CREATE;
-    if mask & (libc::IN_ALL_EVENTS | OPTIONS | REPORTED) == 0 || mask & both == both {
+    let known = libc::IN_ALL_EVENTS | OPTIONS | REPORTED;
+    if mask & known == 0 || mask & !known != 0 || mask & both == both {
         return Err(Errno::EINVAL);
     }
     let file = call.task.files().get_io(call.int(0))?;

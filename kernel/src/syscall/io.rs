@@ -3,7 +3,7 @@
 use super::{Call, Entry, entry};
 use crate::fs::file::OpenFile;
 use crate::fs::inode::{FileKind, SetAttr};
-use crate::fs::notify;
+use crate::fs::{notify, pipe};
 use crate::mm::IoBuf;
 use crate::mm::user::{MAX_TRANSFER, check_range};
 use crate::sched;
@@ -24,12 +24,12 @@ pub const CALLS: &[Entry] = &[
     }),
     entry(libc::SYS_pread64, "pread64", "fPuu", |call| {
         let offset = offset(call.args[3])?;
-        let (file, mut buf) = (file(call, 0)?, buffer(call)?);
+        let (file, mut buf) = (file_at(call, Some(offset))?, buffer(call)?);
         Ok(read(&file, &mut buf, Some(offset))? as u64)
     }),
     entry(libc::SYS_pwrite64, "pwrite64", "fbuu", |call| {
         let offset = offset(call.args[3])?;
-        let (file, mut buf) = (file(call, 0)?, buffer(call)?);
+        let (file, mut buf) = (file_at(call, Some(offset))?, buffer(call)?);
         Ok(write(&file, &mut buf, Some(offset), false)? as u64)
     }),
     entry(libc::SYS_readv, "readv", "fvu", |call| read_vector(call, None)),
@@ -58,6 +58,12 @@ const CHUNK: usize = STEP;
 
 fn file(call: &Call<'_>, arg: usize) -> Result<Arc<OpenFile>> {
     call.task.files().get_io(call.int(arg))
+}
+
+/// The file that is read or written at `offset`, or at its position. A file that has none is refused before anything else is looked at.
+fn file_at(call: &Call<'_>, offset: Option<u64>) -> Result<Arc<OpenFile>> {
+    let file = file(call, 0)?;
+    if offset.is_some() && !file.ops.seekable() { Err(Errno::ESPIPE) } else { Ok(file) }
 }
 
 fn buffer(call: &Call<'_>) -> Result<IoBuf<'static>> {
@@ -223,19 +229,21 @@ fn drop_set_ids(file: &OpenFile) -> Result<()> {
 }
 
 fn read_vector(call: &Call<'_>, offset: Option<u64>) -> Result<u64> {
-    let file = file(call, 0)?;
+    let file = file_at(call, offset)?;
     if !file.readable() {
         return Err(Errno::EBADF);
     }
     let mut buf = IoBuf::user_vector(&call.task.space(), call.args[1], call.args[2])?;
     if buf.is_empty() {
+        // An access like others, though not for read(2).
+        notify::open_file(&file, notify::ACCESS);
         return Ok(0);
     }
     Ok(read(&file, &mut buf, offset)? as u64)
 }
 
 fn write_vector(call: &Call<'_>, offset: Option<u64>, append: bool) -> Result<u64> {
-    let file = file(call, 0)?;
+    let file = file_at(call, offset)?;
     if !file.writable() {
         return Err(Errno::EBADF);
     }
@@ -332,20 +340,22 @@ fn copy_file_range(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn sendfile(call: &mut Call<'_>) -> Result<u64> {
-    let (input, output) = (file(call, 1)?, file(call, 0)?);
     let space = call.task.space();
     let offset_addr = call.args[2];
-    if !input.readable() || !output.writable() {
+    let asked = if offset_addr != 0 { Some(space.read(offset_addr)?) } else { None };
+    let input = file(call, 1)?;
+    if !input.readable() {
         return Err(Errno::EBADF);
     }
-    let mut at = if offset_addr != 0 {
-        if !input.ops.seekable() {
-            return Err(Errno::ESPIPE);
-        }
-        offset(space.read(offset_addr)?)?
-    } else {
-        input.position.get()
+    let mut at = match asked {
+        Some(_) if !input.ops.seekable() => return Err(Errno::ESPIPE),
+        Some(asked) => offset(asked)?,
+        None => input.position.get(),
     };
+    let output = file(call, 0)?;
+    if !output.writable() {
+        return Err(Errno::EBADF);
+    }
     // What can be the source of a transfer without user memory.
     if !matches!(input.inode.kind(), FileKind::Regular | FileKind::BlockDevice | FileKind::CharDevice | FileKind::Fifo)
         || output.flags.get() & libc::O_APPEND != 0
@@ -353,6 +363,22 @@ fn sendfile(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let count = (call.args[3] as usize).min(MAX_TRANSFER);
+    let done = match pipe::of(&output) {
+        Some(_) if input.inode.kind() == FileKind::Fifo => return Err(Errno::ESPIPE),
+        Some(pipe) => super::pipe::splice_from(pipe, &input, at, count, output.nonblocking())?,
+        None => copy_to(&output, &input, at, count)?,
+    };
+    at += done as u64;
+    if offset_addr != 0 {
+        space.write(offset_addr, &at)?;
+    } else if input.ops.seekable() {
+        input.position.set(at);
+    }
+    Ok(done as u64)
+}
+
+/// Copies bytes of a file, from `at` on, to where the other one is. Ends early when there are no more, or no more are taken, and for a signal.
+fn copy_to(output: &OpenFile, input: &OpenFile, mut at: u64, count: usize) -> Result<usize> {
     let mut chunk = vec![0; count.min(CHUNK)];
     let mut done = 0;
     let result = loop {
@@ -360,31 +386,26 @@ fn sendfile(call: &mut Call<'_>) -> Result<u64> {
             break Ok(());
         }
         let want = (count - done).min(CHUNK);
-        let got = match input.ops.read(&input, &mut IoBuf::kernel_mut(&mut chunk[..want]), at) {
+        let got = match input.ops.read(input, &mut IoBuf::kernel_mut(&mut chunk[..want]), at) {
             Ok(0) => break Ok(()),
             Ok(got) => got,
             Err(e) => break Err(e),
         };
-        let n = match write(&output, &mut IoBuf::kernel(&chunk[..got]), None, false) {
+        let n = match write(output, &mut IoBuf::kernel(&chunk[..got]), None, false) {
             Ok(n) => n,
             Err(e) => break Err(e),
         };
         at += n as u64;
         done += n;
         sched::preempt_point();
-        if n < got || call.task.signal_pending() {
+        if n < got || sched::current().signal_pending() {
             break Ok(());
         }
     };
     if done == 0 {
         result?;
     }
-    if offset_addr != 0 {
-        space.write(offset_addr, &at)?;
-    } else if input.ops.seekable() {
-        input.position.set(at);
-    }
-    Ok(done as u64)
+    Ok(done)
 }
 
 fn fsync(call: &Call<'_>, data_only: bool) -> Result<u64> {

@@ -29,10 +29,10 @@ pub const CALLS: &[Entry] = &[
 fn mmap(call: &mut Call<'_>) -> Result<u64> {
     let [addr, len, prot, flags, _, offset] = call.args;
     let flags = flags as i32;
-    let file = if flags & libc::MAP_ANONYMOUS == 0 { Some(call.task.files().get_io(call.int(4))?) } else { None };
     if !offset.is_multiple_of(4096) {
         return Err(Errno::EINVAL);
     }
+    let file = if flags & libc::MAP_ANONYMOUS == 0 { Some(call.task.files().get_io(call.int(4))?) } else { None };
     // The offset of anonymous memory means nothing else.
     let offset = if file.is_some() { offset } else { 0 };
     call.task.space().mmap(&MapRequest { addr, len, prot: prot as u32, flags, file, offset })

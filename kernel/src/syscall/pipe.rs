@@ -131,20 +131,26 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
             let place = Place::new(call, &input, off_in)?;
             place.check(asked_len)?;
             check_kind(&input)?;
-            let n = repeat(len, |done| {
-                // A file that cannot seek may have less than was asked for: the first chunk is enough.
-                if done > 0 && !input.ops.seekable() {
-                    return Ok(0);
-                }
-                let nonblock = asked || output.nonblocking() || done > 0;
-                to.splice_from(&input, place.offset.saturating_add(done as u64), len - done, nonblock)
-            })?;
+            let n = splice_from(to, &input, place.offset, len, asked || output.nonblocking())?;
             place.advance(call, &input, n)?;
             n
         }
         (None, None) => return Err(Errno::EINVAL),
     };
     Ok(n as u64)
+}
+
+/// Moves bytes of a file, from `offset` on, into a pipe: as many as it has room for.
+pub(super) fn splice_from(to: &Pipe, input: &OpenFile, offset: u64, len: usize, nonblock: bool) -> Result<usize> {
+    let step = |done| {
+        // A file that cannot seek may have less than was asked for: the first chunk is enough.
+        if done > 0 && !input.ops.seekable() {
+            return Ok(0);
+        }
+        to.splice_from(input, offset.saturating_add(done as u64), len - done, nonblock || done > 0)
+    };
+    // Of no bytes, too, a pipe that nobody reads is told.
+    if len == 0 { step(0) } else { repeat(len, step) }
 }
 
 /// Directories, and what epoll_create(2) and the like return, are read and written by their own calls only.

@@ -8,6 +8,7 @@ use super::process::{Identity, Job};
 use super::usage::{Usage, ticks};
 use super::{Process, ProcessGroup, Task, clone, futex, init, pid, process, ptrace};
 use crate::ipc::sem::undo;
+use crate::lock::KCell;
 use crate::signal::{
     self, CLD_DUMPED, CLD_EXITED, CLD_KILLED, SA_NOCLDWAIT, SIG_IGN, SigInfo, is_signal, send_to_group,
     send_to_process, send_to_task,
@@ -24,10 +25,19 @@ pub const fn killed_by(signal: i32, core_dumped: bool) -> i32 {
     signal | if core_dumped { 0x80 } else { 0 }
 }
 
+/// Threads whose end was decided, and that have not given up yet all they hold.
+static DYING: KCell<usize> = KCell::new(0);
+
+/// How many threads are about to end, and then give memory back.
+pub fn dying() -> usize {
+    DYING.get()
+}
+
 /// Makes one thread end with a wait status. It ends when it next looks, which this makes it do.
 pub fn end_thread(task: &Arc<Task>, status: i32) {
     if task.ending.borrow().is_none() {
         task.ending.set(Some(status));
+        *DYING.borrow_mut() += 1;
         crate::sched::wake(task);
         crate::sched::interrupt(task);
     } else if task.trace.is_stopped() {
@@ -72,6 +82,7 @@ pub fn finish(task: &Arc<Task>) {
         files.clear();
     }
     drop(files);
+    *DYING.borrow_mut() -= 1;
     send_death_signals(task);
 
     let last = {
@@ -103,6 +114,9 @@ pub(super) fn undo_clone(task: &Arc<Task>) {
     task.space.take();
     task.files.take();
     task.undo.take();
+    if task.ending().is_some() {
+        *DYING.borrow_mut() -= 1;
+    }
     if process.pid == task.tid() {
         forget(process);
     }

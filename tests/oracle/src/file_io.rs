@@ -6,7 +6,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     read_write_position, pread_pwrite, vectors, preadv2_flags, negative_offsets, lseek_rules, lseek_unseekable,
     lseek_data_hole, sparse_reads_zero, ftruncate_grow_shrink, truncate_errors, fallocate_modes, fallocate_errors,
     zero_and_collapse, big_offsets, fsize_limit, append_between_processes, sendfile_basics, sendfile_errors,
-    sendfile_to_pipe, copy_range_basics, copy_range_errors, copy_range_overlap, splice_basics, splice_errors,
+    sendfile_to_pipe, sendfile_order, no_buffers, copy_range_basics, copy_range_errors, copy_range_overlap, splice_basics, splice_errors,
     tee_basics, vmsplice_basics, sync_family, unlinked_but_open, read_at_end, zero_length, partial_overwrite,
     write_growing_pattern, system_file_three_ways, copy_up, dev_full_and_null, fadvise_readahead, offsets_after_error,
 ];
@@ -288,6 +288,60 @@ fn sendfile_to_pipe() {
     let (s, d) = socketpair(SOCK_STREAM);
     t!(SYS_sendfile, s, from, &mut 99_990i64, 50);
     v!(get(d, 50));
+    must!(SYS_lseek, from, 0, SEEK_SET);
+    // As much as there is room for, also where a write would wait for more.
+    t!(SYS_sendfile, w, from, 0, 100_000);
+    v!(sc!(SYS_lseek, from, 0, SEEK_CUR));
+    must!(SYS_read, r, &mut [0u8; 100], 100);
+    must!(SYS_fcntl, w, F_SETFL, O_NONBLOCK);
+    t!(SYS_sendfile, w, from, 0, 100);
+    must!(SYS_read, r, &mut [0u8; 5000], 5000);
+    t!(SYS_sendfile, w, from, 0, 9000);
+    must!(SYS_read, r, &mut vec![0u8; 65536], 65536);
+    // A write does not join what a file gave.
+    t!(SYS_sendfile, w, from, &mut 0i64, 5);
+    for _ in 0..16 {
+        t!(SYS_write, w, b"abc", 3);
+    }
+    let (other, _to) = pipe();
+    t!(SYS_sendfile, w, other, 0, 5);
+    close(r);
+    t!(SYS_sendfile, w, from, 0, 5);
+    t!(SYS_sendfile, w, from, 0, 0);
+}
+
+/// Which of two errors there is.
+fn sendfile_order() {
+    let from = file(c"a", b"data");
+    let (r, _w) = pipe();
+    let written = open(c"b", O_WRONLY | O_CREAT);
+    t!(SYS_sendfile, 999, from, &mut -4i64, 4);
+    t!(SYS_sendfile, from, 999, &mut -4i64, 4);
+    t!(SYS_sendfile, from, written, &mut -4i64, 4);
+    t!(SYS_sendfile, 999, r, &mut 0i64, 4);
+    t!(SYS_sendfile, 999, 999, 8, 4);
+    t!(SYS_pread64, r, 8, 4, 0);
+    t!(SYS_preadv, r, 8, 4, 0, 0);
+    t!(SYS_preadv, r, 0, 0, 0, 0);
+    t!(SYS_preadv, written, 8, 4, 0, 0);
+    t!(SYS_pwritev, r, 8, 4, 0, 0);
+    t!(SYS_pwritev, r, 0, 0, 0, 0);
+    t!(SYS_pwritev, from, 8, 4, 0, 0);
+}
+
+/// A read of no buffers is an access.
+fn no_buffers() {
+    let fd = file(c"a", b"data");
+    let watch = must!(SYS_inotify_init1, IN_NONBLOCK).fd();
+    must!(SYS_inotify_add_watch, watch, c".", IN_ALL_EVENTS);
+    t!(SYS_read, fd, 0, 0);
+    t!(SYS_write, fd, 0, 0);
+    t!(SYS_writev, fd, 0, 0);
+    t!(SYS_read, watch, &mut [0u8; 64], 64);
+    t!(SYS_readv, fd, 0, 0);
+    t!(SYS_read, watch, &mut [0u8; 64], 64);
+    t!(SYS_preadv, fd, 0, 0, 0, 0);
+    t!(SYS_read, watch, &mut [0u8; 64], 64);
 }
 
 fn copy_range_basics() {

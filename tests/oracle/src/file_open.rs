@@ -259,6 +259,7 @@ fn creat_trailing_slash() {
     close(file(c"f", b""));
     o!(SYS_openat, AT_FDCWD, c"f/", O_RDONLY);
     o!(SYS_openat, AT_FDCWD, c"f/", O_CREAT | O_RDWR, 0o600);
+    o!(SYS_openat, AT_FDCWD, c"f/", O_CREAT | O_EXCL | O_RDWR, 0o600);
     o!(SYS_openat, AT_FDCWD, c"f/.", O_RDONLY);
     o!(SYS_openat, AT_FDCWD, c"f/..", O_RDONLY);
     o!(SYS_openat, AT_FDCWD, c".//f", O_RDONLY);

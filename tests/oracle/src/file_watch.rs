@@ -6,6 +6,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     watch_create_delete,
     watch_write_close,
     watch_moves,
+    watch_names_of_watched,
     watch_self,
     watch_attrib,
     watch_mask_and_oneshot,
@@ -135,6 +136,33 @@ fn watch_moves() {
     w.show("in");
     must!(SYS_rename, c"b/in", c"b/in");
     w.show("onto itself");
+}
+
+/// A file's own watch hears that it has another number of names; its directory's does not.
+fn watch_names_of_watched() {
+    close(file(c"a", b""));
+    close(file(c"b", b""));
+    must!(SYS_symlink, c"nowhere", c"s");
+    let mut w = Watcher::new();
+    w.add(c".", IN_ALL_EVENTS);
+    w.add(c"a", IN_ALL_EVENTS);
+    must!(SYS_link, c"a", c"c");
+    w.show("link");
+    must!(SYS_rename, c"b", c"c");
+    w.show("over one of its names");
+    must!(SYS_rename, c"s", c"c");
+    w.show("a link over a file");
+    must!(SYS_link, c"c", c"d");
+    must!(SYS_rename, c"d", c"a");
+    w.show("over the last one");
+    must!(SYS_mkdir, c"e", 0o755);
+    must!(SYS_mkdir, c"f", 0o755);
+    w.add(c"f", IN_ALL_EVENTS);
+    must!(SYS_rename, c"e", c"f");
+    w.show("directories");
+    t!(SYS_inotify_add_watch, w.fd, c".", 0x40000);
+    t!(SYS_inotify_add_watch, w.fd, c".", IN_OPEN | 0x10000);
+    t!(SYS_inotify_rm_watch, open(c".", O_PATH), 1);
 }
 
 fn watch_self() {

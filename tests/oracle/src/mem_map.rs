@@ -313,6 +313,15 @@ fn directory_and_pipe() {
     t!(SYS_mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, r, 0);
     let (s, _) = socketpair(SOCK_STREAM);
     t!(SYS_mmap, 0, PAGE, PROT_READ, MAP_SHARED, s, 0);
+    // The place is cleared before a socket refuses; a pipe and a number that is none refuse before.
+    let at = map(3 * PAGE, RW, ANON);
+    for fd in [r, s, 999] {
+        t!(SYS_mmap, at + PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0);
+        t!(SYS_mmap, at + PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 1);
+        t!(SYS_mprotect, at, 3 * PAGE, PROT_READ);
+    }
+    t!(SYS_mprotect, at, 0, 0x1000);
+    t!(SYS_mprotect, at, 3 * PAGE, 0x1000);
     let event = must!(SYS_eventfd2, 0, 0).fd();
     t!(SYS_mmap, 0, PAGE, PROT_READ, MAP_SHARED, event, 0);
 }
