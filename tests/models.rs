@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{End, Program, end_session, guest_programs, members, spawn_in_session, wait};
+use common::{End, Outcome, Program, end_session, guest_programs, members, spawn_in_session, wait};
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::tcgetattr;
@@ -349,9 +349,24 @@ fn jail_has_one_cpu() {
     assert!(outcome.err().contains("it has one CPU"), "{outcome:?}");
 }
 
-/// Guests with one CPU each, one after the other, in a network of their own, so that those of other tests make no claims there. The first
-/// is killed, and its CPU is the next one's. What is printed are the host CPUs.
+/// Runs a script in a network and a mount namespace of its own, with an empty directory `$T`. None where the host does not allow it.
+fn in_own_namespaces(script: &str, model: &str) -> Option<Outcome> {
+    let dir = tempfile::tempdir().unwrap();
+    let argv = ["unshare", "--net", "--mount", "--map-root-user", "bash", "-c", script];
+    let program = Program::new(&argv).env("UMLAB", common::UMLAB).env("MODEL", model);
+    let outcome = program.env("T", dir.path().display().to_string()).on_host();
+    if outcome.err().contains("unshare") || outcome.out().contains("unshare") {
+        eprintln!("not tested: the host does not let us change what it says: {outcome:?}");
+        return None;
+    }
+    Some(outcome)
+}
+
+/// Guests with one CPU each, one after the other, in a network of their own, so that those of other tests make no claims there, and on a
+/// host that does not say how busy its CPUs are, so that what else runs moves none of them. The first is killed, and its CPU is the next one's.
+/// What is printed are the host CPUs.
 const THREE_GUESTS: &str = "
+    touch $T/stat && mount --bind $T/stat /proc/stat || { echo unshare; exit; }
     start() {
         $UMLAB run --model $MODEL --cpus 1 --mem 256M -- sleep 100 & last=$!
         for i in $(seq 500); do
@@ -365,17 +380,12 @@ const THREE_GUESTS: &str = "
     start; kill -TERM $second $last; wait $second $last";
 
 #[test]
-#[ignore = "what else runs on the machine moves guests; run it alone"]
 fn guests_have_host_cpus_of_their_own() {
     if umlab_host::thread::allowed_cpus().len() == 1 {
         return eprintln!("not tested: there is but one CPU");
     }
     for model in ["skas", "tt", "tt-jail"] {
-        let argv = ["unshare", "--net", "--map-root-user", "bash", "-c", THREE_GUESTS];
-        let outcome = Program::new(&argv).env("UMLAB", common::UMLAB).env("MODEL", model).on_host();
-        if outcome.err().contains("unshare") {
-            return eprintln!("not tested: the host gives no network of its own: {}", outcome.err());
-        }
+        let Some(outcome) = in_own_namespaces(THREE_GUESTS, model) else { return };
         let out = outcome.out();
         let cpus: Vec<&str> = out.lines().collect();
         assert!(cpus.len() == 3 && cpus.iter().all(|cpu| cpu.parse::<usize>().is_ok()), "{outcome:?}");
@@ -416,13 +426,7 @@ fn a_guest_cpu_moves_to_where_there_is_room() {
         return eprintln!("not tested: there is but one CPU");
     }
     for model in ["skas", "tt", "tt-jail"] {
-        let dir = tempfile::tempdir().unwrap();
-        let argv = ["unshare", "--net", "--mount", "--map-root-user", "bash", "-c", A_BUSY_CPU];
-        let program = Program::new(&argv).env("UMLAB", common::UMLAB).env("MODEL", model);
-        let outcome = program.env("T", dir.path().display().to_string()).on_host();
-        if outcome.err().contains("unshare") || outcome.out().contains("unshare") {
-            return eprintln!("not tested: the host does not let us change what it says: {outcome:?}");
-        }
+        let Some(outcome) = in_own_namespaces(A_BUSY_CPU, model) else { return };
         let out = outcome.out();
         let cpus: Vec<&str> = out.split_whitespace().collect();
         assert!(cpus.len() == 2 && cpus[0] != cpus[1], "{model}: {outcome:?}");

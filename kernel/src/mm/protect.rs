@@ -10,9 +10,9 @@ use crate::{Errno, Result};
 
 impl AddressSpace {
     /// mprotect(2).
-    pub fn mprotect(&self, addr: u64, len: u64, prot: u32) -> Result<()> {
-        let grows = prot & (libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) as u32;
-        if grows == (libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) as u32 || !is_aligned(addr) {
+    pub fn mprotect(&self, addr: u64, len: u64, prot: u64) -> Result<()> {
+        let grows = prot & (libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) as u64;
+        if grows == (libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) as u64 || !is_aligned(addr) {
             return Err(Errno::EINVAL);
         }
         if len == 0 {
@@ -20,20 +20,25 @@ impl AddressSpace {
         }
         let len = round_up(len).ok_or(Errno::ENOMEM)?;
         let range = PageRange::with_len(addr, len).ok_or(Errno::ENOMEM)?;
-        if prot & !(Prot::all().bits() | grows | 0x8) != 0 {
+        if prot & !(Prot::all().bits() as u64 | grows | 0x8) != 0 {
             return Err(Errno::EINVAL);
         }
-        let prot = Prot::from_bits_truncate(prot);
+        let prot = Prot::from_bits_truncate(prot as u32);
         self.protect_areas(range, prot, grows)
     }
 
-    fn protect_areas(&self, range: PageRange, prot: Prot, grows: u32) -> Result<()> {
+    fn protect_areas(&self, range: PageRange, prot: Prot, grows: u64) -> Result<()> {
         let (mut addr, end) = (range.start(), range.end());
         let mut inner = self.inner.borrow_mut();
         if grows != 0 {
-            let vma = inner.vmas.find(addr).ok_or(Errno::ENOMEM)?;
+            let down = grows & libc::PROT_GROWSDOWN as u64 != 0;
+            let vma = inner.vmas.at_or_after(addr).ok_or(Errno::ENOMEM)?;
+            // An area that grows down may grow over a hole before it.
+            if vma.start() >= if down { end } else { addr + 1 } {
+                return Err(Errno::ENOMEM);
+            }
             // On this processor no area grows upwards.
-            if grows & libc::PROT_GROWSDOWN as u32 == 0 || !vma.flags.contains(VmaFlags::GROWSDOWN) {
+            if !down || !vma.flags.contains(VmaFlags::GROWSDOWN) {
                 return Err(Errno::EINVAL);
             }
             addr = vma.start();

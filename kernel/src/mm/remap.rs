@@ -91,14 +91,14 @@ impl AddressSpace {
         } else {
             self.choose(&inner, if keep { new_addr } else { 0 }, new_len)?
         };
-        if fixed {
-            self.take_out(&mut inner, target);
-            if let Some(less) = PageRange::new(addr.saturating_add(new_len), old_end) {
-                self.take_out(&mut inner, less);
-            }
+        if fixed && let Some(less) = PageRange::new(addr.saturating_add(new_len), old_end) {
+            self.take_out(&mut inner, less);
         }
         // Nothing moves when a shared mapping is made a second time (`old_len` 0).
         let Some(from) = PageRange::with_len(addr, old_len.min(new_len)) else {
+            if fixed {
+                self.take_out(&mut inner, target);
+            }
             let again = Vma { range: target, offset: first.offset_of(addr), ..first };
             inner.vmas.insert(again.clone());
             self.map_again(&mut inner, &again);
@@ -109,6 +109,10 @@ impl AddressSpace {
         for part in parts {
             let start = part.start() - addr + target.start();
             let to = PageRange::with_len(start, part.len() + grown).expect("within the target");
+            // Where nothing comes from, what is at the target stays.
+            if fixed {
+                self.take_out(&mut inner, to);
+            }
             self.move_area(&mut inner, &part, to, keep);
         }
         Ok(target.start())

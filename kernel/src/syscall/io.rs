@@ -161,6 +161,15 @@ pub fn read(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>) -> Result
 
 /// Writes at `offset`, at the file's position, which moves, or (O_APPEND, or `append`) at the end.
 pub fn write(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>, append: bool) -> Result<usize> {
+    let n = write_untold(file, buf, offset, append)?;
+    if n > 0 {
+        notify::open_file(file, notify::MODIFY);
+    }
+    Ok(n)
+}
+
+/// As [`write`], but watches are left to the caller.
+fn write_untold(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>, append: bool) -> Result<usize> {
     if !file.writable() {
         return Err(Errno::EBADF);
     }
@@ -190,11 +199,8 @@ pub fn write(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>, append: 
     if offset.is_none() && n > 0 && seekable {
         file.position.set(last.0 + (n - last.1) as u64);
     }
-    if n > 0 {
-        if regular {
-            drop_set_ids(file)?;
-        }
-        notify::open_file(file, notify::MODIFY);
+    if n > 0 && regular {
+        drop_set_ids(file)?;
     }
     Ok(n)
 }
@@ -368,6 +374,10 @@ fn sendfile(call: &mut Call<'_>) -> Result<u64> {
         Some(pipe) => super::pipe::splice_from(pipe, &input, at, count, output.nonblocking())?,
         None => copy_to(&output, &input, at, count)?,
     };
+    if done > 0 {
+        notify::open_file(&input, notify::ACCESS);
+        notify::open_file(&output, notify::MODIFY);
+    }
     at += done as u64;
     if offset_addr != 0 {
         space.write(offset_addr, &at)?;
@@ -391,7 +401,7 @@ fn copy_to(output: &OpenFile, input: &OpenFile, mut at: u64, count: usize) -> Re
             Ok(got) => got,
             Err(e) => break Err(e),
         };
-        let n = match write(output, &mut IoBuf::kernel(&chunk[..got]), None, false) {
+        let n = match write_untold(output, &mut IoBuf::kernel(&chunk[..got]), None, false) {
             Ok(n) => n,
             Err(e) => break Err(e),
         };

@@ -43,7 +43,7 @@ fn munmap(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn mprotect(call: &mut Call<'_>) -> Result<u64> {
-    call.task.space().mprotect(call.args[0], call.args[1], call.args[2] as u32).map(|()| 0)
+    call.task.space().mprotect(call.args[0], call.args[1], call.args[2]).map(|()| 0)
 }
 
 fn mremap(call: &mut Call<'_>) -> Result<u64> {

@@ -3,6 +3,7 @@
 use super::{Call, Entry, entry};
 use crate::fs::file::OpenFile;
 use crate::fs::inode::FileKind;
+use crate::fs::notify;
 use crate::fs::pipe::{self, Pipe};
 use crate::mm::IoBuf;
 use crate::mm::user::MAX_TRANSFER;
@@ -137,6 +138,10 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
         }
         (None, None) => return Err(Errno::EINVAL),
     };
+    if n > 0 {
+        notify::open_file(&output, notify::MODIFY);
+        notify::open_file(&input, notify::ACCESS);
+    }
     Ok(n as u64)
 }
 

@@ -5,6 +5,7 @@ use crate::sys::*;
 pub const CASES: &[crate::harness::Case] = cases![
     watch_create_delete,
     watch_write_close,
+    watch_transfers,
     watch_moves,
     watch_names_of_watched,
     watch_self,
@@ -117,6 +118,28 @@ fn watch_write_close() {
     w.show("close");
     close(open(c"f", O_RDONLY));
     w.show("read-only open and close");
+}
+
+/// Bytes that are moved without a read or a write.
+fn watch_transfers() {
+    let (from, to, (r, w)) = (file(c"from", b"some data"), file(c"to", b""), pipe());
+    let mut watcher = Watcher::new();
+    watcher.add(c"from", IN_ALL_EVENTS);
+    watcher.add(c"to", IN_ALL_EVENTS);
+    t!(SYS_sendfile, to, from, &mut 0i64, 4);
+    watcher.show("sendfile");
+    t!(SYS_sendfile, to, from, &mut 9i64, 4);
+    watcher.show("sendfile at the end");
+    t!(SYS_sendfile, w, from, &mut 0i64, 4);
+    watcher.show("sendfile to a pipe");
+    t!(SYS_splice, from, &mut 0i64, w, 0, 4, 0);
+    watcher.show("splice to a pipe");
+    t!(SYS_splice, r, 0, to, 0, 8, 0);
+    watcher.show("splice from a pipe");
+    t!(SYS_splice, from, &mut 9i64, w, 0, 4, 0);
+    watcher.show("splice at the end");
+    t!(SYS_copy_file_range, from, &mut 0i64, to, 0, 4, 0);
+    watcher.show("copy_file_range");
 }
 
 fn watch_moves() {

@@ -6,7 +6,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     mprotect_basic, mprotect_errors, mprotect_hole, mprotect_stops_at_hole, mprotect_exec, mprotect_file_private,
     mprotect_none_keeps_content, mprotect_after_fork, code_can_be_rewritten, mremap_grow_in_place,
     mremap_grow_blocked, mremap_moves, mremap_shrink, mremap_fixed, mremap_dontunmap, mremap_errors,
-    mremap_file_shared, mremap_part_of_mapping, mremap_shared_duplicate, mremap_spanning, mprotect_grows, vdso_in_parts, dontneed_private,
+    mremap_file_shared, mremap_part_of_mapping, mremap_shared_duplicate, mremap_spanning, mprotect_grows, move_with_holes, vdso_in_parts, dontneed_private,
     dontneed_file_private, dontneed_shared, dontneed_fork, dontneed_errors, free_keeps_later_writes, willneed,
     madvise_bad, madvise_dontfork, madvise_wipeonfork, madvise_remove, madvise_remove_shared, madvise_remove_refused, msync_all, mincore_errors, mincore_touched, mlock_unlock,
     mlockall_flags, mlock_limit, mlock2_onfault, partial_dontneed_range, madvise_populate, pkey_is_default,
@@ -253,6 +253,23 @@ fn mremap_spanning() {
     v!((0..4).map(|i| load(b + i * PAGE)).collect::<Vec<_>>());
 }
 
+/// Several areas with holes between and behind them are moved: what is at the target stays there where nothing comes from.
+fn move_with_holes() {
+    for hole in 0..4 {
+        let from = map(5 * PAGE, RW, ANON);
+        let to = map(5 * PAGE, RW, ANON);
+        for page in 0..5 {
+            fill(from + page * PAGE, PAGE, 10 + page as u8);
+            fill(to + page * PAGE, PAGE, 20 + page as u8);
+        }
+        must!(SYS_mprotect, from + 2 * PAGE, PAGE, PROT_READ);
+        must!(SYS_munmap, from + (hole + 1) * PAGE, PAGE);
+        v!(sc!(SYS_mremap, from, 5 * PAGE, 5 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to).addr() == to);
+        v!((0..5).map(|page| load(to + page * PAGE)).collect::<Vec<_>>());
+        v!((0..5).map(|page| load(from + page * PAGE)).collect::<Vec<_>>());
+    }
+}
+
 fn mprotect_grows() {
     let a = map(2 * PAGE, RW, ANON);
     must!(SYS_munmap, a + PAGE, PAGE);
@@ -260,7 +277,16 @@ fn mprotect_grows() {
         t!(SYS_mprotect, a, PAGE, RW | grows);
         t!(SYS_mprotect, a + PAGE, PAGE, RW | grows);
         t!(SYS_mprotect, a, 0, RW | grows);
+        t!(SYS_mprotect, a + PAGE, 0, RW | grows);
     }
+    // A hole before an area: it might grow over it.
+    let b = map(3 * PAGE, RW, ANON);
+    must!(SYS_munmap, b, PAGE);
+    for grows in [PROT_GROWSDOWN, PROT_GROWSUP] {
+        t!(SYS_mprotect, b, PAGE, RW | grows);
+        t!(SYS_mprotect, b, 2 * PAGE, RW | grows);
+    }
+    t!(SYS_mprotect, b + PAGE, PAGE, 0x100_0000_0003_u64);
 }
 
 /// System calls read the vDSO as any other memory.
