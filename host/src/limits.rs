@@ -7,6 +7,8 @@
 use crate::{Errno, terminal};
 use std::fmt;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 /// How many there are.
 pub const COUNT: usize = 16;
@@ -110,9 +112,17 @@ fn write(text: &str) {
     unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
 }
 
-/// Ends the process because of something it cannot do without. Allocates nothing.
+/// Ends the process because of something it cannot do without. Allocates nothing. Of several threads that cannot go on, the first gives its
+/// reason.
 pub fn give_up(what: &str, e: Errno) -> ! {
     use std::io::Write;
+    static GIVEN: AtomicBool = AtomicBool::new(false);
+    if GIVEN.swap(true, Relaxed) {
+        // The first one needs no longer than this to say it and to end the process.
+        std::thread::sleep(Duration::from_secs(1));
+        // SAFETY: ends the process at once.
+        unsafe { libc::_exit(STATUS) }
+    }
     let mut text = [0u8; 400];
     let mut rest = &mut text[..];
     let _ = writeln!(rest, "uml: {what}: {}", Reason(e));

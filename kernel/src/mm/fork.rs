@@ -36,13 +36,10 @@ impl AddressSpace {
             inner.brk = parent.brk;
             inner.mmap_top = parent.mmap_top;
             inner.layout = parent.layout.clone();
-            let areas: Vec<Vma> =
-                parent.vmas.iter().filter(|vma| !vma.flags.contains(VmaFlags::DONTFORK)).cloned().collect();
+            inner.vmas = parent.vmas.inherited();
+            let areas: Vec<Vma> = inner.vmas.iter().cloned().collect();
             let copy = parent.pages.count() <= COPY_PAGES;
-            for mut vma in areas {
-                // Locks are not inherited.
-                vma.flags -= VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT;
-                inner.vmas.insert(vma.clone());
+            for vma in areas {
                 child.register(&vma);
                 let (from, to) = (vma.range.first_page(), vma.range.end_page());
                 if matches!(vma.backing, Backing::Host(_)) && !vma.prot.is_empty() {

@@ -13,7 +13,7 @@ const SPARSE: usize = FULL / 4;
 /// Start, and one past the end.
 type Gap = (u64, u64);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Block {
     longest: u64,
     /// At least one, by address.
@@ -33,6 +33,7 @@ impl Block {
 }
 
 /// Free ranges, none of which touch each other.
+#[derive(Clone)]
 pub struct Gaps(Vec<Block>);
 
 impl Default for Gaps {

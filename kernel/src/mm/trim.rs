@@ -10,8 +10,11 @@ use super::space::AddressSpace;
 use super::vma::Run;
 use crate::sched::preempt_point;
 
-/// So many runs are looked at in one go.
+/// So many runs or areas are dropped in one go.
 const BATCH: usize = 128;
+
+/// So many runs are trimmed in one go: each takes some calls of the host.
+const TRIMMED: usize = 16;
 
 /// So many pages are dropped in one go.
 const STEP: u64 = 1024;
@@ -21,8 +24,13 @@ impl AddressSpace {
     pub fn empty(&self) {
         super::audit::before_end(self);
         // The areas first: an address space without any is one that has ended, whatever the host still shows of its pages.
-        let areas = self.inner.borrow_mut().vmas.remove(PageRange::everything());
-        drop(areas);
+        let areas = std::mem::take(&mut self.inner.borrow_mut().vmas);
+        for (number, area) in (1..).zip(areas) {
+            drop(area);
+            if number % BATCH == 0 {
+                preempt_point();
+            }
+        }
         loop {
             let mut dropped = Vec::new();
             {
@@ -59,7 +67,7 @@ impl AddressSpace {
             let inner = self.inner.borrow();
             let mut next = None;
             let mut found = Vec::new();
-            for (page, _, count, run) in inner.pages.within(from, u64::MAX).take(BATCH) {
+            for (page, _, count, run) in inner.pages.within(from, u64::MAX).take(TRIMMED) {
                 next = Some(page + count as u64);
                 if count > 1 && !run.frames.is_shared() && resident_count(&run.frames) < run.frames.count() {
                     found.push((page, run.frames.offset(), run.frames.count()));

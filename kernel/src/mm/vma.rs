@@ -168,6 +168,12 @@ impl Totals {
         let when = |yes: bool| if yes { vma.len() } else { 0 };
         Totals { mapped: vma.len(), locked: when(vma.flags.contains(VmaFlags::LOCKED)), data: when(vma.is_data()) }
     }
+
+    fn add(&mut self, more: Totals) {
+        self.mapped += more.mapped;
+        self.locked += more.locked;
+        self.data += more.data;
+    }
 }
 
 /// More areas than an address space may have.
@@ -254,11 +260,25 @@ impl Vmas {
         self.totals
     }
 
+    /// What a child has of the areas (fork(2)): no locks, and not those that are the parent's alone.
+    pub fn inherited(&self) -> Vmas {
+        let (mut gaps, mut totals) = (self.gaps.clone(), Totals::default());
+        let mut inherited = |vma: &Vma| {
+            if vma.flags.contains(VmaFlags::DONTFORK) {
+                gaps.give(vma.range);
+                return None;
+            }
+            let mut vma = vma.clone();
+            vma.flags -= VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT;
+            totals.add(Totals::of(&vma));
+            Some((vma.start(), vma))
+        };
+        let areas = self.areas.values().filter_map(&mut inherited).collect();
+        Vmas { areas, gaps, totals, changes: 0 }
+    }
+
     fn put(&mut self, vma: Vma) {
-        let Totals { mapped, locked, data } = Totals::of(&vma);
-        self.totals.mapped += mapped;
-        self.totals.locked += locked;
-        self.totals.data += data;
+        self.totals.add(Totals::of(&vma));
         self.areas.insert(vma.start(), vma);
     }
 
@@ -379,6 +399,15 @@ pub struct Run {
     /// The host has it mapped without write permission, although the area is writable: it is, or was, shared with another
     /// address space.
     pub host_ro: bool,
+}
+
+impl IntoIterator for Vmas {
+    type Item = Vma;
+    type IntoIter = std::collections::btree_map::IntoValues<u64, Vma>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.areas.into_values()
+    }
 }
 
 /// The private pages of an address space, in runs by page number, none overlapping.

@@ -86,7 +86,10 @@ fn path_errors() {
     close(file(c"plain", b""));
     v!((connect(b"plain", SOCK_STREAM).1, bind(sock(SOCK_STREAM), b"plain"), bind(sock(SOCK_STREAM), b"no/such")));
     let s = sock(SOCK_STREAM);
-    v!((bind(s, b"s"), bind(s, b"again"), bind(sock(SOCK_STREAM), b"s")));
+    let watch = must!(SYS_inotify_init1, IN_NONBLOCK).fd();
+    must!(SYS_inotify_add_watch, watch, c".", IN_CREATE | IN_DELETE);
+    v!((bind(s, b"s"), bind(s, b"again"), bind(sock(SOCK_STREAM), b"s"), bind(s, b"no/such")));
+    t!(SYS_read, watch, &mut [0u8; 256], 256);
     v!(connect(b"s", SOCK_STREAM).1);
     close(s);
     v!((connect(b"s", SOCK_STREAM).1, bind(sock(SOCK_STREAM), b"s")));

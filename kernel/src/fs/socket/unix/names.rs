@@ -127,16 +127,20 @@ impl UnixSocket {
         if path.is_empty() {
             return self.autobind();
         }
-        if self.state.borrow().name.is_some() {
-            // The name is looked at before the socket.
-            let taken = path[0] != 0 && names::find_socket(until_nul(path)).is_ok();
-            return Err(if taken { Errno::EADDRINUSE } else { Errno::EINVAL });
-        }
+        let is_bound = self.state.borrow().name.is_some();
         if path[0] == 0 {
+            if is_bound {
+                return Err(Errno::EINVAL);
+            }
             return if self.bind_abstract(path.to_vec()) { Ok(()) } else { Err(Errno::EADDRINUSE) };
         }
         let path = until_nul(path);
         let inode = names::make_socket(path)?;
+        if is_bound {
+            // As Linux: the name is made before the socket is looked at, which who watches the directory can see.
+            names::remove(&crate::sched::current(), libc::AT_FDCWD, path, false)?;
+            return Err(Errno::EINVAL);
+        }
         let attr = inode.attr()?;
         let key = (attr.dev, attr.ino);
         NODES.borrow_mut().insert(key, self.me.clone());
