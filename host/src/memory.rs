@@ -103,12 +103,27 @@ impl SharedFiles {
     }
 }
 
+/// Makes a mapping of the core's own in a process that a guest may have filled. Where there are as many mappings as the host allows one
+/// process (vm.max_map_count), the guest's, below `below`, are all taken away: faults bring back those that are used.
+fn with_room<T>(below: usize, map: impl Fn() -> Result<T>) -> Result<T> {
+    map().or_else(|e| {
+        if e != Errno::ENOMEM || below == 0 {
+            return Err(e);
+        }
+        // SAFETY: the guest's part, of which any mapping may be missing at any time.
+        Errno::check(unsafe { libc::munmap(std::ptr::null_mut(), below) } as i64)?;
+        map()
+    })
+}
+
 impl FilePlace {
-    fn map_at(&self, start: usize) -> bool {
+    fn map_at(&self, start: usize) -> Result<()> {
         let flags = self.flags | libc::MAP_FIXED;
         // SAFETY: the place was given to this file for good.
-        let got = unsafe { libc::mmap(start as *mut _, self.len, self.prot, flags, self.fd.as_raw_fd(), 0) };
-        got as usize == start
+        match unsafe { libc::mmap(start as *mut _, self.len, self.prot, flags, self.fd.as_raw_fd(), 0) } {
+            libc::MAP_FAILED => Err(Errno::last()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -117,7 +132,9 @@ pub fn map_missing(addr: usize) -> bool {
     SHARED.load(Relaxed)
         && FILES.with(|files| {
             let place = files.by_start.range(..=addr).next_back();
-            place.is_some_and(|(&start, place)| addr - start < place.len && place.map_at(start))
+            place.is_some_and(|(&start, place)| {
+                addr - start < place.len && with_room(files.first, || place.map_at(start)).is_ok()
+            })
         })
 }
 
@@ -163,7 +180,8 @@ impl SharedMemory {
     /// Maps the object anew where it is, in the calling process: as before, but without entries in the page table. Ends the process when the
     /// host refuses.
     pub fn map_anew(&self) {
-        if SharedMemory::map(&self.fd, self.base as usize, self.len, libc::MAP_FIXED).is_err() {
+        let below = FILES.with(|files| files.first);
+        if with_room(below, || SharedMemory::map(&self.fd, self.base as usize, self.len, libc::MAP_FIXED)).is_err() {
             std::process::abort();
         }
     }
@@ -309,9 +327,7 @@ impl FileMapping {
         let place = FilePlace { fd: fd.try_clone_to_owned()?, len, prot, flags };
         FILES.with(|files| {
             let start = files.next;
-            if !place.map_at(start) {
-                return Err(Errno::last());
-            }
+            with_room(files.first, || place.map_at(start))?;
             files.next += len.next_multiple_of(PAGE);
             files.by_start.insert(start, place);
             Ok(FileMapping { base: start as *mut u8, len, writable: prot & libc::PROT_WRITE != 0 })
@@ -513,5 +529,45 @@ mod tests {
         assert_eq!(found(1699, 1700), [(1699, 1700)]);
         memory.punch(700 * PAGE, 10 * PAGE);
         assert_eq!(found(650, 1650), [(650, 700), (710, 1650)]);
+    }
+
+    /// As much as the host allows one process, in every second page from `first` on.
+    fn fill_up(first: usize) {
+        for at in (first..).step_by(2 * PAGE) {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+            // SAFETY: new mappings where there are none.
+            if unsafe { libc::mmap(at as *mut _, PAGE, libc::PROT_READ, flags, -1, 0) } == libc::MAP_FAILED {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn the_core_maps_where_a_guest_has_as_many_mappings_as_there_can_be() {
+        const GUEST: usize = 1 << 32;
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        // SAFETY: the child, which has the calling thread alone, makes mappings in its own address space, and ends.
+        let status = unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                share_with_children(1 << 46, 1 << 45);
+                let memory = SharedMemory::new(c"anew", 4 * PAGE).unwrap();
+                memory.window(PAGE, 1).write(&[7]).unwrap();
+                fill_up(GUEST);
+                memory.map_anew();
+                let mut byte = [0];
+                let kept = memory.window(PAGE, 1).read(&mut byte).is_ok() && byte == [7];
+                fill_up(GUEST);
+                let first = FileMapping::map(file.as_fd(), libc::PROT_READ, libc::MAP_PRIVATE);
+                unmap_files();
+                fill_up(GUEST);
+                let again = first.is_ok_and(|file| map_missing(file.base as usize));
+                libc::_exit(if kept && again { 0 } else { 1 });
+            }
+            let mut status = 0;
+            libc::waitpid(child, &mut status, 0);
+            status
+        };
+        assert_eq!(status, 0, "how the child ended");
     }
 }
