@@ -169,12 +169,31 @@ pub struct IoBuf<'a> {
     at: (usize, usize),
     remaining: usize,
     done: usize,
+    /// How many bytes from here on are moved in pieces while nothing changes the address space: see [`IoBuf::in_pieces`].
+    pieces: usize,
+    /// What was reached for the last of those pieces, which most of the others lie in too.
+    held: Option<Held>,
+}
+
+/// A window to guest memory, and which bytes of which segment it shows.
+struct Held {
+    window: GuestWindow,
+    segment: usize,
+    start: usize,
+    write: bool,
+}
+
+impl Held {
+    fn shows(&self, segment: usize, offset: usize, write: bool) -> bool {
+        let within = (self.start..self.start + self.window.len()).contains(&offset);
+        within && segment == self.segment && (self.write || !write)
+    }
 }
 
 impl<'a> IoBuf<'a> {
     fn new(space: Option<Arc<AddressSpace>>, segments: SmallVec<[Memory<'a>; 1]>) -> IoBuf<'a> {
         let remaining = segments.iter().map(Memory::len).sum::<usize>().min(MAX_TRANSFER);
-        let mut buf = IoBuf { space, segments, at: (0, 0), remaining, done: 0 };
+        let mut buf = IoBuf { space, segments, at: (0, 0), remaining, done: 0, pieces: 0, held: None };
         // Past empty segments.
         buf.advance(0);
         buf
@@ -262,12 +281,25 @@ impl<'a> IoBuf<'a> {
         result
     }
 
+    /// Runs `f`, which moves about `len` bytes in many small pieces: guest memory is looked up once for all that lie together. The big
+    /// lock cannot drop after the first piece until `f` returns.
+    pub fn in_pieces<T>(&mut self, len: usize, f: impl FnOnce(&mut IoBuf<'a>) -> T) -> T {
+        self.pieces = len.min(self.remaining);
+        let result = f(self);
+        (self.pieces, self.held) = (0, None);
+        result
+    }
+
     /// Puts bytes in, as a read does: as many as fit. EFAULT when not even the first can be.
     pub fn put(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut copied = 0;
         while copied < bytes.len() && self.remaining > 0 {
             let n = match self.piece(bytes.len() - copied, true) {
                 Ok(Piece::Window(w)) => match w.get().write(&bytes[copied..]) {
+                    Err(_) if copied > 0 => return Ok(copied),
+                    result => result?,
+                },
+                Ok(Piece::Part(part)) => match part.write(&bytes[copied..]) {
                     Err(_) if copied > 0 => return Ok(copied),
                     result => result?,
                 },
@@ -297,6 +329,10 @@ impl<'a> IoBuf<'a> {
             let want = out.len() - copied;
             let n = match self.piece(want, false) {
                 Ok(Piece::Window(w)) => match w.get().read(&mut out[copied..]) {
+                    Err(_) if copied > 0 => return Ok(copied),
+                    result => result?,
+                },
+                Ok(Piece::Part(part)) => match part.read(&mut out[copied..]) {
                     Err(_) if copied > 0 => return Ok(copied),
                     result => result?,
                 },
@@ -335,6 +371,7 @@ impl<'a> IoBuf<'a> {
     ) -> Result<usize> {
         let n = match self.piece(max, write)? {
             Piece::Window(w) => f(w.get())?,
+            Piece::Part(part) => f(part)?,
             Piece::Kernel(k) => f(Window::of_mut(k))?,
             Piece::KernelConst(k) if !write => f(Window::of(k))?,
             Piece::KernelConst(_) => return Err(Errno::EFAULT),
@@ -355,7 +392,17 @@ impl<'a> IoBuf<'a> {
             Memory::KernelConst(bytes) => Piece::KernelConst(&bytes[offset..bytes.len().min(offset + max)]),
             Memory::User { addr, len } => {
                 let space = self.space.as_ref().ok_or(Errno::EFAULT)?;
-                Piece::Window(space.window(addr.wrapping_add(offset as u64), max.min(*len - offset), write)?)
+                let (at, left) = (addr.wrapping_add(offset as u64), *len - offset);
+                let held = match self.held.take() {
+                    Some(held) if held.shows(index, offset, write) => held,
+                    _ if self.pieces <= max => return Ok(Piece::Window(space.window(at, max.min(left), write)?)),
+                    _ => {
+                        let window = space.window(at, self.pieces.min(left), write)?;
+                        Held { window, segment: index, start: offset, write }
+                    }
+                };
+                let held = self.held.insert(held);
+                Piece::Part(held.window.get().slice(offset - held.start, max.min(left)))
             }
         })
     }
@@ -364,6 +411,7 @@ impl<'a> IoBuf<'a> {
     fn advance(&mut self, mut n: usize) {
         self.remaining -= n;
         self.done += n;
+        self.pieces = self.pieces.saturating_sub(n);
         while let Some(segment) = self.segments.get(self.at.0) {
             let left = segment.len() - self.at.1;
             if n < left {
@@ -378,6 +426,8 @@ impl<'a> IoBuf<'a> {
 
 enum Piece<'b> {
     Window(GuestWindow),
+    /// Of a window that is held.
+    Part(Window<'b>),
     Kernel(&'b mut [u8]),
     KernelConst(&'b [u8]),
 }

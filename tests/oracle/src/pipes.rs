@@ -30,6 +30,8 @@ pub const CASES: &[crate::harness::Case] = cases![
     fifo_unlinked,
     fifo_hangup,
     large_transfer,
+    transfer_over_areas,
+    transfer_to_a_hole,
     pipe_zero_and_huge,
 ];
 
@@ -397,6 +399,64 @@ fn fifo_hangup() {
     close(r);
     t!(SYS_write, w, b"x", 1);
     v!(poll1(w, POLLOUT));
+}
+
+/// Eight pages with a number in each: written memory, a page of nothing yet, one that may only be read, one that a file shares.
+fn areas() -> usize {
+    let a = map(8 * PAGE, RW, ANON);
+    (0..8).filter(|i| *i != 3).for_each(|i| fill(a + i * PAGE, PAGE, i as u8 + 1));
+    let fd = must!(SYS_memfd_create, c"x", 0).fd();
+    must!(SYS_ftruncate, fd, PAGE);
+    must!(SYS_mmap, a + 5 * PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0);
+    fill(a + 5 * PAGE, PAGE, 77);
+    must!(SYS_mprotect, a + 6 * PAGE, PAGE, PROT_READ);
+    a
+}
+
+/// The bytes of memory as (byte, how many).
+fn stretches(addr: usize, len: usize) -> Vec<(u8, usize)> {
+    let mut all: Vec<(u8, usize)> = Vec::new();
+    for byte in peek(addr, len) {
+        match all.last_mut() {
+            Some((last, count)) if *last == byte => *count += 1,
+            _ => all.push((byte, 1)),
+        }
+    }
+    all
+}
+
+fn transfer_over_areas() {
+    let (r, w) = pipe();
+    let (from, to) = (areas(), areas());
+    let child = spawn(|| {
+        // Half of the pages are shared with the parent, which looks at its own afterwards.
+        fill(to + PAGE, PAGE, 99);
+        t!(SYS_write, w, from + 100, 7 * PAGE + 1000);
+        t!(SYS_read, r, to + 50, 6 * PAGE - 51);
+        v!(stretches(to, 8 * PAGE));
+    });
+    v!(reap(child));
+    v!(stretches(to, 8 * PAGE));
+    let v = [from + 10, 5000, from, 0, from + 4 * PAGE - 1, 2 * PAGE + 2];
+    t!(SYS_writev, w, &v[..], 3);
+    let v = [to, 1, to + PAGE - 1, 2, to + 3 * PAGE, 2 * PAGE];
+    t!(SYS_readv, r, &v[..], 3);
+    v!(stretches(to, 8 * PAGE));
+}
+
+fn transfer_to_a_hole() {
+    let (r, w) = pipe();
+    let a = areas();
+    must!(SYS_fcntl, r, F_SETFL, O_NONBLOCK);
+    must!(SYS_munmap, a + 2 * PAGE, PAGE);
+    t!(SYS_write, w, a + 10, 8 * PAGE - 10);
+    t!(SYS_write, w, a + PAGE + 10, 2 * PAGE);
+    t!(SYS_write, w, a + 4 * PAGE, 4 * PAGE);
+    t!(SYS_read, r, a + 4 * PAGE + 1, 4 * PAGE);
+    t!(SYS_read, r, a + 4 * PAGE, 4 * PAGE);
+    t!(SYS_read, r, a + PAGE, 2 * PAGE);
+    t!(SYS_read, r, a + 3 * PAGE, 3 * PAGE);
+    v!((stretches(a, 2 * PAGE), stretches(a + 3 * PAGE, 5 * PAGE)));
 }
 
 fn large_transfer() {

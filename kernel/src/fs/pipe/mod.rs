@@ -94,7 +94,8 @@ impl Pipe {
             let (was_full, result) = {
                 let mut state = self.state.borrow_mut();
                 if !state.buffer.is_empty() {
-                    (state.buffer.is_full(), Some(state.buffer.drain(buf, packets)))
+                    let (was_full, len) = (state.buffer.is_full(), state.buffer.len());
+                    (was_full, Some(buf.in_pieces(len, |buf| state.buffer.drain(buf, packets))))
                 } else if state.writers == 0 {
                     return Ok(0);
                 } else {
@@ -134,10 +135,13 @@ impl Pipe {
                     Err(Errno::EPIPE)
                 } else {
                     let head = if std::mem::take(&mut first) { state.buffer.append_tail(buf) } else { Ok(0) };
-                    head.and_then(|head| match state.buffer.fill(buf, mode, false) {
-                        Ok(n) => Ok(head + n),
-                        Err(_) if head > 0 => Ok(head),
-                        Err(e) => Err(e),
+                    head.and_then(|head| {
+                        let room = state.buffer.room();
+                        match buf.in_pieces(room, |buf| state.buffer.fill(buf, mode, false)) {
+                            Ok(n) => Ok(head + n),
+                            Err(_) if head > 0 => Ok(head),
+                            Err(e) => Err(e),
+                        }
                     })
                 }
             };
