@@ -1,5 +1,6 @@
 //! Open files: what a descriptor refers to.
 
+use super::inode::FileKind;
 use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::model::Prot;
@@ -175,6 +176,16 @@ pub trait FileOps: Send + Sync + Any {
     /// For SEEK_END the end (the caller adds the offset, and passes 0); for SEEK_DATA and SEEK_HOLE the position found from `offset` on.
     fn seek_special(&self, file: &OpenFile, offset: i64, whence: i32) -> Result<u64> {
         Err(Errno::EINVAL)
+    }
+
+    /// Whether it may be open for direct transfers (O_DIRECT).
+    fn takes_direct(&self) -> bool {
+        false
+    }
+
+    /// Whether splice(2) and sendfile(2) can take bytes from it.
+    fn is_splice_source(&self, file: &OpenFile) -> bool {
+        !matches!(file.inode.kind(), FileKind::Directory | FileKind::Anonymous)
     }
 
     /// The events that hold now.

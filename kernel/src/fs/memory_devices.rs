@@ -71,6 +71,10 @@ impl FileOps for MemoryDevice {
         }
     }
 
+    fn is_splice_source(&self, _file: &OpenFile) -> bool {
+        self.0 != Device::Null
+    }
+
     fn seekable(&self) -> bool {
         self.0 != Device::Log
     }

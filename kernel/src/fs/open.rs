@@ -136,6 +136,9 @@ fn open_told(path: Path, flags: i32, claim: Option<Claim>) -> Result<Arc<OpenFil
         FileKind::Socket => return Err(Errno::ENXIO),
         _ => path.inode().clone().open(flags)?,
     };
+    if flags & libc::O_DIRECT != 0 && !ops.takes_direct() {
+        return Err(Errno::EINVAL);
+    }
     let flags = flags & !NOT_KEPT | LARGEFILE;
     if path.inode().as_any().is::<AnonInode>() {
         // Found by way of a link in /proc, and as nameless as the first time.

@@ -437,10 +437,11 @@ impl Frames {
         };
         allocator.references.of_run(first, count, |_, counts| counts.fill(1));
         drop(allocator);
+        let frames = Frames { first, count };
         if audit::is_on() {
-            audit::quarantine::leave(window_of(first, count), first, fill);
+            audit::quarantine::leave(&frames, fill);
         }
-        Ok(Frames { first, count })
+        Ok(frames)
     }
 
     /// Number of frames.

@@ -171,7 +171,6 @@ fn set_times(call: &Call<'_>, (inode, path): Target, times: [NewTime; 2]) -> Res
 
 fn utimensat(call: &mut Call<'_>) -> Result<u64> {
     let [_, path, times, ..] = call.args;
-    let flags = known(call.int(3), NO_FOLLOW | libc::AT_EMPTY_PATH)?;
     let times = match times {
         0 => Ok([NewTime::Now; 2]),
         addr => {
@@ -182,6 +181,7 @@ fn utimensat(call: &mut Call<'_>) -> Result<u64> {
             NewTime::from_timespec(asec, ansec).and_then(|atime| Ok([atime, NewTime::from_timespec(msec, mnsec)?]))
         }
     };
+    let flags = known(call.int(3), NO_FOLLOW | libc::AT_EMPTY_PATH)?;
     // The file is found before its times are judged.
     if path == 0 && call.int(0) != libc::AT_FDCWD {
         if flags != 0 {

@@ -3,7 +3,8 @@
 use super::{Call, Entry, entry};
 use crate::fs::async_io::{OWNER_GROUP, OWNER_PROCESS, OWNER_THREAD, Owner};
 use crate::fs::file::OpenFile;
-use crate::fs::{memfs, pipe};
+use crate::fs::inode::FileKind;
+use crate::fs::{memfs, permission, pipe};
 use crate::task;
 use crate::{Errno, Result};
 
@@ -91,7 +92,15 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
     }
     match command {
         libc::F_SETFL => {
-            set_flags(&file, arg as i32);
+            let flags = arg as i32;
+            if flags & libc::O_NOATIME & !file.flags.get() != 0 {
+                permission::check_owner(&call.task.creds(), &*file.inode)?;
+            }
+            // Of a pipe it makes packets.
+            if flags & libc::O_DIRECT != 0 && file.inode.kind() != FileKind::Fifo && !file.ops.takes_direct() {
+                return Err(Errno::EINVAL);
+            }
+            set_flags(&file, flags);
             set_async(&file, arg as i32 & libc::O_ASYNC != 0);
             Ok(0)
         }

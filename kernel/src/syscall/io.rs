@@ -240,12 +240,12 @@ fn read_vector(call: &Call<'_>, offset: Option<u64>) -> Result<u64> {
         return Err(Errno::EBADF);
     }
     let mut buf = IoBuf::user_vector(&call.task.space(), call.args[1], call.args[2])?;
-    if buf.is_empty() {
+    let n = if buf.is_empty() { 0 } else { read(&file, &mut buf, offset)? };
+    if n == 0 {
         // An access like others, though not for read(2).
         notify::open_file(&file, notify::ACCESS);
-        return Ok(0);
     }
-    Ok(read(&file, &mut buf, offset)? as u64)
+    Ok(n as u64)
 }
 
 fn write_vector(call: &Call<'_>, offset: Option<u64>, append: bool) -> Result<u64> {
@@ -362,17 +362,17 @@ fn sendfile(call: &mut Call<'_>) -> Result<u64> {
     if !output.writable() {
         return Err(Errno::EBADF);
     }
-    // What can be the source of a transfer without user memory.
-    if !matches!(input.inode.kind(), FileKind::Regular | FileKind::BlockDevice | FileKind::CharDevice | FileKind::Fifo)
-        || output.flags.get() & libc::O_APPEND != 0
-    {
-        return Err(Errno::EINVAL);
-    }
     let count = (call.args[3] as usize).min(MAX_TRANSFER);
     let done = match pipe::of(&output) {
-        Some(_) if input.inode.kind() == FileKind::Fifo => return Err(Errno::ESPIPE),
         Some(pipe) => super::pipe::splice_from(pipe, &input, at, count, output.nonblocking())?,
-        None => copy_to(&output, &input, at, count)?,
+        None => {
+            // Bytes that were read and not written have to stay where they are.
+            let kept = input.ops.seekable() || input.inode.kind() == FileKind::Anonymous;
+            if !kept || output.flags.get() & libc::O_APPEND != 0 || count > 0 && !input.ops.is_splice_source(&input) {
+                return Err(Errno::EINVAL);
+            }
+            copy_to(&output, &input, at, count)?
+        }
     };
     if done > 0 {
         notify::open_file(&input, notify::ACCESS);
@@ -401,6 +401,9 @@ fn copy_to(output: &OpenFile, input: &OpenFile, mut at: u64, count: usize) -> Re
             Ok(got) => got,
             Err(e) => break Err(e),
         };
+        if output.inode.kind() == FileKind::Anonymous {
+            break Err(Errno::EINVAL);
+        }
         let n = match write_untold(output, &mut IoBuf::kernel(&chunk[..got]), None, false) {
             Ok(n) => n,
             Err(e) => break Err(e),

@@ -131,7 +131,6 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
         (None, Some(to)) => {
             let place = Place::new(call, &input, off_in)?;
             place.check(asked_len)?;
-            check_kind(&input)?;
             let n = splice_from(to, &input, place.offset, len, asked || output.nonblocking())?;
             place.advance(call, &input, n)?;
             n
@@ -158,7 +157,7 @@ pub(super) fn splice_from(to: &Pipe, input: &OpenFile, offset: u64, len: usize, 
     if len == 0 { step(0) } else { repeat(len, step) }
 }
 
-/// Directories, and what epoll_create(2) and the like return, are read and written by their own calls only.
+/// Directories, and what epoll_create(2) and the like return, are written by their own calls only.
 fn check_kind(file: &OpenFile) -> Result<()> {
     match file.inode.kind() {
         FileKind::Directory | FileKind::Anonymous => Err(Errno::EINVAL),

@@ -6,7 +6,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     read_write_position, pread_pwrite, vectors, preadv2_flags, negative_offsets, lseek_rules, lseek_unseekable,
     lseek_data_hole, sparse_reads_zero, ftruncate_grow_shrink, truncate_errors, fallocate_modes, fallocate_errors,
     zero_and_collapse, big_offsets, fsize_limit, append_between_processes, sendfile_basics, sendfile_errors,
-    sendfile_to_pipe, sendfile_order, no_buffers, copy_range_basics, copy_range_errors, copy_range_overlap, splice_basics, splice_errors,
+    sendfile_to_pipe, sendfile_order, sendfile_kinds, no_buffers, copy_range_basics, copy_range_errors, copy_range_overlap, splice_basics, splice_errors,
     tee_basics, vmsplice_basics, sync_family, unlinked_but_open, read_at_end, zero_length, partial_overwrite,
     write_growing_pattern, system_file_three_ways, copy_up, dev_full_and_null, fadvise_readahead, offsets_after_error,
 ];
@@ -263,6 +263,40 @@ fn sendfile_basics() {
     v!((content("b"), off, sc!(SYS_lseek, from, 0, SEEK_CUR)));
     t!(SYS_sendfile, to, from, &mut off, 100);
     t!(SYS_sendfile, to, from, 0, 0);
+}
+
+/// What can be read without user memory, and what can take it.
+fn sendfile_kinds() {
+    let (_, to_pipe) = pipe();
+    let (from_pipe, w) = pipe();
+    put(w, b"in a pipe");
+    let mut pair = [0; 2];
+    must!(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, &mut pair);
+    put(pair[1], b"in a socket");
+    let inputs = [
+        ("regular", file(c"f", b"in a file")),
+        ("pipe", from_pipe),
+        ("socket", pair[0]),
+        ("/dev/null", open(c"/dev/null", O_RDONLY)),
+        ("/dev/zero", open(c"/dev/zero", O_RDONLY)),
+        ("directory", open(c".", O_RDONLY)),
+        ("epoll", must!(SYS_epoll_create1, 0).fd()),
+        ("eventfd", must!(SYS_eventfd2, 1, EFD_NONBLOCK).fd()),
+        ("terminal", open(c"/dev/ptmx", O_RDWR | O_NONBLOCK | O_NOCTTY)),
+    ];
+    let outputs = [
+        ("regular", open(c"out", O_RDWR | O_CREAT)),
+        ("appended", open(c"appended", O_RDWR | O_CREAT | O_APPEND)),
+        ("pipe", to_pipe),
+        ("socket", pair[0]),
+        ("eventfd", must!(SYS_eventfd2, 0, EFD_NONBLOCK).fd()),
+    ];
+    for (to, out) in outputs {
+        for (from, input) in inputs {
+            sc!(SYS_lseek, input, 0, SEEK_SET);
+            println!("{from} to {to}: {} and {}", sc!(SYS_sendfile, out, input, 0, 0), sc!(SYS_sendfile, out, input, 0, 3));
+        }
+    }
 }
 
 fn sendfile_errors() {

@@ -244,6 +244,7 @@ fn utimens_errors() {
     t!(SYS_utimensat, AT_FDCWD, c"absent", &[ts(0, UTIME_OMIT), ts(0, -1)], 0);
     t!(SYS_utimensat, AT_FDCWD, c"f", &[ts(0, UTIME_OMIT), ts(0, -1)], 0);
     t!(SYS_utimensat, AT_FDCWD, c"f", 0, 0x10000);
+    t!(SYS_utimensat, AT_FDCWD, c"f", &[ts(0, UTIME_OMIT), ts(0, UTIME_OMIT)], 0x10000);
     t!(SYS_utimensat, 999, 0, 0, 0);
     t!(SYS_utimensat, AT_FDCWD, 0, 0, 0);
     v!(unprivileged(|| {

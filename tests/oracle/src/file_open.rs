@@ -8,7 +8,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     creat_without_permission_bits, open_symlink_dangling, creat_trailing_slash, openat2_basics, openat2_bad,
     resolve_beneath, resolve_no_symlinks, resolve_in_root, resolve_no_magiclinks, lowest_descriptor, dup_family,
     dup_shares_offset, fcntl_dupfd, getfl_setfl, setfd, close_twice, close_range_basics, close_range_cloexec,
-    nofile_limit, fork_shares_offset, reopen_through_proc, text_busy, open_twice_separate_offsets, o_sync_flags,
+    nofile_limit, fork_shares_offset, reopen_through_proc, text_busy, open_twice_separate_offsets, o_sync_flags, direct,
 ];
 
 fn access_modes() {
@@ -524,5 +524,27 @@ fn o_sync_flags() {
     v!(sc!(SYS_fcntl, fd, F_GETFL).0 & i64::from(O_NOATIME) != 0);
     v!(unprivileged(|| {
         o!(SYS_openat, AT_FDCWD, c"/etc/passwd", O_RDONLY | O_NOATIME);
+    }));
+}
+
+/// O_DIRECT is for regular files of file systems with a store, and for pipes, where it means another thing.
+fn direct() {
+    must!(SYS_mkdir, c"d", 0o755);
+    must!(SYS_mknod, c"fifo", S_IFIFO | 0o644, 0);
+    close(file(c"f", b""));
+    for path in [c"d", c"fifo", c"f", c"/dev/null", c"/dev/zero", c"/proc/self/status", c"/dev/ptmx", c"/proc", c"/", c"new"] {
+        let opened = |flags| sc!(SYS_openat, AT_FDCWD, path, flags | O_NONBLOCK | O_NOCTTY).ok();
+        let create = if path == c"new" { O_CREAT } else { 0 };
+        let ways = [O_RDONLY | O_DIRECT | create, O_RDWR | O_DIRECT, O_PATH | O_DIRECT, O_RDONLY].map(opened);
+        let fd = sc!(SYS_openat, AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY).fd();
+        println!("{path:?}: {ways:?} {}", sc!(SYS_fcntl, fd, F_SETFL, O_DIRECT));
+    }
+    let (r, _w) = pipe();
+    t!(SYS_fcntl, r, F_SETFL, O_DIRECT);
+    let fd = must!(SYS_eventfd2, 0, 0).fd();
+    t!(SYS_fcntl, fd, F_SETFL, O_DIRECT);
+    v!(unprivileged(|| {
+        let fd = open(c"/etc/passwd", O_RDONLY);
+        t!(SYS_fcntl, fd, F_SETFL, O_NOATIME);
     }));
 }

@@ -140,6 +140,11 @@ fn watch_transfers() {
     watcher.show("splice at the end");
     t!(SYS_copy_file_range, from, &mut 0i64, to, 0, 4, 0);
     watcher.show("copy_file_range");
+    let mut bytes = [0u8; 8];
+    t!(SYS_pread64, from, &mut bytes, 8, 99);
+    watcher.show("read at the end");
+    t!(SYS_preadv, from, &[bytes.as_mut_ptr() as usize, 8], 1, 99, 0);
+    watcher.show("readv at the end");
 }
 
 fn watch_moves() {

@@ -42,6 +42,10 @@ impl Drop for Regular {
 }
 
 impl FileOps for Regular {
+    fn takes_direct(&self) -> bool {
+        true
+    }
+
     fn read(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
         // Most files are read to their end, and then once more to see that it is the end.
         if let Some(size) = self.inode.known_size()

@@ -44,6 +44,10 @@ impl MemFile {
 }
 
 impl FileOps for MemFile {
+    fn takes_direct(&self) -> bool {
+        true
+    }
+
     fn read(&self, file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
         let n = self.contents.read(buf, offset)?;
         self.accessed(file);

@@ -286,6 +286,11 @@ impl PipeEnd {
 }
 
 impl FileOps for PipeEnd {
+    /// From a pipe to a pipe there is a way of its own, but not for sendfile(2).
+    fn is_splice_source(&self, _file: &OpenFile) -> bool {
+        false
+    }
+
     fn read(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
         self.pipe.read(buf, file.nonblocking(), true)
     }

@@ -39,6 +39,12 @@ impl Pipe {
     /// From a file, at `offset`, into the pipe: one chunk at most.
     pub fn splice_from(&self, file: &OpenFile, offset: u64, len: usize, nonblock: bool) -> Result<usize> {
         let room = self.wait_for_room(nonblock)?;
+        if len == 0 {
+            return Ok(0);
+        }
+        if !file.ops.is_splice_source(file) {
+            return Err(Errno::EINVAL);
+        }
         // A socket's own wait does not know of this call's flag.
         if nonblock && file.inode.kind() == FileKind::Socket && !file.ops.poll(file).intersects(ENDS_A_READ) {
             return Err(Errno::EAGAIN);

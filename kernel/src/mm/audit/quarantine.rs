@@ -1,7 +1,7 @@
 //! Frames that are free, during an audit: they are kept from use for as long as can be, and whoever still writes to them is found.
 
 use super::report;
-use crate::mm::frames::{Fill, PAGE_SIZE};
+use crate::mm::frames::{Fill, Frames, PAGE_SIZE};
 use std::collections::VecDeque;
 use umlab_host::memory::Window;
 
@@ -38,15 +38,18 @@ impl Quarantine {
     }
 }
 
-/// Frames are about to be used again, the first of them `first`: nobody has written to them. They hold something that nobody expects, where
-/// they need not be zero.
-pub fn leave(window: Window<'_>, first: u32, fill: Fill) {
+/// Frames are about to be used again: nobody has written to them. They hold something that nobody expects, where they need not be zero.
+pub fn leave(frames: &Frames, fill: Fill) {
     const PAGE: usize = PAGE_SIZE as usize;
-    for page in 0..window.len() / PAGE {
-        let window = window.slice(page * PAGE, PAGE);
-        report((!is_empty(window)).then(|| written_to(first + page as u32)));
-        if fill == Fill::Garbage {
-            let _ = window.write(&[GARBAGE; PAGE]);
+    let page = |index: u32| frames.window(index as usize * PAGE, PAGE);
+    // No others are looked at: the host would have to give memory for them.
+    for index in frames.resident().into_iter().flat_map(|(index, count)| index..index + count) {
+        let number = (frames.offset() / PAGE_SIZE) as u32 + index;
+        report((!is_empty(page(index))).then(|| written_to(number)));
+    }
+    if fill == Fill::Garbage {
+        for index in 0..frames.count() {
+            let _ = page(index).write(&[GARBAGE; PAGE]);
         }
     }
 }
