@@ -128,14 +128,14 @@ const KNOWN: &str = include_str!("../known-differences.txt");
 
 /// `step` is the text of the call with its arguments.
 fn known_difference(step: &str, host: &str, guest: &str) -> Option<&'static str> {
-    let call = call_of(step);
+    let (call, text) = (call_of(step), step.replace(' ', ""));
     known_rows().find_map(|[name, h, g, reason]| {
         let fits = |pattern: &str, found: &str| match pattern {
             "*" => true,
             "number" => found.parse::<i64>().is_ok(),
             exactly => exactly == found,
         };
-        let named = if name.contains('(') { step.starts_with(name) } else { fits(name, call) };
+        let named = if name.contains('(') { text.starts_with(name) } else { fits(name, call) };
         (named && fits(h, host) && fits(g, guest)).then_some(reason)
     })
 }

@@ -11,6 +11,7 @@ mod find;
 pub mod generate;
 pub mod grammar;
 mod interrupt;
+pub mod memory;
 pub mod options;
 mod place;
 pub mod program;

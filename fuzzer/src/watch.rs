@@ -1,6 +1,6 @@
 //! A process with its group, watched from outside: its lines, its memory, its signs of life, and what stays of it.
 
-use crate::Interrupt;
+use crate::{Interrupt, memory};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs;
@@ -69,7 +69,7 @@ pub fn watch(mut command: Command, limits: &Limits, interrupt: &Interrupt) -> Re
             break End::Silent(doing(group));
         }
         if measured.elapsed() > 5 * LOOK {
-            peak = memory(group).max(peak);
+            peak = memory::of(members(group).into_iter().map(|(pid, _)| pid)).max(peak);
             measured = Instant::now();
         }
         sleep(LOOK);
@@ -146,16 +146,6 @@ fn members(group: u32) -> Vec<(i32, String)> {
         }
     }
     found
-}
-
-/// Memory of the host that the group has: each page that several of its processes have is counted once.
-fn memory(group: u32) -> u64 {
-    let proportional = |pid: i32| -> Option<u64> {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-        let line = rollup.lines().find(|line| line.starts_with("Pss:"))?;
-        line.split_whitespace().nth(1)?.parse().ok()
-    };
-    members(group).into_iter().filter_map(|(pid, _)| proportional(pid)).sum::<u64>() << 10
 }
 
 /// States of all threads of a group, to tell a loop from a sleep.

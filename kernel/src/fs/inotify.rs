@@ -208,10 +208,9 @@ impl FileOps for Inotify {
             if bytes.len() > buf.remaining() {
                 return if done > 0 { Ok(done) } else { Err(Errno::EINVAL) };
             }
-            if buf.put(&bytes)? < bytes.len() {
-                return Err(Errno::EFAULT);
-            }
+            // It has been read, whether it arrives or not.
             self.state.borrow_mut().queue.pop_front();
+            buf.put_all(&bytes)?;
             done += bytes.len();
             if crate::sched::killable_point().is_err() {
                 return Ok(done);

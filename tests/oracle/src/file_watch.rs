@@ -6,6 +6,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     watch_create_delete,
     watch_write_close,
     watch_transfers,
+    watch_lost_events,
     watch_moves,
     watch_names_of_watched,
     watch_self,
@@ -324,6 +325,24 @@ fn watch_poll() {
     v!(p.revents == POLLIN);
     w.show("then");
     t!(SYS_poll, &mut p, 1, 0);
+}
+
+/// What could not be copied is gone.
+fn watch_lost_events() {
+    close(file(c"f", b"text"));
+    let mut w = Watcher::new();
+    w.add(c"f", IN_OPEN | IN_CLOSE);
+    let nowhere = map(PAGE, PROT_NONE, ANON);
+    let room = map(PAGE, RW, ANON);
+    must!(SYS_fcntl, w.fd, F_SETFL, O_NONBLOCK);
+    for _ in 0..3 {
+        close(open(c"f", O_RDONLY));
+        close(open(c"f", O_WRONLY));
+        t!(SYS_read, w.fd, nowhere, 100);
+        t!(SYS_read, w.fd, nowhere, 0);
+        t!(SYS_read, w.fd, room, 20);
+        t!(SYS_read, w.fd, room, 100);
+    }
 }
 
 fn watch_truncating_open() {
