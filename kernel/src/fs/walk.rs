@@ -172,7 +172,10 @@ impl Walker<'_> {
             };
             let is_link = dentry.inode.kind() == FileKind::Symlink;
             let create = self.how.contains(Walk::CREATE);
-            if is_link && (!is_last || slash && !create || self.how.contains(Walk::FOLLOW)) {
+            // Nothing can be made where a slash follows the name, so a link there is not looked into.
+            let asked = self.how.contains(Walk::FOLLOW);
+            let follow = if create { asked && !slash } else { asked || slash };
+            if is_link && (!is_last || follow) {
                 parent = self.at.clone();
                 if is_last {
                     permission::check_follow(self.creds, &**self.at.inode(), &*dentry.inode)?;

@@ -262,6 +262,15 @@ fn creat_trailing_slash() {
     o!(SYS_openat, AT_FDCWD, c"f/", O_CREAT | O_EXCL | O_RDWR, 0o600);
     o!(SYS_openat, AT_FDCWD, c"f/.", O_RDONLY);
     o!(SYS_openat, AT_FDCWD, c"f/..", O_RDONLY);
+    for (name, target) in [(c"loop", c"loop"), (c"dangling", c"absent"), (c"to-f", c"f"), (c"to-dir", c"."), (c"to-loop", c"loop/")] {
+        must!(SYS_symlink, target, name);
+        let with_slash = std::ffi::CString::new([name.to_bytes(), b"/"].concat()).expect("no NUL");
+        for flags in [O_RDONLY, O_CREAT | O_RDWR, O_CREAT | O_EXCL | O_RDWR] {
+            o!(SYS_openat, AT_FDCWD, with_slash.as_c_str(), flags, 0o600);
+        }
+        o!(SYS_openat, AT_FDCWD, name, O_CREAT | O_RDONLY, 0o600);
+        o!(SYS_mkdir, with_slash.as_c_str(), 0o700);
+    }
     o!(SYS_openat, AT_FDCWD, c".//f", O_RDONLY);
     o!(SYS_openat, AT_FDCWD, c"./././f", O_RDONLY);
 }
