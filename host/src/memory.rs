@@ -26,6 +26,9 @@ struct Room {
 
 const ROOM_LEN: usize = 1 << 40;
 
+/// Where the core maps files, and all that a guest has ends; 0 where the core is in one process.
+static FILES_FROM: AtomicUsize = AtomicUsize::new(0);
+
 impl Room {
     /// Reserves it, to end at `end` if that is possible.
     fn reserve(&self, end: usize) {
@@ -53,15 +56,17 @@ impl Room {
 pub fn share_with_children(below: usize, files_from: usize) {
     ROOM.reserve(below);
     SHARED.store(true, SeqCst);
-    FILES.with(|files| (files.first, files.next) = (files_from, files_from));
+    FILES_FROM.store(files_from, SeqCst);
+    FILES.with(|files| files.next = files_from);
 }
 
 /// Unmaps all files from the running process. What is touched again is mapped again.
 pub fn unmap_files() {
+    let first = FILES_FROM.load(Relaxed);
     FILES.with(|files| {
-        if files.next > files.first {
+        if files.next > first {
             // SAFETY: the range is for these mappings alone, which may be missing at any time.
-            unsafe { libc::munmap(files.first as *mut _, files.next - files.first) };
+            unsafe { libc::munmap(first as *mut _, files.next - first) };
         }
     });
 }
@@ -73,7 +78,6 @@ struct SharedFiles {
 }
 
 struct Files {
-    first: usize,
     next: usize,
     by_start: BTreeMap<usize, FilePlace>,
 }
@@ -85,10 +89,8 @@ struct FilePlace {
     flags: i32,
 }
 
-static FILES: SharedFiles = SharedFiles {
-    lock: SharedLock::new(),
-    inner: UnsafeCell::new(Files { first: 0, next: 0, by_start: BTreeMap::new() }),
-};
+static FILES: SharedFiles =
+    SharedFiles { lock: SharedLock::new(), inner: UnsafeCell::new(Files { next: 0, by_start: BTreeMap::new() }) };
 
 // SAFETY: the contents are reached under the lock only.
 unsafe impl Sync for SharedFiles {}
@@ -104,14 +106,15 @@ impl SharedFiles {
 }
 
 /// Makes a mapping of the core's own in a process that a guest may have filled. Where there are as many mappings as the host allows one
-/// process (vm.max_map_count), the guest's, below `below`, are all taken away: faults bring back those that are used.
-fn with_room<T>(below: usize, map: impl Fn() -> Result<T>) -> Result<T> {
+/// process (vm.max_map_count), the guest's are all taken away: faults bring back those that are used.
+fn with_room<T>(map: impl Fn() -> Result<T>) -> Result<T> {
     map().or_else(|e| {
-        if e != Errno::ENOMEM || below == 0 {
+        let guest_end = FILES_FROM.load(Relaxed);
+        if e != Errno::ENOMEM || guest_end == 0 {
             return Err(e);
         }
         // SAFETY: the guest's part, of which any mapping may be missing at any time.
-        Errno::check(unsafe { libc::munmap(std::ptr::null_mut(), below) } as i64)?;
+        Errno::check(unsafe { libc::munmap(std::ptr::null_mut(), guest_end) } as i64)?;
         map()
     })
 }
@@ -132,9 +135,7 @@ pub fn map_missing(addr: usize) -> bool {
     SHARED.load(Relaxed)
         && FILES.with(|files| {
             let place = files.by_start.range(..=addr).next_back();
-            place.is_some_and(|(&start, place)| {
-                addr - start < place.len && with_room(files.first, || place.map_at(start)).is_ok()
-            })
+            place.is_some_and(|(&start, place)| addr - start < place.len && with_room(|| place.map_at(start)).is_ok())
         })
 }
 
@@ -180,8 +181,7 @@ impl SharedMemory {
     /// Maps the object anew where it is, in the calling process: as before, but without entries in the page table. Ends the process when the
     /// host refuses.
     pub fn map_anew(&self) {
-        let below = FILES.with(|files| files.first);
-        if with_room(below, || SharedMemory::map(&self.fd, self.base as usize, self.len, libc::MAP_FIXED)).is_err() {
+        if with_room(|| SharedMemory::map(&self.fd, self.base as usize, self.len, libc::MAP_FIXED)).is_err() {
             std::process::abort();
         }
     }
@@ -327,7 +327,7 @@ impl FileMapping {
         let place = FilePlace { fd: fd.try_clone_to_owned()?, len, prot, flags };
         FILES.with(|files| {
             let start = files.next;
-            with_room(files.first, || place.map_at(start))?;
+            with_room(|| place.map_at(start))?;
             files.next += len.next_multiple_of(PAGE);
             files.by_start.insert(start, place);
             Ok(FileMapping { base: start as *mut u8, len, writable: prot & libc::PROT_WRITE != 0 })

@@ -299,10 +299,6 @@ impl<'a> IoBuf<'a> {
                     Err(_) if copied > 0 => return Ok(copied),
                     result => result?,
                 },
-                Ok(Piece::Part(part)) => match part.write(&bytes[copied..]) {
-                    Err(_) if copied > 0 => return Ok(copied),
-                    result => result?,
-                },
                 Ok(Piece::Kernel(k)) => {
                     k.copy_from_slice(&bytes[copied..copied + k.len()]);
                     k.len()
@@ -329,10 +325,6 @@ impl<'a> IoBuf<'a> {
             let want = out.len() - copied;
             let n = match self.piece(want, false) {
                 Ok(Piece::Window(w)) => match w.get().read(&mut out[copied..]) {
-                    Err(_) if copied > 0 => return Ok(copied),
-                    result => result?,
-                },
-                Ok(Piece::Part(part)) => match part.read(&mut out[copied..]) {
                     Err(_) if copied > 0 => return Ok(copied),
                     result => result?,
                 },
@@ -371,7 +363,6 @@ impl<'a> IoBuf<'a> {
     ) -> Result<usize> {
         let n = match self.piece(max, write)? {
             Piece::Window(w) => f(w.get())?,
-            Piece::Part(part) => f(part)?,
             Piece::Kernel(k) => f(Window::of_mut(k))?,
             Piece::KernelConst(k) if !write => f(Window::of(k))?,
             Piece::KernelConst(_) => return Err(Errno::EFAULT),
@@ -395,14 +386,16 @@ impl<'a> IoBuf<'a> {
                 let (at, left) = (addr.wrapping_add(offset as u64), *len - offset);
                 let held = match self.held.take() {
                     Some(held) if held.shows(index, offset, write) => held,
-                    _ if self.pieces <= max => return Ok(Piece::Window(space.window(at, max.min(left), write)?)),
+                    _ if self.pieces <= max => {
+                        return Ok(Piece::Window(Shown::Alone(space.window(at, max.min(left), write)?)));
+                    }
                     _ => {
                         let window = space.window(at, self.pieces.min(left), write)?;
                         Held { window, segment: index, start: offset, write }
                     }
                 };
                 let held = self.held.insert(held);
-                Piece::Part(held.window.get().slice(offset - held.start, max.min(left)))
+                Piece::Window(Shown::Part(held.window.get().slice(offset - held.start, max.min(left))))
             }
         })
     }
@@ -425,11 +418,25 @@ impl<'a> IoBuf<'a> {
 }
 
 enum Piece<'b> {
-    Window(GuestWindow),
-    /// Of a window that is held.
-    Part(Window<'b>),
+    Window(Shown<'b>),
     Kernel(&'b mut [u8]),
     KernelConst(&'b [u8]),
+}
+
+/// Guest memory, for one piece.
+enum Shown<'b> {
+    Alone(GuestWindow),
+    /// Of a window that is held for later pieces too.
+    Part(Window<'b>),
+}
+
+impl Shown<'_> {
+    fn get(&self) -> Window<'_> {
+        match self {
+            Shown::Alone(window) => window.get(),
+            Shown::Part(part) => *part,
+        }
+    }
 }
 
 impl Memory<'_> {

@@ -101,7 +101,7 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
                 return Err(Errno::EINVAL);
             }
             set_flags(&file, flags);
-            set_async(&file, arg as i32 & libc::O_ASYNC != 0);
+            set_async(&file, flags & libc::O_ASYNC != 0);
             Ok(0)
         }
         libc::F_GETOWN => {

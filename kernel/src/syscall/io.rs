@@ -401,8 +401,8 @@ fn copy_to(output: &OpenFile, input: &OpenFile, mut at: u64, count: usize) -> Re
             Ok(got) => got,
             Err(e) => break Err(e),
         };
-        if output.inode.kind() == FileKind::Anonymous {
-            break Err(Errno::EINVAL);
+        if let Err(e) = super::pipe::check_kind(output) {
+            break Err(e);
         }
         let n = match write_untold(output, &mut IoBuf::kernel(&chunk[..got]), None, false) {
             Ok(n) => n,

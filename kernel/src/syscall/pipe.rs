@@ -158,7 +158,7 @@ pub(super) fn splice_from(to: &Pipe, input: &OpenFile, offset: u64, len: usize, 
 }
 
 /// Directories, and what epoll_create(2) and the like return, are written by their own calls only.
-fn check_kind(file: &OpenFile) -> Result<()> {
+pub(super) fn check_kind(file: &OpenFile) -> Result<()> {
     match file.inode.kind() {
         FileKind::Directory | FileKind::Anonymous => Err(Errno::EINVAL),
         _ => Ok(()),
