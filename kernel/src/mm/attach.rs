@@ -39,7 +39,7 @@ impl AddressSpace {
             .filter_map(|vma| PageRange::new(vma.start(), vma.end()))
             .collect();
         for part in parts {
-            self.take_out(&mut inner, part);
+            self.take_out(&mut inner, part)?;
         }
         Ok(file)
     }

@@ -188,7 +188,7 @@ impl AddressSpace {
         if !inner.vmas.may_remove(range) {
             return Err(Errno::ENOMEM);
         }
-        self.take_out(&mut inner, range);
+        self.take_out(&mut inner, range)?;
         let populate = flags & libc::MAP_POPULATE != 0 && flags & libc::MAP_NONBLOCK == 0;
         let locked = vma_flags.contains(VmaFlags::LOCKED) && !vma_flags.contains(VmaFlags::LOCK_ON_FAULT);
         let soon = if populate || locked {
@@ -318,10 +318,16 @@ impl AddressSpace {
     }
 
     /// Takes out everything in a range: areas, private pages and the host's mappings. What is taken out is kept until `collect`.
-    pub(super) fn take_out(&self, inner: &mut Inner, range: PageRange) {
+    ///
+    /// # Errors
+    /// EINVAL if an area of the model's own would be cut. Nothing is taken out then.
+    pub(super) fn take_out(&self, inner: &mut Inner, range: PageRange) -> Result<()> {
+        if inner.vmas.cuts_model(range) {
+            return Err(Errno::EINVAL);
+        }
         let removed = inner.vmas.remove(range);
         if removed.is_empty() {
-            return;
+            return Ok(());
         }
         let pages = inner.pages.remove(range.first_page(), range.end_page());
         if removed.iter().any(|vma| !vma.prot.is_empty() || vma.is_model_owned()) {
@@ -329,6 +335,7 @@ impl AddressSpace {
         }
         inner.garbage.extend(pages);
         inner.retired.extend(removed);
+        Ok(())
     }
 
     /// munmap(2).
@@ -339,14 +346,10 @@ impl AddressSpace {
         }
         let range = round_up(len).and_then(|len| PageRange::with_len(addr, len)).ok_or(Errno::EINVAL)?;
         let mut inner = self.inner.borrow_mut();
-        if inner.vmas.cuts_model(range) {
-            return Err(Errno::EINVAL);
-        }
         if !inner.vmas.may_remove(range) {
             return Err(Errno::ENOMEM);
         }
-        self.take_out(&mut inner, range);
-        Ok(())
+        self.take_out(&mut inner, range)
     }
 
     /// Takes out everything, at exec and exit.
@@ -372,7 +375,9 @@ impl AddressSpace {
         }
         let (Some(old_end), Some(new_end)) = (round_up(old), round_up(wanted)) else { return old };
         if let Some(less) = PageRange::new(new_end, old_end) {
-            self.take_out(&mut inner, less);
+            if self.take_out(&mut inner, less).is_err() {
+                return old;
+            }
         } else if new_end > old_end {
             let Some(range) = PageRange::new(old_end, new_end) else { return old };
             if !inner.vmas.is_free(range) || range.len() > super::frames::limit() || inner.vmas.len() > max_areas() {

@@ -43,15 +43,12 @@ impl AddressSpace {
         if first.is_model_owned() || old.is_some_and(|old| inner.vmas.overlapping(old).any(Vma::is_model_owned)) {
             return Err(Errno::EINVAL);
         }
-        if fixed && PageRange::with_len(new_addr, new_len).is_some_and(|target| inner.vmas.cuts_model(target)) {
-            return Err(Errno::EINVAL);
-        }
         if !fixed && !keep && new_len <= old_len {
             if PageRange::new(addr + new_len, old_end).is_some_and(|less| !inner.vmas.may_remove(less)) {
                 return Err(Errno::ENOMEM);
             }
             if let Some(less) = PageRange::new(addr + new_len, old_end) {
-                self.take_out(&mut inner, less);
+                self.take_out(&mut inner, less)?;
             }
             return Ok(addr);
         }
@@ -92,12 +89,12 @@ impl AddressSpace {
             self.choose(&inner, if keep { new_addr } else { 0 }, new_len)?
         };
         if fixed && let Some(less) = PageRange::new(addr.saturating_add(new_len), old_end) {
-            self.take_out(&mut inner, less);
+            self.take_out(&mut inner, less)?;
         }
         // Nothing moves when a shared mapping is made a second time (`old_len` 0).
         let Some(from) = PageRange::with_len(addr, old_len.min(new_len)) else {
             if fixed {
-                self.take_out(&mut inner, target);
+                self.take_out(&mut inner, target)?;
             }
             let again = Vma { range: target, offset: first.offset_of(addr), ..first };
             inner.vmas.insert(again.clone());
@@ -111,7 +108,7 @@ impl AddressSpace {
             let to = PageRange::with_len(start, part.len() + grown).expect("within the target");
             // Where nothing comes from, what is at the target stays.
             if fixed {
-                self.take_out(&mut inner, to);
+                self.take_out(&mut inner, to)?;
             }
             self.move_area(&mut inner, &part, to, keep);
         }

@@ -10,7 +10,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     dontneed_file_private, dontneed_shared, dontneed_fork, dontneed_errors, free_keeps_later_writes, willneed,
     madvise_bad, madvise_dontfork, madvise_wipeonfork, madvise_remove, madvise_remove_shared, madvise_remove_refused, msync_all, mincore_errors, mincore_touched, mlock_unlock,
     mlockall_flags, mlock_limit, mlock2_onfault, partial_dontneed_range, madvise_populate, pkey_is_default,
-    mprotect_none_leaves_nothing, vdso_in_children, vdso_is_read,
+    mprotect_none_leaves_nothing, vdso_in_children, vdso_is_read, holes_move_onto_the_vdso,
 ];
 
 fn mprotect_basic() {
@@ -680,4 +680,29 @@ fn vdso_in_children() {
     v!((load(a), shown()));
     must!(SYS_mmap, a, len, RW, ANON | MAP_FIXED, -1, 0);
     v!((load(a), store(a, 7), shown()));
+}
+
+/// Pages with holes between are moved onto the vDSO: those cannot be moved that would cut it, even if the whole range covers it.
+fn holes_move_onto_the_vdso() {
+    let (vdso, len) = vdso();
+    let pages = len / PAGE;
+    // Behind its end the last page of the range is free.
+    let from = map(len + PAGE, RW, ANON);
+    must!(SYS_munmap, from + PAGE, len - PAGE);
+    fill(from, PAGE, 1);
+    fill(from + len, PAGE, 2);
+    let moved = || sc!(SYS_mremap, from, len + PAGE, len + PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, vdso);
+    if pages > 1 {
+        v!(moved());
+        v!((load(vdso), load(from), load(from + len)));
+    }
+    // A hole lies above it.
+    must!(SYS_munmap, from, PAGE);
+    let above = map(PAGE, RW, ANON);
+    must!(SYS_mremap, above, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, vdso + len);
+    must!(SYS_munmap, vdso, len);
+    must!(SYS_mmap, from, PAGE, RW, ANON | MAP_FIXED, -1, 0);
+    fill(from, PAGE, 3);
+    v!(moved().addr() == vdso);
+    v!((load(vdso), load(vdso + len), load(from)));
 }
