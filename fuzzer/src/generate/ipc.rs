@@ -1,4 +1,4 @@
-//! What calls on System V objects point to.
+//! What calls on System V objects and on POSIX message queues point to.
 
 use super::Maker;
 use super::structures::{data, int, mostly};
@@ -41,5 +41,23 @@ pub fn queued_message(maker: &mut Maker) -> Value {
     let kind = maker.pick(&[1, 1, 2, 3, 0, u64::MAX, i64::MAX as u64]);
     let mut fields = vec![int(8, kind)];
     fields.extend((0..8).map(|_| int(8, 0x6d6d)));
+    data(maker, fields)
+}
+
+/// Names that processes have in common, and some that no queue can have.
+pub fn queue_name(maker: &mut Maker) -> Value {
+    Value::Text(maker.pick(&["q", "q", "r", "r", "s", "", ".", "..", "a/b"]).into())
+}
+
+/// A mq_attr: flags, the most messages, the most bytes of each, messages there are.
+pub fn queue_settings(maker: &mut Maker) -> Value {
+    if maker.one_in(3) {
+        return Value::Int(0);
+    }
+    let flags = maker.pick(&[0o4000, 0o4000, 0, 1]);
+    let messages = maker.pick(&[1, 2, 10, 11, 0, 65536, 65537, u64::MAX]);
+    let size = maker.pick(&[1, 16, 4096, 8192, 8193, 0, 16 << 20, 1 << 63]);
+    let mut fields = vec![mostly(maker, 8, flags), int(8, messages), int(8, size)];
+    fields.extend((0..5).map(|_| int(8, 0)));
     data(maker, fields)
 }

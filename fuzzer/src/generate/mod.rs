@@ -6,6 +6,7 @@ mod numbers;
 pub mod structures;
 pub mod system;
 pub mod terminals;
+pub mod tracing;
 
 use crate::grammar::{self, Arg, Call};
 use crate::program::{FdKind, Kind, Program, Region, Step, Value, Who};

@@ -11,10 +11,12 @@ mod memory;
 mod messages;
 mod paths;
 mod processes;
+mod queues;
 mod signals;
 mod system;
 mod terminals;
 mod times;
+mod tracing;
 
 pub use mappings::PAGES as MAPPING_PAGES;
 
@@ -145,10 +147,12 @@ const SYSCALLS: &[&[Call]] = &[
     messages::CALLS,
     paths::CALLS,
     processes::CALLS,
+    queues::CALLS,
     signals::CALLS,
     system::CALLS,
     terminals::CALLS,
     times::CALLS,
+    tracing::CALLS,
 ];
 
 /// The calls that a program of this kind can have.

@@ -128,12 +128,6 @@ pub const CALLS: &[Call] = &[
     call("sethostname", l::SYS_sethostname, 1, &[Memory, Size]),
     call("setdomainname", l::SYS_setdomainname, 1, &[Memory, Size]),
     call("syslog", l::SYS_syslog, 1, &[Below(12), Memory, Size]),
-    call(
-        "ptrace",
-        l::SYS_ptrace,
-        1,
-        &[One(&[0, 1, 2, 3, 4, 7, 8, 9, 12, 13, 16, 17, 24, 0x4200, 0x4206, 0x4207, 0x4208]), Who, Memory, Memory],
-    ),
     call("quotactl", l::SYS_quotactl, 1, &[Size, Made(text), Below(5), Memory]),
     call("seccomp", l::SYS_seccomp, 1, &[Below(4), Below(8), Memory]),
     call("membarrier", l::SYS_membarrier, 1, &[Bits(&[1, 2, 4, 8, 16]), Below(2), Below(2)]),

@@ -133,6 +133,7 @@ named! {
         Master = "pty",
         Terminal = "terminal",
         Device = "device",
+        Messages = "messages",
         Segment = "segment",
         Semaphores = "semaphores",
         Queue = "queue",
