@@ -35,6 +35,9 @@ pub const READ_FILE: i64 = -31;
 /// Opens a file, writes to it once, and closes it.
 pub const WRITE_FILE: i64 = -32;
 
+/// Makes a child that has itself traced and stops, and waits until it has.
+pub const FORK_TRACED: i64 = -33;
+
 /// A system call, or an operation of the interpreter's own (numbers below zero).
 #[derive(Debug)]
 pub struct Call {

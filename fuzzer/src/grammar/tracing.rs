@@ -1,7 +1,7 @@
 //! Tracing other processes: ptrace(2), a row for each use that it has.
 
 use super::Arg::{Below, Bits, In, Made, Memory, One, Who};
-use super::{ALSO, Arg, Call, call};
+use super::{ALSO, Arg, Call, FORK_TRACED, call};
 use crate::generate::structures::iovecs;
 use crate::generate::tracing::{change, place, tracee};
 use libc as l;
@@ -52,6 +52,7 @@ const CHANGE: Arg = One(&[
 const SETS: Arg = One(&[1, 2, 0x202, 0x202, 3]);
 
 pub const CALLS: &[Call] = &[
+    call("fork-traced", FORK_TRACED, 2, &[]),
     call("ptrace", l::SYS_ptrace, 1, &[Below(32), Who, Memory, Memory]),
     call("ptrace-begin", ALSO + l::SYS_ptrace, 2, &[BEGIN, TRACEE, One(&[0]), OPTIONS]),
     call(

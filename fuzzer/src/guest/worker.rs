@@ -6,7 +6,7 @@ use crate::scratch::Scratch;
 use crate::sys::{KICK, ask, ask_for_child_that_ends, end};
 use crate::{answers, descriptors, files, frames, mappings, processes, touch};
 use std::sync::atomic::Ordering::Relaxed;
-use umlab_fuzzer::grammar::{Makes, READ_FILE, TOUCH, WRITE_FILE};
+use umlab_fuzzer::grammar::{FORK_TRACED, Makes, READ_FILE, TOUCH, WRITE_FILE};
 use umlab_fuzzer::program::{FdKind, Kind, Program, Step, Value};
 
 /// What all threads need.
@@ -116,6 +116,7 @@ fn call(setting: Setting, index: usize, step: &Step, scratch: &mut Scratch) -> b
             TOUCH => touch::touch(args[0], args[1] != 0, args[2]),
             READ_FILE => files::read(setting.board, args),
             WRITE_FILE => files::write(setting.board, args),
+            FORK_TRACED => return fork_traced(),
             _ => {}
         }
         return false;
@@ -142,6 +143,23 @@ fn call(setting: Setting, index: usize, step: &Step, scratch: &mut Scratch) -> b
     if setting.program.kind == Kind::Differential {
         let outs = std::array::from_fn(|n| scratch.out(n));
         answers::note(setting.board, index, step, result, &outs);
+    }
+    false
+}
+
+/// A child that this process traces, stopped; whether this is now the child.
+fn fork_traced() -> bool {
+    let child = ask(libc::SYS_fork, [0; 6]);
+    if child == 0 {
+        ask(libc::SYS_ptrace, [libc::PTRACE_TRACEME.into(), 0, 0, 0, 0, 0]);
+        let own = ask(libc::SYS_getpid, [0; 6]) as u64;
+        ask(libc::SYS_kill, [own, libc::SIGSTOP as u64, 0, 0, 0, 0]);
+        return true;
+    }
+    if child > 0 {
+        processes::CHILD.store(child as i32, Relaxed);
+        // Untraced, it stops all the same.
+        ask(libc::SYS_wait4, [child as u64, 0, (libc::__WALL | libc::WUNTRACED) as u64, 0, 0, 0]);
     }
     false
 }
