@@ -609,16 +609,24 @@ fn release(allocator: &mut Allocator, first: u32, count: u32) {
 pub fn find_touched() -> Option<String> {
     let mut allocator = ALLOCATOR.borrow_mut();
     let memory = &physmem().memory;
+    // In the end the host takes back what is free and empty: runs of pages, for each call costs more than a page.
+    let give_back = |from: u32, to: u32| {
+        if from < to {
+            memory.punch(from as usize * PAGE_SIZE as usize, (to - from) as usize * PAGE_SIZE as usize);
+        }
+    };
     for (from, to) in memory.data(0, memory.len()) {
-        for frame in (from as u64 / PAGE_SIZE) as u32..(to as u64 / PAGE_SIZE) as u32 {
+        let (from, to) = ((from as u64 / PAGE_SIZE) as u32, (to as u64 / PAGE_SIZE) as u32);
+        let mut free_from = from;
+        for frame in from..to {
             if *allocator.references.of(frame) > 0 {
-                continue;
-            }
-            if !audit::quarantine::is_empty(window_of(frame, 1)) {
+                give_back(free_from, frame);
+                free_from = frame + 1;
+            } else if !audit::quarantine::is_empty(window_of(frame, 1)) {
                 return Some(audit::quarantine::written_to(frame));
             }
-            memory.punch(frame as usize * PAGE_SIZE as usize, PAGE_SIZE as usize);
         }
+        give_back(free_from, to);
     }
     None
 }

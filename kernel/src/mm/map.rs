@@ -10,7 +10,7 @@ use crate::fs::contents::shared_memory;
 use crate::fs::file::{MapObject, OpenFile};
 use crate::fs::inode::FileKind;
 use crate::model::{Prot, When};
-use crate::sched::model;
+use crate::sched::{killable_point, model};
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -20,6 +20,9 @@ pub(super) const EAGER: u64 = 64;
 pub(super) const EAGER_POPULATE: u64 = 16;
 /// The data segments of programs and libraries are copied at once up to this many pages.
 const EAGER_COPY: u64 = 32;
+
+/// So many bytes are brought in before other tasks have their turn.
+const STEP: u64 = 1 << 20;
 
 /// When user code will touch a new mapping, as far as one can tell.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -199,6 +202,11 @@ impl AddressSpace {
             Soon::Next
         };
         self.put_in(&mut inner, vma, soon)?;
+        drop(inner);
+        if soon == Soon::Populate {
+            // What cannot be brought in is no error.
+            let _ = self.bring_in(range);
+        }
         Ok(range.start())
     }
 
@@ -247,7 +255,8 @@ impl AddressSpace {
         found.and_then(|start| PageRange::with_len(start, len)).ok_or(Errno::ENOMEM)
     }
 
-    /// Adds a new area where nothing is, and has mapped what is surely or cheaply used.
+    /// Adds a new area where nothing is, and has mapped what is surely or cheaply used. All of it ([`Soon::Populate`]) is for the caller to
+    /// bring in, who has to give back what is borrowed first.
     pub(super) fn put_in(&self, inner: &mut Inner, vma: Vma, soon: Soon) -> Result<()> {
         let (from, to) = (vma.range.first_page(), vma.range.end_page());
         inner.vmas.insert(vma.clone());
@@ -256,8 +265,6 @@ impl AddressSpace {
             return Ok(());
         }
         if soon == Soon::Populate {
-            // What cannot be brought in is no error.
-            let _ = self.populate(inner, &vma, true);
             return Ok(());
         }
         match &vma.backing {
@@ -291,8 +298,32 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Brings in all that is mapped in a range, private pages to be written where that is allowed. Other tasks have their turn
+    /// in between, and may change what is mapped; SIGKILL ends it.
+    ///
+    /// # Errors
+    /// For the first area that has no contents, or allows no access.
+    pub(super) fn bring_in(&self, range: PageRange) -> std::result::Result<(), BadAccess> {
+        let mut rest = Some(range);
+        while let Some(range) = rest {
+            let end = range.start().saturating_add(STEP);
+            let (step, above) = (range.below(end).unwrap_or(range), range.above(end));
+            {
+                let inner = &mut *self.inner.borrow_mut();
+                let areas: Vec<Vma> = inner.vmas.within(step).collect();
+                areas.iter().try_for_each(|vma| self.populate(inner, vma, true))?;
+            }
+            self.collect();
+            if killable_point().is_err() {
+                return Ok(());
+            }
+            rest = above;
+        }
+        Ok(())
+    }
+
     /// Brings in all pages of an area: with `write`, private ones to be written where that is allowed.
-    pub(super) fn populate(&self, inner: &mut Inner, vma: &Vma, write: bool) -> std::result::Result<(), BadAccess> {
+    fn populate(&self, inner: &mut Inner, vma: &Vma, write: bool) -> std::result::Result<(), BadAccess> {
         if vma.prot.is_empty() {
             return Err(BadAccess::Refused);
         }
@@ -374,6 +405,7 @@ impl AddressSpace {
             return old;
         }
         let (Some(old_end), Some(new_end)) = (round_up(old), round_up(wanted)) else { return old };
+        let locked = inner.new_areas.contains(VmaFlags::LOCKED) && !inner.new_areas.contains(VmaFlags::LOCK_ON_FAULT);
         if let Some(less) = PageRange::new(new_end, old_end) {
             if self.take_out(&mut inner, less).is_err() {
                 return old;
@@ -395,13 +427,16 @@ impl AddressSpace {
             if inner.may_grow(more).is_err() || inner.may_lock_more(more).is_err() {
                 return old;
             }
-            let locked = vma.flags.contains(VmaFlags::LOCKED) && !vma.flags.contains(VmaFlags::LOCK_ON_FAULT);
             let soon = if locked { Soon::Populate } else { Soon::Later };
             if self.put_in(&mut inner, vma, soon).is_err() {
                 return old;
             }
         }
         inner.brk = wanted;
+        drop(inner);
+        if let Some(more) = PageRange::new(old_end, new_end).filter(|_| locked) {
+            let _ = self.bring_in(more);
+        }
         wanted
     }
 

@@ -22,14 +22,16 @@ impl AddressSpace {
     pub fn mlock(&self, addr: u64, len: u64, on_fault: bool) -> Result<()> {
         may_lock()?;
         let Some((range, end)) = range_of(addr, len)? else { return Ok(()) };
-        let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
+        let mut guard = self.inner.borrow_mut();
+        let inner = &mut *guard;
         let already: u64 = inner.vmas.within(range).filter(is_locked).map(|vma| vma.len()).sum();
         if !may_have_locked(inner.vmas.totals().locked - already + (end - range.start())) {
             return Err(Errno::ENOMEM);
         }
         set_locks(inner, range, end, locks(on_fault))?;
-        if on_fault { Ok(()) } else { self.populate_locked(inner, range) }
+        drop(guard);
+        // What has no contents or allows no access is no memory.
+        if on_fault { Ok(()) } else { self.bring_in(range).map_err(|_| Errno::ENOMEM) }
     }
 
     /// munlock(2).
@@ -43,8 +45,8 @@ impl AddressSpace {
     /// mlockall(2), its flags checked.
     pub fn mlockall(&self, flags: i32) -> Result<()> {
         may_lock()?;
-        let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
+        let mut guard = self.inner.borrow_mut();
+        let inner = &mut *guard;
         let current = flags & libc::MCL_CURRENT != 0;
         if current && !may_have_locked(inner.vmas.totals().mapped) {
             return Err(Errno::ENOMEM);
@@ -56,10 +58,11 @@ impl AddressSpace {
         }
         lock_areas(inner, PageRange::everything(), locks)?;
         if locks == VmaFlags::LOCKED {
-            let areas: Vec<Vma> = inner.vmas.iter().cloned().collect();
+            let areas: Vec<PageRange> = inner.vmas.iter().map(|vma| vma.range).collect();
+            drop(guard);
             // What cannot be brought in is no error here.
-            for vma in &areas {
-                let _ = self.populate(inner, vma, true);
+            for area in areas {
+                let _ = self.bring_in(area);
             }
         }
         Ok(())
@@ -70,15 +73,6 @@ impl AddressSpace {
         let mut inner = self.inner.borrow_mut();
         inner.new_areas = VmaFlags::empty();
         lock_areas(&mut inner, PageRange::everything(), VmaFlags::empty())
-    }
-
-    /// Brings in all of a range that was locked just now. ENOMEM for what has no contents or allows no access.
-    fn populate_locked(&self, inner: &mut Inner, range: PageRange) -> Result<()> {
-        let areas: Vec<Vma> = inner.vmas.within(range).collect();
-        for vma in areas {
-            self.populate(inner, &vma, true).map_err(|_| Errno::ENOMEM)?;
-        }
-        Ok(())
     }
 }
 

@@ -60,13 +60,17 @@ pub(super) fn resolve(call: &Call<'_>, dirfd: i32, path_addr: u64, flags: i32) -
         0 if flags & libc::AT_EMPTY_PATH != 0 => Vec::new(),
         addr => call.task.space().read_path(addr)?,
     };
+    named(call, dirfd, &path, flags)
+}
+
+fn named(call: &Call<'_>, dirfd: i32, path: &[u8], flags: i32) -> Result<(InodeRef, Option<Path>)> {
     if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 && dirfd != libc::AT_FDCWD {
         let file = call.task.files().get(dirfd)?;
         return Ok((file.inode.clone(), file.path.clone()));
     }
     let mut how = if flags & libc::AT_SYMLINK_NOFOLLOW == 0 { Walk::FOLLOW } else { Walk::empty() };
     how.set(Walk::EMPTY, flags & libc::AT_EMPTY_PATH != 0);
-    let found = walk::lookup(call.task, dirfd, &path, how)?;
+    let found = walk::lookup(call.task, dirfd, path, how)?;
     Ok((found.inode().clone(), Some(found)))
 }
 
@@ -216,12 +220,11 @@ fn read_link(call: &Call<'_>, dirfd: i32, path: u64, addr: u64, size: u64) -> Re
         return Err(Errno::EINVAL);
     }
     let text = call.task.space().read_path(path)?;
-    let how = if dirfd == libc::AT_FDCWD { Walk::empty() } else { Walk::EMPTY };
-    let found = walk::lookup(call.task, dirfd, &text, how)?;
-    if found.inode().kind() != FileKind::Symlink {
+    let (inode, _) = named(call, dirfd, &text, libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW)?;
+    if inode.kind() != FileKind::Symlink {
         return Err(if text.is_empty() { Errno::ENOENT } else { Errno::EINVAL });
     }
-    let target = found.inode().read_link()?;
+    let target = inode.read_link()?;
     let len = target.len().min(size as usize);
     call.task.space().write_bytes(addr, &target[..len])?;
     Ok(len as u64)

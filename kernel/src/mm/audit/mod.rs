@@ -20,6 +20,7 @@ use super::vma::{Backing, Vma, page_of};
 use crate::lock::KCell;
 use crate::model::Prot;
 use crate::sched::model;
+use crate::time;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 pub use view::{HostView, Shown, What};
@@ -29,12 +30,14 @@ static EVERY: AtomicU32 = AtomicU32::new(0);
 /// So many looks at one address space come to one at everything.
 const SPACES_TO_ALL: u64 = 16;
 
-static STATE: KCell<State> = KCell::new(State { random: 1, looks: 0, spaces: Vec::new() });
+static STATE: KCell<State> = KCell::new(State { random: 1, looks: 0, rest_until: 0, spaces: Vec::new() });
 
 struct State {
     /// Looks come at random moments, so that no program keeps in step with them.
     random: u64,
     looks: u64,
+    /// After a look the guest has as much time as the look took (CLOCK_MONOTONIC, ns): what has many mappings would not get on otherwise.
+    rest_until: u64,
     spaces: Vec<Weak<AddressSpace>>,
 }
 
@@ -72,6 +75,10 @@ fn is_time(every: u32) -> bool {
 }
 
 fn look(space: &AddressSpace) {
+    let begin = time::now();
+    if begin < STATE.borrow().rest_until {
+        return;
+    }
     space_agrees(space);
     let (all, spaces) = {
         let mut state = STATE.borrow_mut();
@@ -84,6 +91,8 @@ fn look(space: &AddressSpace) {
         model().audit_idle().iter().for_each(idle_agrees);
         report(frames::find_touched());
     }
+    let end = time::now();
+    STATE.borrow_mut().rest_until = end + (end - begin);
 }
 
 /// An address space is about to be given up, with all it has.

@@ -3,6 +3,7 @@
 use crate::fs::file::HostFile;
 use crate::mm::frames;
 use crate::model::Prot;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 use umlab_host::maps::{self, FileId};
@@ -106,27 +107,37 @@ impl HostView {
     }
 
     pub(super) fn show(&mut self, start: u64, len: u64, prot: Prot, what: What) {
-        self.unmap(start, len);
-        let at = self.shown.partition_point(|shown| shown.start < start);
-        self.shown.insert(at, Shown { start, end: start + len, prot, what });
+        let within = self.within(start, start + len);
+        self.shown.splice(within, [Shown { start, end: start + len, prot, what }]);
     }
 
     /// What a munmap(2) will change.
     pub fn unmap(&mut self, start: u64, len: u64) {
-        let end = start + len;
-        let old = std::mem::take(&mut self.shown);
-        self.shown = old.iter().flat_map(|shown| [shown.part(0, start), shown.part(end, u64::MAX)]).flatten().collect();
+        let within = self.within(start, start + len);
+        self.shown.drain(within);
     }
 
     /// What an mprotect(2) will change.
     pub fn protect(&mut self, start: u64, len: u64, prot: Prot) {
-        let end = start + len;
-        let old = std::mem::take(&mut self.shown);
-        let parts = old.iter().flat_map(|shown| {
-            let within = shown.part(start, end).map(|shown| Shown { prot, ..shown });
-            [shown.part(0, start), within, shown.part(end, u64::MAX)]
-        });
-        self.shown = parts.flatten().collect();
+        let within = self.within(start, start + len);
+        self.shown[within].iter_mut().for_each(|shown| shown.prot = prot);
+    }
+
+    /// The indices of what is shown between two addresses, cut there.
+    fn within(&mut self, start: u64, end: u64) -> Range<usize> {
+        let from = self.cut_at(start);
+        from..self.cut_at(end).max(from)
+    }
+
+    /// Cuts what spans an address, if anything does. Returns the index of the first that does not begin below it.
+    fn cut_at(&mut self, addr: u64) -> usize {
+        let at = self.shown.partition_point(|shown| shown.start < addr);
+        let above = at.checked_sub(1).and_then(|before| self.shown[before].part(addr, u64::MAX));
+        if let Some(above) = above {
+            self.shown[at - 1].end = addr;
+            self.shown.insert(at, above);
+        }
+        at
     }
 }
 
