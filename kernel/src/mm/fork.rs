@@ -23,9 +23,10 @@ impl AddressSpace {
         {
             let mut parent = self.inner.borrow_mut();
             let mut inner = child.inner.borrow_mut();
-            // The copy has of the model's own what the original has.
-            for made in std::mem::take(&mut inner.vmas).iter() {
-                match parent.vmas.find(made.start()).filter(|vma| vma.is_model_owned()) {
+            let inherited = parent.vmas.inherited();
+            // The copy has of the model's own what it inherits.
+            for made in std::mem::replace(&mut inner.vmas, inherited).iter() {
+                match inner.vmas.find(made.start()).filter(|vma| vma.is_model_owned()) {
                     None => child.host.unmap(made.range),
                     Some(vma) if vma.prot != made.prot => child.host.protect(vma.range, vma.prot),
                     Some(_) => {}
@@ -36,7 +37,6 @@ impl AddressSpace {
             inner.brk = parent.brk;
             inner.mmap_top = parent.mmap_top;
             inner.layout = parent.layout.clone();
-            inner.vmas = parent.vmas.inherited();
             let areas: Vec<Vma> = inner.vmas.iter().cloned().collect();
             let copy = parent.pages.count() <= COPY_PAGES;
             for vma in areas {

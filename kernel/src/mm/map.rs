@@ -118,6 +118,15 @@ impl AddressSpace {
             }
             _ => return Err(Errno::EINVAL),
         };
+        if flags & libc::MAP_LOCKED != 0 {
+            may_lock()?;
+        }
+        // The limit comes before any look at the file.
+        {
+            let inner = self.inner.borrow();
+            let locked = flags & libc::MAP_LOCKED != 0 || inner.new_areas.contains(VmaFlags::LOCKED);
+            inner.may_lock_more(Totals { locked: if locked { len } else { 0 }, ..Totals::default() })?;
+        }
         let (backing, file, vma_flags) = match self.backing_of(request, prot, shared, len) {
             Err(Errno::ENODEV) if request.is_refused_late() => {
                 self.munmap(request.addr, len)?;
@@ -136,7 +145,6 @@ impl AddressSpace {
             vma_flags |= VmaFlags::NORESERVE;
         }
         if flags & libc::MAP_LOCKED != 0 {
-            may_lock()?;
             vma_flags |= VmaFlags::LOCKED;
         }
         if !shared && file.is_some() && flags & (libc::MAP_DENYWRITE | libc::MAP_EXECUTABLE) != 0 {
@@ -181,7 +189,6 @@ impl AddressSpace {
         vma_flags |= inner.new_areas;
         let vma = Vma { range, prot, flags: vma_flags, backing, offset: request.offset, file };
         let mut more = Totals::of(&vma);
-        inner.may_lock_more(more)?;
         if fixed {
             let replaced: u64 = inner.vmas.within(range).map(|vma| vma.len()).sum();
             more.mapped -= replaced;

@@ -676,6 +676,10 @@ fn vdso_in_children() {
         must!(SYS_mprotect, a, len, prot);
         v!((load(a), shown()));
     }
+    for advice in [MADV_DONTFORK, MADV_DOFORK] {
+        must!(SYS_madvise, a, len, advice);
+        v!((load(a), shown()));
+    }
     must!(SYS_munmap, a, len);
     v!((load(a), shown()));
     must!(SYS_mmap, a, len, RW, ANON | MAP_FIXED, -1, 0);

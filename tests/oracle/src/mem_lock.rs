@@ -178,6 +178,10 @@ fn lock_limit() {
         t!(SYS_mlock, a + 4 * PAGE, 4 * PAGE);
         t!(SYS_mlock, a + 4 * PAGE, 5 * PAGE);
         t!(SYS_mmap, 0, PAGE, RW, ANON | MAP_LOCKED, -1, 0);
+        // The limit is looked at before the file.
+        let (reader, _) = pipe();
+        t!(SYS_mmap, 0, PAGE, RW, MAP_PRIVATE | MAP_LOCKED, reader, 0);
+        t!(SYS_mmap, 0, PAGE, RW, MAP_SHARED_VALIDATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
         t!(SYS_mremap, a, 8 * PAGE, 32 * PAGE, MREMAP_MAYMOVE);
         t!(SYS_munlock, a, 4 * PAGE);
         o!(SYS_mmap, 0, 4 * PAGE, RW, ANON | MAP_LOCKED, -1, 0);
