@@ -121,7 +121,7 @@ impl AddressSpace {
         if flags & libc::MAP_LOCKED != 0 {
             may_lock()?;
         }
-        // The limit comes before any look at the file.
+        // The limit comes before any look at the file, and again when nobody can come in between.
         {
             let inner = self.inner.borrow();
             let locked = flags & libc::MAP_LOCKED != 0 || inner.new_areas.contains(VmaFlags::LOCKED);
@@ -189,6 +189,7 @@ impl AddressSpace {
         vma_flags |= inner.new_areas;
         let vma = Vma { range, prot, flags: vma_flags, backing, offset: request.offset, file };
         let mut more = Totals::of(&vma);
+        inner.may_lock_more(more)?;
         if fixed {
             let replaced: u64 = inner.vmas.within(range).map(|vma| vma.len()).sum();
             more.mapped -= replaced;
