@@ -78,7 +78,11 @@ pub fn stale_window() -> Verdict {
         let begin = Instant::now();
         while begin.elapsed() < LONG {
             CURRENT.store(usize::MAX, SeqCst);
-            fill(AT, CHUNKS * CHUNK, b'a');
+            assert!(map_at(AT, CHUNKS * CHUNK, libc::PROT_READ | libc::PROT_WRITE));
+            // The other thread may be late, and take a chunk away again.
+            for page in (AT..AT + CHUNKS * CHUNK).step_by(PAGE) {
+                store(page, b'a');
+            }
             let child = sharer();
             for chunk in 0..CHUNKS {
                 CURRENT.store(chunk, SeqCst);
