@@ -95,6 +95,8 @@ impl AddressSpace {
         let Some(from) = PageRange::with_len(addr, old_len.min(new_len)) else {
             if fixed {
                 self.take_out(&mut inner, target)?;
+                // It may have been the mapping itself.
+                inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
             }
             let again = Vma { range: target, offset: first.offset_of(addr), ..first };
             inner.vmas.insert(again.clone());

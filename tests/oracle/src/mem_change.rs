@@ -236,6 +236,10 @@ fn mremap_shared_duplicate() {
     // An old size of zero makes a second view of a shared mapping.
     let b = o!(SYS_mremap, a, 0, 2 * PAGE, MREMAP_MAYMOVE).addr();
     v!((load(b), store(b + PAGE, 8), load(a + PAGE)));
+    // A second mapping in the place of the first: there is nothing to make it of any more.
+    let c = map(2 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS);
+    t!(SYS_mremap, c, 0, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, c);
+    v!(load(c));
 }
 
 fn mremap_spanning() {
