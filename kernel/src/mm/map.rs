@@ -201,8 +201,7 @@ impl AddressSpace {
         }
         self.take_out(&mut inner, range)?;
         let populate = flags & libc::MAP_POPULATE != 0 && flags & libc::MAP_NONBLOCK == 0;
-        let locked = vma_flags.contains(VmaFlags::LOCKED) && !vma_flags.contains(VmaFlags::LOCK_ON_FAULT);
-        let soon = if populate || locked {
+        let soon = if populate || vma_flags.locked_at_once() {
             Soon::Populate
         } else if flags & libc::MAP_DENYWRITE != 0 {
             Soon::Later
@@ -269,10 +268,7 @@ impl AddressSpace {
         let (from, to) = (vma.range.first_page(), vma.range.end_page());
         inner.vmas.insert(vma.clone());
         self.register(&vma);
-        if vma.prot.is_empty() {
-            return Ok(());
-        }
-        if soon == Soon::Populate {
+        if vma.prot.is_empty() || soon == Soon::Populate {
             return Ok(());
         }
         match &vma.backing {
@@ -413,7 +409,7 @@ impl AddressSpace {
             return old;
         }
         let (Some(old_end), Some(new_end)) = (round_up(old), round_up(wanted)) else { return old };
-        let locked = inner.new_areas.contains(VmaFlags::LOCKED) && !inner.new_areas.contains(VmaFlags::LOCK_ON_FAULT);
+        let locked = inner.new_areas.locked_at_once();
         if let Some(less) = PageRange::new(new_end, old_end) {
             if self.take_out(&mut inner, less).is_err() {
                 return old;

@@ -88,9 +88,6 @@ impl AddressSpace {
         } else {
             self.choose(&inner, if keep { new_addr } else { 0 }, new_len)?
         };
-        if fixed && let Some(less) = PageRange::new(addr.saturating_add(new_len), old_end) {
-            self.take_out(&mut inner, less)?;
-        }
         // Nothing moves when a shared mapping is made a second time (`old_len` 0).
         let Some(from) = PageRange::with_len(addr, old_len.min(new_len)) else {
             if fixed {
@@ -113,6 +110,10 @@ impl AddressSpace {
                 self.take_out(&mut inner, to)?;
             }
             self.move_area(&mut inner, &part, to, keep);
+        }
+        // Last: where the target cannot be had, the source stays whole.
+        if fixed && let Some(less) = PageRange::new(addr.saturating_add(new_len), old_end) {
+            self.take_out(&mut inner, less)?;
         }
         Ok(target.start())
     }

@@ -38,6 +38,13 @@ bitflags::bitflags! {
     }
 }
 
+impl VmaFlags {
+    /// Whether all pages are there as long as the area is, not only those that were touched.
+    pub fn locked_at_once(self) -> bool {
+        self.contains(VmaFlags::LOCKED) && !self.contains(VmaFlags::LOCK_ON_FAULT)
+    }
+}
+
 /// What is behind an area.
 #[derive(Clone)]
 pub enum Backing {
