@@ -476,6 +476,15 @@ fn tmpfs() {
     Program::sh("ls -A /var | wc -l").options(&["--tmpfs", "/var"]).in_guest().code(0).says("0");
 }
 
+/// Nothing of a mount that is noexec runs, not even by a mapping.
+#[test]
+fn noexec() {
+    let script = "mount -t tmpfs -o noexec none /t && cp /bin/true /t && echo mounted; /t/true || echo refused; \
+                  /lib64/ld-linux-x86-64.so.2 /t/true || echo refused; mount -o remount,exec /t && /t/true && echo ran";
+    let outcome = Program::sh(script).options(&["--tmpfs", "/t"]).in_guest().code(0);
+    assert_eq!(outcome.out().trim_end(), "mounted\nrefused\nrefused\nran", "{outcome:?}");
+}
+
 /// A root that holds one static program.
 #[test]
 fn another_root() {

@@ -1,6 +1,7 @@
 //! Open files: what a descriptor refers to.
 
 use super::inode::FileKind;
+use super::mount::MountFlags;
 use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::model::Prot;
@@ -345,6 +346,11 @@ impl OpenFile {
             self.busy.set(true);
             Turn(self)
         }))
+    }
+
+    /// Whether nothing of it may be executed, not even where it is mapped: on a mount that is noexec, and what has no place in any.
+    pub fn is_noexec(&self) -> bool {
+        self.path.as_ref().is_none_or(|path| path.mount.flags().contains(MountFlags::NOEXEC))
     }
 
     pub fn readable(&self) -> bool {

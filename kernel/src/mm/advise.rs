@@ -48,7 +48,8 @@ impl AddressSpace {
             match advice {
                 libc::MADV_DONTNEED | libc::MADV_FREE => {
                     // Neither what is locked nor the vDSO's data can be given up.
-                    if vma.flags.intersects(VmaFlags::LOCKED | VmaFlags::NOEXEC) {
+                    let is_vdso_data = vma.is_model_owned() && vma.flags.contains(VmaFlags::NOEXEC);
+                    if vma.flags.contains(VmaFlags::LOCKED) || is_vdso_data {
                         return Err(Errno::EINVAL);
                     }
                     if advice == libc::MADV_FREE {

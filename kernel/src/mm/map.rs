@@ -57,8 +57,7 @@ pub struct MapRequest {
 impl MapRequest {
     /// Whether Linux finds only when the place is cleared that the file cannot be mapped: sockets refuse it themselves.
     fn is_refused_late(&self) -> bool {
-        let is_socket = self.file.as_ref().is_some_and(|file| file.inode.kind() == FileKind::Socket);
-        is_socket && self.flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) == libc::MAP_FIXED
+        self.file.as_ref().is_some_and(|file| file.inode.kind() == FileKind::Socket)
     }
 }
 
@@ -71,6 +70,23 @@ fn zeros(request: &MapRequest, shared: bool, len: u64) -> Result<Backing> {
         return Err(Errno::ENOMEM);
     }
     Ok(Backing::Pages(shared_memory(len)))
+}
+
+impl Inner {
+    /// The range of a mapping at a given place.
+    fn fixed_range(&self, request: &MapRequest, len: u64) -> Result<PageRange> {
+        if !is_aligned(request.addr) {
+            return Err(Errno::EINVAL);
+        }
+        let range = PageRange::with_len(request.addr, len).ok_or(Errno::ENOMEM)?;
+        if request.addr < USER_BOTTOM {
+            return Err(Errno::EPERM);
+        }
+        if request.flags & libc::MAP_FIXED_NOREPLACE != 0 && !self.vmas.is_free(range) {
+            return Err(Errno::EEXIST);
+        }
+        Ok(range)
+    }
 }
 
 impl AddressSpace {
@@ -92,6 +108,18 @@ impl AddressSpace {
         if len > top {
             return Err(Errno::ENOMEM);
         }
+        // Its place and the limit come before any look at the file, and again when nobody can come in between.
+        if fixed {
+            self.inner.borrow().fixed_range(request, len)?;
+        }
+        if flags & libc::MAP_LOCKED != 0 {
+            may_lock()?;
+        }
+        {
+            let inner = self.inner.borrow();
+            let locked = flags & libc::MAP_LOCKED != 0 || inner.new_areas.contains(VmaFlags::LOCKED);
+            inner.may_lock_more(Totals { locked: if locked { len } else { 0 }, ..Totals::default() })?;
+        }
         let shared = match flags & libc::MAP_TYPE {
             libc::MAP_PRIVATE => false,
             libc::MAP_SHARED => true,
@@ -110,7 +138,9 @@ impl AddressSpace {
                     | libc::MAP_DENYWRITE
                     | libc::MAP_EXECUTABLE
                     | libc::MAP_GROWSDOWN
-                    | libc::MAP_LOCKED;
+                    | libc::MAP_LOCKED
+                    | libc::MAP_HUGE_2MB
+                    | libc::MAP_HUGE_1GB;
                 if flags & !KNOWN != 0 && request.file.is_some() {
                     return Err(Errno::EOPNOTSUPP);
                 }
@@ -118,18 +148,14 @@ impl AddressSpace {
             }
             _ => return Err(Errno::EINVAL),
         };
-        if flags & libc::MAP_LOCKED != 0 {
-            may_lock()?;
-        }
-        // The limit comes before any look at the file, and again when nobody can come in between.
-        {
-            let inner = self.inner.borrow();
-            let locked = flags & libc::MAP_LOCKED != 0 || inner.new_areas.contains(VmaFlags::LOCKED);
-            inner.may_lock_more(Totals { locked: if locked { len } else { 0 }, ..Totals::default() })?;
-        }
         let (backing, file, vma_flags) = match self.backing_of(request, prot, shared, len) {
             Err(Errno::ENODEV) if request.is_refused_late() => {
-                self.munmap(request.addr, len)?;
+                if flags & libc::MAP_GROWSDOWN != 0 {
+                    return Err(Errno::EINVAL);
+                }
+                if flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) == libc::MAP_FIXED {
+                    self.munmap(request.addr, len)?;
+                }
                 return Err(Errno::ENODEV);
             }
             result => result?,
@@ -165,20 +191,7 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         let range = if fixed {
-            if !is_aligned(request.addr) {
-                return Err(Errno::EINVAL);
-            }
-            let range = PageRange::with_len(request.addr, len).ok_or(Errno::ENOMEM)?;
-            if request.addr < USER_BOTTOM {
-                return Err(Errno::EPERM);
-            }
-            if flags & libc::MAP_FIXED_NOREPLACE != 0 && !inner.vmas.is_free(range) {
-                return Err(Errno::EEXIST);
-            }
-            if inner.vmas.cuts_model(range) {
-                return Err(Errno::EINVAL);
-            }
-            range
+            inner.fixed_range(request, len)?
         } else if flags & libc::MAP_32BIT != 0 {
             // Below 2 GiB, as mmap(2) has it; above the first one, where programs lie that are linked low.
             let start = inner.vmas.find_gap(1 << 30, 1 << 31, len);
@@ -231,11 +244,15 @@ impl AddressSpace {
             }
             return Ok((zeros(request, shared, len)?, None, flags));
         };
-        if !file.readable() {
+        let may_write = !shared || !prot.contains(Prot::WRITE) || file.writable();
+        if !may_write || !file.readable() {
             return Err(Errno::EACCES);
         }
-        if shared && prot.contains(Prot::WRITE) && !file.writable() {
-            return Err(Errno::EACCES);
+        if file.is_noexec() {
+            if prot.contains(Prot::EXEC) {
+                return Err(Errno::EPERM);
+            }
+            flags |= VmaFlags::NOEXEC;
         }
         if shared && !file.ops.may_map_writable(file) {
             flags |= VmaFlags::NOWRITE;

@@ -31,7 +31,7 @@ bitflags::bitflags! {
         const NOWRITE = 64;
         /// A private mapping that a loader made of a program's or a library's segment; see `Vma::copies_ahead`.
         const SEGMENT = 128;
-        /// mprotect must not make it executable: the vDSO's data.
+        /// mprotect must not make it executable: a file on a mount that is noexec; the vDSO's data.
         const NOEXEC = 256;
         /// MADV_DONTDUMP.
         const DONTDUMP = 512;

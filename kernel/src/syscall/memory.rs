@@ -33,6 +33,9 @@ fn mmap(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let file = if flags & libc::MAP_ANONYMOUS == 0 { Some(call.task.files().get_io(call.int(4))?) } else { None };
+    if file.is_some() && flags & libc::MAP_HUGETLB != 0 {
+        return Err(Errno::EINVAL);
+    }
     // The offset of anonymous memory means nothing else.
     let offset = if file.is_some() { offset } else { 0 };
     call.task.space().mmap(&MapRequest { addr, len, prot: prot as u32, flags, file, offset })

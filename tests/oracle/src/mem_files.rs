@@ -7,6 +7,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     cut_after_fork, cut_and_calls, cut_protected, cut_moved, cut_memfd, punched_keeps_private_copies,
     punched_shows_zeros_elsewhere, writes_show_beside_copies, writes_by_map_show, writes_show_after_mprotect,
     writes_show_after_fork, opened_later, grown_file_shows, zeroed_by_fallocate,
+    kinds_of_files,
 ];
 
 /// A file of four pages, each filled with its own letter.
@@ -258,4 +259,52 @@ fn zeroed_by_fallocate() {
     must!(SYS_fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4 * PAGE);
     must!(SYS_fallocate, fd, 0, 0, 8 * PAGE);
     v!((pages(a), fstat(fd).st_size));
+}
+
+/// Which files can be mapped, with which rights, and how the others are refused.
+fn kinds_of_files() {
+    close(file(c"f", &[b'a'; PAGE]));
+    let (r, w) = pipe();
+    let proc = |path| open(path, O_RDONLY);
+    let files = [
+        ("read and write", open(c"f", O_RDWR)),
+        ("read", open(c"f", O_RDONLY)),
+        ("write", open(c"f", O_WRONLY)),
+        ("name", open(c"f", O_PATH)),
+        ("directory", open(c".", O_RDONLY)),
+        ("pipe", r),
+        ("pipe's other end", w),
+        ("eventfd", must!(SYS_eventfd2, 0, 0).fd()),
+        ("epoll", must!(SYS_epoll_create1, 0).fd()),
+        ("timerfd", must!(SYS_timerfd_create, CLOCK_MONOTONIC, 0).fd()),
+        ("inotify", must!(SYS_inotify_init1, 0).fd()),
+        ("socket", must!(SYS_socket, AF_UNIX, SOCK_STREAM, 0).fd()),
+        ("memfd", must!(SYS_memfd_create, c"m", 0).fd()),
+        ("proc", proc(c"/proc/self/status")),
+        ("proc's directory", proc(c"/proc/self")),
+        ("null", open(c"/dev/null", O_RDWR)),
+        ("zero", open(c"/dev/zero", O_RDWR)),
+    ];
+    for (name, fd) in files {
+        for prot in [PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC, PROT_READ | PROT_EXEC] {
+            let kinds = [MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, 0, MAP_PRIVATE | MAP_GROWSDOWN];
+            let maps = kinds.map(|kind| {
+                let a = sc!(SYS_mmap, 0, PAGE, prot, kind, fd, 0);
+                // Whether it may become executable.
+                if a.0 > 0 { format!("mapped, {}", sc!(SYS_mprotect, a.0, PAGE, PROT_EXEC)) } else { a.to_string() }
+            });
+            println!("{name} {prot}: {}", maps.join("; "));
+        }
+    }
+    let fd = open(c"f", O_RDWR);
+    const HUGE: i32 = MAP_HUGE_2MB | MAP_HUGE_1GB;
+    for flags in [MAP_HUGETLB, HUGE, MAP_SYNC, MAP_FIXED_NOREPLACE, MAP_STACK | MAP_POPULATE] {
+        for kind in [MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE] {
+            o!(SYS_mmap, 1usize << 32, PAGE, PROT_READ, kind | flags, fd, 0);
+        }
+    }
+    // The place comes first.
+    for (address, len) in [(1, PAGE), (PAGE, 0), (usize::MAX & !0xfff, PAGE)] {
+        t!(SYS_mmap, address, len, PROT_READ, MAP_PRIVATE | MAP_FIXED, r, 0);
+    }
 }

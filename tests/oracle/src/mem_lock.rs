@@ -182,6 +182,13 @@ fn lock_limit() {
         let (reader, _) = pipe();
         t!(SYS_mmap, 0, PAGE, RW, MAP_PRIVATE | MAP_LOCKED, reader, 0);
         t!(SYS_mmap, 0, PAGE, RW, MAP_SHARED_VALIDATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
+        // And before the kind of mapping, but after the place.
+        t!(SYS_mmap, 0, PAGE, RW, MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
+        t!(SYS_mmap, a, PAGE, RW, MAP_FIXED | MAP_LOCKED, reader, 0);
+        t!(SYS_mmap, a + 1, PAGE, RW, MAP_FIXED | MAP_LOCKED, reader, 0);
+        t!(SYS_mmap, a, PAGE, RW, ANON | MAP_FIXED_NOREPLACE | MAP_LOCKED, -1, 0);
+        t!(SYS_mmap, a, PAGE, RW, MAP_FIXED_NOREPLACE, reader, 0);
+        t!(SYS_mmap, a + 1, PAGE, RW, MAP_FIXED, reader, 0);
         t!(SYS_mremap, a, 8 * PAGE, 32 * PAGE, MREMAP_MAYMOVE);
         t!(SYS_munlock, a, 4 * PAGE);
         o!(SYS_mmap, 0, 4 * PAGE, RW, ANON | MAP_LOCKED, -1, 0);
