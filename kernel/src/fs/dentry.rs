@@ -8,6 +8,7 @@
 //! [`Inode::names_version`]: super::inode::Inode::names_version
 
 use super::inode::{FileKind, InodeRef};
+use super::notify;
 use crate::lock::KCell;
 use crate::mm::frames;
 use crate::{Errno, Result};
@@ -266,6 +267,15 @@ impl Dentry {
         }
     }
 
+    /// Nobody uses it any more. Returns the parent, which it held.
+    fn end(&self) -> Option<Arc<Dentry>> {
+        let place = self.place.take();
+        if place.deleted {
+            notify::unused(&self.inode);
+        }
+        place.parent
+    }
+
     /// Forgets what is cached below, where nobody uses it.
     pub fn prune(self: &Arc<Self>) {
         let mut pending = vec![self.clone()];
@@ -339,9 +349,9 @@ impl Drop for Dentry {
     /// kernel stack.
     fn drop(&mut self) {
         self.forget_absent();
-        let mut next = self.place.take().parent;
+        let mut next = self.end();
         while let Some(dentry) = next.and_then(Arc::into_inner) {
-            next = dentry.place.take().parent;
+            next = dentry.end();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod anon;
 pub mod async_io;
+pub mod attributes;
 pub mod busy;
 pub mod contents;
 pub mod context;

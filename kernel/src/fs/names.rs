@@ -88,7 +88,7 @@ pub fn remove(task: &Task, dirfd: i32, path: &[u8], directory: bool) -> Result<(
         dir.unlink(&found.name)?;
     }
     victim.dentry.removed();
-    notify::removed(&found.dir.dentry, &victim.dentry, &found.name);
+    notify::removed(&found.dir.dentry, victim.dentry, &found.name);
     Ok(())
 }
 
@@ -182,7 +182,7 @@ fn finish_rename(
     notify::moved(old_dir, old_name, new_dir, new_name, source);
     match (target, exchange) {
         (Some(other), true) => notify::moved(new_dir, new_name, old_dir, old_name, other),
-        (Some(replaced), false) => notify::replaced(replaced),
+        (Some(replaced), false) => notify::links_changed(replaced),
         _ => {}
     }
 }

@@ -3,7 +3,7 @@
 use super::dentry::Dentry;
 use super::file::OpenFile;
 use super::hostfs::{self, watch::Following};
-use super::inode::InodeRef;
+use super::inode::{FileKind, InodeRef};
 use super::inotify::Inotify;
 use crate::lock::KCell;
 use std::collections::HashMap;
@@ -148,33 +148,26 @@ pub fn closed(open: &OpenFile) {
     }
 }
 
-/// A name was removed.
-pub fn removed(dir: &Arc<Dentry>, dentry: &Arc<Dentry>, name: &[u8]) {
+/// A name was removed, that of `dentry`, which the caller is done with: if nobody else uses the file, its watches end first.
+pub fn removed(dir: &Arc<Dentry>, dentry: Arc<Dentry>, name: &[u8]) {
     if !active() {
         return;
     }
-    if !dentry.is_dir() {
-        links_changed(dentry);
+    let is_dir = dentry.is_dir();
+    if !is_dir {
+        links_changed(&dentry);
     }
-    ended(dentry);
-    entry(dir, libc::IN_DELETE, name, dentry.is_dir());
+    drop(dentry);
+    entry(dir, libc::IN_DELETE, name, is_dir);
 }
 
-/// Another file has taken a file's name.
-pub fn replaced(dentry: &Arc<Dentry>) {
-    if active() {
-        links_changed(dentry);
-        ended(dentry);
-    }
-}
-
-/// A file may have lost its last name: then its watches end.
-fn ended(dentry: &Arc<Dentry>) {
-    if !dentry.is_dir() && dentry.inode.attr().is_ok_and(|attr| attr.nlink > 0) {
+/// Nobody uses a name that was removed. If the file has no other name, its watches end.
+pub fn unused(inode: &InodeRef) {
+    if !active() || inode.kind() != FileKind::Directory && inode.attr().is_ok_and(|attr| attr.nlink > 0) {
         return;
     }
-    send(&dentry.inode, libc::IN_DELETE_SELF, 0, b"", false);
-    for watch in watches_of(&dentry.inode) {
+    send(inode, libc::IN_DELETE_SELF, 0, b"", false);
+    for watch in watches_of(inode) {
         // The host says when a file of its own is gone.
         let told = watch.host.borrow().as_ref().is_some_and(|host| host.told_by_host(libc::IN_DELETE_SELF));
         if !told && let Some(owner) = watch.owner.upgrade() {

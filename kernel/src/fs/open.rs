@@ -1,6 +1,7 @@
 //! open(2): from a path name to an open file.
 
 use super::anon::AnonInode;
+use super::attributes;
 use super::busy::Claim;
 use super::directory::Directory;
 use super::file::{FileOps, OpenFile};
@@ -108,8 +109,8 @@ pub fn open_path(creds: &Creds, path: Path, flags: i32) -> Result<Arc<OpenFile>>
     if flags & libc::O_TRUNC != 0 && kind == FileKind::Regular {
         // Before the file is opened: nothing that is about to go has to be copied up.
         notify::file(&path.dentry, notify::OPEN);
-        inode.set_attr(&SetAttr { size: Some(0), ..SetAttr::default() })?;
-        notify::file(&path.dentry, notify::MODIFY);
+        let mode = attributes::without_set_ids_for_write(creds, inode)?;
+        attributes::change(inode, Some(&path), &SetAttr { size: Some(0), mode, ..SetAttr::default() })?;
         return open_told(path, flags, claim);
     }
     open_inode(path, flags, claim)

@@ -6,7 +6,7 @@ use crate::fs::Path;
 use crate::fs::file::OpenFile;
 use crate::fs::inode::{FileKind, InodeRef, SetAttr, Timestamp};
 use crate::fs::permission::{self, WRITE};
-use crate::fs::{memfs, notify};
+use crate::fs::{attributes, memfs, notify};
 use crate::signal::{SigInfo, send_to_task};
 use crate::task::creds::{CAP_CHOWN, CAP_FOWNER, CAP_FSETID};
 use crate::task::limits;
@@ -47,7 +47,7 @@ pub const CALLS: &[Entry] = &[
 ];
 
 /// What is to be changed: an inode, and where it was found, if it has a name.
-type Target = (InodeRef, Option<Path>);
+pub(super) type Target = (InodeRef, Option<Path>);
 
 fn known(flags: i32, allowed: i32) -> Result<i32> {
     if flags & !allowed != 0 { Err(Errno::EINVAL) } else { Ok(flags) }
@@ -64,18 +64,11 @@ fn open_target(call: &Call<'_>) -> Result<Target> {
 }
 
 /// EROFS in a read-only mount.
-fn writable(target: Target) -> Result<Target> {
+pub(super) fn writable(target: Target) -> Result<Target> {
     if let Some(path) = &target.1 {
         path.mount.want_write()?;
     }
     Ok(target)
-}
-
-/// Tells those who watch the file.
-fn tell(path: Option<Path>) {
-    if let Some(path) = path {
-        notify::file(&path.dentry, notify::ATTRIB);
-    }
 }
 
 fn chmod(call: &Call<'_>, (inode, path): Target, mode: u64) -> Result<u64> {
@@ -88,22 +81,8 @@ fn chmod(call: &Call<'_>, (inode, path): Target, mode: u64) -> Result<u64> {
     if mode & libc::S_ISGID != 0 && !creds.capable(CAP_FSETID) && !creds.in_group(inode.owner()?.gid) {
         mode &= !libc::S_ISGID;
     }
-    inode.set_attr(&SetAttr { mode: Some(mode), ..SetAttr::default() })?;
-    tell(path);
+    attributes::change(&inode, path.as_ref(), &SetAttr { mode: Some(mode), ..SetAttr::default() })?;
     Ok(0)
-}
-
-/// The permission bits without those that give a program another identity; None when there are none to drop.
-fn without_set_ids(inode: &InodeRef) -> Result<Option<u32>> {
-    if inode.kind() != FileKind::Regular {
-        return Ok(None);
-    }
-    let mode = inode.owner()?.mode;
-    let mut kept = mode & !libc::S_ISUID;
-    if mode & libc::S_IXGRP != 0 {
-        kept &= !libc::S_ISGID;
-    }
-    Ok((kept != mode).then_some(kept))
 }
 
 fn chown(call: &Call<'_>, (inode, path): Target, uid: u64, gid: u64) -> Result<u64> {
@@ -118,9 +97,8 @@ fn chown(call: &Call<'_>, (inode, path): Target, uid: u64, gid: u64) -> Result<u
             return Err(Errno::EPERM);
         }
     }
-    let mode = without_set_ids(&inode)?;
-    inode.set_attr(&SetAttr { uid, gid, mode, ..SetAttr::default() })?;
-    tell(path);
+    let mode = attributes::without_set_ids(&creds, &inode)?;
+    attributes::change(&inode, path.as_ref(), &SetAttr { uid, gid, mode, ..SetAttr::default() })?;
     Ok(0)
 }
 
@@ -164,8 +142,7 @@ fn set_times(call: &Call<'_>, (inode, path): Target, times: [NewTime; 2]) -> Res
         return Err(Errno::EPERM);
     }
     let [atime, mtime] = times.map(NewTime::value);
-    inode.set_attr(&SetAttr { atime, mtime, ..SetAttr::default() })?;
-    tell(path);
+    attributes::change(&inode, path.as_ref(), &SetAttr { atime, mtime, ..SetAttr::default() })?;
     Ok(0)
 }
 
@@ -221,14 +198,14 @@ fn utime(call: &mut Call<'_>) -> Result<u64> {
 }
 
 /// Sets a regular file's size, within RLIMIT_FSIZE.
-fn set_size(call: &Call<'_>, inode: &InodeRef, size: i64) -> Result<u64> {
+fn set_size(call: &Call<'_>, inode: &InodeRef, path: Option<&Path>, size: i64) -> Result<u64> {
     let size = size as u64;
     if size > call.task.process.limit(limits::FSIZE) && size > inode.attr()?.size {
         let _ = send_to_task(call.task, SigInfo::kernel(libc::SIGXFSZ));
         return Err(Errno::EFBIG);
     }
-    let mode = if call.task.creds().capable(CAP_FSETID) { None } else { without_set_ids(inode)? };
-    inode.set_attr(&SetAttr { size: Some(size), mode, ..SetAttr::default() })?;
+    let mode = attributes::without_set_ids_for_write(&call.task.creds(), inode)?;
+    attributes::change(inode, path, &SetAttr { size: Some(size), mode, ..SetAttr::default() })?;
     Ok(0)
 }
 
@@ -243,13 +220,9 @@ fn truncate(call: &mut Call<'_>) -> Result<u64> {
         FileKind::Directory => return Err(Errno::EISDIR),
         _ => return Err(Errno::EINVAL),
     }
-    let (inode, place) = writable((inode, path))?;
+    let (inode, path) = writable((inode, path))?;
     permission::check(&call.task.creds(), &*inode, WRITE)?;
-    set_size(call, &inode, size)?;
-    if let Some(path) = place {
-        notify::file(&path.dentry, notify::MODIFY);
-    }
-    Ok(0)
+    set_size(call, &inode, path.as_ref(), size)
 }
 
 fn ftruncate(call: &mut Call<'_>) -> Result<u64> {
@@ -261,9 +234,7 @@ fn ftruncate(call: &mut Call<'_>) -> Result<u64> {
     if file.inode.kind() != FileKind::Regular || !file.writable() {
         return Err(Errno::EINVAL);
     }
-    set_size(call, &file.inode, size)?;
-    notify::open_file(&file, notify::MODIFY);
-    Ok(0)
+    set_size(call, &file.inode, file.path.as_ref(), size)
 }
 
 fn fallocate(call: &mut Call<'_>) -> Result<u64> {
@@ -303,6 +274,8 @@ fn allocate(call: &Call<'_>, file: &OpenFile, mode: i32, offset: i64, len: i64) 
         let _ = send_to_task(call.task, SigInfo::kernel(libc::SIGXFSZ));
         return Err(Errno::EFBIG);
     }
+    attributes::drop_set_ids(&file.inode, file.path.as_ref())?;
     file.inode.allocate(mode, offset as u64, len as u64)?;
+    notify::open_file(file, notify::MODIFY);
     Ok(0)
 }

@@ -2,13 +2,12 @@
 
 use super::{Call, Entry, entry};
 use crate::fs::file::OpenFile;
-use crate::fs::inode::{FileKind, SetAttr};
-use crate::fs::{notify, pipe};
+use crate::fs::inode::FileKind;
+use crate::fs::{attributes, notify, pipe};
 use crate::mm::IoBuf;
 use crate::mm::user::{MAX_TRANSFER, check_range};
 use crate::sched;
 use crate::signal::SigInfo;
-use crate::task::creds::CAP_FSETID;
 use crate::task::limits;
 use crate::{Errno, Result};
 use std::sync::Arc;
@@ -139,6 +138,15 @@ fn in_steps(
 
 /// Reads at `offset`, or at the file's position, which moves.
 pub fn read(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>) -> Result<usize> {
+    let n = read_untold(file, buf, offset)?;
+    if n > 0 {
+        notify::open_file(file, notify::ACCESS);
+    }
+    Ok(n)
+}
+
+/// As [`read`], but watches are left to the caller.
+fn read_untold(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>) -> Result<usize> {
     if !file.readable() {
         return Err(Errno::EBADF);
     }
@@ -153,9 +161,6 @@ pub fn read(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>) -> Result
     if offset.is_none() && n > 0 && seekable {
         file.position.set(at + n as u64);
     }
-    if n > 0 {
-        notify::open_file(file, notify::ACCESS);
-    }
     Ok(n)
 }
 
@@ -169,7 +174,7 @@ pub fn write(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>, append: 
 }
 
 /// As [`write`], but watches are left to the caller.
-fn write_untold(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>, append: bool) -> Result<usize> {
+pub(super) fn write_untold(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>, append: bool) -> Result<usize> {
     if !file.writable() {
         return Err(Errno::EBADF);
     }
@@ -200,7 +205,7 @@ fn write_untold(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<u64>, appen
         file.position.set(last.0 + (n - last.1) as u64);
     }
     if n > 0 && regular {
-        drop_set_ids(file)?;
+        attributes::drop_set_ids(&file.inode, file.path.as_ref())?;
     }
     Ok(n)
 }
@@ -219,19 +224,6 @@ fn obey_size_limit(buf: &mut IoBuf<'_>, at: u64) -> Result<()> {
     }
     buf.limit((limit - at) as usize);
     Ok(())
-}
-
-/// A program that somebody without privileges wrote to does not give its owner's any more.
-fn drop_set_ids(file: &OpenFile) -> Result<()> {
-    let mode = file.inode.owner()?.mode;
-    if mode & (libc::S_ISUID | libc::S_ISGID) == 0 || crate::sched::current().creds().capable(CAP_FSETID) {
-        return Ok(());
-    }
-    let mut drop = libc::S_ISUID;
-    if mode & 0o010 != 0 {
-        drop |= libc::S_ISGID;
-    }
-    file.inode.set_attr(&SetAttr { mode: Some(mode & !drop), ..SetAttr::default() })
 }
 
 fn read_vector(call: &Call<'_>, offset: Option<u64>) -> Result<u64> {
@@ -318,12 +310,12 @@ fn copy_file_range(call: &mut Call<'_>) -> Result<u64> {
     let result = loop {
         let want = (count - done).min(CHUNK);
         let at = done as u64;
-        let got = match read(&input, &mut IoBuf::kernel_mut(&mut chunk[..want]), Some(from + at)) {
+        let got = match read_untold(&input, &mut IoBuf::kernel_mut(&mut chunk[..want]), Some(from + at)) {
             Ok(0) => break Ok(()),
             Ok(got) => got,
             Err(e) => break Err(e),
         };
-        match write(&output, &mut IoBuf::kernel(&chunk[..got]), Some(to + at), false) {
+        match write_untold(&output, &mut IoBuf::kernel(&chunk[..got]), Some(to + at), false) {
             Ok(n) => done += n,
             Err(e) => break Err(e),
         }
@@ -334,6 +326,9 @@ fn copy_file_range(call: &mut Call<'_>) -> Result<u64> {
     };
     if done == 0 {
         result?;
+    } else {
+        notify::open_file(&input, notify::ACCESS);
+        notify::open_file(&output, notify::MODIFY);
     }
     for (file, addr, start) in [(&input, call.args[1], from), (&output, call.args[3], to)] {
         let end = start + done as u64;

@@ -1,5 +1,6 @@
 //! Pipes, and moving bytes through them: pipe(2), splice(2), tee(2), vmsplice(2).
 
+use super::io::write_untold;
 use super::{Call, Entry, entry};
 use crate::fs::file::OpenFile;
 use crate::fs::inode::FileKind;
@@ -123,7 +124,8 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
             check_kind(&output)?;
             let n = repeat(len, |done| {
                 let nonblock = asked || input.nonblocking() || done > 0;
-                from.splice_to(&output, place.offset.saturating_add(done as u64), len - done, nonblock)
+                let offset = output.ops.seekable().then(|| place.offset.saturating_add(done as u64));
+                from.splice_to(len - done, nonblock, |bytes| write_untold(&output, bytes, offset, false))
             })?;
             place.advance(call, &output, n)?;
             n

@@ -5,6 +5,7 @@ use crate::fs::Path;
 use crate::fs::file::OpenFile;
 use crate::fs::inode::{Attr, FileKind, InodeRef, Timestamp};
 use crate::fs::mount::StatFs;
+use crate::fs::notify;
 use crate::fs::permission::{self, WRITE};
 use crate::fs::walk::{self, Walk};
 use crate::mm::user::zeroed;
@@ -243,7 +244,7 @@ fn read_dir(call: &Call<'_>, old: bool) -> Result<u64> {
     let mut out = Vec::new();
     let mut position = file.position.get();
     let mut too_long = false;
-    file.ops.read_dir(&file, &mut |entry| {
+    let read = file.ops.read_dir(&file, &mut |entry| {
         // Inode, offset, length, then type and name, or name and, in the last byte, type.
         let len = (19 + entry.name.len() + 1).next_multiple_of(8);
         if out.len() + len > room {
@@ -264,7 +265,10 @@ fn read_dir(call: &Call<'_>, old: bool) -> Result<u64> {
         }
         position = entry.next;
         true
-    })?;
+    });
+    // Whatever came of it.
+    notify::open_file(&file, notify::ACCESS);
+    read?;
     if too_long {
         return Err(Errno::EINVAL);
     }

@@ -1,8 +1,11 @@
 //! Extended attributes (xattr(7)).
 
+use super::attributes::{Target, writable};
 use super::stat::resolve;
 use super::{Call, Entry, entry};
+use crate::fs::Path;
 use crate::fs::inode::{FileKind, InodeRef};
+use crate::fs::notify;
 use crate::fs::permission::{self, READ, WRITE};
 use crate::task::creds::CAP_SYS_ADMIN;
 use crate::{Errno, Result};
@@ -37,16 +40,20 @@ fn by_descriptor(call: &Call<'_>) -> Result<InodeRef> {
 }
 
 /// As `by_path`, for a change: EROFS in a read-only mount.
-fn to_change(call: &Call<'_>, flags: i32) -> Result<InodeRef> {
-    let (inode, path) = resolve(call, libc::AT_FDCWD, call.args[0], flags)?;
-    path.map_or(Ok(()), |path| path.mount.want_write())?;
-    Ok(inode)
+fn to_change(call: &Call<'_>, flags: i32) -> Result<Target> {
+    writable(resolve(call, libc::AT_FDCWD, call.args[0], flags)?)
 }
 
-fn descriptor_to_change(call: &Call<'_>) -> Result<InodeRef> {
+fn descriptor_to_change(call: &Call<'_>) -> Result<Target> {
     let file = call.task.files().get_io(call.int(0))?;
-    file.path.as_ref().map_or(Ok(()), |path| path.mount.want_write())?;
-    Ok(file.inode.clone())
+    writable((file.inode.clone(), file.path.clone()))
+}
+
+/// An attribute was changed.
+fn tell(path: Option<Path>) {
+    if let Some(path) = path {
+        notify::file(&path.dentry, notify::ATTRIB);
+    }
 }
 
 fn name(call: &Call<'_>) -> Result<Vec<u8>> {
@@ -95,7 +102,7 @@ fn get(call: &Call<'_>, inode: InodeRef) -> Result<u64> {
     give(call, call.args[2], call.args[3], &inode.xattr(&name)?)
 }
 
-fn set(call: &Call<'_>, inode: InodeRef) -> Result<u64> {
+fn set(call: &Call<'_>, (inode, path): Target) -> Result<u64> {
     let [_, _, addr, size, flags, _] = call.args;
     let flags = flags as i32;
     if flags & !(libc::XATTR_CREATE | libc::XATTR_REPLACE) != 0 {
@@ -109,6 +116,7 @@ fn set(call: &Call<'_>, inode: InodeRef) -> Result<u64> {
     call.task.space().read_bytes(addr, &mut value)?;
     check(call, &inode, &name, WRITE)?;
     inode.set_xattr(&name, &value, flags)?;
+    tell(path);
     Ok(0)
 }
 
@@ -116,9 +124,10 @@ fn list(call: &Call<'_>, inode: InodeRef) -> Result<u64> {
     give(call, call.args[1], call.args[2], &inode.list_xattrs()?)
 }
 
-fn remove(call: &Call<'_>, inode: InodeRef) -> Result<u64> {
+fn remove(call: &Call<'_>, (inode, path): Target) -> Result<u64> {
     let name = name(call)?;
     check(call, &inode, &name, WRITE)?;
     inode.remove_xattr(&name)?;
+    tell(path);
     Ok(0)
 }

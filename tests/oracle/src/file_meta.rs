@@ -13,6 +13,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     chown_root,
     chown_clears_setid,
     write_clears_setid,
+    other_writes_clear_setid,
     utimens_exact,
     utimens_now_omit,
     utimens_errors,
@@ -199,6 +200,49 @@ fn write_clears_setid() {
         put(fd, b"x");
         println!("setgid without exec: {:o}", stat(c"f").st_mode);
     }));
+}
+
+/// Other ways to write than write(2), and files whose group the writer is not in.
+fn other_writes_clear_setid() {
+    must!(SYS_chmod, c".", 0o777);
+    close(file(c"theirs", b"abc"));
+    let writes: [(&str, fn(i32) -> Ret); 7] = [
+        ("pwrite", |fd| t!(SYS_pwrite64, fd, b"x", 1, 1)),
+        ("ftruncate", |fd| t!(SYS_ftruncate, fd, 2)),
+        ("fallocate", |fd| t!(SYS_fallocate, fd, 0, 0, 8)),
+        ("punch a hole", |fd| t!(SYS_fallocate, fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 0, 8)),
+        ("splice", |fd| {
+            let (r, w) = pipe();
+            put(w, b"abc");
+            t!(SYS_splice, r, 0, fd, 0, 3, 0)
+        }),
+        ("sendfile", |fd| t!(SYS_sendfile, fd, file(c"source", b"abc"), &mut 0i64, 3)),
+        ("copy_file_range", |fd| t!(SYS_copy_file_range, file(c"source", b"abc"), &mut 0i64, fd, 0, 3, 0)),
+    ];
+    for (name, write) in writes {
+        for (path, mode) in [(c"own", 0o6775), (c"own", 0o2664), (c"theirs", 0o6777), (c"theirs", 0o2666)] {
+            close(must!(SYS_openat, AT_FDCWD, path, O_CREAT | O_RDWR, 0o666).fd());
+            must!(SYS_chmod, path, mode);
+            if path == c"own" && is_root() {
+                must!(SYS_chown, path, 65534, 65534);
+                must!(SYS_chmod, path, mode);
+            }
+            v!(unprivileged(|| {
+                write(open(path, O_RDWR));
+            }));
+            println!("{name}: {path:?} {mode:o} -> {:o}", stat(path).st_mode);
+        }
+    }
+    for mode in [0o6777, 0o2666] {
+        must!(SYS_chmod, c"theirs", mode);
+        v!(unprivileged(|| {
+            t!(SYS_truncate, c"theirs", 1);
+        }));
+        println!("truncate: {:o}", stat(c"theirs").st_mode);
+        must!(SYS_chmod, c"theirs", mode);
+        v!(unprivileged(|| close(open(c"theirs", O_WRONLY | O_TRUNC))));
+        println!("open: {:o}", stat(c"theirs").st_mode);
+    }
 }
 
 pub fn ts(sec: i64, nsec: i64) -> timespec {

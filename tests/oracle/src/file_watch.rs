@@ -11,6 +11,9 @@ pub const CASES: &[crate::harness::Case] = cases![
     watch_names_of_watched,
     watch_self,
     watch_attrib,
+    watch_attribute_kinds,
+    watch_set_ids,
+    watch_removed_while_open,
     watch_mask_and_oneshot,
     watch_remove,
     watch_errors,
@@ -221,6 +224,139 @@ fn watch_attrib() {
     w.show("chown");
     must!(SYS_chmod, c".", 0o755);
     w.show("chmod of the directory");
+}
+
+/// Changes of attributes that are events of another kind, or none.
+fn watch_attribute_kinds() {
+    use crate::file_meta::ts;
+    let fd = file(c"f", b"text");
+    let mut w = Watcher::new();
+    w.add(c".", IN_ALL_EVENTS);
+    w.add(c"f", IN_ALL_EVENTS);
+    let (some, none) = (ts(1000, 0), ts(0, UTIME_OMIT));
+    let times = [[&some, &none], [&none, &some], [&some, &some], [&none, &none]];
+    for times in times.map(|times| times.map(|time| [time.tv_sec, time.tv_nsec])) {
+        t!(SYS_utimensat, AT_FDCWD, c"f", &times, 0);
+        w.show("times");
+        t!(SYS_utimensat, fd, 0, &times, 0);
+        w.show("times of an open file");
+        t!(SYS_utimensat, AT_FDCWD, c".", &times, 0);
+        w.show("times of the directory");
+    }
+    t!(SYS_chown, c"f", -1, -1);
+    w.show("no new owner");
+    must!(SYS_chmod, c"f", 0o4755);
+    w.show("chmod");
+    t!(SYS_chown, c"f", -1, -1);
+    w.show("no new owner of a set-user-ID file");
+    for mode in [0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE] {
+        t!(SYS_fallocate, fd, mode, 0, 8);
+        w.show("fallocate");
+    }
+    t!(SYS_truncate, c"f", 8);
+    w.show("truncate to the size it had");
+    for path in [c"f", c"."] {
+        t!(SYS_setxattr, path, c"user.x", b"1", 1, 0);
+        w.show("setxattr");
+        t!(SYS_getxattr, path, c"user.x", 0, 0);
+        t!(SYS_removexattr, path, c"user.x");
+        w.show("removexattr");
+        t!(SYS_removexattr, path, c"user.x");
+    }
+    let dir = open(c".", O_RDONLY);
+    let mut entries = [0u8; 4096];
+    w.show("open the directory");
+    v!(sc!(SYS_getdents64, dir, &mut entries, 4096).0 > 0);
+    w.show("getdents");
+    t!(SYS_getdents64, dir, &mut entries, 4096);
+    w.show("getdents at the end");
+    must!(SYS_lseek, dir, 0, SEEK_SET);
+    t!(SYS_getdents64, dir, &mut entries, 1);
+    w.show("getdents without room");
+}
+
+/// A program loses its set-user-ID bit when somebody without privileges writes to it.
+fn watch_set_ids() {
+    close(file(c"source", b"text"));
+    must!(SYS_chmod, c".", 0o777);
+    v!(unprivileged(|| {
+        let fd = file(c"f", b"text");
+        let mut w = Watcher::new();
+        w.add(c".", IN_ALL_EVENTS);
+        let (r, to_pipe) = pipe();
+        let source = open(c"source", O_RDONLY);
+        for step in 0..7 {
+            must!(SYS_fchmod, fd, 0o6777);
+            w.show("chmod");
+            match step {
+                0 => put(fd, b"x"),
+                1 => v!(sc!(SYS_ftruncate, fd, 2)),
+                2 => v!(sc!(SYS_truncate, c"f", 2)),
+                3 => v!(sc!(SYS_fallocate, fd, 0, 0, 8)),
+                4 => close(open(c"f", O_WRONLY | O_TRUNC)),
+                5 => {
+                    put(to_pipe, b"abc");
+                    v!(sc!(SYS_splice, r, 0, fd, 0, 3, 0));
+                }
+                _ => v!(sc!(SYS_copy_file_range, source, &mut 0i64, fd, 0, 3, 0)),
+            }
+            w.show("write");
+        }
+    }));
+}
+
+/// The watches of a file that is removed while it is open go on until it is closed.
+fn watch_removed_while_open() {
+    must!(SYS_mkdir, c"d", 0o755);
+    for name in [c"f", c"d"] {
+        let removal = if name == c"d" { AT_REMOVEDIR } else { 0 };
+        if removal == 0 {
+            close(file(name, b"text"));
+        }
+        let mut w = Watcher::new();
+        w.add(c".", IN_ALL_EVENTS);
+        w.add(name, IN_ALL_EVENTS);
+        let fd = open(name, O_RDONLY);
+        w.show("open");
+        must!(SYS_unlinkat, AT_FDCWD, name, removal);
+        w.show("unlink");
+        let mut b = [0u8; 4];
+        t!(SYS_read, fd, &mut b, 4);
+        w.show("read");
+        t!(SYS_fchmod, fd, 0o700);
+        w.show("chmod");
+        close(fd);
+        w.show("close");
+    }
+    // Another name keeps a file, and so does a mapping.
+    close(file(c"a", b"text"));
+    must!(SYS_link, c"a", c"b");
+    let mut w = Watcher::new();
+    w.add(c"a", IN_DELETE_SELF | IN_ATTRIB);
+    let fd = open(c"a", O_RDONLY);
+    let a = must!(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE, fd, 0).addr();
+    must!(SYS_unlink, c"a");
+    w.show("unlink one name");
+    close(fd);
+    must!(SYS_munmap, a, 4096);
+    w.show("close");
+    let fd = open(c"b", O_RDONLY);
+    let a = must!(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE, fd, 0).addr();
+    must!(SYS_unlink, c"b");
+    w.show("unlink the other");
+    close(fd);
+    w.show("close");
+    must!(SYS_munmap, a, 4096);
+    w.show("unmap");
+    // What a rename replaces.
+    close(file(c"new", b""));
+    let fd = file(c"old", b"");
+    let mut w = Watcher::new();
+    w.add(c"old", IN_ALL_EVENTS & !IN_OPEN);
+    must!(SYS_rename, c"new", c"old");
+    w.show("rename");
+    close(fd);
+    w.show("close");
 }
 
 fn watch_mask_and_oneshot() {

@@ -20,6 +20,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     splice_half_a_buffer,
     splice_wrong_kinds,
     splice_waits,
+    splice_size_limit,
     tee_partial,
     tee_nothing_at_the_ends,
 ];
@@ -326,6 +327,21 @@ fn splice_wrong_kinds() {
     t!(SYS_tee, -1, w, 4, 0);
     t!(SYS_tee, -1, w, 0, 0);
     t!(SYS_tee, -1, -1, 4, 0x100);
+}
+
+/// RLIMIT_FSIZE holds for it too.
+fn splice_size_limit() {
+    ignore(SIGXFSZ);
+    let (fd, (r, w)) = (file(c"f", b""), pipe());
+    put(w, b"0123456789");
+    let mut before = [0u64; 2];
+    must!(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &mut before);
+    must!(SYS_prlimit64, 0, RLIMIT_FSIZE, &[8, before[1]], 0);
+    let done = [4i64, 8, 2].map(|mut at| sc!(SYS_splice, r, 0, fd, &mut at, 10, 0));
+    // Our own output may be a file.
+    must!(SYS_prlimit64, 0, RLIMIT_FSIZE, &before, 0);
+    v!(done);
+    println!("{:?}", String::from_utf8_lossy(&std::fs::read("f").expect("read")));
 }
 
 fn splice_waits() {

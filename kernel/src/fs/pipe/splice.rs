@@ -16,8 +16,13 @@ const CHUNK: usize = 64 * 1024;
 const ENDS_A_READ: Events = Events::IN.union(Events::ERR).union(Events::HUP);
 
 impl Pipe {
-    /// From the pipe into a file, at `offset`: one chunk at most.
-    pub fn splice_to(&self, file: &OpenFile, offset: u64, len: usize, nonblock: bool) -> Result<usize> {
+    /// From the pipe to what `write` writes to: one chunk at most.
+    pub fn splice_to(
+        &self,
+        len: usize,
+        nonblock: bool,
+        write: impl FnOnce(&mut IoBuf<'_>) -> Result<usize>,
+    ) -> Result<usize> {
         let bytes = loop {
             let bytes = self.state.borrow().buffer.peek(len.min(CHUNK));
             if !bytes.is_empty() {
@@ -31,7 +36,7 @@ impl Pipe {
             }
             self.wait_readable()?;
         };
-        let n = file.ops.write(file, &mut IoBuf::kernel(&bytes), offset)?;
+        let n = write(&mut IoBuf::kernel(&bytes))?;
         self.take(n);
         Ok(n)
     }

@@ -3,7 +3,7 @@
 use super::notes::{self, MappedFiles, ThreadState};
 use crate::fs::file::OpenFile;
 use crate::fs::inode::SetAttr;
-use crate::fs::{notify, procfs};
+use crate::fs::{attributes, notify, procfs};
 use crate::mm::dump::{Contents, Segment};
 use crate::mm::elf::{Header, Segment as ProgramHeader};
 use crate::mm::pressure::room_for;
@@ -220,7 +220,8 @@ impl Output<'_> {
     fn finish(&self) -> Result<()> {
         let size = self.at.min(self.end);
         if self.file.inode.attr()?.size < size {
-            self.file.inode.set_attr(&SetAttr { size: Some(size), ..SetAttr::default() })?;
+            let change = SetAttr { size: Some(size), ..SetAttr::default() };
+            attributes::change(&self.file.inode, self.file.path.as_ref(), &change)?;
         }
         Ok(())
     }
