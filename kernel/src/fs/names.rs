@@ -193,9 +193,9 @@ pub fn is_mount_point(dentry: &Dentry) -> bool {
 }
 
 /// The node of a socket that bind(2) makes, for the current task; EADDRINUSE when something is there.
-pub fn make_socket(path: &[u8]) -> Result<InodeRef> {
+pub fn make_socket(path: &[u8], mode: u32) -> Result<InodeRef> {
     let task = crate::sched::current();
-    match make(&task, libc::AT_FDCWD, path, &NewNode::Socket, 0o777) {
+    match make(&task, libc::AT_FDCWD, path, &NewNode::Socket, mode) {
         Ok(path) => Ok(path.inode().clone()),
         Err(Errno::EEXIST) => Err(Errno::EADDRINUSE),
         Err(e) => Err(e),

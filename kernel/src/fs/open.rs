@@ -25,11 +25,20 @@ const NOT_KEPT: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TR
 /// What Linux sets for every 64-bit program.
 pub const LARGEFILE: i32 = 0o100000;
 
-/// openat2(2) in full: flags and mode of open(2), and how to walk the path.
-pub fn open(task: &Task, dirfd: i32, path: &[u8], mut flags: i32, mode: u32, resolve: Walk) -> Result<Arc<OpenFile>> {
+/// The flags that hold of those asked for. EINVAL for those that exclude each other, whatever the path.
+pub fn check_flags(mut flags: i32) -> Result<i32> {
     if flags & libc::O_PATH != 0 {
         flags &= libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_PATH | libc::O_CLOEXEC;
     }
+    let makes_directory = flags & libc::O_CREAT != 0 && flags & libc::O_DIRECTORY != 0;
+    let unnamed = flags & TMPFILE != 0;
+    let wrong_unnamed = flags & libc::O_TMPFILE != libc::O_TMPFILE || flags & libc::O_ACCMODE == libc::O_RDONLY;
+    if makes_directory || unnamed && wrong_unnamed { Err(Errno::EINVAL) } else { Ok(flags) }
+}
+
+/// openat2(2) in full: flags and mode of open(2), and how to walk the path.
+pub fn open(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, resolve: Walk) -> Result<Arc<OpenFile>> {
+    let flags = check_flags(flags)?;
     let mut how = resolve;
     if flags & libc::O_DIRECTORY != 0 {
         how |= Walk::DIRECTORY;
@@ -43,9 +52,6 @@ pub fn open(task: &Task, dirfd: i32, path: &[u8], mut flags: i32, mode: u32, res
     if flags & libc::O_CREAT == 0 {
         let path = walk::lookup(task, dirfd, path, how)?;
         return open_path(&task.creds(), path, flags);
-    }
-    if flags & libc::O_DIRECTORY != 0 {
-        return Err(Errno::EINVAL);
     }
     if flags & libc::O_EXCL != 0 {
         how.remove(Walk::FOLLOW);
@@ -150,12 +156,6 @@ fn open_told(path: Path, flags: i32, claim: Option<Claim>) -> Result<Arc<OpenFil
 
 /// O_TMPFILE: a file in a directory's file system that has no name yet.
 fn open_unnamed(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, how: Walk) -> Result<Arc<OpenFile>> {
-    if flags & libc::O_TMPFILE != libc::O_TMPFILE || flags & libc::O_ACCMODE == libc::O_RDONLY {
-        return Err(Errno::EINVAL);
-    }
-    if flags & libc::O_CREAT != 0 {
-        return Err(Errno::EINVAL);
-    }
     let dir = walk::lookup(task, dirfd, path, how)?;
     let creds = task.creds();
     dir.mount.want_write()?;

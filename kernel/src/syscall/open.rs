@@ -51,11 +51,13 @@ const RESOLVE: [(u64, Walk); 5] = [
 ];
 
 fn open(call: &Call<'_>, dirfd: i32, path: u64, flags: i32, mode: u32, how: Walk) -> Result<u64> {
+    // The flags are judged before the path is read.
+    let flags = open::check_flags(flags & KNOWN)?;
     let path = call.task.space().read_path(path)?;
     // Nothing is made or waited for when no descriptor is left.
     let files = call.task.files();
     files.has_room()?;
-    let file = open::open(call.task, dirfd, &path, flags & KNOWN, mode & 0o7777, how)?;
+    let file = open::open(call.task, dirfd, &path, flags, mode & 0o7777, how)?;
     Ok(files.install(file, flags & libc::O_CLOEXEC != 0)? as u64)
 }
 

@@ -71,9 +71,9 @@ pub(super) fn write_address(space: &AddressSpace, addr: u64, len_addr: u64, addr
 }
 
 fn bind(call: &mut Call<'_>) -> Result<u64> {
-    with_socket(call, |_, socket| {
+    with_socket(call, |file, socket| {
         let address = read_address(&call.task.space(), call.args[1], call.int(2))?;
-        socket.bind(&address)
+        socket.bind(&address, file.inode.owner()?.mode)
     })?;
     Ok(0)
 }

@@ -178,6 +178,26 @@ fn bad_flags() {
     o!(SYS_openat, AT_FDCWD, c"f", O_DIRECT | O_DIRECTORY);
     o!(SYS_openat, AT_FDCWD, c".", O_CREAT, 0o700);
     o!(SYS_openat, AT_FDCWD, c".", O_CREAT | O_EXCL, 0o700);
+    // They are judged before the path.
+    const UNNAMED: i32 = O_TMPFILE & !O_DIRECTORY;
+    let wrong = [
+        O_CREAT | O_DIRECTORY,
+        O_TMPFILE,
+        UNNAMED | O_RDWR,
+        O_TMPFILE | O_CREAT | O_RDWR,
+        O_PATH | O_CREAT | O_DIRECTORY,
+        O_PATH | UNNAMED,
+        O_RDONLY,
+    ];
+    let long = std::ffi::CString::new(vec![b'n'; 5000]).expect("no NUL");
+    for flags in wrong {
+        for path in [c".", c"", c"absent/x", long.as_c_str()] {
+            o!(SYS_openat, AT_FDCWD, path, flags, 0o600);
+            o!(SYS_openat2, AT_FDCWD, path, &[flags as u64, 0, 0], 24);
+        }
+        o!(SYS_openat, AT_FDCWD, 8, flags, 0o600);
+        o!(SYS_open, 8, flags, 0o600);
+    }
 }
 
 fn dirfd_rules() {

@@ -8,6 +8,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     pair_errors,
     path_connect,
     path_errors,
+    path_mode,
     abstract_names,
     autobind,
     listen_accept_errors,
@@ -79,6 +80,21 @@ fn path_connect() {
     put(server, b"response");
     v!(get(client, 20));
     v!(stat(c"s").st_mode & S_IFMT == S_IFSOCK);
+}
+
+/// The node has the mode of the socket's own file, as far as the umask lets it.
+fn path_mode() {
+    for (name, mode) in [(b"a", 0o600), (b"b", 0), (b"c", 0o6777)] {
+        let fd = sock(SOCK_DGRAM);
+        println!("{:o}", fstat(fd).st_mode);
+        t!(SYS_fchmod, fd, mode);
+        v!(bind(fd, name));
+        let path = std::ffi::CString::new(name.to_vec()).expect("no NUL");
+        println!("{:o} {:o}", fstat(fd).st_mode, stat(&path).st_mode);
+        v!(unprivileged(|| {
+            t!(SYS_openat, AT_FDCWD, path.as_c_str(), O_RDONLY);
+        }));
+    }
 }
 
 fn path_errors() {

@@ -59,7 +59,8 @@ pub trait Socket: Send + Sync + Any {
     /// The options every socket has.
     fn common(&self) -> &Common;
 
-    fn bind(&self, address: &[u8]) -> Result<()>;
+    /// bind(2). A node that is made for it has the mode that the socket's own file has (fchmod(2)).
+    fn bind(&self, address: &[u8], mode: u32) -> Result<()>;
     fn connect(&self, address: &[u8], nonblock: bool) -> Result<()>;
     fn listen(&self, backlog: i32) -> Result<()>;
     fn accept(&self, nonblock: bool) -> Result<Arc<dyn Socket>>;

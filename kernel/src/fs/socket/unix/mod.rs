@@ -293,8 +293,8 @@ impl Socket for UnixSocket {
         &self.common
     }
 
-    fn bind(&self, address: &[u8]) -> Result<()> {
-        self.bind_name(address)
+    fn bind(&self, address: &[u8], mode: u32) -> Result<()> {
+        self.bind_name(address, mode)
     }
 
     fn connect(&self, address: &[u8], nonblock: bool) -> Result<()> {

@@ -122,7 +122,7 @@ impl<'a> Target<'a> {
 }
 
 impl UnixSocket {
-    pub(super) fn bind_name(&self, address: &[u8]) -> Result<()> {
+    pub(super) fn bind_name(&self, address: &[u8], mode: u32) -> Result<()> {
         let path = sun_path(address)?;
         if path.is_empty() {
             return self.autobind();
@@ -135,7 +135,7 @@ impl UnixSocket {
             return if self.bind_abstract(path.to_vec()) { Ok(()) } else { Err(Errno::EADDRINUSE) };
         }
         let path = until_nul(path);
-        let inode = names::make_socket(path)?;
+        let inode = names::make_socket(path, mode)?;
         if is_bound {
             // As Linux: the name is made before the socket is looked at, which who watches the directory can see.
             names::remove(&crate::sched::current(), libc::AT_FDCWD, path, false)?;
