@@ -184,14 +184,18 @@ impl<T> KCell<T> {
         KCell(RefCell::new(value))
     }
 
+    #[track_caller]
     pub fn replace(&self, value: T) -> T {
         std::mem::replace(&mut self.borrow_mut(), value)
     }
 
+    #[track_caller]
     pub fn set(&self, value: T) {
-        *self.borrow_mut() = value;
+        // The old value goes when nothing is borrowed any more: its end may run code that looks here.
+        drop(self.replace(value));
     }
 
+    #[track_caller]
     pub fn get(&self) -> T
     where
         T: Copy,
@@ -199,6 +203,7 @@ impl<T> KCell<T> {
         *self.borrow()
     }
 
+    #[track_caller]
     pub fn take(&self) -> T
     where
         T: Default,
@@ -212,6 +217,7 @@ impl<T> KCell<T> {
 }
 
 impl<T: Clone> KCell<T> {
+    #[track_caller]
     pub fn cloned(&self) -> T {
         self.borrow().clone()
     }

@@ -30,6 +30,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     lease_errors,
     listed,
     owner_and_signal,
+    table_replaced,
 ];
 
 fn lk(kind: i32, start: i64, len: i64) -> libc::flock {
@@ -434,4 +435,20 @@ fn listed() {
     v!(lines(fd, &[me]));
     close(other);
     v!(lines(fd, &[me]));
+}
+
+/// A table of descriptors ends while a lock is held somewhere, and with it a file that is about the table itself.
+fn table_replaced() {
+    let fd = file(c"f", b"text");
+    t!(SYS_flock, fd, LOCK_EX);
+    t!(SYS_fcntl, fd, F_SETLK, &flock { l_type: F_WRLCK as i16, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 });
+    for path in [c"/proc/self/fd/0", c"/proc/self/fd", c"/proc/self/status", c"/proc/self/cwd"] {
+        let link = must!(SYS_openat, AT_FDCWD, path, O_PATH | O_NOFOLLOW).fd();
+        t!(SYS_close_range, 1000, 2000, CLOSE_RANGE_UNSHARE);
+        v!(in_child(|| {
+            t!(SYS_unshare, CLONE_FILES | CLONE_FS);
+            t!(SYS_close_range, link, link, CLOSE_RANGE_UNSHARE);
+        }));
+        close(link);
+    }
 }
