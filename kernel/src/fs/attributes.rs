@@ -13,10 +13,8 @@ use crate::task::creds::{CAP_FSETID, Creds};
 pub fn change(inode: &InodeRef, path: Option<&Path>, change: &SetAttr) -> Result<()> {
     inode.set_attr(change)?;
     let event = event_of(change);
-    if let Some(path) = path
-        && event != 0
-    {
-        notify::file(&path.dentry, event);
+    if event != 0 {
+        notify::path(path, event);
     }
     Ok(())
 }

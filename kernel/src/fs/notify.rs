@@ -1,5 +1,6 @@
 //! Who watches which file (inotify(7)): the file layer tells of what it did, and the watches of the inodes concerned hear it.
 
+use super::Path;
 use super::dentry::Dentry;
 use super::file::OpenFile;
 use super::hostfs::{self, watch::Following};
@@ -130,14 +131,20 @@ pub fn links_changed(dentry: &Arc<Dentry>) {
     }
 }
 
-/// As `file`, for an open file.
+/// As `file`, for what was found at `path`. A file without a name has no watches.
 #[inline]
-pub fn open_file(open: &OpenFile, event: u32) {
+pub fn path(path: Option<&Path>, event: u32) {
     if active()
-        && let Some(path) = &open.path
+        && let Some(path) = path
     {
         file(&path.dentry, event);
     }
+}
+
+/// As `path`, for an open file.
+#[inline]
+pub fn open_file(open: &OpenFile, event: u32) {
+    path(open.path.as_ref(), event);
 }
 
 /// An open file is closed for good.

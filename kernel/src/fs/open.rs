@@ -36,9 +36,8 @@ pub fn check_flags(mut flags: i32) -> Result<i32> {
     if makes_directory || unnamed && wrong_unnamed { Err(Errno::EINVAL) } else { Ok(flags) }
 }
 
-/// openat2(2) in full: flags and mode of open(2), and how to walk the path.
+/// openat2(2) in full: flags and mode of open(2), and how to walk the path. The flags are such as [`check_flags`] leaves them.
 pub fn open(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, resolve: Walk) -> Result<Arc<OpenFile>> {
-    let flags = check_flags(flags)?;
     let mut how = resolve;
     if flags & libc::O_DIRECTORY != 0 {
         how |= Walk::DIRECTORY;

@@ -53,18 +53,19 @@ fn known(flags: i32, allowed: i32) -> Result<i32> {
     if flags & !allowed != 0 { Err(Errno::EINVAL) } else { Ok(flags) }
 }
 
-fn target(call: &Call<'_>, dirfd: i32, path: u64, flags: i32) -> Result<Target> {
+/// The file that a path names, to be changed: EROFS in a read-only mount.
+pub(super) fn target(call: &Call<'_>, dirfd: i32, path: u64, flags: i32) -> Result<Target> {
     writable(resolve(call, dirfd, path, flags)?)
 }
 
-/// The open file of the first argument.
-fn open_target(call: &Call<'_>) -> Result<Target> {
+/// The open file of the first argument, to be changed.
+pub(super) fn open_target(call: &Call<'_>) -> Result<Target> {
     let file = call.task.files().get_io(call.int(0))?;
     writable((file.inode.clone(), file.path.clone()))
 }
 
 /// EROFS in a read-only mount.
-pub(super) fn writable(target: Target) -> Result<Target> {
+fn writable(target: Target) -> Result<Target> {
     if let Some(path) = &target.1 {
         path.mount.want_write()?;
     }

@@ -1,9 +1,8 @@
 //! Extended attributes (xattr(7)).
 
-use super::attributes::{Target, writable};
+use super::attributes::{Target, open_target, target};
 use super::stat::resolve;
 use super::{Call, Entry, entry};
-use crate::fs::Path;
 use crate::fs::inode::{FileKind, InodeRef};
 use crate::fs::notify;
 use crate::fs::permission::{self, READ, WRITE};
@@ -16,15 +15,21 @@ pub const CALLS: &[Entry] = &[
     entry(libc::SYS_getxattr, "getxattr", "psPu", |call| get(call, by_path(call, 0)?)),
     entry(libc::SYS_lgetxattr, "lgetxattr", "psPu", |call| get(call, by_path(call, NO_FOLLOW)?)),
     entry(libc::SYS_fgetxattr, "fgetxattr", "fsPu", |call| get(call, by_descriptor(call)?)),
-    entry(libc::SYS_setxattr, "setxattr", "psPux", |call| set(call, to_change(call, 0)?)),
-    entry(libc::SYS_lsetxattr, "lsetxattr", "psPux", |call| set(call, to_change(call, NO_FOLLOW)?)),
-    entry(libc::SYS_fsetxattr, "fsetxattr", "fsPux", |call| set(call, descriptor_to_change(call)?)),
+    entry(libc::SYS_setxattr, "setxattr", "psPux", |call| set(call, target(call, libc::AT_FDCWD, call.args[0], 0)?)),
+    entry(libc::SYS_lsetxattr, "lsetxattr", "psPux", |call| {
+        set(call, target(call, libc::AT_FDCWD, call.args[0], NO_FOLLOW)?)
+    }),
+    entry(libc::SYS_fsetxattr, "fsetxattr", "fsPux", |call| set(call, open_target(call)?)),
     entry(libc::SYS_listxattr, "listxattr", "pPu", |call| list(call, by_path(call, 0)?)),
     entry(libc::SYS_llistxattr, "llistxattr", "pPu", |call| list(call, by_path(call, NO_FOLLOW)?)),
     entry(libc::SYS_flistxattr, "flistxattr", "fPu", |call| list(call, by_descriptor(call)?)),
-    entry(libc::SYS_removexattr, "removexattr", "ps", |call| remove(call, to_change(call, 0)?)),
-    entry(libc::SYS_lremovexattr, "lremovexattr", "ps", |call| remove(call, to_change(call, NO_FOLLOW)?)),
-    entry(libc::SYS_fremovexattr, "fremovexattr", "fs", |call| remove(call, descriptor_to_change(call)?)),
+    entry(libc::SYS_removexattr, "removexattr", "ps", |call| {
+        remove(call, target(call, libc::AT_FDCWD, call.args[0], 0)?)
+    }),
+    entry(libc::SYS_lremovexattr, "lremovexattr", "ps", |call| {
+        remove(call, target(call, libc::AT_FDCWD, call.args[0], NO_FOLLOW)?)
+    }),
+    entry(libc::SYS_fremovexattr, "fremovexattr", "fs", |call| remove(call, open_target(call)?)),
 ];
 
 /// XATTR_NAME_MAX and XATTR_SIZE_MAX.
@@ -37,23 +42,6 @@ fn by_path(call: &Call<'_>, flags: i32) -> Result<InodeRef> {
 
 fn by_descriptor(call: &Call<'_>) -> Result<InodeRef> {
     Ok(call.task.files().get_io(call.int(0))?.inode.clone())
-}
-
-/// As `by_path`, for a change: EROFS in a read-only mount.
-fn to_change(call: &Call<'_>, flags: i32) -> Result<Target> {
-    writable(resolve(call, libc::AT_FDCWD, call.args[0], flags)?)
-}
-
-fn descriptor_to_change(call: &Call<'_>) -> Result<Target> {
-    let file = call.task.files().get_io(call.int(0))?;
-    writable((file.inode.clone(), file.path.clone()))
-}
-
-/// An attribute was changed.
-fn tell(path: Option<Path>) {
-    if let Some(path) = path {
-        notify::file(&path.dentry, notify::ATTRIB);
-    }
 }
 
 fn name(call: &Call<'_>) -> Result<Vec<u8>> {
@@ -116,7 +104,7 @@ fn set(call: &Call<'_>, (inode, path): Target) -> Result<u64> {
     call.task.space().read_bytes(addr, &mut value)?;
     check(call, &inode, &name, WRITE)?;
     inode.set_xattr(&name, &value, flags)?;
-    tell(path);
+    notify::path(path.as_ref(), notify::ATTRIB);
     Ok(0)
 }
 
@@ -128,6 +116,6 @@ fn remove(call: &Call<'_>, (inode, path): Target) -> Result<u64> {
     let name = name(call)?;
     check(call, &inode, &name, WRITE)?;
     inode.remove_xattr(&name)?;
-    tell(path);
+    notify::path(path.as_ref(), notify::ATTRIB);
     Ok(0)
 }
