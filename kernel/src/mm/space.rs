@@ -5,7 +5,7 @@ use super::fault::{BadAccess, CHUNK};
 use super::frames::{Charge, Frames, PAGE_SIZE};
 use super::range::PageRange;
 use super::vma::{Backing, Pages, Run, Totals, Vma, VmaFlags, Vmas, page_of, round_up};
-use super::window::{self, GuestWindow};
+use super::window::{Found, GuestWindow, pages_of};
 use crate::fs::file::{HostFile, PageSource};
 use crate::lock::KCell;
 use crate::model::{Mapping, ModelSpace, Prot, Source, When};
@@ -84,6 +84,15 @@ pub enum FutexKey {
     Shared { object: u64, offset: u64 },
 }
 
+/// By whose rights guest memory is reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// The address space's own: what its areas allow.
+    Own,
+    /// A tracer's, who needs no rights to memory that is the address space's own or can become so.
+    Tracer,
+}
+
 impl Inner {
     /// What an address space begins with.
     pub(super) fn fresh() -> Inner {
@@ -137,56 +146,69 @@ impl AddressSpace {
     /// A copy on write leaves behind what other CPUs' user code may still read. It becomes garbage, and whoever writes to another
     /// process's memory has to [`AddressSpace::collect`] it; a task's own is collected before it sleeps or goes back to user mode.
     pub fn window(&self, addr: u64, len: usize, write: bool) -> Result<GuestWindow> {
-        self.window_with(addr, len, write, false)
+        if write {
+            self.find_to_write(addr, len, Rights::Own, |found| found.keep())
+        } else {
+            self.find_to_read(addr, len, Rights::Own, |found| found.keep())
+        }
     }
 
-    /// As `window`, for a tracer, who needs no rights to memory that is the address space's own or can become so.
-    pub(super) fn forced_window(&self, addr: u64, len: usize, write: bool) -> Result<GuestWindow> {
-        self.window_with(addr, len, write, true)
+    /// Copies from the guest memory at `addr`: as many bytes as lie together, at least one. As through a window, but that nothing is held
+    /// on to.
+    pub(super) fn copy_in(&self, addr: u64, out: &mut [u8], rights: Rights) -> Result<usize> {
+        self.find_to_read(addr, out.len(), rights, |found| found.get().read(out))?
     }
 
-    fn window_with(&self, addr: u64, len: usize, write: bool, forced: bool) -> Result<GuestWindow> {
+    /// As `copy_in`, in the other direction.
+    pub(super) fn copy_out(&self, addr: u64, bytes: &[u8], rights: Rights) -> Result<usize> {
+        self.find_to_write(addr, bytes.len(), rights, |found| found.get().write(bytes))?
+    }
+
+    /// Hands what is found to `then`, which must not look at the address space.
+    #[inline]
+    fn find_to_read<T>(&self, addr: u64, len: usize, rights: Rights, then: impl FnOnce(Found) -> T) -> Result<T> {
         if len == 0 {
-            return Ok(GuestWindow::zeros(0, 0));
+            return Ok(then(Found::Window(GuestWindow::zeros(0, 0))));
         }
         let inner = &mut *self.inner.borrow_mut();
-        if write { self.write_window(inner, addr, len, forced) } else { self.read_window(inner, addr, len, forced) }
-    }
-
-    fn read_window(&self, inner: &mut Inner, addr: u64, len: usize, forced: bool) -> Result<GuestWindow> {
-        if let Err(e) = self.reach(inner, addr) {
+        let vma = match inner.vmas.find(addr) {
+            Some(vma) => vma,
             // The model's own vDSO is in no list.
-            return if addr >= model().user_top() { vdso_window(addr, len) } else { Err(e) };
-        }
-        let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
-        if vma.prot.is_empty() && !forced {
+            None if addr >= model().user_top() => {
+                return vdso_window(addr, len).map(|window| then(Found::Window(window)));
+            }
+            None => {
+                self.reach(inner, addr)?;
+                inner.vmas.find(addr).ok_or(Errno::EFAULT)?
+            }
+        };
+        if vma.prot.is_empty() && rights == Rights::Own {
             return Err(Errno::EFAULT);
         }
         let len = len.min((vma.end() - addr) as usize);
         let page = page_of(addr);
         let within = (addr % PAGE_SIZE) as usize;
         if let Some((first, run)) = inner.pages.find(page) {
-            return Ok(GuestWindow::of_frames(&run.frames, ((page - first) * PAGE_SIZE) as usize + within, len));
+            return Ok(then(Found::Frames(&run.frames, ((page - first) * PAGE_SIZE) as usize + within, len)));
         }
         // Up to the next private page, what is behind the area shows.
         let room = inner.pages.next_after(page).map_or(u64::MAX, |next| next * PAGE_SIZE - addr);
         let len = len.min(room.min(usize::MAX as u64) as usize);
-        match &vma.backing {
-            Backing::Anonymous => Ok(GuestWindow::zeros(within, len)),
-            Backing::Host(file) => host_window(file, vma.offset_of(addr), len),
+        let window = match &vma.backing {
+            Backing::Anonymous => GuestWindow::zeros(within, len),
+            Backing::Host(file) => host_window(file, vma.offset_of(addr), len)?,
             Backing::Pages(pages) => {
                 let frames = source_frames(pages, page_of(vma.offset_of(addr)), pages_of(within, len), false)?;
-                Ok(GuestWindow::of_frames(&frames.ok_or(Errno::EFAULT)?, within, len))
+                GuestWindow::of_frames(&frames.ok_or(Errno::EFAULT)?, within, len)
             }
-            Backing::Model(..) => vdso_window(addr, len),
-        }
+            Backing::Model(..) => vdso_window(addr, len)?,
+        };
+        Ok(then(Found::Window(window)))
     }
 
     /// Sees to it that an area is at `addr`: a system call's access makes a stack grow as user code's own does, though no other process's.
+    #[cold]
     fn reach(&self, inner: &mut Inner, addr: u64) -> Result<()> {
-        if inner.vmas.find(addr).is_some() {
-            return Ok(());
-        }
         let own = crate::sched::acting().and_then(|task| task.space.cloned());
         if own.is_none_or(|own| !std::ptr::eq(&*own, self)) {
             return Err(Errno::EFAULT);
@@ -194,52 +216,36 @@ impl AddressSpace {
         self.grow_down(inner, addr).map_err(|_| Errno::EFAULT)
     }
 
-    fn write_window(&self, inner: &mut Inner, addr: u64, len: usize, forced: bool) -> Result<GuestWindow> {
-        self.reach(inner, addr)?;
-        let vma = inner.vmas.find(addr).ok_or(Errno::EFAULT)?;
-        let can_be_own = forced && !vma.is_shared() && !matches!(vma.backing, Backing::Model(..));
+    /// As `find_to_read`, for memory that is to be written to.
+    #[inline]
+    fn find_to_write<T>(&self, addr: u64, len: usize, rights: Rights, then: impl FnOnce(Found) -> T) -> Result<T> {
+        if len == 0 {
+            return Ok(then(Found::Window(GuestWindow::zeros(0, 0))));
+        }
+        let inner = &mut *self.inner.borrow_mut();
+        let vma = match inner.vmas.find(addr) {
+            Some(vma) => vma,
+            None => {
+                self.reach(inner, addr)?;
+                inner.vmas.find(addr).ok_or(Errno::EFAULT)?
+            }
+        };
+        let can_be_own = rights == Rights::Tracer && !vma.is_shared() && !matches!(vma.backing, Backing::Model(..));
         if !vma.prot.contains(Prot::WRITE) && !can_be_own {
             return Err(Errno::EFAULT);
         }
         let len = len.min((vma.end() - addr) as usize);
-        let page = page_of(addr);
-        let within = (addr % PAGE_SIZE) as usize;
         if vma.is_shared() {
-            return match &vma.backing {
-                Backing::Pages(pages) => {
-                    let frames = source_frames(pages, page_of(vma.offset_of(addr)), pages_of(within, len), true)?;
-                    Ok(GuestWindow::of_frames(&frames.ok_or(Errno::EFAULT)?, within, len))
-                }
-                Backing::Host(file) => {
-                    let mut mapping = file.writable.borrow_mut();
-                    let mapping = match &*mapping {
-                        Some(mapping) => mapping.clone(),
-                        None => mapping.insert(Arc::new(FileMapping::shared(&file.fd)?)).clone(),
-                    };
-                    let window = GuestWindow::of_file(mapping, vma.offset_of(addr) as usize, len);
-                    if window.is_empty() { Err(Errno::EFAULT) } else { Ok(window) }
-                }
-                _ => Err(Errno::EFAULT),
-            };
+            return shared_window(vma, addr, len).map(|window| then(Found::Window(window)));
         }
-        let own = |inner: &Inner| {
-            let (first, run) = inner.pages.find(page)?;
-            let index = (page - first) as u32;
-            // As many pages as nobody else has.
-            let pages = pages_of(within, len).min(run.frames.count() - index);
-            let count = run.frames.unshared(index, pages);
-            if count == 0 {
-                return None;
-            }
-            let len = len.min(count as usize * PAGE_SIZE as usize - within);
-            Some(GuestWindow::of_frames(&run.frames, index as usize * PAGE_SIZE as usize + within, len))
-        };
-        if let Some(window) = own(inner) {
-            return Ok(window);
+        let page = page_of(addr);
+        if let Some((frames, offset, len)) = inner.pages.unshared(addr, len) {
+            return Ok(then(Found::Frames(frames, offset, len)));
         }
         let vma = vma.clone();
         self.make_private(inner, &vma, page).map_err(|_| Errno::EFAULT)?;
-        own(inner).ok_or(Errno::EFAULT)
+        let (frames, offset, len) = inner.pages.unshared(addr, len).ok_or(Errno::EFAULT)?;
+        Ok(then(Found::Frames(frames, offset, len)))
     }
 
     /// Fills new frames with what is behind the pages [from, to) of a private file area: fewer where the file ends before.
@@ -461,9 +467,25 @@ fn source_frames(pages: &Arc<dyn PageSource>, index: u64, max: u32, write: bool)
     Ok(frames)
 }
 
-/// How many pages `len` bytes reach into from `within` on in the first of them; no more than a window shows.
-fn pages_of(within: usize, len: usize) -> u32 {
-    (within.saturating_add(len) as u64).div_ceil(PAGE_SIZE).min(window::MAX_PAGES) as u32
+/// Bytes of a shared area, to be written to.
+fn shared_window(vma: &Vma, addr: u64, len: usize) -> Result<GuestWindow> {
+    match &vma.backing {
+        Backing::Pages(pages) => {
+            let within = (addr % PAGE_SIZE) as usize;
+            let frames = source_frames(pages, page_of(vma.offset_of(addr)), pages_of(within, len), true)?;
+            Ok(GuestWindow::of_frames(&frames.ok_or(Errno::EFAULT)?, within, len))
+        }
+        Backing::Host(file) => {
+            let mut mapping = file.writable.borrow_mut();
+            let mapping = match &*mapping {
+                Some(mapping) => mapping.clone(),
+                None => mapping.insert(Arc::new(FileMapping::shared(&file.fd)?)).clone(),
+            };
+            let window = GuestWindow::of_file(mapping, vma.offset_of(addr) as usize, len);
+            if window.is_empty() { Err(Errno::EFAULT) } else { Ok(window) }
+        }
+        Backing::Anonymous | Backing::Model(..) => Err(Errno::EFAULT),
+    }
 }
 
 /// The addresses of a run whose first page is `first`.

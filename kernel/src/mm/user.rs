@@ -1,7 +1,7 @@
 //! Guest memory as system calls see it: addresses that are only allegations.
 
 use super::frames::PAGE_SIZE;
-use super::space::AddressSpace;
+use super::space::{AddressSpace, Rights};
 use super::window::GuestWindow;
 use crate::{Errno, Result};
 use smallvec::SmallVec;
@@ -75,23 +75,23 @@ impl AddressSpace {
 
     /// Fills `out`, or EFAULT.
     pub fn read_bytes(&self, addr: u64, out: &mut [u8]) -> Result<()> {
-        fill_by(addr, out, |at, len| self.window(at, len, false))
+        fill_by(addr, out, |at, out| self.copy_in(at, out, Rights::Own))
     }
 
     /// Writes all of `bytes`, or EFAULT (a part may have been written).
     pub fn write_bytes(&self, addr: u64, bytes: &[u8]) -> Result<()> {
-        store_by(addr, bytes, |at, len| self.window(at, len, true))
+        store_by(addr, bytes, |at, bytes| self.copy_out(at, bytes, Rights::Own))
     }
 
     /// As `read_bytes`, for a tracer: no rights are needed.
     pub fn peek(&self, addr: u64, out: &mut [u8]) -> Result<()> {
-        fill_by(addr, out, |at, len| self.forced_window(at, len, false))
+        fill_by(addr, out, |at, out| self.copy_in(at, out, Rights::Tracer))
     }
 
     /// As `write_bytes`, for a tracer: private memory need not be writable. What user code may only read becomes the address space's own
     /// copy first, so that nobody else finds it changed.
     pub fn poke(&self, addr: u64, bytes: &[u8]) -> Result<()> {
-        store_by(addr, bytes, |at, len| self.forced_window(at, len, true))
+        store_by(addr, bytes, |at, bytes| self.copy_out(at, bytes, Rights::Tracer))
     }
 
     /// A slice of `count` values.
@@ -111,7 +111,7 @@ impl AddressSpace {
             let mut chunk = [0u8; STRING_CHUNK];
             // Within a page, so that nothing beyond the string's last one is asked for.
             let want = (max - out.len()).min(STRING_CHUNK - (at % STRING_CHUNK as u64) as usize);
-            let n = self.window(at, want, false)?.get().read(&mut chunk[..want])?;
+            let n = self.copy_in(at, &mut chunk[..want], Rights::Own)?;
             if let Some(end) = chunk[..n].iter().position(|&byte| byte == 0) {
                 out.extend_from_slice(&chunk[..end]);
                 return Ok(out);
@@ -127,22 +127,22 @@ impl AddressSpace {
     }
 }
 
-/// Fills `out` from the windows that `window` gives for what is left of it: an address, and at most so many bytes.
+/// Fills `out` by `copy`, which fills some of what is left of it from an address on.
 #[inline]
-fn fill_by(addr: u64, out: &mut [u8], window: impl Fn(u64, usize) -> Result<GuestWindow>) -> Result<()> {
+fn fill_by(addr: u64, out: &mut [u8], copy: impl Fn(u64, &mut [u8]) -> Result<usize>) -> Result<()> {
     let mut done = 0;
     while done < out.len() {
-        done += window(addr.wrapping_add(done as u64), out.len() - done)?.get().read(&mut out[done..])?;
+        done += copy(addr.wrapping_add(done as u64), &mut out[done..])?;
     }
     Ok(())
 }
 
 /// As `fill_by`, in the other direction.
 #[inline]
-fn store_by(addr: u64, bytes: &[u8], window: impl Fn(u64, usize) -> Result<GuestWindow>) -> Result<()> {
+fn store_by(addr: u64, bytes: &[u8], copy: impl Fn(u64, &[u8]) -> Result<usize>) -> Result<()> {
     let mut done = 0;
     while done < bytes.len() {
-        done += window(addr.wrapping_add(done as u64), bytes.len() - done)?.get().write(&bytes[done..])?;
+        done += copy(addr.wrapping_add(done as u64), &bytes[done..])?;
     }
     Ok(())
 }
@@ -295,7 +295,13 @@ impl<'a> IoBuf<'a> {
         let mut copied = 0;
         while copied < bytes.len() && self.remaining > 0 {
             let n = match self.piece(bytes.len() - copied, true) {
-                Ok(Piece::Window(w)) => match w.get().write(&bytes[copied..]) {
+                Ok(Piece::Guest(space, at, len)) => {
+                    match space.copy_out(at, &bytes[copied..copied + len], Rights::Own) {
+                        Err(_) if copied > 0 => return Ok(copied),
+                        result => result?,
+                    }
+                }
+                Ok(Piece::Window(w)) => match w.write(&bytes[copied..]) {
                     Err(_) if copied > 0 => return Ok(copied),
                     result => result?,
                 },
@@ -324,7 +330,13 @@ impl<'a> IoBuf<'a> {
         while copied < out.len() && self.remaining > 0 {
             let want = out.len() - copied;
             let n = match self.piece(want, false) {
-                Ok(Piece::Window(w)) => match w.get().read(&mut out[copied..]) {
+                Ok(Piece::Guest(space, at, len)) => {
+                    match space.copy_in(at, &mut out[copied..copied + len], Rights::Own) {
+                        Err(_) if copied > 0 => return Ok(copied),
+                        result => result?,
+                    }
+                }
+                Ok(Piece::Window(w)) => match w.read(&mut out[copied..]) {
                     Err(_) if copied > 0 => return Ok(copied),
                     result => result?,
                 },
@@ -362,7 +374,8 @@ impl<'a> IoBuf<'a> {
         f: impl FnOnce(Window<'_>) -> Result<usize>,
     ) -> Result<usize> {
         let n = match self.piece(max, write)? {
-            Piece::Window(w) => f(w.get())?,
+            Piece::Guest(space, at, len) => f(space.window(at, len, write)?.get())?,
+            Piece::Window(w) => f(w)?,
             Piece::Kernel(k) => f(Window::of_mut(k))?,
             Piece::KernelConst(k) if !write => f(Window::of(k))?,
             Piece::KernelConst(_) => return Err(Errno::EFAULT),
@@ -386,16 +399,14 @@ impl<'a> IoBuf<'a> {
                 let (at, left) = (addr.wrapping_add(offset as u64), *len - offset);
                 let held = match self.held.take() {
                     Some(held) if held.shows(index, offset, write) => held,
-                    _ if self.pieces <= max => {
-                        return Ok(Piece::Window(Shown::Alone(space.window(at, max.min(left), write)?)));
-                    }
+                    _ if self.pieces <= max => return Ok(Piece::Guest(space, at, max.min(left))),
                     _ => {
                         let window = space.window(at, self.pieces.min(left), write)?;
                         Held { window, segment: index, start: offset, write }
                     }
                 };
                 let held = self.held.insert(held);
-                Piece::Window(Shown::Part(held.window.get().slice(offset - held.start, max.min(left))))
+                Piece::Window(held.window.get().slice(offset - held.start, max.min(left)))
             }
         })
     }
@@ -417,26 +428,14 @@ impl<'a> IoBuf<'a> {
     }
 }
 
+/// The next bytes of a buffer.
 enum Piece<'b> {
-    Window(Shown<'b>),
+    /// Guest memory that is yet to be found: where, and at most how many bytes.
+    Guest(&'b AddressSpace, u64, usize),
+    /// Guest memory that is held for later pieces too.
+    Window(Window<'b>),
     Kernel(&'b mut [u8]),
     KernelConst(&'b [u8]),
-}
-
-/// Guest memory, for one piece.
-enum Shown<'b> {
-    Alone(GuestWindow),
-    /// Of a window that is held for later pieces too.
-    Part(Window<'b>),
-}
-
-impl Shown<'_> {
-    fn get(&self) -> Window<'_> {
-        match self {
-            Shown::Alone(window) => window.get(),
-            Shown::Part(part) => *part,
-        }
-    }
 }
 
 impl Memory<'_> {

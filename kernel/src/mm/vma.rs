@@ -4,6 +4,7 @@ use super::frames::{Frames, PAGE_SIZE};
 use super::gaps::Gaps;
 use super::range::PageRange;
 use super::space::max_areas;
+use super::window;
 use crate::fs::busy;
 use crate::fs::file::{HostFile, OpenFile, PageSource};
 use crate::model::Prot;
@@ -429,6 +430,19 @@ impl Pages {
     pub fn find(&self, page: u64) -> Option<(u64, &Run)> {
         let (&first, run) = self.runs.range(..=page).next_back()?;
         (page < first + run.frames.count() as u64).then_some((first, run))
+    }
+
+    /// The run at an address from whose pages on nobody else has them, for as many of `len` bytes as that is so: the run's frames, where in
+    /// them, and how many bytes. None when the first page is not there, or shared.
+    pub fn unshared(&self, addr: u64, len: usize) -> Option<(&Frames, usize, usize)> {
+        let page = page_of(addr);
+        let (first, run) = self.find(page)?;
+        let index = (page - first) as u32;
+        let within = (addr % PAGE_SIZE) as usize;
+        let pages = window::pages_of(within, len).min(run.frames.count() - index);
+        let own = run.frames.unshared(index, pages);
+        let len = len.min((own as usize * PAGE_SIZE as usize).saturating_sub(within));
+        (own > 0).then_some((&run.frames, index as usize * PAGE_SIZE as usize + within, len))
     }
 
     /// The number of the first page at or after `page` that is there.

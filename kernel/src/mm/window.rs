@@ -13,6 +13,12 @@ static ZEROS: Zeros = Zeros([0; PAGE_SIZE as usize]);
 
 /// The most pages that one window shows: more would be much to hold on to, and to copy at a time.
 pub const MAX_PAGES: u64 = 256;
+const MOST: usize = (MAX_PAGES * PAGE_SIZE) as usize;
+
+/// How many pages `len` bytes reach into from `within` on in the first of them; no more than a window shows.
+pub(super) fn pages_of(within: usize, len: usize) -> u32 {
+    (within.saturating_add(len) as u64).div_ceil(PAGE_SIZE).min(MAX_PAGES) as u32
+}
 
 /// Some bytes of an address space, as it had them when the window was made.
 ///
@@ -31,6 +37,30 @@ enum Shown {
     Image(&'static [u8]),
     Frames(Frames),
     File(Arc<FileMapping>),
+}
+
+/// Guest memory while nothing can change its address space: found, and not yet held on to.
+pub(super) enum Found<'a> {
+    /// Bytes of a run of the address space's own: from where on in it, and at most how many.
+    Frames(&'a Frames, usize, usize),
+    Window(GuestWindow),
+}
+
+impl Found<'_> {
+    pub fn get(&self) -> Window<'_> {
+        match self {
+            Found::Frames(frames, offset, len) => frames.window(*offset, (*len).min(MOST)),
+            Found::Window(window) => window.get(),
+        }
+    }
+
+    /// Holds on to it.
+    pub fn keep(self) -> GuestWindow {
+        match self {
+            Found::Frames(frames, offset, len) => GuestWindow::of_frames(frames, offset, len),
+            Found::Window(window) => window,
+        }
+    }
 }
 
 impl GuestWindow {

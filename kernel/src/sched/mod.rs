@@ -269,16 +269,18 @@ fn choose_cpu(cpus: &[Cpu], near: usize, allowed: impl Fn(usize) -> bool) -> usi
 
 /// Moves the current task away when it may not run on this CPU (any more).
 pub fn obey_affinity() {
-    let cpu = model().current_cpu();
-    let task = current();
-    if may_run_on(&task, cpu) || !(0..cpu_count()).any(|other| may_run_on(&task, other)) {
+    keep_to_affinity(&current());
+}
+
+fn keep_to_affinity(task: &Arc<Task>) {
+    if may_run_on(task, model().current_cpu()) || !(0..cpu_count()).any(|other| may_run_on(task, other)) {
         return;
     }
     if let Some(residence) = task.residence() {
         residence.leave_cpu();
     }
     task.sched.borrow_mut().settled = false;
-    enqueue(task, false);
+    enqueue(task.clone(), false);
     switch_away();
 }
 
@@ -299,12 +301,12 @@ pub fn move_to(cpu: usize) {
 
 /// Sleeps until `wake`. A wake-up since the caller last looked at its condition returns at once.
 pub fn block_current() {
+    let task = current();
+    // Others may learn of what was written before this task goes back to user mode.
+    if let Some(space) = task.space.cloned() {
+        space.collect();
+    }
     {
-        let task = current();
-        // Others may learn of what was written before this task goes back to user mode.
-        if let Some(space) = task.space.cloned() {
-            space.collect();
-        }
         let mut sched = task.sched.borrow_mut();
         if std::mem::take(&mut sched.woken) {
             return;
@@ -312,8 +314,8 @@ pub fn block_current() {
         sched.state = RunState::Blocked;
     }
     switch_away();
-    current().sched.borrow_mut().woken = false;
-    obey_affinity();
+    task.sched.borrow_mut().woken = false;
+    keep_to_affinity(&task);
 }
 
 /// Lets others run first, of the same priority at least.
@@ -479,14 +481,15 @@ pub fn update_alarm() {
 /// The context to go on in when the current task has ended. Its own context is dropped by that one.
 pub fn end_current() -> Arc<dyn Context> {
     let cpu = model().current_cpu();
-    let next = pick(cpu);
+    let now = time::now();
+    let next = pick(cpu, now);
     let mut cpus = CPUS.borrow_mut();
     let ended = cpus[cpu].current.take();
     if let Some(task) = &ended {
         task.sched.borrow_mut().state = RunState::Ended;
     }
     cpus[cpu].ended = ended;
-    set_current(&mut cpus[cpu], next)
+    set_current(&mut cpus[cpu], next, now)
 }
 
 /// Leaves the CPU for good: the guest is over.
@@ -495,46 +498,56 @@ fn park() {
     switch_away();
 }
 
-fn pick(cpu: usize) -> Option<Arc<Task>> {
+fn pick(cpu: usize, now: u64) -> Option<Arc<Task>> {
     if stopping() {
         return None;
     }
     let cpus = &mut *CPUS.borrow_mut();
     cpus[cpu].give_way = false;
-    cpus[cpu].queue.pop(time::now())
+    cpus[cpu].queue.pop(now)
 }
 
-fn set_current(cpu: &mut Cpu, next: Option<Arc<Task>>) -> Arc<dyn Context> {
+/// Gives the CPU to `next`, from `now` on: the context to go on in.
+fn set_current(cpu: &mut Cpu, next: Option<Arc<Task>>, now: u64) -> Arc<dyn Context> {
     let context = match &next {
-        Some(task) => task.context(),
+        Some(task) => {
+            task.given_cpu(now);
+            cpu.slice_end = slice_end(task, now);
+            task.context()
+        }
         None => cpu.idle.clone().expect("every CPU has its idle context"),
     };
-    cpu.slice_end = next.as_ref().and_then(|task| queue::slice(task)).map_or(u64::MAX, |slice| time::now() + slice);
     cpu.current = next;
     context
 }
 
+/// When a turn ends that begins now.
+fn slice_end(task: &Task, now: u64) -> u64 {
+    queue::slice(task).map_or(u64::MAX, |slice| now + slice)
+}
+
 fn switch_away() {
     let cpu = model().current_cpu();
-    let next = pick(cpu);
-    let (from, to, outgoing) = {
+    let now = time::now();
+    let next = pick(cpu, now);
+    let (from, to) = {
         let mut cpus = CPUS.borrow_mut();
-        let outgoing = cpus[cpu].current.clone();
-        let from = match &cpus[cpu].current {
-            Some(task) => task.context(),
-            None => cpus[cpu].idle.clone().expect("every CPU has its idle context"),
-        };
-        if let (Some(a), Some(b)) = (&next, &cpus[cpu].current)
+        let cpu = &mut cpus[cpu];
+        if let (Some(a), Some(b)) = (&next, &cpu.current)
             && Arc::ptr_eq(a, b)
         {
-            cpus[cpu].slice_end = queue::slice(a).map_or(u64::MAX, |slice| time::now() + slice);
+            cpu.slice_end = slice_end(a, now);
             return;
         }
-        (from, set_current(&mut cpus[cpu], next), outgoing)
+        let from = match &cpu.current {
+            Some(task) => {
+                task.gives_up_cpu(now);
+                task.context()
+            }
+            None => cpu.idle.clone().expect("every CPU has its idle context"),
+        };
+        (from, set_current(cpu, next, now))
     };
-    if let Some(task) = outgoing {
-        task.switched(true);
-    }
     load::count_switch();
     lock::assert_no_borrows();
     model().switch(&*from, &*to);
@@ -550,8 +563,6 @@ pub fn finish_switch() {
             let mut sched = task.sched.borrow_mut();
             sched.cpu = cpu;
             sched.settled = true;
-            drop(sched);
-            task.switched(false);
         }
         cpus[cpu].ended.take()
     };

@@ -82,10 +82,13 @@ impl RunQueue {
     }
 
     pub fn pop(&mut self, now: u64) -> Option<Arc<Task>> {
-        match self.neglected() {
-            Some((at, since)) if now.saturating_sub(since) >= PATIENCE_NS => self.0.remove(at),
-            _ => self.0.pop_front(),
+        if self.rank_at(0) > 0
+            && let Some((at, since)) = self.neglected()
+            && now.saturating_sub(since) >= PATIENCE_NS
+        {
+            return self.0.remove(at);
         }
+        self.0.pop_front()
     }
 
     pub fn remove(&mut self, at: usize) -> Option<Arc<Task>> {

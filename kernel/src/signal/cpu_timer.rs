@@ -29,7 +29,7 @@ impl CpuClock {
     pub fn read(self, usage: &Usage) -> u64 {
         match self {
             CpuClock::User => usage.user,
-            CpuClock::Total => usage.user.saturating_add(usage.system),
+            CpuClock::Total => usage.total(),
         }
     }
 }

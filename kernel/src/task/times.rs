@@ -7,13 +7,14 @@
 use super::Task;
 use crate::lock::KCell;
 use crate::model::{HostTime, Trap, UserThread};
+use crate::sched::model;
 use crate::{signal, time};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// The host's scheduler gives a CPU to others for no less than this.
 const LONG_NS: u64 = 1_000_000;
-/// A reading of the host's count is this old at most when user mode is entered: less than what matters, and seldom enough to cost a task nothing
-/// that runs for some microseconds at a time.
+/// No more was used since the host's count was read last when user mode is entered: less than what matters, and much more than a task uses that
+/// runs for some microseconds at a time.
 const FRESH_NS: u64 = 500_000;
 /// Nothing that takes longer is only the way through a trap.
 const MOST_FOR_TRAP_NS: u64 = 20_000;
@@ -32,11 +33,21 @@ pub struct Times {
 
 #[derive(Clone, Copy, Default)]
 struct Inner {
-    /// Up to when time is accounted for (CLOCK_MONOTONIC, ns).
+    /// Up to when it is clear whose the time is (CLOCK_MONOTONIC, ns).
     until: u64,
-    /// When the host's count was read last, and what it was.
-    read: u64,
+    /// Time in the core that is accounted for when user mode is left again.
+    before_user: u64,
+    read: Option<Reading>,
+}
+
+/// A reading of the host's count of what it gave.
+#[derive(Clone, Copy)]
+struct Reading {
     host: HostTime,
+    /// Where: on another CPU a thread can be in another process of the host.
+    cpu: usize,
+    /// The time that the process had used.
+    used: u64,
 }
 
 impl Times {
@@ -44,11 +55,16 @@ impl Times {
         Times { inner: KCell::new(Inner { until: time::now(), ..Inner::default() }), ..Times::default() }
     }
 
-    /// Time since the last call.
-    fn lap(&self) -> (u64, u64) {
-        let now = time::now();
+    /// From `now` on, the time is somebody else's. As it was before, and the time since.
+    fn lap(&self, now: u64) -> (Inner, u64) {
         let mut inner = self.inner.borrow_mut();
-        (now, now.saturating_sub(std::mem::replace(&mut inner.until, now)))
+        let last = *inner;
+        inner.until = now;
+        (last, now.saturating_sub(last.until))
+    }
+
+    fn cross(&self) {
+        self.crossings.store(self.crossings.load(Relaxed) + 1, Relaxed);
     }
 }
 
@@ -64,29 +80,25 @@ impl Task {
             self.times.serialize.store(false, Relaxed);
             umlab_host::thread::serialize();
         }
-        self.times.crossings.fetch_add(1, Relaxed);
-        let (now, lap) = self.times.lap();
-        self.account(0, lap);
-        if now - self.times.inner.borrow().read >= FRESH_NS
-            && let Some(host) = user.host_time()
-        {
-            let mut inner = self.times.inner.borrow_mut();
-            (inner.read, inner.host) = (now, host);
+        self.times.cross();
+        let (last, lap) = self.times.lap(time::now());
+        self.times.inner.borrow_mut().before_user = lap;
+        if last.read.is_none_or(|read| read.cpu != model().current_cpu()) {
+            self.read_host(user);
         }
     }
 
     /// The trap loop has left user mode.
     pub fn leave_user(&self, user: &dyn UserThread, trap: &Trap) {
-        self.times.crossings.fetch_add(1, Relaxed);
-        let (now, mut lap) = self.times.lap();
-        if lap >= LONG_NS
-            && let Some(host) = user.host_time()
+        self.times.cross();
+        let (Inner { before_user, read, .. }, mut lap) = self.times.lap(time::now());
+        if let Some(last) = read
+            && (lap >= LONG_NS || self.process.usage.borrow().total().saturating_sub(last.used) >= FRESH_NS)
+            && let Some(host) = self.read_host(user)
+            && host.of == last.host.of
+            && lap >= LONG_NS
         {
-            let mut inner = self.times.inner.borrow_mut();
-            if host.of == inner.host.of {
-                lap = lap.min(host.given.saturating_sub(inner.host.given));
-            }
-            (inner.read, inner.host) = (now, host);
+            lap = lap.min(host.given.saturating_sub(last.host.given));
         }
         let way = match trap {
             Trap::Syscall { .. } if lap < TRAP_NS.load(Relaxed) => {
@@ -96,7 +108,7 @@ impl Task {
             Trap::Syscall { .. } | Trap::Fault(_) => TRAP_NS.load(Relaxed).min(lap),
             _ => 0,
         };
-        self.account(lap - way, way);
+        self.account(lap - way, before_user + way);
         signal::check_cpu_timers(&self.process);
     }
 
@@ -110,12 +122,23 @@ impl Task {
         self.times.serialize.store(true, Relaxed);
     }
 
-    /// The scheduler takes the CPU away, or gives it back (what went by in between was nobody's).
-    pub fn switched(&self, out: bool) {
-        let (_, lap) = self.times.lap();
-        if out {
-            self.account(0, lap);
-        }
+    /// The scheduler takes the CPU away.
+    pub fn gives_up_cpu(&self, now: u64) {
+        let (_, lap) = self.times.lap(now);
+        self.account(0, lap);
+    }
+
+    /// The scheduler gives it the CPU: the time since it had one was nobody's.
+    pub fn given_cpu(&self, now: u64) {
+        self.times.lap(now);
+    }
+
+    /// How much the host has given, which is kept for the next time.
+    fn read_host(&self, user: &dyn UserThread) -> Option<HostTime> {
+        let host = user.host_time()?;
+        let used = self.process.usage.borrow().total();
+        self.times.inner.borrow_mut().read = Some(Reading { host, cpu: model().current_cpu(), used });
+        Some(host)
     }
 
     fn account(&self, user: u64, system: u64) {

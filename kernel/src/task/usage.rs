@@ -19,6 +19,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Nanoseconds in user mode and in the core.
+    pub fn total(&self) -> u64 {
+        self.user.saturating_add(self.system)
+    }
+
     /// Adds what an ended child used.
     pub fn add(&mut self, other: &Usage) {
         self.user = self.user.saturating_add(other.user);
