@@ -65,8 +65,8 @@ impl FileOps for Directory {
         true
     }
 
-    fn seek_special(&self, _file: &OpenFile, _offset: i64, whence: i32) -> Result<u64> {
-        if whence == libc::SEEK_END { Ok(i64::MAX as u64) } else { Err(Errno::EINVAL) }
+    fn seek_special(&self, _file: &OpenFile, offset: i64, whence: i32) -> Result<u64> {
+        self.path.inode().seek_dir(offset, whence)
     }
 
     fn fsync(&self, _file: &OpenFile, _data_only: bool) -> Result<()> {

@@ -192,6 +192,11 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::ENOTDIR)
     }
 
+    /// Where lseek(2) leads in a directory that is not about its position: as [`FileOps::seek_special`]. EINVAL if there is no such place.
+    fn seek_dir(&self, offset: i64, whence: i32) -> Result<u64> {
+        Err(Errno::EINVAL)
+    }
+
     /// fallocate(2).
     fn allocate(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
         Err(Errno::EOPNOTSUPP)

@@ -9,6 +9,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     getdents_types,
     getdents_while_deleting,
     getdents_rewind,
+    lseek_places,
     getdents_many,
     getdents_removed,
     getdents_sees_new,
@@ -114,6 +115,18 @@ fn getdents_rewind() {
     let rest = all_dents(fd, 512);
     must!(SYS_lseek, fd, here.0, SEEK_SET);
     v!(all_dents(fd, 2048) == rest);
+}
+
+fn lseek_places() {
+    for path in [c"/dev/shm", c"/proc", c"/proc/self/fd", c"/proc/sys", c"/sys", c"/usr"] {
+        let fd = open(path, O_RDONLY);
+        for whence in [SEEK_END, SEEK_DATA, SEEK_HOLE] {
+            for offset in [0, 5, -5] {
+                t!(SYS_lseek, fd, offset, whence);
+            }
+        }
+        close(fd);
+    }
 }
 
 fn getdents_many() {

@@ -282,6 +282,11 @@ impl HostInode {
         Ok(handle)
     }
 
+    /// The directory, open with a position of its own.
+    fn open_dir(&self) -> Result<OwnedFd> {
+        host::open_at(self.handle()?.as_fd(), b".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
+    }
+
     pub(super) fn note_opened(&self) {
         self.used.store(true, Relaxed);
         let first = {
@@ -433,13 +438,17 @@ impl Inode for HostInode {
         if self.hidden {
             return Ok(());
         }
-        let dir = host::open_at(self.handle()?.as_fd(), b".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+        let dir = self.open_dir()?;
         for (i, entry) in (1..).zip(host::read_dir(dir.as_fd())?).skip(from as usize) {
             if !emit(&DirEntry { ino: entry.ino, next: i, kind: entry.kind, name: &entry.name }) {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn seek_dir(&self, offset: i64, whence: i32) -> Result<u64> {
+        if self.hidden { Err(Errno::EINVAL) } else { host::seek(self.open_dir()?.as_fd(), offset, whence) }
     }
 
     fn open(self: Arc<Self>, flags: i32) -> Result<Arc<dyn FileOps>> {

@@ -82,6 +82,11 @@ impl MemInode {
         Ok(self.fs.stand_in(lower, Some((self.arc(), name))))
     }
 
+    /// The lower directory, where it alone shows.
+    pub(super) fn shown_lower_dir(&self) -> Option<&InodeRef> {
+        self.lower.as_ref().filter(|_| self.dir().is_ok_and(|dir| dir.borrow().entries.is_empty()))
+    }
+
     /// Whether the lower directory's entry of this name is seen, with its contents or its attributes.
     pub(super) fn entry_shows_lower(&self, name: &[u8]) -> bool {
         let Ok(dir) = self.dir() else { return false };

@@ -375,6 +375,10 @@ impl Inode for MemInode {
         self.list(from, emit)
     }
 
+    fn seek_dir(&self, offset: i64, whence: i32) -> Result<u64> {
+        self.shown_lower_dir().ok_or(Errno::EINVAL)?.seek_dir(offset, whence)
+    }
+
     fn allocate(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
         self.allocate_range(mode, offset, len)
     }
