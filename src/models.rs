@@ -1,6 +1,6 @@
 //! The process models that are built in. A new one is a crate and a row here.
 
-use umlab_kernel::model::ProcessModel;
+use umlab_model::ProcessModel;
 use umlab_skas::{Interface, Kind, Skas};
 
 /// A process model, as people see it.

@@ -46,7 +46,7 @@ fn try_run(mut options: RunOptions) -> Result<i32, (String, i32)> {
         None => None,
     };
     if stats_file.is_some() {
-        umlab_kernel::lock::measure();
+        umlab_model::lock::measure();
     }
     let config = options.config(model.most_cpus).map_err(own)?;
     let (cpus, memory) = (config.cpus, config.memory);
@@ -83,7 +83,7 @@ fn report(model: &str, cpus: usize, memory: u64, elapsed: f64) -> Value {
         pairs.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name, n.into())).collect()
     };
     let model_counts = sched::model().counters().into_iter().map(|(name, n)| (name.to_string(), n)).collect();
-    let core = umlab_kernel::lock::with(stats::snapshot);
+    let core = umlab_model::lock::with(stats::snapshot);
     json!({
         "model": model,
         "cpus": cpus,

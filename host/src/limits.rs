@@ -101,11 +101,11 @@ extern "C" fn out_of_time(_: i32) {
     terminal::restore();
     write("uml: the host's limit on CPU time is reached (ulimit -t): the guest ends\n");
     // SAFETY: ends the process at once.
-    unsafe { libc::_exit(STATUS) };
+    unsafe { libc::_exit(STATUS_OWN) };
 }
 
 /// The status of `uml`'s own errors.
-const STATUS: i32 = 125;
+pub const STATUS_OWN: i32 = 125;
 
 fn write(text: &str) {
     // SAFETY: bytes of a string.
@@ -121,7 +121,7 @@ pub fn give_up(what: &str, e: Errno) -> ! {
         // The first one needs no longer than this to say it and to end the process.
         std::thread::sleep(Duration::from_secs(1));
         // SAFETY: ends the process at once.
-        unsafe { libc::_exit(STATUS) }
+        unsafe { libc::_exit(STATUS_OWN) }
     }
     let mut text = [0u8; 400];
     let mut rest = &mut text[..];
@@ -130,7 +130,7 @@ pub fn give_up(what: &str, e: Errno) -> ! {
     let len = text.len() - left;
     write(std::str::from_utf8(&text[..len]).unwrap_or(what));
     // SAFETY: ends the process at once.
-    unsafe { libc::_exit(STATUS) }
+    unsafe { libc::_exit(STATUS_OWN) }
 }
 
 /// Limits, what they count, and the errors of those who reach them. A thread's stack is address space and data.

@@ -5,7 +5,6 @@ use crate::fs::file::OpenFile;
 pub use crate::fs::hostfs::Access;
 use crate::fs::stdio::{Standard, standard_streams};
 use crate::mm::frames;
-use crate::model::{ProcessModel, UserThread};
 use crate::task::creds::Creds;
 use crate::task::exec::{self, Image};
 use crate::task::limits::Limits;
@@ -15,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use umlab_host::limits::Reason;
 use umlab_host::process as host;
+use umlab_model::{ProcessModel, UserThread};
 
 /// A host file or directory that the guest sees at a place of its own.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ pub struct Failure {
 }
 
 /// umlab's own errors.
-pub const STATUS_OWN: i32 = 125;
+pub use umlab_host::limits::STATUS_OWN;
 const STATUS_NOT_EXECUTABLE: i32 = 126;
 const STATUS_NOT_FOUND: i32 = 127;
 
@@ -87,9 +87,23 @@ fn own(what: &str, e: Errno) -> Failure {
 
 static FAILURE: lock::KCell<Option<Failure>> = lock::KCell::new(None);
 
+/// What models call.
+struct Here;
+
+impl umlab_model::Kernel for Here {
+    fn context_lost(&self) {
+        crate::events::context_lost();
+    }
+
+    fn audit_pooled(&self, view: &dyn Fn() -> Option<umlab_model::HostView>) {
+        crate::mm::audit::pooled(view);
+    }
+}
+
 /// Boots a guest on `model`, runs its command to the end, and returns the command's exit status: 128 + n after signal n.
 pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result<i32, Failure> {
     crate::events::start().map_err(|e| own("cannot listen to the host", e))?;
+    umlab_model::kernel::set(&Here);
     lock::with(|| {
         crate::mm::audit::start(config.audit);
         sched::set_model(model);
@@ -158,7 +172,7 @@ fn try_exec(task: &Arc<Task>, user: &mut dyn UserThread, config: Config) -> std:
     let variables = config.environment.len();
     let image = Image { file, path: path.clone(), arguments: config.command.clone(), environment: config.environment };
     let prepared = exec::prepare(task, image).map_err(failed)?;
-    prepared.space.host().secure().map_err(|e| own("the host gives no process to run the command in", e))?;
+    prepared.space.host().reserve().map_err(|e| own("the host gives no process to run the command in", e))?;
     crate::trace::first_exec(task, &path, &config.command, variables);
     exec::commit(task, user, prepared).map_err(failed)
 }

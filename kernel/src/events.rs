@@ -38,7 +38,7 @@ const TERMINAL: [i32; 3] = [libc::SIGWINCH, libc::SIGCONT, libc::SIGTSTP];
 /// A context was lost, and nobody has looked yet which.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// Says that a task's context is lost (see [`crate::model::Context::is_lost`]). Callable from any host thread, without the big lock; a
+/// Says that a task's context is lost (see [`umlab_model::Context::is_lost`]). Callable from any host thread, without the big lock; a
 /// CPU has to be kicked then.
 pub fn context_lost() {
     LOST.store(true, SeqCst);
@@ -48,7 +48,7 @@ pub fn context_lost() {
 fn kill_lost() {
     let lost = |process: &Arc<Process>| process.threads().iter().any(|thread| thread.has_lost_context());
     for process in task::pid::processes().iter().filter(|process| lost(process)) {
-        crate::log!(Warn, "process {} lost its host process and is killed", process.pid);
+        umlab_model::log!(Warn, "process {} lost its host process and is killed", process.pid);
         let _ = signal::send_to_process(process, SigInfo::kernel(libc::SIGKILL));
     }
 }

@@ -4,10 +4,7 @@ pub mod boot;
 pub mod events;
 pub mod fs;
 pub mod ipc;
-pub mod lock;
-pub mod log;
 pub mod mm;
-pub mod model;
 pub mod sched;
 pub mod signal;
 pub mod stats;
@@ -18,3 +15,4 @@ pub mod trace;
 pub mod uts;
 
 pub use umlab_host::{Errno, Result};
+pub use umlab_model::{lock, log};

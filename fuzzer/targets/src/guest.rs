@@ -11,10 +11,10 @@ use umlab_kernel::boot::Inherited;
 use umlab_kernel::fs::mount::{self, Mount, MountFlags};
 use umlab_kernel::fs::{FdTable, FsContext, memfs::MemFs, procfs};
 use umlab_kernel::mm::{AddressSpace, PageRange, frames, map::MapRequest};
-use umlab_kernel::model::{Context, ContextMain, Mapping, ModelSpace, ProcessModel, Prot, UserThread, Vdso, When};
 use umlab_kernel::syscall::{self, Call};
 use umlab_kernel::task::{Task, creds::Creds, init, limits::Limits};
 use umlab_kernel::{Errno, Result, fs, lock, sched};
+use umlab_model::{Context, ContextMain, Machine, Mapping, ModelSpace, ProcessModel, Prot, UserThread, Vdso, When};
 
 /// The guest's memory.
 const MEMORY: u64 = 256 << 20;
@@ -118,6 +118,12 @@ impl ProcessModel for Fuzzed {
         Box::new(FuzzedThread::new(0))
     }
 
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+}
+
+impl Machine for Fuzzed {
     fn new_context(&self, _space: Option<&dyn ModelSpace>, _main: ContextMain) -> Result<Arc<dyn Context>> {
         Err(Errno::EAGAIN)
     }
@@ -148,17 +154,13 @@ impl ProcessModel for Fuzzed {
     }
 
     fn set_alarm(&self, _deadline: Option<u64>) {}
-
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        Vec::new()
-    }
 }
 
 /// Host mappings are a cache of what the core knows, and nobody looks at these.
 struct Space;
 
 impl ModelSpace for Space {
-    fn secure(&self) -> Result<()> {
+    fn reserve(&self) -> Result<()> {
         Ok(())
     }
 

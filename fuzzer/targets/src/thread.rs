@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use umlab_kernel::Result;
-use umlab_kernel::model::{ModelSpace, Regs, Residence, Trap, UserThread};
+use umlab_model::{ModelSpace, Regs, Residence, Trap, UserThread};
 
 pub const USER_CS: u64 = 0x33;
 pub const USER_SS: u64 = 0x2b;
@@ -99,5 +99,5 @@ impl UserThread for FuzzedThread {
 struct Nowhere;
 
 impl Residence for Nowhere {
-    fn leave_cpu(&self) {}
+    fn evict(&self) {}
 }

@@ -2,12 +2,13 @@
 
 use super::file::{Gone, Mappers, PageSource};
 use crate::lock::KCell;
-use crate::mm::frames::{Fill, Frames, PAGE_SIZE};
+use crate::mm::frames::{Fill, Frames};
 use crate::mm::user::IoBuf;
 use crate::mm::window::GuestWindow;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use umlab_model::PAGE_SIZE;
 
 /// Longest run given to a growing file at once.
 const MAX_RUN: u64 = 256;

@@ -4,14 +4,14 @@ use super::inode::FileKind;
 use super::mount::MountFlags;
 use crate::lock::KCell;
 use crate::mm::IoBuf;
-use crate::model::Prot;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::any::Any;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use umlab_host::memory::FileMapping;
+use umlab_model::{BackingFile, Prot};
 
 bitflags::bitflags! {
     /// Poll events, in the numbers of poll(2) and epoll(7), which agree.
@@ -66,6 +66,12 @@ impl HostFile {
     fn make(fd: OwnedFd, writes: bool, mappers: Option<Arc<Mappers>>) -> Arc<HostFile> {
         let fd = Arc::new(fd);
         Arc::new(HostFile { fd, writes, mapping: KCell::new(None), writable: KCell::new(None), mappers })
+    }
+}
+
+impl BackingFile for HostFile {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

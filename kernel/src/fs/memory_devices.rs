@@ -2,12 +2,12 @@
 
 use super::file::{Events, FileOps, MapObject, OpenFile};
 use crate::mm::{IoBuf, PAGE_SIZE};
-use crate::model::Prot;
 use crate::task::Task;
 use crate::task::creds::CAP_SYS_ADMIN;
 use crate::{Errno, Result, sched};
 use std::any::Any;
 use std::sync::Arc;
+use umlab_model::Prot;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Device {

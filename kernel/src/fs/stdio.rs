@@ -9,7 +9,6 @@ use super::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
 use crate::events::{HostReady, Watch};
 use crate::lock::KCell;
 use crate::mm::{IoBuf, PAGE_SIZE};
-use crate::model::Prot;
 use crate::sched::wait::{WaitQueue, wait_on};
 use crate::task::Task;
 use crate::{Errno, Result};
@@ -18,6 +17,7 @@ use std::any::Any;
 use std::sync::Arc;
 use umlab_host::stream::{self, Stream};
 use umlab_host::terminal;
+use umlab_model::Prot;
 
 /// What one of the guest's first three descriptors is.
 pub enum Standard {

@@ -10,13 +10,13 @@ use crate::fs::{Path, memfs};
 use crate::lock::KCell;
 use crate::mm::map::MapRequest;
 use crate::mm::{PAGE_SIZE, frames, pressure};
-use crate::model::Prot;
 use crate::sched::acting;
 use crate::task::creds::Creds;
 use crate::task::{Pid, Task, limits};
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::{Arc, Weak};
+use umlab_model::Prot;
 
 /// Segments there may be (/proc/sys/kernel/shmmni).
 pub const MOST: usize = 4096;

@@ -1,15 +1,13 @@
 //! What is told and asked about what is mapped: madvise(2), msync(2), mincore(2).
 
-use super::frames::PAGE_SIZE;
 use super::map::round_up_wrapping;
-use super::range::PageRange;
 use super::space::{AddressSpace, Inner};
 use super::vma::{Backing, Vma, VmaFlags, is_aligned, page_of, round_up};
 use crate::fs::file::OpenFile;
 use crate::fs::inode::FileKind;
-use crate::model::Prot;
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_model::{PAGE_SIZE, PageRange, Prot};
 
 impl AddressSpace {
     /// madvise(2).

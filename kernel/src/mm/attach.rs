@@ -1,12 +1,11 @@
 //! Taking away all of what was mapped of one file at one place: shmdt(2).
 
-use super::frames::PAGE_SIZE;
-use super::range::PageRange;
 use super::space::AddressSpace;
 use super::vma::is_aligned;
 use crate::fs::file::OpenFile;
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_model::{PAGE_SIZE, PageRange};
 
 impl AddressSpace {
     /// Unmaps what is left of a mapping that was made at `addr` of the whole of a file for which `size_of` has a size. Returns the file.

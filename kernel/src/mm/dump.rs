@@ -1,13 +1,12 @@
 //! What core files show of an address space (core(5)): which areas, how much of each, and the bytes that are there.
 
-use super::frames::{Frames, PAGE_SIZE};
-use super::range::PageRange;
+use super::frames::Frames;
 use super::space::{AddressSpace, host_window};
 use super::vma::{Backing, Vma, VmaFlags, page_of};
 use super::window::GuestWindow;
 use crate::fs::file::OpenFile;
-use crate::model::Prot;
 use std::sync::Arc;
+use umlab_model::{PAGE_SIZE, PageRange, Prot};
 
 bitflags::bitflags! {
     /// Which kinds of areas are dumped: /proc/PID/coredump_filter.

@@ -1,6 +1,5 @@
 //! ELF programs: reading their headers, and mapping them into an address space (elf(5), the x86-64 ABI's chapter 5).
 
-use super::frames::PAGE_SIZE;
 use super::map::MapRequest;
 use super::space::AddressSpace;
 use super::user::{IoBuf, Plain, bytes_of_mut, zeroed};
@@ -8,6 +7,7 @@ use crate::fs::file::OpenFile;
 use crate::{Errno, Result};
 use object::elf;
 use std::sync::Arc;
+use umlab_model::PAGE_SIZE;
 
 /// Where programs that can be loaded anywhere go when they have an interpreter: as Linux does without randomisation.
 const DYN_BASE: u64 = 0x5555_5555_4000;

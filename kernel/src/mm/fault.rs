@@ -1,11 +1,10 @@
 //! Faults of user code: what is brought in, and what is refused.
 
-use super::frames::{Fill, Frames, PAGE_SIZE};
+use super::frames::{Fill, Frames};
 use super::limits::stack_limit;
-use super::range::PageRange;
 use super::space::{AddressSpace, Inner, USER_BOTTOM, run_range};
 use super::vma::{Backing, Totals, Vma, VmaFlags, page_of};
-use crate::model::{Access, Fault, Prot, When};
+use umlab_model::{Access, Fault, PAGE_SIZE, PageRange, Prot, When};
 
 /// The most pages that a fault on private memory brings in: where nothing is near, and where memory goes on.
 const FIRST_CHUNK: u64 = 16;
@@ -77,7 +76,7 @@ impl AddressSpace {
             }
         }
         if vma.is_shared() {
-            return self.map_backing(&vma, one_page(page), When::Missing).map(drop);
+            return self.map_backing(&vma, one_page(page), When::Refill).map(drop);
         }
         match inner.pages.find(page) {
             Some((first, run)) => {
@@ -87,7 +86,7 @@ impl AddressSpace {
                 // The host's mapping is missing: made again, as far as it goes.
                 let range =
                     run_range(first, run).common(vma.range).expect("the run holds the page, and so does the area");
-                self.map_private(&mut inner, &vma, range, When::Missing);
+                self.map_private(&mut inner, &vma, range, When::Refill);
                 Ok(())
             }
             None if matches!(vma.backing, Backing::Anonymous) => self.make_private(&mut inner, &vma, page),
@@ -98,7 +97,7 @@ impl AddressSpace {
                 }
                 let hole = self.hole_around(&inner, &vma, page);
                 // What is behind the area may end before the page, which then has no contents.
-                let reached = self.map_backing(&vma, hole, When::Missing)?;
+                let reached = self.map_backing(&vma, hole, When::Refill)?;
                 if reached > page { Ok(()) } else { Err(BadAccess::PastEnd) }
             }
         }
@@ -192,7 +191,7 @@ impl AddressSpace {
             let (from, to) = (hole.first_page().max(chunk), hole.end_page().min(chunk + size));
             let (from, _, frames) = frames_for(page, from, to, Fill::Zero)?;
             // Nothing was ever mapped here.
-            self.put_pages(inner, vma, from, frames, When::Missing, CHUNK);
+            self.put_pages(inner, vma, from, frames, When::Refill, CHUNK);
             return Ok(());
         }
         let hole = self.hole_around(inner, vma, page);

@@ -3,12 +3,12 @@
 //! A small process's pages are copied at once: it is cheaper than the faults that would copy most of them one by one. A large
 //! one's are shared, whole runs write-protected in both, and copied by runs when either writes.
 
-use super::frames::{Fill, Frames, PAGE_SIZE};
+use super::frames::{Fill, Frames};
 use super::space::{AddressSpace, run_range};
 use super::vma::{Backing, Run, Vma, VmaFlags};
 use crate::Result;
-use crate::model::{Prot, When};
 use std::sync::Arc;
+use umlab_model::{PAGE_SIZE, Prot, When};
 
 /// Up to this many private pages, all are copied at once.
 const COPY_PAGES: u64 = 1024;
@@ -18,7 +18,7 @@ impl AddressSpace {
     /// has no process for it.
     pub fn fork(self: &Arc<Self>) -> Result<Arc<AddressSpace>> {
         let child = AddressSpace::new()?;
-        child.host.secure()?;
+        child.host.reserve()?;
         child.barriers.set(self.barriers.get());
         {
             let mut parent = self.inner.borrow_mut();
@@ -43,7 +43,7 @@ impl AddressSpace {
                 child.register(&vma);
                 let (from, to) = (vma.range.first_page(), vma.range.end_page());
                 if matches!(vma.backing, Backing::Host(_)) && !vma.prot.is_empty() {
-                    let _ = child.map_backing(&vma, vma.range, When::OnTouch);
+                    let _ = child.map_backing(&vma, vma.range, When::Lazy);
                 }
                 if vma.is_shared() || vma.flags.contains(VmaFlags::WIPEONFORK) {
                     continue;
@@ -61,7 +61,7 @@ impl AddressSpace {
                             let new = Frames::alloc(count, Fill::Garbage)?;
                             let len = (count as u64 * PAGE_SIZE) as usize;
                             new.window(0, len).copy_from(&old.window((index as u64 * PAGE_SIZE) as usize, len))?;
-                            child.put_pages(&mut inner, &vma, page + index as u64, new, When::OnTouch, 0);
+                            child.put_pages(&mut inner, &vma, page + index as u64, new, When::Lazy, 0);
                         }
                     }
                     continue;
@@ -78,7 +78,7 @@ impl AddressSpace {
                 for range in protect {
                     self.host.protect(range, vma.prot - Prot::WRITE);
                 }
-                child.map_private(&mut inner, &vma, vma.range, When::OnTouch);
+                child.map_private(&mut inner, &vma, vma.range, When::Lazy);
             }
         }
         // No thread of the parent may write to what is shared now, wherever it runs.

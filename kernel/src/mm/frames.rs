@@ -13,9 +13,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use umlab_host::arena;
 use umlab_host::memory::{SharedMemory, Window};
-
-pub const PAGE_SIZE: u64 = 4096;
-pub const PAGE_SHIFT: u32 = 12;
+use umlab_model::{PAGE_SIZE, physmem as shared};
 
 /// Runs up to this many pages are kept when freed, and zeroed at their next use.
 const RECYCLE_MAX: u32 = 256;
@@ -25,7 +23,7 @@ const SPARSENESS: u64 = 8;
 const RECYCLED_PAGES_MAX: u64 = 64 * 1024;
 
 struct Physmem {
-    memory: SharedMemory,
+    memory: &'static SharedMemory,
     frames: u32,
     limit: u64,
 }
@@ -327,8 +325,8 @@ impl Need {
 /// Makes physmem, once: `limit` bytes may be in use.
 pub fn init(limit: u64) -> Result<()> {
     let frames = (limit / PAGE_SIZE * SPARSENESS).clamp(1 << 20, 1 << 30) as u32;
-    let memory = SharedMemory::new(c"umlab-physmem", frames as usize * PAGE_SIZE as usize)?;
-    assert!(PHYSMEM.set(Physmem { memory, frames, limit }).is_ok(), "physmem is made once");
+    shared::make(frames as usize * PAGE_SIZE as usize)?;
+    assert!(PHYSMEM.set(Physmem { memory: shared::memory(), frames, limit }).is_ok(), "physmem is made once");
     let mut allocator = ALLOCATOR.borrow_mut();
     allocator.fresh.insert(0, frames);
     Ok(())
@@ -340,7 +338,7 @@ fn physmem() -> &'static Physmem {
 
 /// The memory object, for models that map it.
 pub fn memory() -> &'static SharedMemory {
-    &physmem().memory
+    physmem().memory
 }
 
 /// Bytes the guest may use.
@@ -608,7 +606,7 @@ fn release(allocator: &mut Allocator, first: u32, count: u32) {
 /// memory back: a host process may bring in pages that it was told to show, and that are taken away by what it is told next.
 pub fn find_touched() -> Option<String> {
     let mut allocator = ALLOCATOR.borrow_mut();
-    let memory = &physmem().memory;
+    let memory = physmem().memory;
     // In the end the host takes back what is free and empty: runs of pages, for each call costs more than a page.
     let give_back = |from: u32, to: u32| {
         if from < to {

@@ -3,7 +3,7 @@
 //! Neighbouring ranges lie together in blocks. A block knows its longest range, so a search passes over blocks that have no room, and looks
 //! into one that has. An address space has some 65,000 areas at most, which is a few hundred blocks.
 
-use super::range::PageRange;
+use umlab_model::PageRange;
 
 /// A block with more ranges than this is cut in two.
 const FULL: usize = 256;

@@ -1,10 +1,9 @@
 //! Mappings of pages that go away under them: a file that is cut, or a memory file that has a hole punched.
 
-use super::frames::PAGE_SIZE;
-use super::range::PageRange;
 use super::space::AddressSpace;
 use super::vma::{Backing, Vma, VmaFlags};
 use crate::fs::file::{Gone, Mapper, Mappers};
+use umlab_model::{PAGE_SIZE, PageRange};
 
 impl Backing {
     /// Where those who map it are listed, if its pages can go away.

@@ -2,12 +2,12 @@
 //!
 //! They are those of the process that acts, which need not be the only one of the address space (vfork(2)).
 
-use super::frames::PAGE_SIZE;
 use super::space::Inner;
 use super::vma::Totals;
 use crate::task::creds::CAP_IPC_LOCK;
 use crate::task::limits::{self, Limit};
 use crate::{Errno, Result};
+use umlab_model::PAGE_SIZE;
 
 fn limit(which: usize) -> Limit {
     let none = Limit { soft: limits::INFINITY, hard: limits::INFINITY };

@@ -1,18 +1,17 @@
 //! What is mapped: mmap(2), munmap(2), brk(2).
 
 use super::fault::BadAccess;
-use super::frames::{Fill, Frames, PAGE_SIZE, scarce};
+use super::frames::{Fill, Frames, scarce};
 use super::limits::may_lock;
-use super::range::PageRange;
 use super::space::{AddressSpace, Inner, USER_BOTTOM, max_areas};
 use super::vma::{Backing, Totals, Vma, VmaFlags, is_aligned, round_up};
 use crate::fs::contents::shared_memory;
 use crate::fs::file::{MapObject, OpenFile};
 use crate::fs::inode::FileKind;
-use crate::model::{Prot, When};
 use crate::sched::{killable_point, model};
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_model::{PAGE_SIZE, PageRange, Prot, When};
 
 /// Pages of a new private mapping that are given memory at once: the rest comes by faults, chunk by chunk.
 pub(super) const EAGER: u64 = 64;
@@ -310,7 +309,7 @@ impl AddressSpace {
                     // A library's data, most often, whose end ld.so clears at once.
                     self.put_pages(inner, &vma, from, frames, When::Now, EAGER_POPULATE);
                 } else if matches!(vma.backing, Backing::Host(_)) {
-                    let when = if soon == Soon::Later { When::OnTouch } else { When::Now };
+                    let when = if soon == Soon::Later { When::Lazy } else { When::Now };
                     self.map_backing(&vma, vma.range, when).map_err(|_| Errno::ENOMEM)?;
                 }
             }

@@ -1,11 +1,10 @@
 //! What /proc/PID/maps and its relatives show.
 
-use super::frames::PAGE_SIZE;
 use super::space::AddressSpace;
 use super::vma::{Backing, VmaFlags};
 use crate::fs::file::OpenFile;
-use crate::model::Prot;
 use std::sync::Arc;
+use umlab_model::{PAGE_SIZE, Prot};
 
 /// One area.
 pub struct MapsLine {

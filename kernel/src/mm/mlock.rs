@@ -2,13 +2,12 @@
 //!
 //! The core never swaps guest memory out. So locking means that pages are brought in, and that it is counted and limited.
 
-use super::frames::PAGE_SIZE;
 use super::limits::{may_have_locked, may_lock};
 use super::map::touched_len;
-use super::range::PageRange;
 use super::space::{AddressSpace, Inner};
 use super::vma::{Vma, VmaFlags};
 use crate::{Errno, Result};
+use umlab_model::{PAGE_SIZE, PageRange};
 
 /// The flags of an area that is locked, the one that has its pages brought in only as they are touched among them.
 const LOCKS: VmaFlags = VmaFlags::LOCKED.union(VmaFlags::LOCK_ON_FAULT);

@@ -1,7 +1,7 @@
 //! Memory: physmem and its frames, guest address spaces, and the guest memory that system calls name.
 //!
 //! The core's own list of mappings ([`space`]) is the truth; what the host has mapped is a cache of it that the process
-//! model keeps (see [`crate::model::ModelSpace`]).
+//! model keeps (see [`umlab_model::ModelSpace`]).
 
 mod advise;
 mod attach;
@@ -19,7 +19,6 @@ pub mod maps;
 mod mlock;
 pub mod pressure;
 mod protect;
-pub mod range;
 mod remap;
 pub mod space;
 mod trim;
@@ -27,7 +26,7 @@ pub mod user;
 pub mod vma;
 pub mod window;
 
-pub use frames::{Frames, PAGE_SIZE};
-pub use range::PageRange;
+pub use frames::Frames;
 pub use space::AddressSpace;
+pub use umlab_model::{PAGE_SIZE, PageRange};
 pub use user::IoBuf;

@@ -45,7 +45,7 @@ fn reclaim() -> bool {
     let before = (frames::used(), frames::reach());
     dentry::shrink();
     trim_at_times();
-    let less = |before: u64, now: u64| now + frames::PAGE_SIZE <= before;
+    let less = |before: u64, now: u64| now + umlab_model::PAGE_SIZE <= before;
     less(before.0, frames::used()) || less(before.1, frames::reach())
 }
 
@@ -56,7 +56,7 @@ fn trim_at_times() {
         return;
     }
     LAST.set(time::now());
-    let enough = frames::limit() / 16 / frames::PAGE_SIZE;
+    let enough = frames::limit() / 16 / umlab_model::PAGE_SIZE;
     let mut freed = 0;
     for process in pid::processes() {
         let space = process.threads().iter().find_map(|thread| thread.space.cloned());
@@ -91,12 +91,12 @@ pub fn relieve(task: &Arc<Task>) {
     };
     if !waiting {
         let Some(victim) = largest() else {
-            crate::log!(Error, "out of memory, and there is no process that may be killed");
+            umlab_model::log!(Error, "out of memory, and there is no process that may be killed");
             exit::exit_group(task, exit::killed_by(libc::SIGKILL, false));
             return;
         };
         let name = String::from_utf8_lossy(&victim.name()).into_owned();
-        crate::log!(Warn, "out of memory: process {} ({name}) is killed", victim.pid);
+        umlab_model::log!(Warn, "out of memory: process {} ({name}) is killed", victim.pid);
         *VICTIM.borrow_mut() = Some((victim.pid, now));
         if Arc::ptr_eq(&victim, &task.process) {
             exit::exit_group(task, exit::killed_by(libc::SIGKILL, false));
@@ -140,7 +140,7 @@ pub fn badness(process: &Process) -> Option<i64> {
         return None;
     }
     let space = process.threads().iter().find_map(|thread| thread.space.cloned())?;
-    let total = (frames::limit() / frames::PAGE_SIZE).max(1);
+    let total = (frames::limit() / umlab_model::PAGE_SIZE).max(1);
     Some((space.resident_pages() * 1000 / total) as i64 + adjustment as i64)
 }
 

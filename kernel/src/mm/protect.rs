@@ -2,11 +2,10 @@
 
 use super::frames::{Fill, Frames};
 use super::map::{EAGER, EAGER_POPULATE};
-use super::range::PageRange;
 use super::space::{AddressSpace, Inner, run_range};
 use super::vma::{Backing, Totals, Vma, VmaFlags, is_aligned, round_up};
-use crate::model::{Prot, When};
 use crate::{Errno, Result};
+use umlab_model::{PageRange, Prot, When};
 
 impl AddressSpace {
     /// mprotect(2).
@@ -142,8 +141,8 @@ impl AddressSpace {
                 }
             }
             Backing::Host(_) => {
-                let _ = self.map_backing(vma, vma.range, When::OnTouch);
-                self.map_private(inner, vma, vma.range, When::OnTouch);
+                let _ = self.map_backing(vma, vma.range, When::Lazy);
+                self.map_private(inner, vma, vma.range, When::Lazy);
             }
             // By faults.
             Backing::Pages(_) | Backing::Model(..) => {}

@@ -1,11 +1,11 @@
 //! Growing and moving what is mapped: mremap(2).
 
 use super::map::Soon;
-use super::range::PageRange;
 use super::space::{AddressSpace, Inner, USER_BOTTOM, max_areas};
 use super::vma::{Totals, Vma, VmaFlags, is_aligned, round_up};
 use crate::sched::model;
 use crate::{Errno, Result};
+use umlab_model::PageRange;
 
 impl AddressSpace {
     /// mremap(2).

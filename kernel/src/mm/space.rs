@@ -2,18 +2,17 @@
 
 use super::audit;
 use super::fault::{BadAccess, CHUNK};
-use super::frames::{Charge, Frames, PAGE_SIZE};
-use super::range::PageRange;
+use super::frames::{Charge, Frames};
 use super::vma::{Backing, Pages, Run, Totals, Vma, VmaFlags, Vmas, page_of, round_up};
 use super::window::{Found, GuestWindow, pages_of};
 use crate::fs::file::{HostFile, PageSource};
 use crate::lock::KCell;
-use crate::model::{Mapping, ModelSpace, Prot, Source, When};
 use crate::sched::model;
 use crate::{Errno, Result};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use umlab_host::memory::FileMapping;
+use umlab_model::{Mapping, ModelSpace, PAGE_SIZE, PageRange, Prot, Source, When};
 
 /// Lowest address a guest may map (vm.mmap_min_addr).
 pub const USER_BOTTOM: u64 = 0x10000;
@@ -352,9 +351,9 @@ impl AddressSpace {
         match &vma.backing {
             Backing::Host(file) => {
                 // One order for the whole range, whichever page was asked for.
-                let source = Source::HostFile { file: file.clone(), offset, shared: vma.is_shared() };
+                let source = Source::File { file: file.clone(), offset, shared: vma.is_shared() };
                 let (range, source) = if vma.is_shared() {
-                    (vma.range, Source::HostFile { file: file.clone(), offset: vma.offset, shared: true })
+                    (vma.range, Source::File { file: file.clone(), offset: vma.offset, shared: true })
                 } else {
                     (range, source)
                 };

@@ -5,10 +5,10 @@
 //! much, the frames that hold nothing yet are taken back: a touch brings new ones.
 
 use super::frames::Frames;
-use super::range::PageRange;
 use super::space::AddressSpace;
 use super::vma::Run;
 use crate::sched::preempt_point;
+use umlab_model::PageRange;
 
 /// So many runs or areas are dropped in one go.
 const BATCH: usize = 128;

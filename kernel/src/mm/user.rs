@@ -1,12 +1,12 @@
 //! Guest memory as system calls see it: addresses that are only allegations.
 
-use super::frames::PAGE_SIZE;
 use super::space::{AddressSpace, Rights};
 use super::window::GuestWindow;
 use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use umlab_host::memory::Window;
+use umlab_model::PAGE_SIZE;
 
 /// Plain data that may be copied to and from guest memory byte by byte.
 ///

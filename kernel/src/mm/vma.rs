@@ -1,15 +1,14 @@
 //! Virtual memory areas: ranges of an address space with the same rights and the same thing behind them.
 
-use super::frames::{Frames, PAGE_SIZE};
+use super::frames::Frames;
 use super::gaps::Gaps;
-use super::range::PageRange;
 use super::space::max_areas;
 use super::window;
 use crate::fs::busy;
 use crate::fs::file::{HostFile, OpenFile, PageSource};
-use crate::model::Prot;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use umlab_model::{PAGE_SIZE, PageRange, Prot};
 
 bitflags::bitflags! {
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

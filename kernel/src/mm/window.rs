@@ -1,9 +1,10 @@
 //! The core's own way to guest memory.
 
-use super::frames::{Frames, PAGE_SIZE};
+use super::frames::Frames;
 use crate::lock::{self, Pin};
 use std::sync::Arc;
 use umlab_host::memory::{FileMapping, Window};
+use umlab_model::PAGE_SIZE;
 
 /// A page like others: words in it are aligned as its addresses are.
 #[repr(align(4096))]

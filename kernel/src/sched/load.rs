@@ -2,8 +2,8 @@
 
 use super::{CPUS, RunState};
 use crate::lock::KCell;
-use crate::model::ProcessModel;
 use crate::{task, time};
+use umlab_model::ProcessModel;
 
 /// Nanoseconds that one CPU spent.
 #[derive(Clone, Copy, Default, Debug)]

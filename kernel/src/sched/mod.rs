@@ -16,12 +16,12 @@ pub use preempt::{killable_point, preempt_point};
 pub use queue::SLICE_NS;
 
 use crate::lock::{self, KCell};
-use crate::model::{Context, ProcessModel};
 use crate::task::Task;
 use crate::time;
 use queue::RunQueue;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use umlab_model::{Context, ProcessModel};
 
 /// How long a task waits before an idle CPU takes it from its home.
 const STEAL_AFTER_NS: u64 = 500_000;
@@ -99,7 +99,7 @@ pub fn model() -> &'static dyn ProcessModel {
 
 /// Sets the model, once, before anything else of the core is used.
 pub fn set_model(model: Box<dyn ProcessModel>) {
-    crate::mm::range::set_user_top(model.user_top());
+    umlab_model::pages::set_user_top(model.user_top());
     umlab_host::vdso::image();
     if MODEL.set(model).is_err() {
         panic!("a guest was booted twice in one process");
@@ -277,7 +277,7 @@ fn keep_to_affinity(task: &Arc<Task>) {
         return;
     }
     if let Some(residence) = task.residence() {
-        residence.leave_cpu();
+        residence.evict();
     }
     task.sched.borrow_mut().settled = false;
     enqueue(task.clone(), false);
@@ -288,7 +288,7 @@ fn keep_to_affinity(task: &Arc<Task>) {
 pub fn move_to(cpu: usize) {
     let task = current();
     if let Some(residence) = task.residence() {
-        residence.leave_cpu();
+        residence.evict();
     }
     {
         let mut sched = task.sched.borrow_mut();
@@ -433,7 +433,7 @@ fn hand_to_idle_cpu(cpu: usize) {
         };
         let task = cpus[cpu].queue.remove(at).expect("position is within the queue");
         if let Some(residence) = task.residence() {
-            residence.leave_cpu();
+            residence.evict();
         }
         task.sched.borrow_mut().cpu = idle;
         cpus[idle].queue.push(task);

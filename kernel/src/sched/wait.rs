@@ -241,6 +241,7 @@ mod tests {
 
     #[test]
     fn each_wake_up_goes_to_another_exclusive_waiter() {
+        let _held = crate::fs::tests::hold();
         let (queue, counters, ids) = queue();
         queue.wake_one(0);
         assert_eq!(counts(&counters), [1, 1, 0]);
@@ -255,6 +256,7 @@ mod tests {
 
     #[test]
     fn a_waiter_that_leaves_says_whether_it_was_chosen() {
+        let _held = crate::fs::tests::hold();
         let (queue, counters, ids) = queue();
         queue.wake_one(0);
         assert!(queue.remove_entry(ids[0]));

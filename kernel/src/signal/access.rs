@@ -1,10 +1,10 @@
 //! What a faulting instruction was about: the host tells where an access failed, but seldom whether it was a read or a write, and of
 //! other exceptions not the error code. A signal frame has to say (Intel SDM volume 3, "Page-Fault Exception": bit 1).
 
-use crate::model::Regs;
 use iced_x86::{
     CpuidFeature, Decoder, DecoderOptions, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register,
 };
+use umlab_model::Regs;
 
 /// The length of the longest instruction.
 pub const MAX_INSTRUCTION: usize = 15;

@@ -6,12 +6,12 @@ use super::send::retarget;
 use super::set::SigSet;
 use super::state::{Pending, Queued};
 use super::{frame, stop};
-use crate::model::UserThread;
 use crate::task::exit::{exit_group, killed_by};
 use crate::task::ptrace::events;
 use crate::task::{Task, core_dump};
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_model::UserThread;
 
 /// The system call that the thread returns from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,10 +11,10 @@ use super::state::{AltStack, SS_AUTODISARM, SS_DISABLE};
 use super::trap;
 use super::xstate;
 use crate::mm::AddressSpace;
-use crate::model::{Regs, UserThread};
 use crate::task::Task;
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_model::{Regs, UserThread};
 
 /// Bytes below the stack pointer that code may use without moving it (x86-64 psABI).
 const RED_ZONE: u64 = 128;

@@ -4,9 +4,9 @@ use super::access;
 use super::action::{SIG_DFL, SIG_IGN, SigAction};
 use super::info::SigInfo;
 use super::send::send_to_task;
-use crate::model::Regs;
 use crate::task::Task;
 use std::sync::Arc;
+use umlab_model::Regs;
 
 /// What signal frames tell about the last exception, beside the siginfo.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

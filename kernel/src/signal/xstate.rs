@@ -4,8 +4,8 @@
 //! and what is in it. Programs may hand back a shorter or an older form (FXSAVE alone), or nonsense.
 
 use crate::mm::AddressSpace;
-use crate::model::UserThread;
 use crate::{Errno, Result};
+use umlab_model::UserThread;
 
 const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;

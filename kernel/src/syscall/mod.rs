@@ -42,10 +42,10 @@ mod timeout;
 mod timer;
 mod xattr;
 
-use crate::model::UserThread;
 use crate::task::Task;
 use crate::{Errno, Result, stats, trace};
 use std::sync::Arc;
+use umlab_model::UserThread;
 
 /// One system call being handled.
 pub struct Call<'a> {

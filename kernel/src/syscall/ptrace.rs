@@ -3,13 +3,13 @@
 use super::{Call, Entry, entry};
 use crate::mm::AddressSpace;
 use crate::mm::user::{bytes_of, bytes_of_mut, zeroed};
-use crate::model::Regs;
 use crate::signal::{NSIG, SigInfo, SigSet};
 use crate::task::ptrace::control::{self, CallInfo};
 use crate::task::ptrace::{self, Options, Pace};
 use crate::task::{Task, find};
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_model::Regs;
 
 pub const CALLS: &[Entry] = &[entry(libc::SYS_ptrace, "ptrace", "ddPP", sys_ptrace)];
 

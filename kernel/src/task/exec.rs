@@ -8,11 +8,11 @@ use crate::mm::elf::{Loaded, Program};
 use crate::mm::user::IoBuf;
 use crate::mm::vma::{Backing, Vma, VmaFlags};
 use crate::mm::{AddressSpace, PAGE_SIZE, PageRange};
-use crate::model::{Prot, UserThread};
 use crate::sched::model;
 use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_model::{Prot, UserThread};
 
 /// Longest single argument or variable (MAX_ARG_STRLEN).
 const MAX_STRING: usize = 32 * PAGE_SIZE as usize;

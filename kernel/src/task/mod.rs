@@ -33,13 +33,13 @@ use crate::ipc::sem::undo::UndoList;
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
 use crate::mm::fault::LastRefusal;
-use crate::model::{Context, Residence};
 use crate::sched::SchedState;
 use crate::sched::wait::{Wake, WakeReason};
 use crate::signal::{SigActions, TaskSignals};
 use creds::Creds;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use umlab_model::{Context, Residence};
 use usage::Usage;
 
 pub type Pid = i32;

@@ -2,12 +2,12 @@
 
 use super::{Task, core_dump, exit, ptrace};
 use crate::mm::fault::BadAccess;
-use crate::model::{Access, Fault, SyscallAbi, Trap, UserThread};
 use crate::sched::{self, model};
 use crate::signal::{self, AfterSignals, SyscallOutcome};
 use crate::syscall::{self, Call};
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_model::{Access, Fault, SyscallAbi, Trap, UserThread};
 
 /// Makes the kernel context of a task, whose main runs the trap loop, and starts it.
 pub fn spawn(task: &Arc<Task>, user: Box<dyn UserThread>) -> Result<()> {
@@ -64,9 +64,9 @@ fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
                 signal::exception(&task, (signal, code, addr), &instruction, user.regs());
             }
             Trap::Interrupt => sched::on_trap_exit(true),
-            Trap::Elsewhere { cpu } => sched::move_to(cpu),
+            Trap::Migrate { cpu } => sched::move_to(cpu),
             Trap::Lost => {
-                crate::log!(Warn, "process {} lost its host process and is killed", task.process.pid);
+                umlab_model::log!(Warn, "process {} lost its host process and is killed", task.process.pid);
                 exit::exit_group(&task, exit::killed_by(libc::SIGKILL, false));
             }
         }
@@ -156,7 +156,7 @@ fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
         BadAccess::PastEnd => (libc::SIGBUS, BUS_ADRERR),
         BadAccess::OutOfMemory => return crate::mm::pressure::relieve(task),
     };
-    crate::log!(
+    umlab_model::log!(
         Debug,
         "process {} ({}): {bad:?} at {:#x}, rip {:#x}",
         task.process.pid,

@@ -6,10 +6,10 @@
 
 use super::Task;
 use crate::lock::KCell;
-use crate::model::{HostTime, Trap, UserThread};
 use crate::sched::model;
 use crate::{signal, time};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use umlab_model::{HostTime, Trap, UserThread};
 
 /// The host's scheduler gives a CPU to others for no less than this.
 const LONG_NS: u64 = 1_000_000;

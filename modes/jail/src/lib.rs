@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use umlab_host::memory::SharedMemory;
-use umlab_kernel::mm::frames;
-use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
+use umlab_model::{Context, ContextMain, Machine, ModelSpace, ProcessModel, UserThread, Vdso, physmem};
 use umlab_tt::area::{self, Record};
 use umlab_tt::{Guard, Options, Tt, image};
 
@@ -39,7 +38,7 @@ fn parts() -> &'static [(usize, usize)] {
     static PARTS: OnceLock<Vec<(usize, usize)>> = OnceLock::new();
     PARTS.get_or_init(|| {
         let of = |memory: &SharedMemory| (memory.base() as usize, memory.len());
-        let mut all = vec![area::mapping(), of(frames::memory()), of(umlab_host::arena::heap())];
+        let mut all = vec![area::mapping(), of(physmem::memory()), of(umlab_host::arena::heap())];
         all.sort();
         all.dedup_by(|next, last| {
             let adjacent = last.0 + last.1 == next.0;
@@ -90,7 +89,7 @@ extern "C" fn leave(record: &Record) {
     umlab_host::memory::unmap_files();
     if FORGET.load(Relaxed) && record.left.fetch_add(1, Relaxed).is_multiple_of(FORGET_EVERY) {
         umlab_tt::count(|c| &c.jail_remaps, 1);
-        frames::memory().map_anew();
+        physmem::memory().map_anew();
     }
     protect(rest, libc::PROT_READ);
     took(begin);
@@ -119,6 +118,12 @@ impl ProcessModel for Jail {
     fn new_thread(&self) -> Box<dyn UserThread> {
         self.0.new_thread()
     }
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.0.counters()
+    }
+}
+
+impl Machine for Jail {
     fn new_context(&self, space: Option<&dyn ModelSpace>, main: ContextMain) -> umlab_host::Result<Arc<dyn Context>> {
         self.0.new_context(space, main)
     }
@@ -139,8 +144,5 @@ impl ProcessModel for Jail {
     }
     fn set_alarm(&self, deadline: Option<u64>) {
         self.0.set_alarm(deadline)
-    }
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        self.0.counters()
     }
 }

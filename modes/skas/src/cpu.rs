@@ -13,8 +13,8 @@ use umlab_host::context::{SavedContext, Stack};
 use umlab_host::kicks::Kicks;
 use umlab_host::thread::{self, ThreadTimer};
 use umlab_host::{Result, clock, limits};
-use umlab_kernel::lock::{self, KCell};
-use umlab_kernel::model::{Context, ContextMain};
+use umlab_model::lock::{self, KCell};
+use umlab_model::{Context, ContextMain};
 
 macro_rules! counters {
     ($($name:ident)*) => {

@@ -23,8 +23,7 @@ use std::sync::{Arc, Mutex};
 use stub::Stub;
 use umlab_host::claims::{self, Claim};
 use umlab_host::{Result, limits};
-use umlab_kernel::mm::audit::HostView;
-use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
+use umlab_model::{Context, ContextMain, HostView, Machine, ModelSpace, ProcessModel, UserThread, Vdso};
 
 pub use mm_space::Interface;
 
@@ -110,6 +109,19 @@ impl ProcessModel for Skas {
         Box::new(thread::SkasThread::new())
     }
 
+    fn audit_idle(&self) -> Vec<HostView> {
+        cpu::all()
+            .iter()
+            .flat_map(|cpu| cpu.pool.borrow().iter().filter_map(Stub::idle_view).collect::<Vec<_>>())
+            .collect()
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        cpu::counters()
+    }
+}
+
+impl Machine for Skas {
     fn new_context(&self, _space: Option<&dyn ModelSpace>, main: ContextMain) -> Result<Arc<dyn Context>> {
         cpu::SkasContext::with_main(main)
     }
@@ -146,16 +158,5 @@ impl ProcessModel for Skas {
 
     fn set_alarm(&self, deadline: Option<u64>) {
         cpu::set_alarm(deadline)
-    }
-
-    fn audit_idle(&self) -> Vec<HostView> {
-        cpu::all()
-            .iter()
-            .flat_map(|cpu| cpu.pool.borrow().iter().filter_map(Stub::idle_view).collect::<Vec<_>>())
-            .collect()
-    }
-
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        cpu::counters()
     }
 }

@@ -19,10 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use umlab_host::proc_mm::{AddressSpace, FaultInfo, Op, Progress, fault_info};
 use umlab_host::ptrace::{Resume, Tracee};
 use umlab_host::{Errno, Result};
-use umlab_kernel::fs::file::HostFile;
-use umlab_kernel::lock::KCell;
-use umlab_kernel::mm::PageRange;
-use umlab_kernel::model::{Access, HostMap, Mapping, ModelSpace, Prot, Trap, When};
+use umlab_model::lock::KCell;
+use umlab_model::{Access, BackingFile, HostMap, Mapping, ModelSpace, PageRange, Prot, Trap, When};
 
 /// Which of the host's two interfaces is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +38,7 @@ const MOST: usize = 1024;
 pub struct Changes {
     ops: Vec<Op>,
     /// Keeps descriptors open that they name.
-    files: Vec<Arc<HostFile>>,
+    files: Vec<Arc<dyn BackingFile>>,
     /// One of them takes something away or was asked for now.
     urgent: bool,
 }
@@ -61,7 +59,7 @@ impl MmSpace {
         Ok(MmSpace { number: NUMBERS.fetch_add(1, Relaxed), handle, interface, changes: KCell::default() })
     }
 
-    fn push(&self, op: Op, file: Option<Arc<HostFile>>, urgent: bool) {
+    fn push(&self, op: Op, file: Option<Arc<dyn BackingFile>>, urgent: bool) {
         let mut changes = self.changes.borrow_mut();
         changes.ops.push(op);
         changes.files.extend(file);
@@ -101,7 +99,7 @@ fn go_on_after(ops: &mut [Op], progress: Progress) -> Result<&mut [Op]> {
     if let (Some(error), Some(failed)) = (progress.failed, rest.first_mut()) {
         // Faults bring back what is used, with the new rights.
         let Some(instead) = failed.unmap_instead(error, TASK_SIZE) else {
-            umlab_kernel::log_few!(Error, "the host refused to change a guest's mappings ({failed:x?}): {error}");
+            umlab_model::log_few!(Error, "the host refused to change a guest's mappings ({failed:x?}): {error}");
             return Err(error);
         };
         *failed = instead;
@@ -132,7 +130,7 @@ impl Run {
 }
 
 impl ModelSpace for MmSpace {
-    fn secure(&self) -> Result<()> {
+    fn reserve(&self) -> Result<()> {
         // The address space is there already, and a CPU's process serves all of them.
         Guest::with(|_| Ok(()))
     }
@@ -141,7 +139,7 @@ impl ModelSpace for MmSpace {
         count(|c| &c.maps, 1);
         let HostMap { flags, fd, offset, file } = mapping.host_map();
         let op = Op::map(mapping.range.start(), mapping.range.len(), mapping.prot.bits(), flags, fd, offset);
-        self.push(op, file, when != When::OnTouch);
+        self.push(op, file, when != When::Lazy);
     }
 
     fn unmap(&self, range: PageRange) {

@@ -15,10 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use umlab_host::memory::{PAGE, SharedMemory};
 use umlab_host::ptrace::{Regs, Resume, Status, Tracee};
 use umlab_host::{Errno, Result};
-use umlab_kernel::mm::PageRange;
-use umlab_kernel::mm::audit::HostView;
-use umlab_kernel::mm::user::bytes_of;
-use umlab_kernel::model::{HostMap, Prot};
+use umlab_model::{HostMap, HostView, PageRange, Prot};
 
 /// So many pages hold a batch of orders.
 pub const PAGES: usize = 4;
@@ -112,7 +109,7 @@ impl OrderPages {
         assert!(orders.len() <= MAX);
         let size = size_of::<Order>();
         for (i, order) in orders.iter().enumerate() {
-            self.memory.window(i * size, size).write(bytes_of(&order.0))?;
+            self.memory.window(i * size, size).write(order.0.map(u64::to_ne_bytes).as_flattened())?;
         }
         self.memory.window(size_of_val(orders), 8).write(&END.to_ne_bytes())?;
         Ok(())
@@ -168,7 +165,7 @@ impl Servant {
                     continue;
                 }
             }
-            umlab_kernel::log_few!(Error, "the host refused to change a guest's mappings ({order:x?}): {error}");
+            umlab_model::log_few!(Error, "the host refused to change a guest's mappings ({order:x?}): {error}");
             return Err(error);
         }
         Ok(interrupted)
@@ -214,7 +211,7 @@ impl Servant {
                     self.tracee.resume(Resume::Cont)?;
                 }
                 Ok(Status::Signal(signal @ (libc::SIGSEGV | libc::SIGILL | libc::SIGBUS | libc::SIGSYS))) => {
-                    umlab_kernel::log_few!(Error, "a stub process got signal {signal} while it carried out orders");
+                    umlab_model::log_few!(Error, "a stub process got signal {signal} while it carried out orders");
                     return Err(Errno::EFAULT);
                 }
                 Ok(Status::Signal(_) | Status::Syscall) => self.tracee.resume(Resume::Cont)?,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::*};
 use umlab_host::placement::Guest;
 use umlab_host::thread;
-use umlab_kernel::lock::KCell;
+use umlab_model::lock::KCell;
 
 /// The place of one guest CPU.
 pub struct Place {

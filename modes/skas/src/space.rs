@@ -9,11 +9,8 @@ use std::any::Any;
 use std::sync::Arc;
 use umlab_host::ptrace::Tracee;
 use umlab_host::{Errno, Result};
-use umlab_kernel::fs::file::HostFile;
-use umlab_kernel::lock::{self, KCell};
-use umlab_kernel::mm::PageRange;
-use umlab_kernel::mm::audit::HostView;
-use umlab_kernel::model::{Access, Mapping, ModelSpace, Prot, Trap, When};
+use umlab_model::lock::{self, KCell};
+use umlab_model::{Access, BackingFile, HostView, Mapping, ModelSpace, PageRange, Prot, Trap, When};
 
 /// A guest may give orders without end that nobody has to carry out yet: no more than about so many are put off.
 pub const PUT_OFF: usize = 1024;
@@ -23,7 +20,7 @@ pub const PUT_OFF: usize = 1024;
 pub struct Batch {
     orders: Vec<Order>,
     /// Keeps descriptors open that orders name.
-    files: Vec<Arc<HostFile>>,
+    files: Vec<Arc<dyn BackingFile>>,
     /// One of the orders takes something away or was asked for now.
     urgent: bool,
 }
@@ -129,7 +126,7 @@ impl SkasSpace {
         }
     }
 
-    fn push_here(&self, order: Order, file: Option<Arc<HostFile>>, urgent: bool) {
+    fn push_here(&self, order: Order, file: Option<Arc<dyn BackingFile>>, urgent: bool) {
         self.with_batch_here(|batch| {
             batch.push(order, urgent);
             batch.files.extend(file);
@@ -177,7 +174,7 @@ impl Drop for SkasSpace {
 }
 
 impl ModelSpace for SkasSpace {
-    fn secure(&self) -> Result<()> {
+    fn reserve(&self) -> Result<()> {
         let promise = Stub::promise()?;
         *self.promise.borrow_mut() = Some(promise);
         Ok(())
@@ -186,11 +183,11 @@ impl ModelSpace for SkasSpace {
     fn map(&self, mapping: Mapping, when: When) {
         count(|c| &c.maps, 1);
         self.vdso.borrow_mut().unmapped(mapping.range);
-        if when != When::Missing {
+        if when != When::Refill {
             self.push_elsewhere(Order::unmap(mapping.range));
         }
         let host = mapping.host_map();
-        self.push_here(Order::map(mapping.range, mapping.prot, &host), host.file, when != When::OnTouch);
+        self.push_here(Order::map(mapping.range, mapping.prot, &host), host.file, when != When::Lazy);
     }
 
     fn unmap(&self, range: PageRange) {
@@ -278,7 +275,7 @@ impl UserSpace for SkasSpace {
             match self.take_stub() {
                 // There is one elsewhere already, or one is put aside.
                 Err(Errno::EAGAIN | Errno::ENOMEM) if let Some(cpu) = self.anywhere() => {
-                    return Ok(Some(Trap::Elsewhere { cpu }));
+                    return Ok(Some(Trap::Migrate { cpu }));
                 }
                 result => result?,
             }

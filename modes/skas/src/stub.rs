@@ -18,10 +18,8 @@ use std::sync::{Arc, OnceLock};
 use umlab_host::memory::{PAGE, SharedMemory};
 use umlab_host::ptrace::{Resume, Status, Tracee};
 use umlab_host::{Errno, Result};
-use umlab_kernel::lock::KCell;
-use umlab_kernel::mm::PageRange;
-use umlab_kernel::mm::audit::{self, HostView};
-use umlab_kernel::model::Prot;
+use umlab_model::lock::KCell;
+use umlab_model::{HostView, PageRange, Prot};
 
 /// One past the last address that user code can have (47 bits, less the guard page).
 pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
@@ -114,7 +112,7 @@ impl Stub {
         let spare = cpu.pool.borrow().len() > *cpu.promised.borrow();
         let stub = match if spare { cpu.pool.borrow_mut().pop() } else { None } {
             Some(stub) => {
-                audit::idle(|| stub.idle_view());
+                umlab_model::kernel::get().audit_pooled(&|| stub.idle_view());
                 count(|c| &c.stubs_reused, 1);
                 stub
             }
@@ -147,7 +145,7 @@ impl Stub {
         let cpu = &cpu::all()[self.cpu];
         let mut pool = cpu.pool.borrow_mut();
         if pool.len() < (POOLED / cpu::all().len()).max(POOLED_HERE) && self.pages.vdso_is_whole() {
-            audit::idle(|| self.idle_view());
+            umlab_model::kernel::get().audit_pooled(&|| self.idle_view());
             pool.push(self);
         } else {
             self.tracee.kill();
@@ -230,7 +228,7 @@ fn fork_until_int3(plan: Plan) -> Result<Tracee> {
             Ok(Status::Signal(libc::SIGTRAP)) => break,
             Ok(Status::Signal(libc::SIGALRM)) | Ok(Status::Syscall) => tracee.resume(Resume::Cont)?,
             Ok(Status::Exited(step)) => {
-                umlab_kernel::log_few!(Error, "a stub process could not be set up (step {step})");
+                umlab_model::log_few!(Error, "a stub process could not be set up (step {step})");
                 return Err(Errno::EPERM);
             }
             Ok(_) => {

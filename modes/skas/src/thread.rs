@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use umlab_host::ptrace::{Regs, Resume, SignalInfo, Status, SyscallEntry, Tracee};
 use umlab_host::{Errno, Result};
-use umlab_kernel::lock::{self, KCell};
-use umlab_kernel::model::{Access, Fault, HostTime, ModelSpace, Residence, SyscallAbi, Trap, UserThread};
+use umlab_model::lock::{self, KCell};
+use umlab_model::{Access, Fault, HostTime, ModelSpace, Residence, SyscallAbi, Trap, UserThread};
 
 /// What other threads' comings and goings in a stub process change of a thread.
 #[derive(Default)]
@@ -127,7 +127,7 @@ enum Stop {
 struct SkasResidence(Arc<KCell<State>>);
 
 impl Residence for SkasResidence {
-    fn leave_cpu(&self) {
+    fn evict(&self) {
         cpu::unload(&self.0);
     }
 }
@@ -385,7 +385,7 @@ impl UserThread for SkasThread {
         let space = own(space);
         match self.try_run(space) {
             Err(e) => {
-                umlab_kernel::log!(Warn, "a stub process cannot go on: {e}");
+                umlab_model::log!(Warn, "a stub process cannot go on: {e}");
                 space.discard();
                 Trap::Lost
             }

@@ -6,8 +6,7 @@
 use crate::orders::Order;
 use crate::stub::USER_TOP;
 use std::sync::OnceLock;
-use umlab_kernel::mm::PageRange;
-use umlab_kernel::model::{Prot, Vdso};
+use umlab_model::{PageRange, Prot, Vdso};
 
 /// Room for the vDSO and its data pages, at the top of what is the guest's.
 const AREA: u64 = USER_TOP - 0x20_000;

@@ -9,8 +9,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 use umlab_host::{Errno, Result};
-use umlab_kernel::lock::KCell;
-use umlab_kernel::model::{Context, ContextMain, ModelSpace};
+use umlab_model::lock::KCell;
+use umlab_model::{Context, ContextMain, ModelSpace};
 
 /// Descriptors and the working directory are the core's own, whichever process it runs in; children are children of `uml`, traced by the same
 /// thread, and the host puts their number into the record.

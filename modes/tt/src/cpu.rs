@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::*};
 use umlab_host::claims::Claim;
 use umlab_host::kicks::Kicks;
 use umlab_host::{Errno, Result, clock, thread};
-use umlab_kernel::lock;
+use umlab_model::lock;
 
 macro_rules! counters {
     ($($name:ident)*) => {

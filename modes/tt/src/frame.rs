@@ -4,7 +4,7 @@
 use crate::area::SLOT;
 use std::sync::OnceLock;
 use umlab_host::{Errno, Result};
-use umlab_kernel::model::Regs;
+use umlab_model::Regs;
 
 /// The host's `struct ucontext`, which the frame begins with.
 #[repr(C)]

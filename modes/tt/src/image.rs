@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::OnceLock;
 use umlab_host::{Errno, Result, arena, limits, memory};
-use umlab_kernel::model::Vdso;
+use umlab_model::Vdso;
 
 /// Starts this program anew without address randomisation, if it stands elsewhere than at the top. Returns when it stands there.
 pub fn stand_at_top() -> std::result::Result<(), String> {

@@ -22,8 +22,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use umlab_host::claims::{self, Claim};
 use umlab_host::limits;
-use umlab_kernel::lock;
-use umlab_kernel::model::{Context, ContextMain, ModelSpace, ProcessModel, UserThread, Vdso};
+use umlab_model::{Context, ContextMain, Machine, ModelSpace, ProcessModel, UserThread, Vdso, lock};
 
 pub use cpu::count;
 pub use entry::{Guard, set_guard};
@@ -65,7 +64,7 @@ fn run_cpu(number: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
     let _ = umlab_host::thread::pin(cpu::all()[number].host_cpu.load(SeqCst));
     let Ok(context) = context::TtContext::of_cpu(number) else {
         eprintln!("uml: no memory for a CPU");
-        std::process::exit(umlab_kernel::boot::STATUS_OWN);
+        std::process::exit(limits::STATUS_OWN);
     };
     cpu::adopt(context.record);
     placement::set_busy(number, true);
@@ -95,6 +94,12 @@ impl ProcessModel for Tt {
         Box::new(thread::TtThread::new())
     }
 
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        cpu::counters()
+    }
+}
+
+impl Machine for Tt {
     fn new_context(&self, space: Option<&dyn ModelSpace>, main: ContextMain) -> umlab_host::Result<Arc<dyn Context>> {
         context::TtContext::with_main(space, main)
     }
@@ -144,9 +149,5 @@ impl ProcessModel for Tt {
 
     fn set_alarm(&self, deadline: Option<u64>) {
         cpu::set_alarm(deadline)
-    }
-
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        cpu::counters()
     }
 }

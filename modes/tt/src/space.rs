@@ -8,11 +8,8 @@ use std::any::Any;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Weak};
 use umlab_host::{Errno, Result};
-use umlab_kernel::fs::file::HostFile;
-use umlab_kernel::lock::{self, KCell};
-use umlab_kernel::mm::PageRange;
-use umlab_kernel::mm::audit::HostView;
-use umlab_kernel::model::{HostMap, Mapping, ModelSpace, Prot, When};
+use umlab_model::lock::{self, KCell};
+use umlab_model::{BackingFile, HostMap, HostView, Mapping, ModelSpace, PageRange, Prot, When};
 
 /// One past the last address of guests. All of the core lies above: the program itself at the very top, below it what it maps.
 pub const USER_TOP: u64 = 0x7000_0000_0000;
@@ -42,7 +39,7 @@ struct Order {
     fd: i32,
     offset: u64,
     /// Keeps the descriptor open.
-    _file: Option<Arc<HostFile>>,
+    _file: Option<Arc<dyn BackingFile>>,
 }
 
 #[derive(Default)]
@@ -131,7 +128,7 @@ impl TtSpace {
                 result = if order.call == libc::SYS_mmap { call(order.call, &order) } else { Ok(0) };
             }
             if let Err(e) = result {
-                umlab_kernel::log_few!(Error, "the host refused to change a guest's mappings: {e}");
+                umlab_model::log_few!(Error, "the host refused to change a guest's mappings: {e}");
                 return Err(e);
             }
         }
@@ -186,7 +183,7 @@ fn tasks_in(mm: &Arc<Mm>) -> impl Iterator<Item = &'static Record> {
 
 impl ModelSpace for TtSpace {
     /// The host process of a fork's child is made with its context, which is refused when the host has none.
-    fn secure(&self) -> Result<()> {
+    fn reserve(&self) -> Result<()> {
         Ok(())
     }
 
@@ -195,7 +192,7 @@ impl ModelSpace for TtSpace {
         let (start, len, prot) = (mapping.range.start(), mapping.range.len(), mapping.prot.bits() as u64);
         let flags = flags | libc::MAP_FIXED;
         let order = Order { call: libc::SYS_mmap, start, len, prot, flags, fd, offset, _file: file };
-        self.push(order, when != When::OnTouch);
+        self.push(order, when != When::Lazy);
     }
 
     fn unmap(&self, range: PageRange) {

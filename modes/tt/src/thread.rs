@@ -9,8 +9,7 @@ use crate::space;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 use umlab_host::Result;
-use umlab_kernel::lock;
-use umlab_kernel::model::{Access, Fault, HostTime, ModelSpace, Regs, Residence, SyscallAbi, Trap, UserThread};
+use umlab_model::{Access, Fault, HostTime, ModelSpace, Regs, Residence, SyscallAbi, Trap, UserThread, lock};
 
 pub struct TtThread {
     /// The frame of the last trap; none before the thread first ran.
@@ -30,7 +29,7 @@ struct Nowhere;
 
 impl Residence for Nowhere {
     /// The host task moves as it is.
-    fn leave_cpu(&self) {}
+    fn evict(&self) {}
 }
 
 const PAGE_FAULT: u64 = 14;
@@ -181,7 +180,7 @@ impl UserThread for TtThread {
 
     fn run(&mut self, space: &dyn ModelSpace) -> Trap {
         self.try_run(space).unwrap_or_else(|e| {
-            umlab_kernel::log!(Warn, "a guest's host process cannot go on: {e}");
+            umlab_model::log!(Warn, "a guest's host process cannot go on: {e}");
             Trap::Lost
         })
     }

@@ -381,7 +381,7 @@ fn on_end(record: &'static Record, pid: i32) {
         fatal("a host process was killed, and the host gives no other one: the guest ends");
     }
     // Whether it sleeps or not, the guest's process is killed now.
-    umlab_kernel::events::context_lost();
+    umlab_model::kernel::get().context_lost();
     for number in 0..cpu::all().len() {
         cpu::kick(number);
     }
@@ -396,7 +396,7 @@ fn fatal(message: &str) -> ! {
         unsafe { libc::write(2, part.as_ptr().cast(), part.len()) };
     }
     // SAFETY: ends the process at once.
-    unsafe { libc::_exit(umlab_kernel::boot::STATUS_OWN) }
+    unsafe { libc::_exit(umlab_host::limits::STATUS_OWN) }
 }
 
 /// As [`fatal`], for what the host refused.

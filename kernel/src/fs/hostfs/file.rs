@@ -4,12 +4,12 @@ use super::HostInode;
 use crate::fs::file::{FileOps, HostFile, MapObject, OpenFile};
 use crate::fs::inode::{FileKind, Inode};
 use crate::mm::IoBuf;
-use crate::model::Prot;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use umlab_host::file as host;
+use umlab_model::Prot;
 
 struct Regular {
     inode: Arc<HostInode>,

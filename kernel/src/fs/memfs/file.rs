@@ -6,11 +6,10 @@ use crate::fs::contents::Contents;
 use crate::fs::file::{FileOps, MapObject, OpenFile};
 use crate::fs::mount::MountFlags;
 use crate::mm::IoBuf;
-use crate::mm::frames::PAGE_SIZE;
-use crate::model::Prot;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;
+use umlab_model::{PAGE_SIZE, Prot};
 
 /// A read touches the access time again after a day, as the relatime rule says.
 const DAY: i128 = 86_400_000_000_000;

@@ -9,7 +9,6 @@ use crate::fs::hostfs::HostInode;
 use crate::fs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
 use crate::fs::pipe::{Fifo, open_fifo};
 use crate::lock::KCell;
-use crate::mm::frames::PAGE_SIZE;
 use crate::mm::pressure::room_for;
 use crate::task::creds::Creds;
 use crate::{Errno, Result};
@@ -17,6 +16,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
+use umlab_model::PAGE_SIZE;
 
 pub struct MemInode {
     pub(super) fs: Arc<Instance>,

@@ -19,12 +19,13 @@ use super::contents::Quota;
 use super::inode::{InodeRef, Timestamp};
 use super::mount::{FileSystem, StatFs};
 use crate::lock::KCell;
-use crate::mm::frames::{self, PAGE_SIZE};
+use crate::mm::frames;
 use crate::mm::pressure::room_for;
 use crate::{Errno, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
+use umlab_model::PAGE_SIZE;
 
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 const OVERLAY_MAGIC: u64 = 0x794c_7630;

@@ -254,6 +254,7 @@ mod tests {
 
     #[test]
     fn small_writes_share_a_buffer() {
+        let _held = crate::fs::tests::hold();
         let mut buffer = Buffer::new(2);
         for _ in 0..4096 {
             assert_eq!(write(&mut buffer, b"x", Mode::Stream), 1);
@@ -267,6 +268,7 @@ mod tests {
 
     #[test]
     fn the_tail_joins_only_when_all_of_it_fits() {
+        let _held = crate::fs::tests::hold();
         let mut buffer = Buffer::new(4);
         write(&mut buffer, &[1; 4000], Mode::Stream);
         write(&mut buffer, &[2; 4096 + 96], Mode::Stream);
@@ -277,6 +279,7 @@ mod tests {
 
     #[test]
     fn packets_stay_apart_and_lose_what_is_not_read() {
+        let _held = crate::fs::tests::hold();
         let mut buffer = Buffer::new(4);
         write(&mut buffer, b"hello", Mode::Packet);
         write(&mut buffer, b"world", Mode::Packet);
@@ -287,6 +290,7 @@ mod tests {
 
     #[test]
     fn moved_buffers_stay_apart() {
+        let _held = crate::fs::tests::hold();
         let (mut from, mut to) = (Buffer::new(4), Buffer::new(2));
         for text in [b"one", b"two", b"six"] {
             write(&mut from, text, Mode::Pages);
@@ -299,6 +303,7 @@ mod tests {
 
     #[test]
     fn peeking_takes_nothing() {
+        let _held = crate::fs::tests::hold();
         let mut buffer = Buffer::new(4);
         write(&mut buffer, &[7; 5000], Mode::Stream);
         assert_eq!(buffer.peek(4500).len(), 4500);

@@ -6,13 +6,13 @@ use super::files::describe;
 use super::memory_guard;
 use crate::mm::maps::MapsLine;
 use crate::mm::{AddressSpace, IoBuf, PAGE_SIZE};
-use crate::model::Prot;
 use crate::sched::killable_point;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::fmt::Write;
 use std::sync::Arc;
 use umlab_host::maps;
+use umlab_model::Prot;
 
 /// /proc/PID/mem.
 pub const MEM: Entry = Entry { name: "mem", mode: 0o600, node: Node::Special(open_mem), guard: Some(memory_guard) };

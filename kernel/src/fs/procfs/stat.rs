@@ -59,7 +59,7 @@ fn memory(space: Option<&Arc<AddressSpace>>) -> Memory {
         let len = line.end - line.start;
         sum.size += len;
         sum.resident += line.resident;
-        let executable = line.prot.contains(crate::model::Prot::EXEC);
+        let executable = line.prot.contains(umlab_model::Prot::EXEC);
         if line.file.is_some() && line.resident == 0 {
             sum.file += len;
         }
@@ -72,7 +72,7 @@ fn memory(space: Option<&Arc<AddressSpace>>) -> Memory {
         }
         if line.name == Some("[stack]") {
             sum.stack += len;
-        } else if !line.shared && line.prot.contains(crate::model::Prot::WRITE) {
+        } else if !line.shared && line.prot.contains(umlab_model::Prot::WRITE) {
             sum.data += len;
         }
     }

@@ -19,7 +19,6 @@ use crate::task::limits::Limits;
 use crate::task::process::Settings;
 use crate::task::{Attributes, Parts, Process, ProcessGroup, Session, Task};
 use crate::{Errno, Result};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
 
@@ -27,13 +26,23 @@ const HERE: i32 = libc::AT_FDCWD;
 
 /// Runs a test as core code: under the big lock, with memory for files.
 pub(crate) fn in_kernel(test: impl FnOnce()) {
+    let _held = hold();
+    test();
+}
+
+/// The rest of a test is core code, as in [`in_kernel`].
+pub(crate) fn hold() -> Held {
     static MEMORY: Once = Once::new();
-    let result = lock::with(|| {
-        MEMORY.call_once(|| frames::init(256 << 20).expect("host memory"));
-        catch_unwind(AssertUnwindSafe(test))
-    });
-    if let Err(panic) = result {
-        resume_unwind(panic);
+    lock::enter();
+    MEMORY.call_once(|| frames::init(256 << 20).expect("host memory"));
+    Held
+}
+
+pub(crate) struct Held;
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        lock::leave();
     }
 }
 

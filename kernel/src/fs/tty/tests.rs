@@ -10,6 +10,7 @@ fn output(tty: &Tty) -> String {
 
 #[test]
 fn echo_comes_out_at_the_other_end() {
+    let _held = crate::fs::tests::hold();
     let tty = pty();
     tty.type_in(b"ls\r");
     assert_eq!(output(&tty), "ls\r\n");
@@ -18,6 +19,7 @@ fn echo_comes_out_at_the_other_end() {
 
 #[test]
 fn held_output_holds_echo() {
+    let _held = crate::fs::tests::hold();
     let tty = pty();
     tty.type_in(b"a\x13b");
     assert_eq!(output(&tty), "a");
@@ -28,6 +30,7 @@ fn held_output_holds_echo() {
 
 #[test]
 fn interrupting_drops_output() {
+    let _held = crate::fs::tests::hold();
     let tty = pty();
     tty.state.borrow_mut().output.extend(b"much output");
     tty.type_in(b"\x03");
@@ -36,6 +39,7 @@ fn interrupting_drops_output() {
 
 #[test]
 fn keystrokes_wait_for_room() {
+    let _held = crate::fs::tests::hold();
     let tty = pty();
     tty.state.borrow_mut().termios.lflag = 0;
     let many = [b'x'; 6000];
@@ -52,6 +56,7 @@ fn keystrokes_wait_for_room() {
 
 #[test]
 fn packet_mode_tells_news() {
+    let _held = crate::fs::tests::hold();
     let tty = pty();
     tty.state.borrow_mut().packet = true;
     tty.type_in(b"\x13");
@@ -64,6 +69,7 @@ fn packet_mode_tells_news() {
 
 #[test]
 fn a_hangup_forgets_everything() {
+    let _held = crate::fs::tests::hold();
     let tty = pty();
     tty.type_in(b"typed\r");
     tty.hang_up();

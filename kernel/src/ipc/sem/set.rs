@@ -379,6 +379,7 @@ mod tests {
 
     #[test]
     fn all_operations_are_done_or_none() {
+        let _held = crate::fs::tests::hold();
         let set = set(&[3, 0]);
         let ops = [op(0, -2, UNDO), op(0, 1, 0), op(1, -1, 0)];
         assert_eq!(set.attempt(&ops, Some(9), 7), Attempt::Blocked(2));
@@ -397,6 +398,7 @@ mod tests {
 
     #[test]
     fn waiters_go_on_in_their_order() {
+        let _held = crate::fs::tests::hold();
         let set = set(&[0, 1]);
         let wait = |ops: &[Op]| {
             let Attempt::Blocked(at) = set.attempt(ops, None, 2) else { panic!("it does not wait") };
@@ -422,6 +424,7 @@ mod tests {
 
     #[test]
     fn adjustments_have_a_range() {
+        let _held = crate::fs::tests::hold();
         let set = set(&[0]);
         for _ in 0..2 {
             assert_eq!(set.attempt(&[op(0, 0x4000, UNDO), op(0, -0x4000, 0)], Some(1), 1), Attempt::Done);

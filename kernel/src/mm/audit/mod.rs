@@ -11,19 +11,17 @@
 //! It is off unless it is asked for, because it costs much: see [`start`]. Tests and fuzzers run with it.
 
 pub mod quarantine;
-mod view;
 
-use super::frames::{self, PAGE_SIZE};
-use super::range::PageRange;
+use super::frames;
 use super::space::{AddressSpace, Inner};
 use super::vma::{Backing, Vma, page_of};
 use crate::lock::KCell;
-use crate::model::Prot;
 use crate::sched::model;
 use crate::time;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-pub use view::{HostView, Shown, What};
+use umlab_model::view::{self, HostView, Shown, What};
+use umlab_model::{PAGE_SIZE, PageRange, Prot};
 
 /// One of so many traps is followed by a look; 0 for no audit.
 static EVERY: AtomicU32 = AtomicU32::new(0);
@@ -103,7 +101,7 @@ pub fn before_end(space: &AddressSpace) {
 }
 
 /// A host process goes into a pool or comes out of it; `view` is what the next address space will find there.
-pub fn idle(view: impl FnOnce() -> Option<HostView>) {
+pub fn pooled(view: &dyn Fn() -> Option<HostView>) {
     if is_on() {
         view().iter().for_each(idle_agrees);
     }
@@ -205,7 +203,7 @@ fn compare_backing(vma: &Vma, shown: &Shown) -> Option<String> {
     match (&vma.backing, &shown.what) {
         (Backing::Model(name, _), What::Named(named)) if is_part_of(named, name) => None,
         (Backing::Host(file), What::File { id, offset, shared }) => {
-            let own = view::id_of(file);
+            let own = view::id_of(&**file);
             // Some file systems have the host list another device, with other numbers.
             let same = own == *id || own.device != id.device;
             let right = same && *offset == vma.offset_of(start) && *shared == vma.is_shared();

@@ -1,9 +1,10 @@
 //! Frames that are free, during an audit: they are kept from use for as long as can be, and whoever still writes to them is found.
 
 use super::report;
-use crate::mm::frames::{Fill, Frames, PAGE_SIZE};
+use crate::mm::frames::{Fill, Frames};
 use std::collections::VecDeque;
 use umlab_host::memory::Window;
+use umlab_model::PAGE_SIZE;
 
 /// Runs of free frames in the order in which they were freed.
 #[derive(Default)]

@@ -10,13 +10,13 @@ use crate::mm::pressure::room_for;
 use crate::mm::space::MAX_AREAS;
 use crate::mm::user::bytes_of;
 use crate::mm::{AddressSpace, IoBuf, PAGE_SIZE, PageRange};
-use crate::model::Prot;
 use crate::sched::killable_point;
 use crate::signal::SigInfo;
 use crate::task::{Task, limits};
 use crate::{Errno, Result};
 use object::elf;
 use std::sync::Arc;
+use umlab_model::Prot;
 
 /// Areas that are looked at, and headers that are written, in one go.
 const BATCH: usize = 128;

@@ -14,13 +14,13 @@ use super::process::Job;
 use super::{Process, Task, exit, limits};
 use crate::lock::KCell;
 use crate::mm::pressure::room_for;
-use crate::model::UserThread;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::signal::SigInfo;
 use crate::{Errno, Result};
 use notes::ThreadState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use umlab_model::UserThread;
 
 /// A smaller limit of the core file's size means none.
 const SMALLEST: u64 = 4096;
@@ -66,7 +66,7 @@ fn dump(task: &Arc<Task>, user: &mut dyn UserThread, info: &SigInfo, status: i32
     }
     let result = others_stopped(task, &dump).and_then(|()| write(task, user, info, &dump));
     if let Err(error) = result {
-        crate::log!(Info, "process {}: no core file: {error}", process.pid);
+        umlab_model::log!(Info, "process {}: no core file: {error}", process.pid);
     }
     process.dump.set(None);
     dump.over.set(true);
@@ -102,7 +102,7 @@ fn write(task: &Arc<Task>, user: &mut dyn UserThread, info: &SigInfo, dump: &Dum
     }
     let image = image::Image::of(task, &threads, info)?;
     if let Err(error) = image.write_to(&file, task) {
-        crate::log!(Info, "process {}: the core file is cut: {error}", task.process.pid);
+        umlab_model::log!(Info, "process {}: the core file is cut: {error}", task.process.pid);
     }
     Ok(())
 }

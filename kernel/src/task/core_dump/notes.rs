@@ -3,12 +3,12 @@
 use crate::Result;
 use crate::mm::pressure::room_for;
 use crate::mm::user::bytes_of;
-use crate::model::{Regs, UserThread};
 use crate::signal::SigInfo;
 use crate::task::usage::{Usage, timeval};
 use crate::task::{Pid, Process, Task};
 use object::elf;
 use std::sync::Arc;
+use umlab_model::{Regs, UserThread};
 
 /// FXSAVE's image, with which extended state begins.
 const LEGACY: usize = 512;

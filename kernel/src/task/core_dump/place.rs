@@ -26,7 +26,7 @@ pub fn pattern() -> Vec<u8> {
 /// EINVAL for a pattern that wants a program to be started: that is not done here, and nobody should wait for it.
 pub fn set_pattern(pattern: &[u8]) -> Result<()> {
     if pattern.first() == Some(&b'|') {
-        crate::log!(Info, "kernel.core_pattern: core dumps are not piped to programs");
+        umlab_model::log!(Info, "kernel.core_pattern: core dumps are not piped to programs");
         return Err(Errno::EINVAL);
     }
     PATTERN.set(Some(pattern[..pattern.len().min(LONGEST)].to_vec()));

@@ -4,12 +4,12 @@ use super::events::EVENT_STOP;
 use super::stop::{Kind, Stop};
 use super::{Options, Pace, registers};
 use crate::mm::AddressSpace;
-use crate::model::Regs;
 use crate::signal::{self, SigInfo, SigSet};
 use crate::task::exit::{exit_group, killed_by};
 use crate::task::{Pid, Task, find};
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_model::Regs;
 
 /// The tracee with this number.
 ///

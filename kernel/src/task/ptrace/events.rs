@@ -3,12 +3,12 @@
 use super::registers::{FLAG_TRAP, call_arguments, number_of_call};
 use super::stop::{Kind, Occasion, end_step, stop, wants};
 use super::{NO_CALL, Options, Pace};
-use crate::model::{SyscallAbi, Trap, UserThread};
 use crate::signal::{self, Queued, SigInfo, SyscallOutcome};
 use crate::task::clone::{CLONE_PTRACE, CLONE_UNTRACED, CLONE_VFORK, CloneArgs};
 use crate::task::{Pid, Process, Task};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use umlab_model::{SyscallAbi, Trap, UserThread};
 
 /// PTRACE_EVENT_STOP.
 pub(super) const EVENT_STOP: i32 = libc::PTRACE_EVENT_STOP;

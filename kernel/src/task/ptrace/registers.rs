@@ -3,9 +3,9 @@
 //! What a tracer sets is taken with the same reserve as what a signal's frame brings back: selectors and flags are those that user code
 //! may have anyway.
 
-use crate::model::Regs;
 use crate::signal::{FLAGS_RESTORED, USER_CS, USER_SS};
 use crate::{Errno, Result};
+use umlab_model::Regs;
 
 /// The trap flag.
 pub const FLAG_TRAP: u64 = 1 << 8;

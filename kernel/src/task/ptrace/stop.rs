@@ -3,12 +3,12 @@
 use super::registers::{FLAG_TRAP, sanitise};
 use super::{NO_CALL, Options, Pace, wait};
 use crate::Errno;
-use crate::model::{Regs, UserThread};
 use crate::sched::wait::{Sleep, wait_until};
 use crate::signal::{SigInfo, SyscallOutcome};
 use crate::task::Task;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use umlab_model::{Regs, UserThread};
 
 /// The occasion of a stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

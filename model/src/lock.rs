@@ -51,6 +51,7 @@ pub fn let_others_in() {
 }
 
 /// Finds borrows and windows that would outlive the lock, or the running task's turn.
+#[inline]
 #[track_caller]
 pub fn assert_no_borrows() {
     let live = LIVE.load(Relaxed);
@@ -150,30 +151,17 @@ mod sites {
 }
 
 /// Finds core data touched without the lock.
-#[cfg(not(test))]
 #[inline(always)]
 #[track_caller]
 fn assert_held() {
     assert!(BIG_LOCK.is_locked(), "core data touched without the big kernel lock");
 }
 
-/// Unit tests have no guest and never enter the core, but run side by side: each has the core to itself from its
-/// first touch of core data until its thread ends.
-#[cfg(test)]
-fn assert_held() {
-    use std::sync::{Mutex, MutexGuard, PoisonError};
-    static TURN: Mutex<()> = Mutex::new(());
-    thread_local! {
-        static MINE: MutexGuard<'static, ()> = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    }
-    MINE.with(|_| ());
-}
-
 /// Data that the big kernel lock protects.
 pub struct KCell<T: ?Sized>(RefCell<T>);
 
 // SAFETY: contents are only reached by `borrow` and `borrow_mut`, and only core code that holds the big kernel lock
-// calls them (asserted, and in unit tests replaced by one turn for each), so no two host threads touch the cell at
+// calls them (asserted), so no two host threads touch the cell at
 // once; `T: Send` because the holder of the lock changes between host threads.
 unsafe impl<T: ?Sized + Send> Sync for KCell<T> {}
 // SAFETY: as above.

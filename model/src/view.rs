@@ -1,8 +1,6 @@
 //! What a host process shows: its mappings as the host lists them, and as they will be when what was ordered is carried out.
 
-use crate::fs::file::HostFile;
-use crate::mm::frames;
-use crate::model::Prot;
+use crate::{BackingFile, Prot};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
@@ -68,7 +66,7 @@ impl Shown {
 /// How the host lists mappings of physmem.
 fn physmem() -> FileId {
     static ID: OnceLock<FileId> = OnceLock::new();
-    *ID.get_or_init(|| FileId::of(frames::memory().fd().as_raw_fd()).expect("physmem's descriptor is open"))
+    *ID.get_or_init(|| FileId::of(crate::physmem::memory().fd().as_raw_fd()).expect("physmem's descriptor is open"))
 }
 
 impl HostView {
@@ -106,7 +104,8 @@ impl HostView {
         self.show(start, len, prot, what);
     }
 
-    pub(super) fn show(&mut self, start: u64, len: u64, prot: Prot, what: What) {
+    /// What user code will find at a place from now on.
+    pub fn show(&mut self, start: u64, len: u64, prot: Prot, what: What) {
         let within = self.within(start, start + len);
         self.shown.splice(within, [Shown { start, end: start + len, prot, what }]);
     }
@@ -142,8 +141,8 @@ impl HostView {
 }
 
 /// How the host lists mappings of a file.
-pub fn id_of(file: &HostFile) -> FileId {
-    FileId::of(file.fd.as_raw_fd()).unwrap_or_default()
+pub fn id_of(file: &dyn BackingFile) -> FileId {
+    FileId::of(file.fd().as_raw_fd()).unwrap_or_default()
 }
 
 #[cfg(test)]

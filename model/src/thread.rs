@@ -1,0 +1,101 @@
+//! Guest threads: their user-mode state, and the way into user mode and back.
+
+use crate::ModelSpace;
+use std::sync::Arc;
+use umlab_host::Result;
+
+/// User-mode registers, in the layout of ptrace(2)'s PTRACE_GETREGS.
+pub type Regs = libc::user_regs_struct;
+
+/// Why a guest left user mode.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Trap {
+    /// A system call. Registers stand after the instruction; `rax` is not yet the result (see [`UserThread::set_result`]).
+    Syscall { number: u64, args: [u64; 6], abi: SyscallAbi },
+    /// A memory access that the host mappings do not allow.
+    Fault(Fault),
+    /// Any other exception of user code, as the signal Linux sends for it.
+    Exception { signal: i32, code: i32, addr: u64 },
+    /// The host interrupted user mode: a tick, or [`crate::Machine::kick`].
+    Interrupt,
+    /// User mode was not entered: the host refuses what that takes on this CPU, but has it on another one.
+    Migrate { cpu: usize },
+    /// The host object that ran the thread is gone (killed from outside, say): the guest process cannot go on.
+    Lost,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyscallAbi {
+    X64,
+    /// A call of one of the entries in the vsyscall page, where the host has one, which has returned already. The numbers are those of x86-64.
+    Vsyscall,
+    /// `int 0x80` or `sysenter`, from code in any mode.
+    I386,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    pub addr: u64,
+    /// Whether anything was mapped there on the host (the access was refused), or nothing (it was missing).
+    pub present: bool,
+    /// The access, where the model knows it.
+    pub access: Option<Access>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    Read,
+    Write,
+    Exec,
+}
+
+/// A guest thread's user-mode state. Owned by its task's kernel context, which alone enters user mode with it.
+pub trait UserThread: Send {
+    /// Runs user code in `space` until it traps. Called with the big lock held; the model drops it while user code runs and
+    /// has taken it again on return. Orders given to `space` so far are carried out first.
+    fn run(&mut self, space: &dyn ModelSpace) -> Trap;
+
+    /// The registers, after a trap or as set. Fetched from the host when first asked for.
+    fn regs(&mut self) -> &Regs;
+
+    /// The registers, to be changed. The model makes whatever is written harmless: selectors and flags are those user code may have.
+    fn regs_mut(&mut self) -> &mut Regs;
+
+    /// Sets the result register of the system call just trapped; all else stays. Cheaper than `regs_mut`.
+    fn set_result(&mut self, value: u64);
+
+    /// The extended state (x87, SSE, AVX, ...) in the XSAVE layout of the CPU, as signal frames hold it.
+    fn extended_state(&mut self) -> Vec<u8>;
+
+    /// Replaces the extended state. What the CPU would refuse is EINVAL.
+    fn set_extended_state(&mut self, xsave: &[u8]) -> Result<()>;
+
+    /// What execve(2) does to it: registers zero, extended state initial.
+    fn reset(&mut self);
+
+    /// A new thread with the same user-mode state, for fork(2) and clone(2).
+    fn duplicate(&mut self) -> Box<dyn UserThread>;
+
+    /// CPU time that the host has given so far to whatever of its own runs this thread's user code at the moment. Costs a host call.
+    fn host_time(&self) -> Option<HostTime> {
+        None
+    }
+
+    /// The handle by which the scheduler moves this thread between CPUs.
+    fn residence(&self) -> Arc<dyn Residence>;
+}
+
+/// What the host counts of one of its processes or threads.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct HostTime {
+    /// Tells it apart from others: readings of two are not to be compared.
+    pub of: u64,
+    /// Nanoseconds.
+    pub given: u64,
+}
+
+/// Where a thread's user-mode state lives on the host.
+pub trait Residence: Send + Sync {
+    /// Called on the CPU that the thread last ran on, before it runs on another one: brings its state into the kernel's memory.
+    fn evict(&self);
+}
