@@ -121,17 +121,30 @@ const AREAS: &[&[Entry]] = &[
     timer::CALLS,
 ];
 
+/// Above the highest number that there is.
+const NUMBERS: usize = 512;
+
+/// The rows by number. Two rows for one number do not compile.
+static TABLE: [Option<&Entry>; NUMBERS] = {
+    let mut table: [Option<&Entry>; NUMBERS] = [None; NUMBERS];
+    let mut area = 0;
+    while area < AREAS.len() {
+        let mut row = 0;
+        while row < AREAS[area].len() {
+            let entry = &AREAS[area][row];
+            let number = entry.number as usize;
+            assert!(table[number].is_none(), "two rows for one system call");
+            table[number] = Some(entry);
+            row += 1;
+        }
+        area += 1;
+    }
+    table
+};
+
 /// The handler of a number, None for what does not exist.
 pub fn lookup(number: u64) -> Option<&'static Entry> {
-    static TABLE: std::sync::OnceLock<Vec<Option<&'static Entry>>> = std::sync::OnceLock::new();
-    let table = TABLE.get_or_init(|| {
-        let mut table = vec![None; 512];
-        for entry in AREAS.iter().copied().flatten() {
-            table[entry.number as usize] = Some(entry);
-        }
-        table
-    });
-    table.get(number as usize).copied().flatten()
+    TABLE.get(usize::try_from(number).ok()?).copied().flatten()
 }
 
 /// ENOSYS for what the core does not have.
