@@ -8,6 +8,8 @@
 //! `keeper`), `store`.
 //! From samples to what is said of them: `series`, `stats`, `noise`, then `compare` or `report`.
 
+#![forbid(unsafe_code)]
+
 pub mod catalogue;
 pub mod chart;
 pub mod command;

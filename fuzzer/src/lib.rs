@@ -4,6 +4,8 @@
 //! `umlab-fuzz-guest` runs it (src/guest), in a guest or, where the answers are compared ([`differential`]), on the host. A
 //! [`round`] is one program in one guest, [`watch`]ed from outside; a [`find`] is confirmed and [`reduce`]d by the [`command`].
 
+#![forbid(unsafe_code)]
+
 pub mod command;
 mod coverage;
 mod differential;

@@ -3,7 +3,7 @@
 
 use crate::{Errno, Result};
 
-pub type Regs = libc::user_regs_struct;
+pub use umlab_abi::ptrace::Regs;
 
 /// A host process that we trace, or one of its threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,5 +1,7 @@
 //! The core: one guest kernel, the same under every process model.
 
+#![deny(unsafe_code)]
+
 pub mod boot;
 pub mod events;
 pub mod fs;

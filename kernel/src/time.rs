@@ -5,6 +5,8 @@ use crate::sched::wait::{Wake, WakeReason};
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use umlab_abi::time::Timespec;
+use umlab_abi::time::Timeval;
 use umlab_host::clock;
 
 /// Nanoseconds of CLOCK_MONOTONIC. Deadlines are counted in these.
@@ -27,7 +29,7 @@ pub fn read_clock(id: libc::clockid_t) -> u64 {
 }
 
 /// Nanoseconds of a length of time or a point in time that a guest gave; more than can be counted is cut. EINVAL for nonsense.
-pub fn duration(t: &libc::timespec) -> Result<u64> {
+pub fn duration(t: &Timespec) -> Result<u64> {
     if t.tv_sec < 0 || !(0..NS_PER_SEC as i64).contains(&t.tv_nsec) {
         return Err(Errno::EINVAL);
     }
@@ -35,20 +37,20 @@ pub fn duration(t: &libc::timespec) -> Result<u64> {
 }
 
 /// As `duration`, in microseconds as timeval has them.
-pub fn duration_of_timeval(t: &libc::timeval) -> Result<u64> {
+pub fn duration_of_timeval(t: &Timeval) -> Result<u64> {
     if t.tv_sec < 0 || !(0..1_000_000).contains(&t.tv_usec) {
         return Err(Errno::EINVAL);
     }
     Ok((t.tv_sec as u64).saturating_mul(NS_PER_SEC).saturating_add(t.tv_usec as u64 * 1000))
 }
 
-pub fn timespec(ns: u64) -> libc::timespec {
-    libc::timespec { tv_sec: (ns / NS_PER_SEC) as i64, tv_nsec: (ns % NS_PER_SEC) as i64 }
+pub fn timespec(ns: u64) -> Timespec {
+    Timespec { tv_sec: (ns / NS_PER_SEC) as i64, tv_nsec: (ns % NS_PER_SEC) as i64 }
 }
 
 /// Parts of a microsecond are cut.
-pub fn timeval(ns: u64) -> libc::timeval {
-    libc::timeval { tv_sec: (ns / NS_PER_SEC) as i64, tv_usec: (ns % NS_PER_SEC / 1000) as i64 }
+pub fn timeval(ns: u64) -> Timeval {
+    Timeval { tv_sec: (ns / NS_PER_SEC) as i64, tv_usec: (ns % NS_PER_SEC / 1000) as i64 }
 }
 
 pub const NS_PER_SEC: u64 = 1_000_000_000;

@@ -4,8 +4,7 @@ use crate::ModelSpace;
 use std::sync::Arc;
 use umlab_host::Result;
 
-/// User-mode registers, in the layout of ptrace(2)'s PTRACE_GETREGS.
-pub type Regs = libc::user_regs_struct;
+pub use umlab_abi::ptrace::Regs;
 
 /// Why a guest left user mode.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -14,8 +14,9 @@ use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
+use umlab_abi::signalfd::SignalfdSiginfo;
 
-const RECORD: usize = size_of::<libc::signalfd_siginfo>();
+const RECORD: usize = size_of::<SignalfdSiginfo>();
 
 pub struct SignalFd {
     mask: KCell<SigSet>,
@@ -48,8 +49,8 @@ impl SignalFd {
 }
 
 /// A siginfo as signalfd(2) tells it.
-fn record(info: &SigInfo) -> libc::signalfd_siginfo {
-    let mut out: libc::signalfd_siginfo = zeroed();
+fn record(info: &SigInfo) -> SignalfdSiginfo {
+    let mut out: SignalfdSiginfo = zeroed();
     out.ssi_signo = info.signal() as u32;
     out.ssi_errno = info.errno();
     out.ssi_code = info.code();

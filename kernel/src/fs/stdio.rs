@@ -309,7 +309,7 @@ impl FileOps for HostStream {
                 let settings = terminal::settings(self.stream().fd())?;
                 task.space().write(arg, &super::tty::termios::Termios::from_libc(&settings).to_kernel())?;
             }
-            libc::TIOCGWINSZ => task.space().write(arg, &terminal::size(self.stream().fd())?)?,
+            libc::TIOCGWINSZ => task.space().write(arg, &super::tty::window_of(terminal::size(self.stream().fd())?))?,
             _ => return Err(Errno::ENOTTY),
         }
         Ok(0)

@@ -2,54 +2,16 @@
 
 use super::map::MapRequest;
 use super::space::AddressSpace;
-use super::user::{IoBuf, Plain, bytes_of_mut, zeroed};
+use super::user::{IoBuf, bytes_of_mut, zeroed};
 use crate::fs::file::OpenFile;
 use crate::{Errno, Result};
 use object::elf;
 use std::sync::Arc;
+use umlab_abi::elf::{Header, Segment};
 use umlab_model::PAGE_SIZE;
 
 /// Where programs that can be loaded anywhere go when they have an interpreter: as Linux does without randomisation.
 const DYN_BASE: u64 = 0x5555_5555_4000;
-
-/// What an ELF file begins with.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Header {
-    pub ident: [u8; 16],
-    pub kind: u16,
-    pub machine: u16,
-    pub version: u32,
-    pub entry: u64,
-    pub phoff: u64,
-    pub shoff: u64,
-    pub flags: u32,
-    pub ehsize: u16,
-    pub phentsize: u16,
-    pub phnum: u16,
-    pub shentsize: u16,
-    pub shnum: u16,
-    pub shstrndx: u16,
-}
-
-/// A program header.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Segment {
-    pub kind: u32,
-    pub flags: u32,
-    pub offset: u64,
-    pub vaddr: u64,
-    pub paddr: u64,
-    pub filesz: u64,
-    pub memsz: u64,
-    pub align: u64,
-}
-
-// SAFETY: C structs of integers without padding.
-unsafe impl Plain for Header {}
-// SAFETY: as above.
-unsafe impl Plain for Segment {}
 
 /// A program's headers.
 pub struct Program {

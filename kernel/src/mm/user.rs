@@ -5,50 +5,23 @@ use super::window::GuestWindow;
 use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::sync::Arc;
+pub use umlab_abi::Plain;
 use umlab_host::memory::Window;
 use umlab_model::PAGE_SIZE;
 
-/// Plain data that may be copied to and from guest memory byte by byte.
-///
-/// # Safety
-/// The type has no padding that matters, any bit pattern is a valid value, and it holds no references.
-pub unsafe trait Plain: Copy {}
-
-macro_rules! plain {
-    ($($t:ty),* $(,)?) => { $(
-        // SAFETY: integers, and C structs of integers from the kernel's ABI: any bit pattern is valid.
-        unsafe impl Plain for $t {}
-    )* };
-}
-
-plain! {
-    u8, i8, u16, i16, u32, i32, u64, i64, usize, isize,
-    libc::stat, libc::statx, libc::statfs, libc::timespec, libc::timeval, libc::itimerspec, libc::itimerval,
-    libc::iovec, libc::msghdr, libc::cmsghdr, libc::rlimit, libc::rlimit64, libc::rusage, libc::tms, libc::utsname,
-    libc::sysinfo, libc::epoll_event, libc::pollfd, libc::flock, libc::winsize, libc::termios, libc::termios2, libc::stack_t,
-    libc::siginfo_t, libc::sched_param, libc::ucred, libc::inotify_event, libc::signalfd_siginfo, libc::sigevent,
-    libc::open_how, libc::clone_args, libc::user_regs_struct, libc::linger, libc::timezone, libc::utimbuf,
-}
-
-// SAFETY: arrays of plain data are plain.
-unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
-
 /// The bytes of a plain value.
 pub fn bytes_of<T: Plain>(value: &T) -> &[u8] {
-    // SAFETY: `Plain` types may be looked at byte by byte; the slice borrows the value.
-    unsafe { std::slice::from_raw_parts((value as *const T).cast(), size_of::<T>()) }
+    value.as_bytes()
 }
 
 /// A plain value's bytes, to be filled in.
 pub fn bytes_of_mut<T: Plain>(value: &mut T) -> &mut [u8] {
-    // SAFETY: any bit pattern is a valid value of a `Plain` type.
-    unsafe { std::slice::from_raw_parts_mut((value as *mut T).cast(), size_of::<T>()) }
+    value.as_mut_bytes()
 }
 
 /// A plain value of all zero bytes.
 pub fn zeroed<T: Plain>() -> T {
-    // SAFETY: any bit pattern is valid, zero included.
-    unsafe { std::mem::zeroed() }
+    T::new_zeroed()
 }
 
 /// Longest transfer of one read or write, as Linux cuts it (MAX_RW_COUNT).

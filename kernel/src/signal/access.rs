@@ -100,8 +100,7 @@ mod tests {
     use super::*;
 
     fn regs() -> Regs {
-        // SAFETY: all-zero is a valid register set.
-        let mut regs: Regs = unsafe { std::mem::zeroed() };
+        let mut regs: Regs = crate::mm::user::zeroed();
         (regs.cs, regs.rip, regs.rsp, regs.rdi, regs.rsi, regs.fs_base) =
             (0x33, 0x1000, 0x8000, 0x5000, 0x6000, 0x7000);
         regs

@@ -6,6 +6,7 @@ use crate::signal::CpuClock;
 use crate::task::{self, Pid, Process, Task};
 use crate::{Errno, Result, time};
 use std::sync::Arc;
+use umlab_abi::time::Timespec;
 
 pub const CALLS: &[Entry] = &[
     entry(libc::SYS_gettimeofday, "gettimeofday", "PP", gettimeofday),
@@ -158,7 +159,7 @@ fn clock_settime(call: &mut Call<'_>) -> Result<u64> {
         Clock::Wall(libc::CLOCK_REALTIME) => Some(()),
         _ => return Err(Errno::EINVAL),
     };
-    let t = call.task.space().read::<libc::timespec>(addr)?;
+    let t = call.task.space().read::<Timespec>(addr)?;
     if clock.is_some() {
         time::duration(&t)?;
     }

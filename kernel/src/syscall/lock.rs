@@ -6,6 +6,7 @@ use crate::fs::inode::FileKind;
 use crate::fs::locks::{self, END, Kind, Owner, Record};
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_abi::fcntl::Flock;
 
 pub const CALLS: &[Entry] = &[entry(libc::SYS_flock, "flock", "fd", flock)];
 
@@ -34,7 +35,7 @@ pub fn fcntl(call: &Call<'_>, file: &Arc<OpenFile>, command: i32, arg: u64) -> O
 }
 
 /// The owner and pid that a command's lock has.
-fn owner(call: &Call<'_>, file: &OpenFile, command: i32, asked: &libc::flock) -> Result<(Owner, i32)> {
+fn owner(call: &Call<'_>, file: &OpenFile, command: i32, asked: &Flock) -> Result<(Owner, i32)> {
     match command {
         libc::F_OFD_GETLK | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => {
             if asked.l_pid != 0 {
@@ -47,7 +48,7 @@ fn owner(call: &Call<'_>, file: &OpenFile, command: i32, asked: &libc::flock) ->
 }
 
 /// The bytes that a struct flock means, both ends included.
-fn range(file: &OpenFile, asked: &libc::flock) -> Result<(u64, u64)> {
+fn range(file: &OpenFile, asked: &Flock) -> Result<(u64, u64)> {
     let base = match asked.l_whence as i32 {
         libc::SEEK_SET => 0,
         libc::SEEK_CUR => file.position.get() as i64,
@@ -66,7 +67,7 @@ fn range(file: &OpenFile, asked: &libc::flock) -> Result<(u64, u64)> {
     if start < 0 { Err(Errno::EINVAL) } else { Ok((start as u64, end as u64)) }
 }
 
-fn kind(asked: &libc::flock) -> Result<Option<Kind>> {
+fn kind(asked: &Flock) -> Result<Option<Kind>> {
     match asked.l_type as i32 {
         libc::F_RDLCK => Ok(Some(Kind::Read)),
         libc::F_WRLCK => Ok(Some(Kind::Write)),
@@ -76,7 +77,7 @@ fn kind(asked: &libc::flock) -> Result<Option<Kind>> {
 }
 
 fn get(call: &Call<'_>, file: &OpenFile, command: i32, arg: u64) -> Result<u64> {
-    let mut asked: libc::flock = call.task.space().read(arg)?;
+    let mut asked: Flock = call.task.space().read(arg)?;
     let kind = kind(&asked)?.ok_or(Errno::EINVAL)?;
     let (start, end) = range(file, &asked)?;
     let (owner, pid) = owner(call, file, command, &asked)?;
@@ -95,7 +96,7 @@ fn get(call: &Call<'_>, file: &OpenFile, command: i32, arg: u64) -> Result<u64> 
 }
 
 fn set(call: &Call<'_>, file: &OpenFile, command: i32, arg: u64) -> Result<u64> {
-    let asked: libc::flock = call.task.space().read(arg)?;
+    let asked: Flock = call.task.space().read(arg)?;
     let (start, end) = range(file, &asked)?;
     let kind = kind(&asked)?;
     let (owner, pid) = owner(call, file, command, &asked)?;

@@ -12,6 +12,7 @@ use crate::task::creds::{CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN};
 use crate::task::{Task, find_process};
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_abi::socket::Ucred;
 
 pub const CALLS: &[Entry] = &[
     entry(libc::SYS_sendto, "sendto", "fb-xPd", sendto),
@@ -141,12 +142,12 @@ fn parse_control(task: &Task, domain: i32, mut control: &[u8], message: &mut Out
 }
 
 /// The credentials a sender claims: its own ids, unless it may claim others'.
-fn check_creds(task: &Task, data: &[u8]) -> Result<libc::ucred> {
-    if data.len() != size_of::<libc::ucred>() {
+fn check_creds(task: &Task, data: &[u8]) -> Result<Ucred> {
+    if data.len() != size_of::<Ucred>() {
         return Err(Errno::EINVAL);
     }
     let word = |at: usize| u32::from_ne_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
-    let claim = libc::ucred { pid: word(0) as i32, uid: word(4), gid: word(8) };
+    let claim = Ucred { pid: word(0) as i32, uid: word(4), gid: word(8) };
     let own = task.creds();
     let pid_ok = claim.pid == task.pid() || own.capable(CAP_SYS_ADMIN);
     let uid_ok = [own.uid, own.euid, own.suid].contains(&claim.uid) || own.capable(CAP_SETUID);

@@ -12,6 +12,7 @@ use crate::task::{Task, limits};
 use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use umlab_abi::poll::Pollfd;
 
 pub const CALLS: &[Entry] = &[
     entry(libc::SYS_poll, "poll", "Pud", poll),
@@ -112,8 +113,8 @@ fn poll_fds(task: &Task, addr: u64, count: u32, deadline: Option<u64>) -> Result
     }
     let count = count as usize;
     let space = task.space();
-    room_for(count * (size_of::<libc::pollfd>() + size_of::<Watched>()))?;
-    let mut fds: SmallVec<[libc::pollfd; 8]> = SmallVec::from_elem(zeroed(), count);
+    room_for(count * (size_of::<Pollfd>() + size_of::<Watched>()))?;
+    let mut fds: SmallVec<[Pollfd; 8]> = SmallVec::from_elem(zeroed(), count);
     for (i, fd) in fds.iter_mut().enumerate() {
         space.read_bytes(addr.wrapping_add(8 * i as u64), bytes_of_mut(fd))?;
         if i % BATCH == BATCH - 1 {

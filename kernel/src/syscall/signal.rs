@@ -6,6 +6,7 @@ use crate::signal::{self, AltStack, SI_TKILL, SS_AUTODISARM, SigAction, SigInfo,
 use crate::task::{self, Pid, Process, Task};
 use crate::{Errno, Result, time};
 use std::sync::Arc;
+use umlab_abi::time::Timespec;
 
 pub const CALLS: &[Entry] = &[
     entry(libc::SYS_rt_sigaction, "rt_sigaction", "dPPu", rt_sigaction),
@@ -93,7 +94,7 @@ fn rt_sigtimedwait(call: &mut Call<'_>) -> Result<u64> {
     let set = SigSet(space.read(set)?).as_mask();
     let deadline = match timeout {
         0 => None,
-        addr => Some(time::now().saturating_add(time::duration(&space.read::<libc::timespec>(addr)?)?)),
+        addr => Some(time::now().saturating_add(time::duration(&space.read::<Timespec>(addr)?)?)),
     };
     let task = call.task;
     task.signals.borrow_mut().awaited = set;

@@ -11,6 +11,9 @@ use crate::fs::walk::{self, Walk};
 use crate::mm::user::zeroed;
 use crate::task::creds::Creds;
 use crate::{Errno, Result};
+use umlab_abi::stat::Stat;
+use umlab_abi::stat::Statx;
+use umlab_abi::stat::StatxTimestamp;
 
 pub const CALLS: &[Entry] = &[
     entry(libc::SYS_stat, "stat", "pP", |call| stat_path(call, libc::AT_FDCWD, call.args[0], call.args[1], 0)),
@@ -93,7 +96,7 @@ fn stat_path(call: &Call<'_>, dirfd: i32, path: u64, addr: u64, flags: i32) -> R
 }
 
 fn write_stat(call: &Call<'_>, addr: u64, attr: &Attr) -> Result<u64> {
-    let mut stat: libc::stat = zeroed();
+    let mut stat: Stat = zeroed();
     stat.st_dev = attr.dev;
     stat.st_ino = attr.ino;
     stat.st_nlink = attr.nlink as u64;
@@ -122,7 +125,7 @@ fn statx(call: &mut Call<'_>) -> Result<u64> {
     }
     let (inode, path) = resolve(call, call.int(0), call.args[1], flags)?;
     let attr = inode.attr()?;
-    let mut out: libc::statx = zeroed();
+    let mut out: Statx = zeroed();
     out.stx_mask = libc::STATX_BASIC_STATS;
     out.stx_blksize = attr.block_size;
     out.stx_nlink = attr.nlink;
@@ -134,7 +137,7 @@ fn statx(call: &mut Call<'_>) -> Result<u64> {
     out.stx_blocks = attr.blocks;
     let time = |time: Timestamp| {
         let (sec, nsec) = split_time(time);
-        let mut out: libc::statx_timestamp = zeroed::<libc::statx>().stx_atime;
+        let mut out: StatxTimestamp = zeroed::<Statx>().stx_atime;
         out.tv_sec = sec;
         out.tv_nsec = nsec as u32;
         out

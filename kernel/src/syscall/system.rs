@@ -7,6 +7,7 @@ use crate::sched::preempt_point;
 use crate::task::creds::CAP_SYS_ADMIN;
 use crate::task::pid;
 use crate::{Errno, Result, uts};
+use umlab_abi::sysinfo::Sysinfo;
 
 pub const CALLS: &[Entry] = &[
     entry(libc::SYS_uname, "uname", "P", sys_uname),
@@ -71,7 +72,7 @@ fn set_name(call: &mut Call<'_>, set: fn(&[u8])) -> Result<u64> {
 }
 
 fn sys_sysinfo(call: &mut Call<'_>) -> Result<u64> {
-    let mut info: libc::sysinfo = zeroed();
+    let mut info: Sysinfo = zeroed();
     // As CLOCK_BOOTTIME and /proc/uptime have it: the guest reads the host's clocks.
     info.uptime = (umlab_host::clock::boottime() / 1_000_000_000) as i64;
     info.loads = crate::sched::load_average().map(|load| (load * 65536.0) as u64);

@@ -7,6 +7,8 @@ use crate::signal::{self, CpuClock, CpuTimer, Notify, PosixTimer, RealTimer, Set
 use crate::task::Task;
 use crate::{Errno, Result, time};
 use std::sync::Arc;
+use umlab_abi::time::Itimerspec;
+use umlab_abi::time::Itimerval;
 
 pub const CALLS: &[Entry] = &[
     entry(libc::SYS_alarm, "alarm", "u", alarm),
@@ -56,8 +58,7 @@ fn get_interval_timer(task: &Task, which: i32) -> Result<Setting> {
 }
 
 fn write_setting(task: &Task, addr: u64, setting: Setting) -> Result<()> {
-    let value =
-        libc::itimerval { it_interval: time::timeval(setting.interval), it_value: time::timeval(setting.value) };
+    let value = Itimerval { it_interval: time::timeval(setting.interval), it_value: time::timeval(setting.value) };
     task.space().write(addr, &value)
 }
 
@@ -73,7 +74,7 @@ fn setitimer(call: &mut Call<'_>) -> Result<u64> {
         // Older than the standard: a null pointer disarms.
         0 => Setting::default(),
         addr => {
-            let value = call.task.space().read::<libc::itimerval>(addr)?;
+            let value = call.task.space().read::<Itimerval>(addr)?;
             Setting {
                 value: time::duration_of_timeval(&value.it_value)?,
                 interval: time::duration_of_timeval(&value.it_interval)?,
@@ -165,7 +166,7 @@ fn find_timer(call: &Call<'_>) -> Result<Arc<PosixTimer>> {
 }
 
 fn write_timer(task: &Task, addr: u64, setting: Setting) -> Result<()> {
-    let mut value: libc::itimerspec = zeroed();
+    let mut value: Itimerspec = zeroed();
     value.it_interval = time::timespec(setting.interval);
     value.it_value = time::timespec(setting.value);
     task.space().write(addr, &value)
@@ -176,7 +177,7 @@ fn timer_settime(call: &mut Call<'_>) -> Result<u64> {
     if new == 0 {
         return Err(Errno::EINVAL);
     }
-    let value = call.task.space().read::<libc::itimerspec>(new)?;
+    let value = call.task.space().read::<Itimerspec>(new)?;
     let setting = Setting { value: time::duration(&value.it_value)?, interval: time::duration(&value.it_interval)? };
     let before = find_timer(call)?.set(setting, flags & libc::TIMER_ABSTIME as u64 != 0);
     if old != 0 {

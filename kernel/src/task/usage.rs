@@ -1,5 +1,8 @@
 //! What tasks used of the machine: getrusage(2).
 
+use umlab_abi::resource::Rusage;
+use umlab_abi::time::Timeval;
+
 /// Counts of one thread, one process, or of the children a process has waited for.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Usage {
@@ -37,8 +40,8 @@ impl Usage {
         self.max_resident = self.max_resident.max(other.max_resident);
     }
 
-    pub fn to_rusage(&self) -> libc::rusage {
-        let mut out: libc::rusage = crate::mm::user::zeroed();
+    pub fn to_rusage(&self) -> Rusage {
+        let mut out: Rusage = crate::mm::user::zeroed();
         out.ru_utime = timeval(self.user);
         out.ru_stime = timeval(self.system);
         out.ru_maxrss = self.max_resident as i64;
@@ -52,8 +55,8 @@ impl Usage {
     }
 }
 
-pub fn timeval(ns: u64) -> libc::timeval {
-    libc::timeval { tv_sec: (ns / 1_000_000_000) as i64, tv_usec: (ns % 1_000_000_000 / 1000) as i64 }
+pub fn timeval(ns: u64) -> Timeval {
+    Timeval { tv_sec: (ns / 1_000_000_000) as i64, tv_usec: (ns % 1_000_000_000 / 1000) as i64 }
 }
 
 /// Nanoseconds as ticks of the 100 Hz clock that times(2) and /proc count in.

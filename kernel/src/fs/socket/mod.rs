@@ -16,6 +16,7 @@ use options::{Common, OptionValue};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
+use umlab_abi::socket::Ucred;
 
 /// sizeof(struct sockaddr_storage): no address is longer.
 pub const MAX_ADDRESS: usize = 128;
@@ -30,7 +31,7 @@ pub struct Outgoing<'a> {
     /// Open files to pass on (SCM_RIGHTS), if any.
     pub rights: Vec<Arc<OpenFile>>,
     /// Who it claims to come from (SCM_CREDENTIALS; checked).
-    pub creds: Option<libc::ucred>,
+    pub creds: Option<Ucred>,
 }
 
 /// A message received: everything but the bytes.
@@ -43,7 +44,7 @@ pub struct Incoming {
     pub from: Option<Vec<u8>>,
     pub rights: Vec<Arc<OpenFile>>,
     /// Who sent it, when SO_PASSCRED asks for that.
-    pub creds: Option<libc::ucred>,
+    pub creds: Option<Ucred>,
 }
 
 /// What a protocol family does for one socket.

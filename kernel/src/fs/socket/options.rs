@@ -5,6 +5,8 @@ use crate::lock::KCell;
 use crate::mm::user::{bytes_of, zeroed};
 use crate::{Errno, Result};
 use smallvec::SmallVec;
+use umlab_abi::socket::Linger;
+use umlab_abi::time::Timeval;
 
 /// The bytes of an option, as getsockopt(2) copies them.
 pub type OptionValue = SmallVec<[u8; 16]>;
@@ -42,7 +44,7 @@ struct Settings {
     pass_credentials: bool,
     low_water: i32,
     priority: i32,
-    linger: libc::linger,
+    linger: Linger,
     remembered: u32,
 }
 
@@ -56,7 +58,7 @@ impl Default for Settings {
             pass_credentials: false,
             low_water: 1,
             priority: 0,
-            linger: libc::linger { l_onoff: 0, l_linger: 0 },
+            linger: Linger { l_onoff: 0, l_linger: 0 },
             remembered: 0,
         }
     }
@@ -142,8 +144,8 @@ pub fn get(socket: &dyn Socket, level: i32, name: i32) -> Result<OptionValue> {
 /// How much of a value to be set is looked at.
 pub fn value_size(level: i32, name: i32) -> usize {
     match (level, name) {
-        (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => size_of::<libc::timeval>(),
-        (libc::SOL_SOCKET, libc::SO_LINGER) => size_of::<libc::linger>(),
+        (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => size_of::<Timeval>(),
+        (libc::SOL_SOCKET, libc::SO_LINGER) => size_of::<Linger>(),
         _ => size_of::<i32>(),
     }
 }
@@ -170,8 +172,8 @@ pub fn set(socket: &dyn Socket, level: i32, name: i32, value: &[u8]) -> Result<(
         libc::SO_RCVLOWAT => settings.low_water = if number < 0 { i32::MAX } else { number.max(1) },
         libc::SO_PRIORITY => settings.priority = number,
         libc::SO_LINGER => {
-            let bytes = value.get(..size_of::<libc::linger>()).ok_or(Errno::EINVAL)?;
-            let mut linger: libc::linger = zeroed();
+            let bytes = value.get(..size_of::<Linger>()).ok_or(Errno::EINVAL)?;
+            let mut linger: Linger = zeroed();
             crate::mm::user::bytes_of_mut(&mut linger).copy_from_slice(bytes);
             linger.l_onoff = (linger.l_onoff != 0) as i32;
             settings.linger = linger;

@@ -123,7 +123,7 @@ pub fn host_signal(signal: i32) {
     }
     // The size may have changed while we were stopped, too.
     if let Ok(size) = terminal::size(input.fd()) {
-        console.tty.resize(size);
+        console.tty.resize(super::window_of(size));
     }
     console.listen();
 }

@@ -28,6 +28,7 @@ use file::TtyFile;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use termios::Termios;
+use umlab_abi::termios::Winsize;
 
 /// Output that the other end has not taken: more makes writers wait.
 const OUTPUT_MAX: usize = 64 << 10;
@@ -78,7 +79,7 @@ struct Control {
 
 struct State {
     termios: Termios,
-    size: libc::winsize,
+    size: Winsize,
     discipline: Discipline,
     typed: VecDeque<u8>,
     output: VecDeque<u8>,
@@ -101,6 +102,12 @@ struct State {
     packet_status: u8,
 }
 
+/// The size of a host terminal, as guests are given it.
+pub fn window_of(size: libc::winsize) -> Winsize {
+    let libc::winsize { ws_row, ws_col, ws_xpixel, ws_ypixel } = size;
+    Winsize { ws_row, ws_col, ws_xpixel, ws_ypixel }
+}
+
 impl Tty {
     fn new(device: u64, other_end: OtherEnd) -> Arc<Tty> {
         Arc::new_cyclic(|me| Tty {
@@ -109,7 +116,7 @@ impl Tty {
             other_end,
             state: KCell::new(State {
                 termios: Termios::initial(),
-                size: libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 },
+                size: Winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 },
                 discipline: Discipline::default(),
                 typed: VecDeque::new(),
                 output: VecDeque::new(),
@@ -273,7 +280,7 @@ impl Tty {
     }
 
     /// Changes the size; SIGWINCH to the foreground group if it is another one.
-    pub fn resize(&self, size: libc::winsize) {
+    pub fn resize(&self, size: Winsize) {
         let old = std::mem::replace(&mut self.state.borrow_mut().size, size);
         if (old.ws_row, old.ws_col, old.ws_xpixel, old.ws_ypixel)
             != (size.ws_row, size.ws_col, size.ws_xpixel, size.ws_ypixel)
@@ -283,7 +290,7 @@ impl Tty {
     }
 
     /// The size.
-    pub fn size(&self) -> libc::winsize {
+    pub fn size(&self) -> Winsize {
         self.state.borrow().size
     }
 }

@@ -5,7 +5,6 @@ use crate::fs::file::OpenFile;
 use crate::fs::inode::SetAttr;
 use crate::fs::{attributes, notify, procfs};
 use crate::mm::dump::{Contents, Segment};
-use crate::mm::elf::{Header, Segment as ProgramHeader};
 use crate::mm::pressure::room_for;
 use crate::mm::space::MAX_AREAS;
 use crate::mm::user::bytes_of;
@@ -16,6 +15,7 @@ use crate::task::{Task, limits};
 use crate::{Errno, Result};
 use object::elf;
 use std::sync::Arc;
+use umlab_abi::elf::{Header, Segment as ProgramHeader};
 use umlab_model::Prot;
 
 /// Areas that are looked at, and headers that are written, in one go.

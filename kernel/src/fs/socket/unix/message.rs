@@ -10,6 +10,7 @@ use crate::mm::pressure::room_for;
 use crate::sched::current;
 use crate::{Errno, Result};
 use std::sync::Arc;
+use umlab_abi::socket::Ucred;
 
 pub struct Message {
     bytes: Vec<u8>,
@@ -20,13 +21,13 @@ pub struct Message {
     sender: Arc<UnixSocket>,
     rights: Option<Rights>,
     /// Who sent it, if either side had asked for that (SO_PASSCRED) or the sender said.
-    pub creds: Option<libc::ucred>,
+    pub creds: Option<Ucred>,
 }
 
 /// Open files and credentials of a message to be sent.
 pub struct Attachments {
     rights: Option<Rights>,
-    creds: Option<libc::ucred>,
+    creds: Option<Ucred>,
 }
 
 impl Attachments {
@@ -37,16 +38,16 @@ impl Attachments {
     }
 
     /// Credentials alone.
-    pub fn with_creds(creds: Option<libc::ucred>) -> Attachments {
+    pub fn with_creds(creds: Option<Ucred>) -> Attachments {
         Attachments { rights: None, creds }
     }
 }
 
 /// Who a message comes from when its sender does not say.
-fn sender_creds() -> libc::ucred {
+fn sender_creds() -> Ucred {
     let task = current();
     let creds = task.creds();
-    libc::ucred { pid: task.pid(), uid: creds.uid, gid: creds.gid }
+    Ucred { pid: task.pid(), uid: creds.uid, gid: creds.gid }
 }
 
 impl Message {
@@ -99,8 +100,8 @@ impl Message {
     }
 
     /// The credentials to tell a receiver who asks: nobody's if they were not taken down.
-    pub fn creds_or_nobody(&self) -> libc::ucred {
-        self.creds.unwrap_or(libc::ucred { pid: 0, uid: 65534, gid: 65534 })
+    pub fn creds_or_nobody(&self) -> Ucred {
+        self.creds.unwrap_or(Ucred { pid: 0, uid: 65534, gid: 65534 })
     }
 
     /// The sender's address now, as recvfrom(2) gives it; none when it has none.

@@ -28,6 +28,7 @@ use smallvec::SmallVec;
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
+use umlab_abi::socket::Ucred;
 
 pub(super) const READABLE: u32 = Events::IN.bits() | Events::PRI.bits() | Events::RDNORM.bits() | Events::RDBAND.bits();
 pub(super) const WRITABLE: u32 = Events::OUT.bits() | Events::WRNORM.bits() | Events::WRBAND.bits();
@@ -86,7 +87,7 @@ struct State {
     shut: u8,
     error: Option<Errno>,
     /// Who the peer was when the connection was made (SO_PEERCRED).
-    peer_creds: Option<libc::ucred>,
+    peer_creds: Option<Ucred>,
     /// What sent and unread messages count.
     in_flight: usize,
     /// Sockets that send to this one, and found it full when they were polled.
@@ -96,10 +97,10 @@ struct State {
 }
 
 /// The effective ids of the current task, as SO_PEERCRED tells them.
-fn own_creds() -> libc::ucred {
+fn own_creds() -> Ucred {
     let task = current();
     let creds = task.creds();
-    libc::ucred { pid: task.pid(), uid: creds.euid, gid: creds.egid }
+    Ucred { pid: task.pid(), uid: creds.euid, gid: creds.egid }
 }
 
 impl UnixSocket {
@@ -422,7 +423,7 @@ impl Socket for UnixSocket {
         }
         match name {
             libc::SO_PEERCRED => {
-                let none = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+                let none = Ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
                 let creds = self.state.borrow().peer_creds.unwrap_or(none);
                 Some(Ok(SmallVec::from_slice(bytes_of(&creds))))
             }
