@@ -1,7 +1,5 @@
 //! From a configuration to a running guest, and its end.
 
-use crate::fs::FdTable;
-use crate::fs::file::OpenFile;
 pub use crate::fs::hostfs::Access;
 use crate::fs::stdio::{Standard, standard_streams};
 use crate::mm::frames;
@@ -9,6 +7,8 @@ use crate::task::creds::Creds;
 use crate::task::exec::{self, Image};
 use crate::task::limits::Limits;
 use crate::task::{Task, exit, init, run};
+use crate::vfs::FdTable;
+use crate::vfs::file::OpenFile;
 use crate::{Errno, Result, lock, sched};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result
         }
     });
     lock::with(|| {
-        crate::fs::tty::console::restore();
+        crate::tty::console::restore();
         if let Some(failure) = FAILURE.take() {
             return Err(failure);
         }
@@ -193,9 +193,9 @@ fn open_streams(task: &Arc<Task>) -> Result<()> {
             Standard::Console => match &console {
                 Some(file) => file.clone(),
                 None => {
-                    crate::fs::tty::console::attach()?;
+                    crate::tty::console::attach()?;
                     let file = crate::fs::tree::open_console(task)?;
-                    crate::fs::tty::console::tty().make_controlling(&task.process);
+                    crate::tty::console::tty().make_controlling(&task.process);
                     console.insert(file).clone()
                 }
             },
@@ -209,7 +209,7 @@ fn open_streams(task: &Arc<Task>) -> Result<()> {
 fn find_program(task: &Arc<Task>, name: &[u8], environment: &[Vec<u8>]) -> Result<(Arc<OpenFile>, Vec<u8>)> {
     const DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     if name.contains(&b'/') {
-        return Ok((crate::fs::exec::open(task, name)?, name.to_vec()));
+        return Ok((crate::vfs::exec::open(task, name)?, name.to_vec()));
     }
     if name.is_empty() {
         return Err(Errno::ENOENT);
@@ -220,7 +220,7 @@ fn find_program(task: &Arc<Task>, name: &[u8], environment: &[Vec<u8>]) -> Resul
         let mut candidate = if directory.is_empty() { b".".to_vec() } else { directory.to_vec() };
         candidate.push(b'/');
         candidate.extend_from_slice(name);
-        match crate::fs::exec::open(task, &candidate) {
+        match crate::vfs::exec::open(task, &candidate) {
             Ok(file) => return Ok((file, candidate)),
             Err(Errno::EACCES) => refused = Errno::EACCES,
             Err(_) => {}

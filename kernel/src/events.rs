@@ -4,10 +4,10 @@
 //! core; that CPU wakes who waits. A kick finds the CPU's next way out of user mode or out of sleep, where
 //! [`deliver`] is called.
 
-use crate::fs::tty::console;
 use crate::lock::{self, KCell};
 use crate::signal::{self, SigInfo};
 use crate::task::{self, Process, init};
+use crate::tty::console;
 use crate::{Result, sched};
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;

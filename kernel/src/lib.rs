@@ -3,10 +3,12 @@
 #![deny(unsafe_code)]
 
 pub mod boot;
+pub mod event;
 pub mod events;
 pub mod fs;
 pub mod ipc;
 pub mod mm;
+pub mod net;
 pub mod sched;
 pub mod signal;
 pub mod stats;
@@ -14,7 +16,9 @@ pub mod syscall;
 pub mod task;
 pub mod time;
 pub mod trace;
+pub mod tty;
 pub mod uts;
+pub mod vfs;
 
 pub use umlab_host::{Errno, Result};
 pub use umlab_model::{lock, log};

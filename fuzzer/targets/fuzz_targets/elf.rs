@@ -7,10 +7,10 @@ use object::elf::{self, FileHeader64, ProgramHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 use std::sync::Arc;
 use umlab_fuzz_targets::guest::{self, USER_TOP, task};
-use umlab_kernel::fs::{file::OpenFile, open, walk::Walk};
 use umlab_kernel::mm::{AddressSpace, IoBuf, PAGE_SIZE};
 use umlab_kernel::task::exec::{self, Image, Prepared};
-use umlab_kernel::{Errno, Result, fs};
+use umlab_kernel::vfs::{file::OpenFile, open, walk::Walk};
+use umlab_kernel::{Errno, Result, vfs};
 
 /// What is executed, and a program that it may name as its interpreter.
 const PROGRAM: &[u8] = b"/program";
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
 
 fn write(path: &[u8], bytes: &[u8]) -> Result<()> {
     // What was executed may still be mapped there: a new file each time.
-    let _ = fs::names::remove(task(), libc::AT_FDCWD, path, false);
+    let _ = vfs::names::remove(task(), libc::AT_FDCWD, path, false);
     let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
     let file: Arc<OpenFile> = open::open(task(), libc::AT_FDCWD, path, flags, 0o755, Walk::empty())?;
     let mut written = 0;
@@ -41,7 +41,7 @@ fn write(path: &[u8], bytes: &[u8]) -> Result<()> {
 }
 
 fn execute() -> Result<Prepared> {
-    let file = fs::exec::open(task(), PROGRAM)?;
+    let file = vfs::exec::open(task(), PROGRAM)?;
     let (arguments, environment) = (vec![b"argument".to_vec()], vec![b"A=B".to_vec()]);
     exec::prepare(task(), Image { file, path: PROGRAM.to_vec(), arguments, environment })
 }

@@ -8,11 +8,12 @@ use umlab_fuzz_targets::guest::{self, task};
 use umlab_fuzz_targets::input::Input;
 use umlab_fuzz_targets::thread::FuzzedThread;
 use umlab_fuzz_targets::tree::{Kind, Rename, Tree};
-use umlab_kernel::fs::inode::NewNode;
-use umlab_kernel::fs::mount::{self, Mount, MountFlags};
-use umlab_kernel::fs::walk::{self, Walk};
-use umlab_kernel::fs::{Path, dentry, memfs::MemFs, names, open};
+use umlab_kernel::fs::memfs::MemFs;
 use umlab_kernel::mm::IoBuf;
+use umlab_kernel::vfs::inode::NewNode;
+use umlab_kernel::vfs::mount::{self, Mount, MountFlags};
+use umlab_kernel::vfs::walk::{self, Walk};
+use umlab_kernel::vfs::{Path, dentry, names, open};
 use umlab_kernel::{Errno, Result};
 
 const HERE: i32 = libc::AT_FDCWD;

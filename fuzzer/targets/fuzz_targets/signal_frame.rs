@@ -7,10 +7,10 @@ use libfuzzer_sys::fuzz_target;
 use umlab_fuzz_targets::guest::{self, task};
 use umlab_fuzz_targets::input::Input;
 use umlab_fuzz_targets::thread::{CPUS, FuzzedThread, MXCSR, USER_CS, USER_SS, word32, word64};
-use umlab_model::Regs;
 use umlab_kernel::signal::{
     self, AfterSignals, AltStack, SA_ONSTACK, SA_RESTORER, SA_SIGINFO, SigAction, SigInfo, SigSet,
 };
+use umlab_model::Regs;
 
 /// Where the stack is, and the alternate one.
 const STACK: u64 = 0x10_0000_0000;

@@ -8,12 +8,13 @@ use crate::thread::FuzzedThread;
 use std::any::Any;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use umlab_kernel::boot::Inherited;
-use umlab_kernel::fs::mount::{self, Mount, MountFlags};
-use umlab_kernel::fs::{FdTable, FsContext, memfs::MemFs, procfs};
+use umlab_kernel::fs::{memfs::MemFs, procfs};
 use umlab_kernel::mm::{AddressSpace, PageRange, frames, map::MapRequest};
 use umlab_kernel::syscall::{self, Call};
 use umlab_kernel::task::{Task, creds::Creds, init, limits::Limits};
-use umlab_kernel::{Errno, Result, fs, lock, sched};
+use umlab_kernel::vfs::mount::{self, Mount, MountFlags};
+use umlab_kernel::vfs::{FdTable, FsContext};
+use umlab_kernel::{Errno, Result, lock, sched, vfs};
 use umlab_model::{Context, ContextMain, Machine, Mapping, ModelSpace, ProcessModel, Prot, UserThread, Vdso, When};
 
 /// The guest's memory.
@@ -60,9 +61,9 @@ fn first_task() -> Result<Arc<Task>> {
     own.umask.set(0);
     let task = init::new_command(AddressSpace::new()?, FdTable::new(), own, creds, &inherited)?;
     for directory in ["/proc", "/tree"] {
-        fs::names::make(&task, libc::AT_FDCWD, directory.as_bytes(), &fs::inode::NewNode::Directory, 0o755)?;
+        vfs::names::make(&task, libc::AT_FDCWD, directory.as_bytes(), &vfs::inode::NewNode::Directory, 0o755)?;
     }
-    let proc = fs::walk::lookup(&task, libc::AT_FDCWD, b"/proc", fs::walk::Walk::empty())?;
+    let proc = vfs::walk::lookup(&task, libc::AT_FDCWD, b"/proc", vfs::walk::Walk::empty())?;
     mount::attach(&Mount::new(procfs::file_system(), b"proc", MountFlags::empty()), &proc)?;
     task.set_context(Arc::new(Here));
     Ok(task)

@@ -1,7 +1,7 @@
 //! A model of a tree of names, as path_resolution(7) and the pages of the calls describe it: the judge of the kernel's.
 
 use std::collections::BTreeMap;
-use umlab_kernel::fs::walk::Walk;
+use umlab_kernel::vfs::walk::Walk;
 use umlab_kernel::{Errno, Result};
 
 pub type Id = usize;

@@ -2,10 +2,10 @@
 //!
 //! They have inodes all the same, for fstat(2) and /proc/PID/fd.
 
-use super::file::{FileOps, OpenFile};
-use super::inode::{Attr, FileKind, Inode, InodeRef, Owner, SetAttr, Timestamp};
-use super::pipe::{self, Pipe};
+use crate::ipc::pipe::{self, Pipe};
 use crate::lock::KCell;
+use crate::vfs::file::{FileOps, OpenFile};
+use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, Owner, SetAttr, Timestamp};
 use crate::{Errno, Result, time};
 use std::any::Any;
 use std::sync::Arc;

@@ -4,9 +4,9 @@
 //! `pts` and a memory file system on `shm`.
 
 use super::device::{MEMORY, TTY_SPECIAL, number};
-use super::inode::{FileKind, InodeRef, NewNode, SetAttr};
 use crate::Result;
 use crate::task::creds::Creds;
+use crate::vfs::inode::{FileKind, InodeRef, NewNode, SetAttr};
 
 /// Name, major, minor, mode.
 const NODES: &[(&str, u32, u32, u32)] = &[

@@ -3,9 +3,10 @@
 //! A device node is only a number in some file system; what opens is found here. So a node works the same wherever it was
 //! made, in /dev or by mknod(2) elsewhere.
 
-use super::file::FileOps;
-use super::inode::FileKind;
-use super::{memory_devices, tty};
+use crate::fs::memory_devices;
+use crate::tty;
+use crate::vfs::file::FileOps;
+use crate::vfs::inode::FileKind;
 use crate::{Errno, Result};
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! The devices without hardware: null, zero, full, random, urandom and kmsg.
 
-use super::file::{Events, FileOps, MapObject, OpenFile};
 use crate::mm::{IoBuf, PAGE_SIZE};
 use crate::task::Task;
 use crate::task::creds::CAP_SYS_ADMIN;
+use crate::vfs::file::{Events, FileOps, MapObject, OpenFile};
 use crate::{Errno, Result, sched};
 use std::any::Any;
 use std::sync::Arc;

@@ -4,12 +4,12 @@
 //! besides. Nothing is kept between calls but a [`Subject`], which says whom the file is about; so it may be gone when the file is used,
 //! and then the functions say ESRCH.
 
-use super::Path;
-use super::file::{DirEntry, Events, FileOps, OpenFile};
-use super::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
-use super::mount::{FileSystem, StatFs};
 use crate::lock::KCell;
 use crate::mm::IoBuf;
+use crate::vfs::Path;
+use crate::vfs::file::{DirEntry, Events, FileOps, OpenFile};
+use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
+use crate::vfs::mount::{FileSystem, StatFs};
 use crate::{Errno, Result, time};
 use std::any::Any;
 use std::str::FromStr;

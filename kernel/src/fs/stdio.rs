@@ -2,15 +2,15 @@
 //!
 //! Pipes, files and sockets are used by host calls on the descriptor itself, so end of file, broken pipes and the shared file
 //! position mean in the guest what they mean outside. When both input and output are a terminal, the guest gets a terminal
-//! of its own instead (see [`super::tty::console`]).
+//! of its own instead (see [`crate::tty::console`]).
 
-use super::file::{Events, FileOps, Gone, HostFile, MapObject, Mappers, OpenFile};
-use super::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
 use crate::events::{HostReady, Watch};
 use crate::lock::KCell;
 use crate::mm::{IoBuf, PAGE_SIZE};
 use crate::sched::wait::{WaitQueue, wait_on};
 use crate::task::Task;
+use crate::vfs::file::{Events, FileOps, Gone, HostFile, MapObject, Mappers, OpenFile};
+use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
 use crate::{Errno, Result};
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
@@ -249,7 +249,7 @@ impl FileOps for HostStream {
             };
         }
         if result == Err(Errno::EPIPE) {
-            super::send_sigpipe();
+            crate::signal::send_sigpipe();
         }
         match buf.done() - (chunk.end - chunk.start) {
             0 => result.map(|_| 0),
@@ -307,9 +307,9 @@ impl FileOps for HostStream {
             // nobody edits lines twice.
             libc::TCGETS if self.shared.number != Some(0) => {
                 let settings = terminal::settings(self.stream().fd())?;
-                task.space().write(arg, &super::tty::termios::Termios::from_libc(&settings).to_kernel())?;
+                task.space().write(arg, &crate::tty::termios::Termios::from_libc(&settings).to_kernel())?;
             }
-            libc::TIOCGWINSZ => task.space().write(arg, &super::tty::window_of(terminal::size(self.stream().fd())?))?,
+            libc::TIOCGWINSZ => task.space().write(arg, &crate::tty::window_of(terminal::size(self.stream().fd())?))?,
             _ => return Err(Errno::ENOTTY),
         }
         Ok(0)

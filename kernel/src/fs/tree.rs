@@ -1,15 +1,20 @@
 //! The guest's tree as it is at boot: the root, what is mounted in it, and where the command starts.
 
-use super::file::OpenFile;
 use super::hostfs::{Access, HostFs};
-use super::inode::NewNode;
 use super::memfs::MemFs;
-use super::mount::{self, FileSystem, Mount, MountFlags};
-use super::walk::{Walk, walk_from};
-use super::{FsContext, Path, devfs, procfs, sysfs, tty};
 use crate::boot::{Config, Failure, STATUS_OWN};
+use crate::fs::devfs;
+use crate::fs::procfs;
+use crate::fs::sysfs;
 use crate::task::Task;
 use crate::task::creds::Creds;
+use crate::tty;
+use crate::vfs::FsContext;
+use crate::vfs::Path;
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::NewNode;
+use crate::vfs::mount::{self, FileSystem, Mount, MountFlags};
+use crate::vfs::walk::{Walk, walk_from};
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -97,12 +102,12 @@ fn find_or_make(root: &Path, name: &[u8], directory: bool) -> Result<Path> {
 
 /// Sets the command's working directory; ENOTDIR, ENOENT, EACCES as chdir(2).
 pub fn change_directory(task: &Arc<Task>, path: &[u8]) -> Result<()> {
-    let place = super::walk::lookup(task, libc::AT_FDCWD, path, Walk::FOLLOW | Walk::DIRECTORY)?;
+    let place = crate::vfs::walk::lookup(task, libc::AT_FDCWD, path, Walk::FOLLOW | Walk::DIRECTORY)?;
     task.fs.borrow().cwd.set(place);
     Ok(())
 }
 
 /// /dev/console, for reading and writing.
 pub fn open_console(task: &Arc<Task>) -> Result<Arc<OpenFile>> {
-    super::open::open(task, libc::AT_FDCWD, b"/dev/console", libc::O_RDWR, 0, Walk::empty())
+    crate::vfs::open::open(task, libc::AT_FDCWD, b"/dev/console", libc::O_RDWR, 0, Walk::empty())
 }

@@ -2,11 +2,12 @@
 //!
 //! An object of a family has a key, by which programs that share nothing else find it, and a number, by which it is used. It lives until
 //! it is removed, not until its users end. How many there may be is bounded, and what they hold counts against the guest's memory.
-//! POSIX message queues ([`mq`]) are beside them.
+//! POSIX message queues ([`mq`]) and pipes ([`pipe`]) are beside them.
 
 mod ids;
 pub mod mq;
 pub mod msg;
+pub mod pipe;
 pub mod sem;
 pub mod shm;
 

@@ -4,15 +4,16 @@
 //! file are the count of attachments: a fork, an exec and an exit count as they make and drop areas.
 
 use super::{Ids, Object, Perm, READ, WRITE, seconds};
-use crate::fs::contents::Contents;
-use crate::fs::file::{FileOps, MapObject, OpenFile};
-use crate::fs::{Path, memfs};
+use crate::fs::memfs;
 use crate::lock::KCell;
 use crate::mm::map::MapRequest;
 use crate::mm::{PAGE_SIZE, frames, pressure};
 use crate::sched::acting;
 use crate::task::creds::Creds;
 use crate::task::{Pid, Task, limits};
+use crate::vfs::Path;
+use crate::vfs::contents::Contents;
+use crate::vfs::file::{FileOps, MapObject, OpenFile};
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::{Arc, Weak};

@@ -3,8 +3,8 @@
 use super::map::round_up_wrapping;
 use super::space::{AddressSpace, Inner};
 use super::vma::{Backing, Vma, VmaFlags, is_aligned, page_of, round_up};
-use crate::fs::file::OpenFile;
-use crate::fs::inode::FileKind;
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::FileKind;
 use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange, Prot};

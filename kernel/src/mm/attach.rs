@@ -2,7 +2,7 @@
 
 use super::space::AddressSpace;
 use super::vma::is_aligned;
-use crate::fs::file::OpenFile;
+use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange};

@@ -4,7 +4,7 @@ use super::frames::Frames;
 use super::space::{AddressSpace, host_window};
 use super::vma::{Backing, Vma, VmaFlags, page_of};
 use super::window::GuestWindow;
-use crate::fs::file::OpenFile;
+use crate::vfs::file::OpenFile;
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange, Prot};
 

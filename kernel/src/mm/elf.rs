@@ -3,7 +3,7 @@
 use super::map::MapRequest;
 use super::space::AddressSpace;
 use super::user::{IoBuf, bytes_of_mut, zeroed};
-use crate::fs::file::OpenFile;
+use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
 use object::elf;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Program {
     pub fn parse(file: &Arc<OpenFile>) -> Result<Program> {
         let mut header: Header = zeroed();
         read_exact(file, 0, bytes_of_mut(&mut header))?;
-        crate::fs::notify::open_file(file, crate::fs::notify::ACCESS);
+        crate::vfs::notify::open_file(file, crate::vfs::notify::ACCESS);
         let relocatable = header.kind == elf::ET_DYN;
         if header.ident[..4] != elf::ELFMAG
             || header.ident[4] != elf::ELFCLASS64

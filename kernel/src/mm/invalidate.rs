@@ -2,7 +2,7 @@
 
 use super::space::AddressSpace;
 use super::vma::{Backing, Vma, VmaFlags};
-use crate::fs::file::{Gone, Mapper, Mappers};
+use crate::vfs::file::{Gone, Mapper, Mappers};
 use umlab_model::{PAGE_SIZE, PageRange};
 
 impl Backing {

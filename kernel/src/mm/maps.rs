@@ -2,7 +2,7 @@
 
 use super::space::AddressSpace;
 use super::vma::{Backing, VmaFlags};
-use crate::fs::file::OpenFile;
+use crate::vfs::file::OpenFile;
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, Prot};
 

@@ -6,12 +6,12 @@
 //! is killed ([`relieve`]), as proc(5) says of /proc/PID/oom_score, whoever happened to ask.
 
 use super::frames;
-use crate::fs::dentry;
 use crate::lock::KCell;
 use crate::sched::wait::{Sleep, wait_until};
 use crate::signal::{self, SigInfo};
 use crate::task::pid;
 use crate::task::{Pid, Process, Task, exit};
+use crate::vfs::dentry;
 use crate::{Errno, Result, time};
 use std::sync::Arc;
 

@@ -5,9 +5,9 @@ use super::fault::{BadAccess, CHUNK};
 use super::frames::{Charge, Frames};
 use super::vma::{Backing, Pages, Run, Totals, Vma, VmaFlags, Vmas, page_of, round_up};
 use super::window::{Found, GuestWindow, pages_of};
-use crate::fs::file::{HostFile, PageSource};
 use crate::lock::KCell;
 use crate::sched::model;
+use crate::vfs::file::{HostFile, PageSource};
 use crate::{Errno, Result};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -69,7 +69,7 @@ pub struct Layout {
     pub auxv: Vec<u8>,
     pub code: (u64, u64),
     pub data: (u64, u64),
-    pub executable: Option<Arc<crate::fs::file::OpenFile>>,
+    pub executable: Option<Arc<crate::vfs::file::OpenFile>>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);

@@ -304,3 +304,11 @@ pub fn retarget(task: &Arc<Task>, signals: SigSet) {
         }
     }
 }
+
+/// A write to a pipe or socket without a reader: SIGPIPE for the current task.
+pub(crate) fn send_sigpipe() {
+    let task = sched::current();
+    let info = SigInfo::kill(libc::SIGPIPE, task.pid(), task.creds().uid);
+    // A standard signal always gets through.
+    let _ = send_to_task(&task, info);
+}

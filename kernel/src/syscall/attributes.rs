@@ -2,14 +2,16 @@
 
 use super::stat::resolve;
 use super::{Call, Entry, entry};
-use crate::fs::Path;
-use crate::fs::file::OpenFile;
-use crate::fs::inode::{FileKind, InodeRef, SetAttr, Timestamp};
-use crate::fs::permission::{self, WRITE};
-use crate::fs::{attributes, memfs, notify};
+use crate::fs::memfs;
 use crate::signal::{SigInfo, send_to_task};
 use crate::task::creds::{CAP_CHOWN, CAP_FOWNER, CAP_FSETID};
 use crate::task::limits;
+use crate::vfs::Path;
+use crate::vfs::attributes;
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::{FileKind, InodeRef, SetAttr, Timestamp};
+use crate::vfs::notify;
+use crate::vfs::permission::{self, WRITE};
 use crate::{Errno, Result};
 
 const NO_FOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW;

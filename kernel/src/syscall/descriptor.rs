@@ -1,11 +1,13 @@
 //! Descriptors themselves: close(2), dup(2), fcntl(2), ioctl(2).
 
 use super::{Call, Entry, entry};
-use crate::fs::async_io::{OWNER_GROUP, OWNER_PROCESS, OWNER_THREAD, Owner};
-use crate::fs::file::OpenFile;
-use crate::fs::inode::FileKind;
-use crate::fs::{memfs, permission, pipe};
+use crate::fs::memfs;
+use crate::ipc::pipe;
 use crate::task;
+use crate::vfs::async_io::{OWNER_GROUP, OWNER_PROCESS, OWNER_THREAD, Owner};
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::FileKind;
+use crate::vfs::permission;
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[

@@ -2,13 +2,13 @@
 
 use super::timeout::nanoseconds;
 use super::{Call, Entry, entry};
+use crate::event::eventfd::EventFd;
+use crate::event::signalfd::SignalFd;
+use crate::event::timerfd::{Clock, Setting, TimerFd};
 use crate::fs::anon::AnonKind;
-use crate::fs::eventfd::EventFd;
-use crate::fs::file::{FileOps, OpenFile};
-use crate::fs::signalfd::SignalFd;
-use crate::fs::timerfd::{Clock, Setting, TimerFd};
 use crate::signal::SigSet;
 use crate::task::creds::CAP_WAKE_ALARM;
+use crate::vfs::file::{FileOps, OpenFile};
 use crate::{Errno, Result};
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! execve(2) and execveat(2).
 
 use super::{Call, Entry, entry};
-use crate::fs::file::OpenFile;
 use crate::task::exec::{self, Image};
 use crate::task::ptrace;
+use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub const CALLS: &[Entry] = &[
 
 fn execve(call: &mut Call<'_>) -> Result<u64> {
     let path = call.task.space().read_path(call.args[0])?;
-    let file = crate::fs::exec::open(call.task, &path)?;
+    let file = crate::vfs::exec::open(call.task, &path)?;
     run(call, file, path, call.args[1], call.args[2])
 }
 
@@ -26,7 +26,7 @@ fn execveat(call: &mut Call<'_>) -> Result<u64> {
     if flags & !(libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = crate::fs::exec::open_at(call.task, dirfd, &path, flags)?;
+    let file = crate::vfs::exec::open_at(call.task, dirfd, &path, flags)?;
     let name = if dirfd == libc::AT_FDCWD || path.starts_with(b"/") {
         path
     } else if path.is_empty() {

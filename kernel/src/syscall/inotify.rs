@@ -1,10 +1,10 @@
 //! inotify(7).
 
 use super::{Call, Entry, entry};
-use crate::fs::file::OpenFile;
-use crate::fs::inotify::Inotify;
-use crate::fs::permission;
-use crate::fs::walk::{self, Walk};
+use crate::event::inotify::Inotify;
+use crate::vfs::file::OpenFile;
+use crate::vfs::permission;
+use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[

@@ -1,14 +1,16 @@
 //! Reading, writing and positioning: read(2), write(2) and their relatives.
 
 use super::{Call, Entry, entry};
-use crate::fs::file::OpenFile;
-use crate::fs::inode::FileKind;
-use crate::fs::{attributes, notify, pipe};
+use crate::ipc::pipe;
 use crate::mm::IoBuf;
 use crate::mm::user::{MAX_TRANSFER, check_range};
 use crate::sched;
 use crate::signal::SigInfo;
 use crate::task::limits;
+use crate::vfs::attributes;
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::FileKind;
+use crate::vfs::notify;
 use crate::{Errno, Result};
 use std::sync::Arc;
 

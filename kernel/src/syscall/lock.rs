@@ -1,9 +1,9 @@
 //! File locks: flock(2), and the lock commands of fcntl(2).
 
 use super::{Call, Entry, entry};
-use crate::fs::file::OpenFile;
-use crate::fs::inode::FileKind;
-use crate::fs::locks::{self, END, Kind, Owner, Record};
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::FileKind;
+use crate::vfs::locks::{self, END, Kind, Owner, Record};
 use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_abi::fcntl::Flock;

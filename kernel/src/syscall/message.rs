@@ -3,13 +3,13 @@
 use super::socket::{read_address, with_socket, write_address};
 use super::timeout::{deadline, left, read_timespec};
 use super::{Call, Entry, entry};
-use crate::fs::file::OpenFile;
-use crate::fs::socket::unix::MAX_RIGHTS;
-use crate::fs::socket::{Incoming, MAX_ADDRESS, Outgoing, Socket, wait_flag};
 use crate::mm::user::{bytes_of, check_range};
 use crate::mm::{AddressSpace, IoBuf};
+use crate::net::unix::MAX_RIGHTS;
+use crate::net::{Incoming, MAX_ADDRESS, Outgoing, Socket, wait_flag};
 use crate::task::creds::{CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN};
 use crate::task::{Task, find_process};
+use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_abi::socket::Ucred;

@@ -4,13 +4,14 @@
 
 use super::{Call, Entry, entry};
 use crate::fs::memfs::MemFs;
-use crate::fs::mount::{self, FileSystem, Mount, MountFlags};
-use crate::fs::path::Path;
-use crate::fs::tty::devpts;
-use crate::fs::walk::{self, Walk};
-use crate::fs::{procfs, sysfs};
+use crate::fs::procfs;
+use crate::fs::sysfs;
 use crate::sched::{killable_point, preempt_point};
 use crate::task::creds::CAP_SYS_ADMIN;
+use crate::tty::devpts;
+use crate::vfs::mount::{self, FileSystem, Mount, MountFlags};
+use crate::vfs::path::Path;
+use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
 use std::sync::Arc;
 

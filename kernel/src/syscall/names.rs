@@ -1,11 +1,11 @@
 //! Making, removing and moving names: mkdir(2), unlink(2), rename(2), link(2) and their relatives.
 
 use super::{Call, Entry, entry};
-use crate::fs::Path;
-use crate::fs::inode::{FileKind, NewNode};
-use crate::fs::names;
-use crate::fs::walk::{self, Walk};
 use crate::task::creds::CAP_DAC_READ_SEARCH;
+use crate::vfs::Path;
+use crate::vfs::inode::{FileKind, NewNode};
+use crate::vfs::names;
+use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[

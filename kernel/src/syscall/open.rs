@@ -1,8 +1,8 @@
 //! open(2) and its relatives.
 
 use super::{Call, Entry, entry};
-use crate::fs::open;
-use crate::fs::walk::Walk;
+use crate::vfs::open;
+use crate::vfs::walk::Walk;
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[

@@ -2,13 +2,13 @@
 
 use super::io::write_untold;
 use super::{Call, Entry, entry};
-use crate::fs::file::OpenFile;
-use crate::fs::inode::FileKind;
-use crate::fs::notify;
-use crate::fs::pipe::{self, Pipe};
+use crate::ipc::pipe::{self, Pipe};
 use crate::mm::IoBuf;
 use crate::mm::user::MAX_TRANSFER;
 use crate::sched::{current, preempt_point};
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::FileKind;
+use crate::vfs::notify;
 use crate::{Errno, Result};
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
 //! Where a process stands: chdir(2), chroot(2), getcwd(2), umask(2).
 
 use super::{Call, Entry, entry};
-use crate::fs::Path;
-use crate::fs::permission::{self, EXEC};
-use crate::fs::walk::{self, Walk};
 use crate::task::creds::CAP_SYS_CHROOT;
+use crate::vfs::Path;
+use crate::vfs::permission::{self, EXEC};
+use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[

@@ -2,9 +2,9 @@
 
 use super::pipe::install_pair;
 use super::{Call, Entry, entry};
-use crate::fs::file::OpenFile;
-use crate::fs::socket::{self, MAX_ADDRESS, Socket, SocketFile, options};
 use crate::mm::AddressSpace;
+use crate::net::{self, MAX_ADDRESS, Socket, SocketFile, options};
+use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(super) fn with_socket<T>(
     f: impl FnOnce(&Arc<OpenFile>, &Arc<dyn Socket>) -> Result<T>,
 ) -> Result<T> {
     let file = call.task.files().get_io(call.int(0))?;
-    f(&file, socket::of(&file)?)
+    f(&file, net::of(&file)?)
 }
 
 fn split_kind(kind: i32) -> Result<(i32, i32)> {
@@ -42,14 +42,14 @@ fn split_kind(kind: i32) -> Result<(i32, i32)> {
 
 fn create(call: &mut Call<'_>) -> Result<u64> {
     let (kind, flags) = split_kind(call.int(1))?;
-    let socket = socket::create(call.int(0), kind, call.int(2))?;
+    let socket = net::create(call.int(0), kind, call.int(2))?;
     let file = SocketFile::open(socket, flags & libc::SOCK_NONBLOCK);
     Ok(call.task.files().install(file, flags & libc::SOCK_CLOEXEC != 0)? as u64)
 }
 
 fn create_pair(call: &mut Call<'_>) -> Result<u64> {
     let (kind, flags) = split_kind(call.int(1))?;
-    let (a, b) = socket::create_pair(call.int(0), kind, call.int(2))?;
+    let (a, b) = net::create_pair(call.int(0), kind, call.int(2))?;
     let [a, b] = [a, b].map(|socket| SocketFile::open(socket, flags & libc::SOCK_NONBLOCK));
     install_pair(call, call.args[3], a, b, flags & libc::SOCK_CLOEXEC != 0)
 }

@@ -1,10 +1,10 @@
 //! Calls about files that have an area of their own: memfd_create(2), hints about use, and file handles.
 
 use super::{Call, Entry, entry};
-use crate::fs::file::OpenFile;
-use crate::fs::inode::FileKind;
 use crate::fs::memfs;
-use crate::fs::walk::{self, Walk};
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::FileKind;
+use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
 use std::sync::Arc;
 

@@ -1,15 +1,15 @@
 //! Asking about files: stat(2), access(2), readlink(2), getdents(2), statfs(2).
 
 use super::{Call, Entry, entry};
-use crate::fs::Path;
-use crate::fs::file::OpenFile;
-use crate::fs::inode::{Attr, FileKind, InodeRef, Timestamp};
-use crate::fs::mount::StatFs;
-use crate::fs::notify;
-use crate::fs::permission::{self, WRITE};
-use crate::fs::walk::{self, Walk};
 use crate::mm::user::zeroed;
 use crate::task::creds::Creds;
+use crate::vfs::Path;
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::{Attr, FileKind, InodeRef, Timestamp};
+use crate::vfs::mount::StatFs;
+use crate::vfs::notify;
+use crate::vfs::permission::{self, WRITE};
+use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
 use umlab_abi::stat::Stat;
 use umlab_abi::stat::Statx;
@@ -204,7 +204,7 @@ fn access(call: &Call<'_>, dirfd: i32, path: u64, wanted: u32, flags: i32) -> Re
         let flags = place.mount.flags();
         if wanted & permission::EXEC != 0
             && kind == FileKind::Regular
-            && flags.contains(crate::fs::mount::MountFlags::NOEXEC)
+            && flags.contains(crate::vfs::mount::MountFlags::NOEXEC)
         {
             return Err(Errno::EACCES);
         }

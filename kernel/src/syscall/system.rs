@@ -19,7 +19,7 @@ pub const CALLS: &[Entry] = &[
     entry(libc::SYS_acct, "acct", "p", refused),
     entry(libc::SYS_swapon, "swapon", "px", refused),
     entry(libc::SYS_swapoff, "swapoff", "p", refused),
-    entry(libc::SYS_vhangup, "vhangup", "", |call| crate::fs::tty::job::vhangup(call.task)),
+    entry(libc::SYS_vhangup, "vhangup", "", |call| crate::tty::job::vhangup(call.task)),
     entry(libc::SYS_iopl, "iopl", "d", refused),
     entry(libc::SYS_ioperm, "ioperm", "uud", refused),
     entry(libc::SYS_init_module, "init_module", "Pus", refused),

@@ -3,10 +3,10 @@
 use super::attributes::{Target, open_target, target};
 use super::stat::resolve;
 use super::{Call, Entry, entry};
-use crate::fs::inode::{FileKind, InodeRef};
-use crate::fs::notify;
-use crate::fs::permission::{self, READ, WRITE};
 use crate::task::creds::CAP_SYS_ADMIN;
+use crate::vfs::inode::{FileKind, InodeRef};
+use crate::vfs::notify;
+use crate::vfs::permission::{self, READ, WRITE};
 use crate::{Errno, Result};
 
 const NO_FOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW;

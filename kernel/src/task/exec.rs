@@ -2,14 +2,14 @@
 
 use super::setid::{self, ProgramFile};
 use super::{Task, clone, exit, limits};
-use crate::fs::file::OpenFile;
-use crate::fs::notify;
 use crate::mm::elf::{Loaded, Program};
 use crate::mm::user::IoBuf;
 use crate::mm::vma::{Backing, Vma, VmaFlags};
 use crate::mm::{AddressSpace, PAGE_SIZE, PageRange};
 use crate::sched::model;
 use crate::task::creds::Creds;
+use crate::vfs::file::OpenFile;
+use crate::vfs::notify;
 use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_model::{Prot, UserThread};
@@ -87,7 +87,7 @@ pub fn prepare(task: &Arc<Task>, mut image: Image) -> Result<Prepared> {
         arguments.push(image.path.clone());
         arguments.extend(image.arguments.into_iter().skip(1));
         image.arguments = arguments;
-        image.file = crate::fs::exec::open(task, &interpreter)?;
+        image.file = crate::vfs::exec::open(task, &interpreter)?;
         image.path = interpreter;
     }
     Err(Errno::ELOOP)
@@ -121,7 +121,7 @@ fn load(task: &Arc<Task>, image: &Image, path: &[u8], program: &Program, name: V
     let (creds, secure) = setid::for_exec(&task.creds(), &file);
     let interpreter = match &program.interpreter {
         Some(path) => {
-            let file = crate::fs::exec::open(task, path)?;
+            let file = crate::vfs::exec::open(task, path)?;
             Some(Program::parse(&file).map_err(|e| if e == Errno::ENOEXEC { Errno::ELIBBAD } else { e })?)
         }
         None => None,
@@ -271,7 +271,7 @@ pub fn commit(task: &Arc<Task>, user: &mut dyn UserThread, prepared: Prepared) -
     task.name.set(prepared.name);
     drop(old);
     setid::commit_exec(task, prepared.creds);
-    crate::fs::exec::on_exec(task);
+    crate::vfs::exec::on_exec(task);
     task.process.set_did_exec();
     if crowded {
         // Nothing of it is on this CPU's host side yet.

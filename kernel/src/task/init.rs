@@ -8,10 +8,11 @@ use super::limits::Limits;
 use super::process::Settings;
 use super::{Attributes, Parts, Pid, Process, ProcessGroup, Session, Task, pid};
 use crate::boot::Inherited;
-use crate::fs::{FdTable, FsContext};
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
 use crate::signal::TaskSignals;
+use crate::vfs::FdTable;
+use crate::vfs::FsContext;
 use crate::{Errno, Result};
 use std::sync::Arc;
 

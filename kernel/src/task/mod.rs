@@ -28,7 +28,6 @@ pub use pid::{find, find_group, find_process, find_session};
 pub use process::Process;
 pub use whom::Whom;
 
-use crate::fs::{FdTable, FsContext};
 use crate::ipc::sem::undo::UndoList;
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
@@ -36,6 +35,8 @@ use crate::mm::fault::LastRefusal;
 use crate::sched::SchedState;
 use crate::sched::wait::{Wake, WakeReason};
 use crate::signal::{SigActions, TaskSignals};
+use crate::vfs::FdTable;
+use crate::vfs::FsContext;
 use creds::Creds;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};

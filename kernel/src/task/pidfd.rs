@@ -2,8 +2,8 @@
 
 use super::Process;
 use crate::fs::anon::AnonKind;
-use crate::fs::file::{Events, FileOps, OpenFile};
 use crate::sched::wait::WaitQueue;
+use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::any::Any;

@@ -3,10 +3,10 @@
 use super::HostInode;
 use super::set_ids::SET_IDS;
 use super::watch;
-use crate::fs::file::Gone;
-use crate::fs::inode::{FileKind, Inode, InodeRef, NewNode, SetAttr};
 use crate::mm::PAGE_SIZE;
 use crate::task::creds::Creds;
+use crate::vfs::file::Gone;
+use crate::vfs::inode::{FileKind, Inode, InodeRef, NewNode, SetAttr};
 use crate::{Errno, Result};
 use std::os::fd::AsFd;
 use std::sync::Arc;

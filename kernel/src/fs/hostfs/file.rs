@@ -1,9 +1,9 @@
 //! Open files of the host's tree: reads and writes go straight between the host's file and guest memory.
 
 use super::HostInode;
-use crate::fs::file::{FileOps, HostFile, MapObject, OpenFile};
-use crate::fs::inode::{FileKind, Inode};
 use crate::mm::IoBuf;
+use crate::vfs::file::{FileOps, HostFile, MapObject, OpenFile};
+use crate::vfs::inode::{FileKind, Inode};
 use crate::{Errno, Result};
 use std::any::Any;
 use std::os::fd::AsFd;

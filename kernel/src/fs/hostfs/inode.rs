@@ -1,11 +1,11 @@
 //! Inodes of the host's tree: what the host said of them, for how long that holds, and the way back to the host's file.
 
 use super::{HostFs, Key, handles, set_ids, watch};
-use crate::fs::file::{DirEntry, FileOps, Gone, HostFile, Mappers};
-use crate::fs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
 use crate::lock::KCell;
 use crate::mm::PAGE_SIZE;
 use crate::task::creds::Creds;
+use crate::vfs::file::{DirEntry, FileOps, Gone, HostFile, Mappers};
+use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
 use crate::{Errno, Result};
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};

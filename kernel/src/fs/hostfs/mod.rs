@@ -18,9 +18,9 @@ pub mod watch;
 pub use inode::HostInode;
 
 use self::set_ids::SetIds;
-use super::inode::InodeRef;
-use super::mount::{FileSystem, StatFs};
 use crate::lock::KCell;
+use crate::vfs::inode::InodeRef;
+use crate::vfs::mount::{FileSystem, StatFs};
 use crate::{Errno, Result};
 use std::collections::HashMap;
 use std::os::fd::AsFd;

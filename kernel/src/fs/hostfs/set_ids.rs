@@ -4,7 +4,7 @@
 //! and is an ordinary file outside.
 
 use super::{HostInode, Key, inode, watch};
-use crate::fs::inode::Timestamp;
+use crate::vfs::inode::Timestamp;
 use crate::{Errno, Result};
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;

@@ -8,8 +8,8 @@
 
 use super::HostInode;
 use crate::events::{HostReady, Watch as HostWatch};
-use crate::fs::notify::{self, Watch};
 use crate::lock::KCell;
+use crate::vfs::notify::{self, Watch};
 use crate::{Errno, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};

@@ -2,9 +2,9 @@
 
 use super::inode::MemInode;
 use super::timestamp;
-use crate::fs::file::DirEntry;
-use crate::fs::inode::{FileKind, Inode, InodeRef};
 use crate::mm::pressure::room_for;
+use crate::vfs::file::DirEntry;
+use crate::vfs::inode::{FileKind, Inode, InodeRef};
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,10 +2,10 @@
 
 use super::inode::MemInode;
 use super::timestamp;
-use crate::fs::contents::Contents;
-use crate::fs::file::{FileOps, MapObject, OpenFile};
-use crate::fs::mount::MountFlags;
 use crate::mm::IoBuf;
+use crate::vfs::contents::Contents;
+use crate::vfs::file::{FileOps, MapObject, OpenFile};
+use crate::vfs::mount::MountFlags;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl MemFile {
     }
 
     fn accessed(&self, file: &OpenFile) {
-        let no_atime = |path: &crate::fs::Path| path.mount.flags().contains(MountFlags::NOATIME);
+        let no_atime = |path: &crate::vfs::Path| path.mount.flags().contains(MountFlags::NOATIME);
         if file.flags.get() & libc::O_NOATIME != 0 || file.path.as_ref().is_some_and(no_atime) {
             return;
         }

@@ -2,11 +2,11 @@
 
 use super::Instance;
 use super::inode::{Body, MemInode, Meta, Regular};
-use crate::fs::contents::Contents;
-use crate::fs::file::OpenFile;
-use crate::fs::inode::{FileKind, InodeRef};
 use crate::lock::KCell;
 use crate::mm::IoBuf;
+use crate::vfs::contents::Contents;
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::{FileKind, InodeRef};
 use crate::{Errno, Result};
 use std::sync::{Arc, Weak};
 
@@ -33,7 +33,7 @@ impl Instance {
             }
             FileKind::Directory => Body::Directory(KCell::default()),
             // A pipe's two ends meet in the guest.
-            FileKind::Fifo => Body::Fifo(crate::fs::pipe::Fifo::new()),
+            FileKind::Fifo => Body::Fifo(crate::ipc::pipe::Fifo::new()),
             _ => Body::Lower,
         };
         let key = key(&lower);

@@ -3,13 +3,13 @@
 use super::MemFs;
 use super::file::MemFile;
 use super::inode::MemInode;
-use crate::fs::contents::Contents;
-use crate::fs::dentry::Dentry;
-use crate::fs::file::OpenFile;
-use crate::fs::inode::Inode;
-use crate::fs::mount::{Mount, MountFlags};
-use crate::fs::path::Path;
 use crate::task::creds::Creds;
+use crate::vfs::contents::Contents;
+use crate::vfs::dentry::Dentry;
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::Inode;
+use crate::vfs::mount::{Mount, MountFlags};
+use crate::vfs::path::Path;
 use crate::{Errno, Result};
 use std::sync::{Arc, OnceLock};
 
@@ -40,7 +40,7 @@ pub fn memfd(name: &[u8], creds: &Creds, sealable: bool, exec: bool) -> Result<A
     let contents = inode.own_contents()?;
     let dentry = Dentry::nameless(inode.clone(), None, &[b"memfd:", name].concat());
     let ops = MemFile::new(&inode, contents);
-    Ok(OpenFile::at(ops, Path { mount: mount.clone(), dentry }, libc::O_RDWR | crate::fs::open::LARGEFILE))
+    Ok(OpenFile::at(ops, Path { mount: mount.clone(), dentry }, libc::O_RDWR | crate::vfs::open::LARGEFILE))
 }
 
 /// Memory that is no file anywhere, though areas that map it are said to map one of that name, at that path.

@@ -15,12 +15,12 @@ pub use file::MemFile;
 pub use inode::MemInode;
 pub use memfd::{add_seals, memfd, nameless, seals};
 
-use super::contents::Quota;
-use super::inode::{InodeRef, Timestamp};
-use super::mount::{FileSystem, StatFs};
 use crate::lock::KCell;
 use crate::mm::frames;
 use crate::mm::pressure::room_for;
+use crate::vfs::contents::Quota;
+use crate::vfs::inode::{InodeRef, Timestamp};
+use crate::vfs::mount::{FileSystem, StatFs};
 use crate::{Errno, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

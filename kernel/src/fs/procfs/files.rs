@@ -1,15 +1,16 @@
 //! What /proc shows of a process's files: descriptors, working directory, root, program, mounts.
 
 use super::super::anon::AnonInode;
-use super::super::dentry::Dentry;
-use super::super::file::OpenFile;
-use super::super::inode::{FileKind, InodeRef};
-use super::super::mount::{self, FileSystem, Mount, MountFlags, StatFs};
 use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Show, Subject, text};
-use super::super::{Path, stdio};
 use super::{current, inspect_guard, parse_pid};
+use crate::fs::stdio;
 use crate::sched::preempt_point;
 use crate::task::Task;
+use crate::vfs::Path;
+use crate::vfs::dentry::Dentry;
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::{FileKind, InodeRef};
+use crate::vfs::mount::{self, FileSystem, Mount, MountFlags, StatFs};
 use crate::{Errno, Result};
 use std::fmt::Write;
 use std::sync::Arc;

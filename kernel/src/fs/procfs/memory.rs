@@ -1,12 +1,12 @@
 //! What /proc shows of a process's memory: maps, smaps, arguments and environment, and the memory itself.
 
-use super::super::file::{FileOps, OpenFile};
 use super::super::pseudo::{Entry, Node, Subject};
 use super::files::describe;
 use super::memory_guard;
 use crate::mm::maps::MapsLine;
 use crate::mm::{AddressSpace, IoBuf, PAGE_SIZE};
 use crate::sched::killable_point;
+use crate::vfs::file::{FileOps, OpenFile};
 use crate::{Errno, Result};
 use std::any::Any;
 use std::fmt::Write;

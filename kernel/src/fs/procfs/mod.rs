@@ -15,11 +15,11 @@ pub use files::describe;
 pub use stat::cpu_list;
 
 use super::device;
-use super::file::OpenFile;
-use super::mount::FileSystem;
 use super::pseudo::{self, Entry, Found, Listed, Listing, Node, PseudoFs, Subject, Tree, dir, link, text};
 use crate::task::creds::CAP_SYS_PTRACE;
 use crate::task::{self, Pid, Process, Task, pid};
+use crate::vfs::file::OpenFile;
+use crate::vfs::mount::FileSystem;
 use crate::{Errno, Result, sched};
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
 //! The files of /proc about the whole guest.
 
-use super::super::locks::{self, Family, Kind};
 use super::super::pseudo::Subject;
 use crate::mm::frames;
 use crate::sched::{self, killable_point};
 use crate::task::pid;
+use crate::vfs::locks::{self, Family, Kind};
 use crate::{Result, uts};
 use std::fmt::Write;
 use std::sync::OnceLock;

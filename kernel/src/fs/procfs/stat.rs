@@ -94,7 +94,7 @@ pub fn stat(subject: Subject) -> Result<Vec<u8>> {
     };
     let children: Usage = process.children_usage.get();
     let group = process.group();
-    let tty = crate::fs::tty::job::controlling_tty(&process);
+    let tty = crate::tty::job::controlling_tty(&process);
     let space = task.as_ref().and_then(|t| t.space.cloned());
     let memory = memory(space.as_ref());
     let layout = space.as_ref().map(|s| s.layout()).filter(|_| shows_addresses(subject)).unwrap_or_default();

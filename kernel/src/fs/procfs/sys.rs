@@ -1,12 +1,15 @@
 //! /proc/sys: the kernel's settings. Those that a guest can change take effect; the others say what holds.
 
 use super::super::pseudo::{Entry, Subject, dir, number, setting, text};
-use super::super::{dentry, inotify, permission, pipe};
 use super::current;
+use crate::event::inotify;
+use crate::ipc::pipe;
 use crate::ipc::{mq, msg, sem};
 use crate::mm::frames;
 use crate::task::creds::{ALL_CAPS, CAP_SYS_ADMIN};
 use crate::task::{core_dump, limits, pid};
+use crate::vfs::dentry;
+use crate::vfs::permission;
 use crate::{Errno, Result, uts};
 use std::fmt::Write;
 use std::str::FromStr;
@@ -136,8 +139,8 @@ const KERNEL: &[Entry] = &[
     dir(
         "pty",
         &[
-            text("max", |_| Ok(format!("{}\n", super::super::tty::pty::MAX).into_bytes())),
-            text("nr", |_| Ok(format!("{}\n", super::super::tty::pty::pairs().len()).into_bytes())),
+            text("max", |_| Ok(format!("{}\n", crate::tty::pty::MAX).into_bytes())),
+            text("nr", |_| Ok(format!("{}\n", crate::tty::pty::pairs().len()).into_bytes())),
         ],
     ),
     dir(

@@ -1,6 +1,7 @@
 use super::*;
-use crate::fs::inode::SetAttr;
-use crate::fs::{memfs, mount};
+use crate::fs::memfs;
+use crate::vfs::inode::SetAttr;
+use crate::vfs::mount;
 
 #[test]
 fn contents_with_holes() {

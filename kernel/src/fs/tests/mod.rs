@@ -5,19 +5,22 @@ mod memory;
 mod overlay;
 mod walking;
 
-use super::file::{DirEntry, OpenFile};
 use super::hostfs::{Access, HostFs};
-use super::inode::{Attr, NewNode};
 use super::memfs::MemFs;
-use super::mount::{FileSystem, Mount, MountFlags};
-use super::walk::{self, Walk};
-use super::{FsContext, Path, names, open};
 use crate::lock::{self, KCell};
 use crate::mm::{IoBuf, frames};
 use crate::task::creds::Creds;
 use crate::task::limits::Limits;
 use crate::task::process::Settings;
 use crate::task::{Attributes, Parts, Process, ProcessGroup, Session, Task};
+use crate::vfs::FsContext;
+use crate::vfs::Path;
+use crate::vfs::file::{DirEntry, OpenFile};
+use crate::vfs::inode::{Attr, NewNode};
+use crate::vfs::mount::{FileSystem, Mount, MountFlags};
+use crate::vfs::names;
+use crate::vfs::open;
+use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
@@ -68,7 +71,7 @@ impl Guest {
         let parts = Parts {
             name: Vec::new(),
             space: None,
-            files: Some(super::FdTable::new()),
+            files: Some(crate::vfs::FdTable::new()),
             fs,
             creds,
             attributes: Attributes::default(),

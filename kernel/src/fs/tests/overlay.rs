@@ -1,5 +1,5 @@
 use super::*;
-use crate::fs::inode::SetAttr;
+use crate::vfs::inode::SetAttr;
 
 #[test]
 fn changes_stay_in_memory() {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fs::mount;
+use crate::vfs::mount;
 
 #[test]
 fn paths() {
@@ -66,7 +66,7 @@ fn permissions() {
         guest.mkdir("mine").unwrap();
         guest.write("mine/f", "x").unwrap();
         let chmod = |path: &str, mode| {
-            let change = crate::fs::inode::SetAttr { mode: Some(mode), ..Default::default() };
+            let change = crate::vfs::inode::SetAttr { mode: Some(mode), ..Default::default() };
             guest.find(path).unwrap().inode().set_attr(&change).unwrap();
         };
         let other = guest.user(1000);

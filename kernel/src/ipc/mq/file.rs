@@ -2,10 +2,10 @@
 
 use super::Queue;
 use crate::Result;
-use crate::fs::file::{Events, FileOps, OpenFile};
 use crate::mm::IoBuf;
 use crate::sched::acting;
 use crate::sched::wait::WaitQueue;
+use crate::vfs::file::{Events, FileOps, OpenFile};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;

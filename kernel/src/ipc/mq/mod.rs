@@ -5,13 +5,13 @@
 mod file;
 mod queue;
 
-use crate::fs::file::OpenFile;
-use crate::fs::inode::Owner;
-use crate::fs::permission;
 use crate::lock::KCell;
 use crate::mm::pressure::room_for;
 use crate::task::creds::{CAP_FOWNER, CAP_SYS_RESOURCE};
 use crate::task::{Task, limits};
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::Owner;
+use crate::vfs::permission;
 use crate::{Errno, Result};
 pub use file::MqFile;
 pub use queue::{Message, Notification, Queue};

@@ -1,12 +1,12 @@
 //! A queue: its messages by priority and age, who waits, and who is to be told of a message.
 
 use super::{MqFile, Share};
-use crate::fs::file::FileOps;
-use crate::fs::inode::{Attr, FileKind, Inode, Owner, SetAttr, Timestamp};
 use crate::lock::KCell;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::signal::{SigInfo, send_to_process};
 use crate::task::{Pid, Process, Task};
+use crate::vfs::file::FileOps;
+use crate::vfs::inode::{Attr, FileKind, Inode, Owner, SetAttr, Timestamp};
 use crate::{Errno, Result, time};
 use std::any::Any;
 use std::cmp::Reverse;

@@ -1,9 +1,7 @@
 //! The core file itself: an ELF file of the kind ET_CORE, with the notes and a segment for each area of the address space.
 
 use super::notes::{self, MappedFiles, ThreadState};
-use crate::fs::file::OpenFile;
-use crate::fs::inode::SetAttr;
-use crate::fs::{attributes, notify, procfs};
+use crate::fs::procfs;
 use crate::mm::dump::{Contents, Segment};
 use crate::mm::pressure::room_for;
 use crate::mm::space::MAX_AREAS;
@@ -12,6 +10,10 @@ use crate::mm::{AddressSpace, IoBuf, PAGE_SIZE, PageRange};
 use crate::sched::killable_point;
 use crate::signal::SigInfo;
 use crate::task::{Task, limits};
+use crate::vfs::attributes;
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::SetAttr;
+use crate::vfs::notify;
 use crate::{Errno, Result};
 use object::elf;
 use std::sync::Arc;

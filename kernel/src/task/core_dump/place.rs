@@ -1,11 +1,12 @@
 //! Where core files go: the pattern of their names, and the rules by which one is made.
 
-use crate::fs::file::OpenFile;
-use crate::fs::inode::FileKind;
-use crate::fs::walk::Walk;
-use crate::fs::{names, open};
 use crate::lock::KCell;
 use crate::task::{Task, limits};
+use crate::vfs::file::OpenFile;
+use crate::vfs::inode::FileKind;
+use crate::vfs::names;
+use crate::vfs::open;
+use crate::vfs::walk::Walk;
 use crate::{Errno, Result, time, uts};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};

@@ -1,0 +1,247 @@
+//! Inodes: what a file system has to offer.
+
+use super::file::{DirEntry, FileOps};
+use crate::fs::hostfs::HostInode;
+use crate::task::creds::Creds;
+use crate::{Errno, Result};
+use std::any::Any;
+use std::sync::Arc;
+
+pub type InodeRef = Arc<dyn Inode>;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileKind {
+    Regular,
+    Directory,
+    Symlink,
+    CharDevice,
+    BlockDevice,
+    Fifo,
+    Socket,
+    /// What epoll_create(2) and the like return: no type at all.
+    Anonymous,
+}
+
+impl FileKind {
+    /// The S_IFMT bits.
+    pub fn mode(self) -> u32 {
+        match self {
+            FileKind::Regular => libc::S_IFREG,
+            FileKind::Directory => libc::S_IFDIR,
+            FileKind::Symlink => libc::S_IFLNK,
+            FileKind::CharDevice => libc::S_IFCHR,
+            FileKind::BlockDevice => libc::S_IFBLK,
+            FileKind::Fifo => libc::S_IFIFO,
+            FileKind::Socket => libc::S_IFSOCK,
+            FileKind::Anonymous => 0,
+        }
+    }
+
+    pub fn from_mode(mode: u32) -> FileKind {
+        match mode & libc::S_IFMT {
+            libc::S_IFDIR => FileKind::Directory,
+            libc::S_IFLNK => FileKind::Symlink,
+            libc::S_IFCHR => FileKind::CharDevice,
+            libc::S_IFBLK => FileKind::BlockDevice,
+            libc::S_IFIFO => FileKind::Fifo,
+            libc::S_IFSOCK => FileKind::Socket,
+            _ => FileKind::Regular,
+        }
+    }
+
+    /// DT_* of readdir(3).
+    pub fn dirent_type(self) -> u8 {
+        (self.mode() >> 12) as u8
+    }
+}
+
+/// A time stamp, in nanoseconds since 1970 (negative before).
+pub type Timestamp = i128;
+
+/// What stat(2) tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Attr {
+    pub dev: u64,
+    pub ino: u64,
+    pub kind: FileKind,
+    /// The permission bits, set-ids and sticky included (07777).
+    pub mode: u32,
+    pub nlink: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Of a device file.
+    pub rdev: u64,
+    pub size: u64,
+    /// Blocks of 512 bytes.
+    pub blocks: u64,
+    pub block_size: u32,
+    pub atime: Timestamp,
+    pub mtime: Timestamp,
+    pub ctime: Timestamp,
+    pub btime: Option<Timestamp>,
+}
+
+/// Who may do what with a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+    /// As in [`Attr`].
+    pub mode: u32,
+}
+
+/// What to change of the attributes; the file system sets ctime.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct SetAttr {
+    pub mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub size: Option<u64>,
+    pub atime: Option<Timestamp>,
+    pub mtime: Option<Timestamp>,
+}
+
+impl Owner {
+    /// Takes over what is to be changed of it.
+    pub fn change(&mut self, change: &SetAttr) {
+        self.mode = change.mode.unwrap_or(self.mode);
+        self.uid = change.uid.unwrap_or(self.uid);
+        self.gid = change.gid.unwrap_or(self.gid);
+    }
+}
+
+/// A new directory entry's file.
+#[derive(Clone, Debug)]
+pub enum NewNode<'a> {
+    Regular,
+    Directory,
+    Symlink(&'a [u8]),
+    Device(FileKind, u64),
+    Fifo,
+    Socket,
+}
+
+/// A file system's node. Names are single components, never "." or "..", and at most NAME_MAX long. Permissions were
+/// checked by the caller; what only the file system knows (read-only, whiteouts, quotas) it checks itself.
+#[allow(unused_variables)]
+pub trait Inode: Send + Sync + Any {
+    fn attr(&self) -> Result<Attr>;
+
+    fn kind(&self) -> FileKind;
+
+    fn set_attr(&self, change: &SetAttr) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    /// The entry `name`; ENOENT when there is none.
+    fn lookup(&self, name: &[u8]) -> Result<InodeRef> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// What making a name here says to everybody, whatever their rights, where a name that is not there cannot even be looked up.
+    fn no_names(&self) -> Option<Errno> {
+        None
+    }
+
+    /// Nobody may write to it, whatever their rights: EPERM, as for FS_IMMUTABLE_FL of ioctl_iflags(2).
+    fn immutable(&self) -> bool {
+        false
+    }
+
+    /// Makes a new entry; EEXIST when there is one.
+    fn create(&self, name: &[u8], node: &NewNode<'_>, mode: u32, creds: &Creds) -> Result<InodeRef> {
+        Err(Errno::EPERM)
+    }
+
+    /// A nameless regular file (O_TMPFILE); `linkable` says whether link(2) may give it a name later.
+    fn create_unnamed(&self, mode: u32, creds: &Creds, linkable: bool) -> Result<InodeRef> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn link(&self, name: &[u8], target: &InodeRef) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    fn unlink(&self, name: &[u8]) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    fn rmdir(&self, name: &[u8]) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    /// Moves `name` to `new_name` in `new_dir` (of the same file system); RENAME_* flags of renameat2(2).
+    fn rename(&self, name: &[u8], new_dir: &InodeRef, new_name: &[u8], flags: u32) -> Result<()> {
+        Err(Errno::EPERM)
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>> {
+        Err(Errno::EINVAL)
+    }
+
+    /// A link that leads straight to an object instead of a path (/proc/PID/fd/N, /proc/PID/exe).
+    fn follow(&self) -> Option<Result<super::Path>> {
+        None
+    }
+
+    /// The operations of a newly opened file (open flags in `flags`); O_TRUNC is done by the caller.
+    fn open(self: Arc<Self>, flags: i32) -> Result<Arc<dyn FileOps>>;
+
+    /// Directory entries from position `from`, without "." and "..".
+    fn read_dir(&self, from: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// Where lseek(2) leads in a directory that is not about its position: as [`FileOps::seek_special`]. EINVAL if there is no such place.
+    fn seek_dir(&self, offset: i64, whence: i32) -> Result<u64> {
+        Err(Errno::EINVAL)
+    }
+
+    /// fallocate(2).
+    fn allocate(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// A number that changes when names of this directory may have changed without the core's doing: what was looked up is kept as
+    /// long as it stays the same. None: nothing is kept, every lookup asks the file system.
+    fn names_version(&self) -> Option<u64> {
+        None
+    }
+
+    /// Owner, group and permission bits: the part of `attr` that every step of a path walk needs.
+    fn owner(&self) -> Result<Owner> {
+        let attr = self.attr()?;
+        Ok(Owner { uid: attr.uid, gid: attr.gid, mode: attr.mode })
+    }
+
+    /// The value of an extended attribute (xattr(7)); ENODATA when there is none.
+    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Sets an extended attribute; `flags` are XATTR_CREATE and XATTR_REPLACE.
+    fn set_xattr(&self, name: &[u8], value: &[u8], flags: i32) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The names of all extended attributes, each followed by NUL.
+    fn list_xattrs(&self) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+
+    /// The host's file that it is, or that shows through it.
+    fn host_side(&self) -> Option<Arc<HostInode>> {
+        None
+    }
+
+    /// Whether a change of the host's file is one of this file: a change of the entry `name`, or of the file itself if the name is empty.
+    fn shows_host(&self, name: &[u8]) -> bool {
+        false
+    }
+
+    fn as_any(&self) -> &dyn Any;
+}

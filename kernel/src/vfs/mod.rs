@@ -1,0 +1,25 @@
+//! Files, as the kernel sees them whatever holds them: inodes, names, mounts, open files, the page cache, locks, permission.
+
+pub mod async_io;
+pub mod attributes;
+pub mod busy;
+pub mod contents;
+pub mod context;
+pub mod dentry;
+pub mod directory;
+pub mod exec;
+pub mod fdtable;
+pub mod file;
+pub mod inode;
+pub mod locks;
+pub mod mount;
+pub mod names;
+pub mod notify;
+pub mod open;
+pub mod path;
+pub mod permission;
+pub mod walk;
+
+pub use context::FsContext;
+pub use fdtable::FdTable;
+pub use path::Path;

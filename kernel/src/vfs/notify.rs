@@ -1,0 +1,196 @@
+//! Who watches which file (inotify(7)): the file layer tells of what it did, and the watches of the inodes concerned hear it.
+
+use super::Path;
+use super::dentry::Dentry;
+use super::file::OpenFile;
+use super::inode::{FileKind, InodeRef};
+use crate::event::inotify::Inotify;
+use crate::fs::hostfs::{self, watch::Following};
+use crate::lock::KCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+
+pub const ACCESS: u32 = libc::IN_ACCESS;
+pub const MODIFY: u32 = libc::IN_MODIFY;
+pub const ATTRIB: u32 = libc::IN_ATTRIB;
+pub const CLOSE_WRITE: u32 = libc::IN_CLOSE_WRITE;
+pub const CLOSE_NOWRITE: u32 = libc::IN_CLOSE_NOWRITE;
+pub const OPEN: u32 = libc::IN_OPEN;
+pub const CREATE: u32 = libc::IN_CREATE;
+
+/// One inotify file's interest in one inode.
+pub struct Watch {
+    pub owner: Weak<Inotify>,
+    pub descriptor: i32,
+    /// IN_* events, and IN_EXCL_UNLINK and IN_ONESHOT.
+    pub mask: KCell<u32>,
+    pub inode: InodeRef,
+    /// The host's watch, where a file of the host is behind it.
+    pub host: KCell<Option<Following>>,
+}
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static WATCHES: KCell<Option<HashMap<usize, Vec<Arc<Watch>>>>> = KCell::new(None);
+
+fn key(inode: &InodeRef) -> usize {
+    Arc::as_ptr(inode).cast::<()>() as usize
+}
+
+/// Whether anybody watches anything.
+#[inline]
+pub fn active() -> bool {
+    COUNT.load(Relaxed) > 0
+}
+
+pub fn add(watch: &Arc<Watch>) {
+    COUNT.fetch_add(1, Relaxed);
+    WATCHES.borrow_mut().get_or_insert_default().entry(key(&watch.inode)).or_default().push(watch.clone());
+}
+
+pub fn remove(watch: &Arc<Watch>) {
+    let mut watches = WATCHES.borrow_mut();
+    let Some(map) = watches.as_mut() else { return };
+    if let Some(list) = map.get_mut(&key(&watch.inode)) {
+        let before = list.len();
+        list.retain(|known| !Arc::ptr_eq(known, watch));
+        COUNT.fetch_sub(before - list.len(), Relaxed);
+        if list.is_empty() {
+            map.remove(&key(&watch.inode));
+        }
+    }
+}
+
+fn watches_of(inode: &InodeRef) -> Vec<Arc<Watch>> {
+    WATCHES.borrow().as_ref().and_then(|map| map.get(&key(inode))).cloned().unwrap_or_default()
+}
+
+fn send(inode: &InodeRef, event: u32, cookie: u32, name: &[u8], unlinked: bool) {
+    for watch in watches_of(inode) {
+        if watch.host.borrow().is_some() {
+            // In the order in which it happened.
+            hostfs::watch::take_in();
+            if watch.host.borrow().is_none() {
+                continue;
+            }
+        }
+        let told = watch.host.borrow().as_ref().is_some_and(|host| host.told_by_host(event));
+        let excluded = unlinked && watch.mask.get() & libc::IN_EXCL_UNLINK != 0;
+        if !told && !excluded {
+            deliver(&watch, event, cookie, name);
+        }
+    }
+}
+
+/// Gives an event to a watch that asks for its kind.
+pub fn deliver(watch: &Arc<Watch>, event: u32, cookie: u32, name: &[u8]) {
+    let mask = watch.mask.get();
+    if mask & event & libc::IN_ALL_EVENTS == 0 && event & libc::IN_UNMOUNT == 0 {
+        return;
+    }
+    if let Some(owner) = watch.owner.upgrade() {
+        owner.push(watch.descriptor, event, cookie, name);
+        if mask & libc::IN_ONESHOT != 0 {
+            owner.forget(watch);
+        }
+    }
+}
+
+/// A number that ties the two halves of a rename together.
+pub fn new_cookie() -> u32 {
+    static COOKIE: AtomicU32 = AtomicU32::new(1);
+    COOKIE.fetch_add(1, Relaxed)
+}
+
+fn dir_bit(is_dir: bool) -> u32 {
+    if is_dir { libc::IN_ISDIR } else { 0 }
+}
+
+/// Something happened to the entry `name` of a directory.
+pub fn entry(dir: &Arc<Dentry>, event: u32, name: &[u8], is_dir: bool) {
+    if active() {
+        send(&dir.inode, event | dir_bit(is_dir), 0, name, false);
+    }
+}
+
+/// Something happened to a file: its own watches and its directory's hear it.
+pub fn file(dentry: &Arc<Dentry>, event: u32) {
+    if active() {
+        let event = event | dir_bit(dentry.is_dir());
+        if let Some(parent) = dentry.parent() {
+            send(&parent.inode, event, 0, &dentry.name(), dentry.is_deleted());
+        }
+        send(&dentry.inode, event, 0, b"", false);
+    }
+}
+
+/// A file has another number of names: only its own watches hear it.
+pub fn links_changed(dentry: &Arc<Dentry>) {
+    if active() {
+        send(&dentry.inode, ATTRIB | dir_bit(dentry.is_dir()), 0, b"", false);
+    }
+}
+
+/// As `file`, for what was found at `path`. A file without a name has no watches.
+#[inline]
+pub fn path(path: Option<&Path>, event: u32) {
+    if active()
+        && let Some(path) = path
+    {
+        file(&path.dentry, event);
+    }
+}
+
+/// As `path`, for an open file.
+#[inline]
+pub fn open_file(open: &OpenFile, event: u32) {
+    path(open.path.as_ref(), event);
+}
+
+/// An open file is closed for good.
+#[inline]
+pub fn closed(open: &OpenFile) {
+    if active() && open.flags.get() & libc::O_PATH == 0 {
+        open_file(open, if open.writable() { CLOSE_WRITE } else { CLOSE_NOWRITE });
+    }
+}
+
+/// A name was removed, that of `dentry`, which the caller is done with: if nobody else uses the file, its watches end first.
+pub fn removed(dir: &Arc<Dentry>, dentry: Arc<Dentry>, name: &[u8]) {
+    if !active() {
+        return;
+    }
+    let is_dir = dentry.is_dir();
+    if !is_dir {
+        links_changed(&dentry);
+    }
+    drop(dentry);
+    entry(dir, libc::IN_DELETE, name, is_dir);
+}
+
+/// Nobody uses a name that was removed. If the file has no other name, its watches end.
+pub fn unused(inode: &InodeRef) {
+    if !active() || inode.kind() != FileKind::Directory && inode.attr().is_ok_and(|attr| attr.nlink > 0) {
+        return;
+    }
+    send(inode, libc::IN_DELETE_SELF, 0, b"", false);
+    for watch in watches_of(inode) {
+        // The host says when a file of its own is gone.
+        let told = watch.host.borrow().as_ref().is_some_and(|host| host.told_by_host(libc::IN_DELETE_SELF));
+        if !told && let Some(owner) = watch.owner.upgrade() {
+            owner.forget(&watch);
+        }
+    }
+}
+
+/// A name was moved.
+pub fn moved(from: &Arc<Dentry>, old: &[u8], to: &Arc<Dentry>, new: &[u8], dentry: &Arc<Dentry>) {
+    if !active() {
+        return;
+    }
+    let cookie = new_cookie();
+    let bit = dir_bit(dentry.is_dir());
+    send(&from.inode, libc::IN_MOVED_FROM | bit, cookie, old, false);
+    send(&to.inode, libc::IN_MOVED_TO | bit, cookie, new, false);
+    send(&dentry.inode, libc::IN_MOVE_SELF, 0, b"", false);
+}
