@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use umlab_kernel::boot::{Access, Bind, Config, Inherited, Tmpfs};
+use umlab_kernel::boot::{Access, Bind, Config, Tmpfs};
+use umlab_kernel::task::limits::Inherited;
 
 /// How a guest is run.
 #[derive(Args, Debug)]

@@ -5,14 +5,11 @@
 //! [`deliver`] is called.
 
 use crate::lock::{self, KCell};
-use crate::signal::{self, SigInfo};
-use crate::task::{self, Process, init};
-use crate::tty::console;
 use crate::{Result, sched};
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering::*};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use umlab_host::events::{self as host, Event};
 
 /// Who waits for a host descriptor.
@@ -35,6 +32,20 @@ const PASSED_ON: [i32; 6] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SI
 /// Signals that concern the host terminal.
 const TERMINAL: [i32; 3] = [libc::SIGWINCH, libc::SIGCONT, libc::SIGTSTP];
 
+/// What the layers above do about news. Called on a guest CPU, in the big lock.
+pub struct Handlers {
+    /// A signal to `uml` that is the guest's to act on.
+    pub signal: fn(i32),
+    /// A signal that concerns the host terminal.
+    pub terminal: fn(i32),
+    /// Contexts were lost.
+    pub lost: fn(),
+    /// Whenever a CPU comes out of sleep, or its user mode was interrupted.
+    pub always: fn(),
+}
+
+static HANDLERS: OnceLock<Handlers> = OnceLock::new();
+
 /// A context was lost, and nobody has looked yet which.
 static LOST: AtomicBool = AtomicBool::new(false);
 
@@ -44,17 +55,9 @@ pub fn context_lost() {
     LOST.store(true, SeqCst);
 }
 
-/// Kills processes whose threads the host has ended, also while they sleep.
-fn kill_lost() {
-    let lost = |process: &Arc<Process>| process.threads().iter().any(|thread| thread.has_lost_context());
-    for process in task::pid::processes().iter().filter(|process| lost(process)) {
-        umlab_model::log!(Warn, "process {} lost its host process and is killed", process.pid);
-        let _ = signal::send_to_process(process, SigInfo::kernel(libc::SIGKILL));
-    }
-}
-
 /// Starts listening to the host. Called by boot once, before the CPUs' threads are made, so that they inherit the signal mask.
-pub fn start() -> Result<()> {
+pub fn start(handlers: Handlers) -> Result<()> {
+    assert!(HANDLERS.set(handlers).is_ok(), "boot starts once");
     let signals: Vec<i32> = PASSED_ON.iter().chain(&TERMINAL).copied().collect();
     host::start(&signals, |event| {
         lock::with(|| {
@@ -94,10 +97,11 @@ impl Drop for Watch {
 
 /// Passes on what the host told. Called on every guest CPU when it comes out of sleep or its user mode was interrupted.
 pub fn deliver() {
+    let Some(handlers) = HANDLERS.get() else { return };
     if LOST.swap(false, SeqCst) {
-        kill_lost();
+        (handlers.lost)();
     }
-    crate::fs::hostfs::watch::close_waiting();
+    (handlers.always)();
     if !NOTED.swap(false, Relaxed) {
         return;
     }
@@ -109,16 +113,8 @@ pub fn deliver() {
                     target.ready(events);
                 }
             }
-            Event::Signal(number) if TERMINAL.contains(&number) => console::host_signal(number),
-            Event::Signal(number) => pass_on(number),
+            Event::Signal(number) if TERMINAL.contains(&number) => (handlers.terminal)(number),
+            Event::Signal(number) => (handlers.signal)(number),
         }
-    }
-}
-
-/// Sends a host signal to the guest's command.
-fn pass_on(number: i32) {
-    if let Some(process) = init::command() {
-        // A kernel's own signal needs no queue entry and cannot fail.
-        let _ = signal::send_to_process(&process, SigInfo::kernel(number));
     }
 }

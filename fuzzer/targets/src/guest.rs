@@ -7,11 +7,15 @@
 use crate::thread::FuzzedThread;
 use std::any::Any;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use umlab_kernel::boot::Inherited;
 use umlab_kernel::fs::{memfs::MemFs, procfs};
 use umlab_kernel::mm::{AddressSpace, PageRange, frames, map::MapRequest};
 use umlab_kernel::syscall::{self, Call};
-use umlab_kernel::task::{Task, creds::Creds, init, limits::Limits};
+use umlab_kernel::task::{
+    Task,
+    creds::Creds,
+    init,
+    limits::{Inherited, Limits},
+};
 use umlab_kernel::vfs::mount::{self, Mount, MountFlags};
 use umlab_kernel::vfs::{FdTable, FsContext};
 use umlab_kernel::{Errno, Result, lock, sched, vfs};

@@ -10,7 +10,6 @@ pub mod procfs;
 pub mod pseudo;
 pub mod stdio;
 pub mod sysfs;
-pub mod tree;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -608,6 +608,14 @@ pub fn run(count: usize, boot: &(dyn Fn() + Sync)) {
     });
 }
 
+/// Work for CPUs that have nothing else to do; whether there was any.
+static IDLE_WORK: OnceLock<fn() -> bool> = OnceLock::new();
+
+/// Boot names the work of the layers above.
+pub fn set_idle_work(work: fn() -> bool) {
+    let _ = IDLE_WORK.set(work);
+}
+
 fn idle_loop(cpu: usize) {
     while !stopping() {
         crate::events::deliver();
@@ -617,7 +625,7 @@ fn idle_loop(cpu: usize) {
             switch_away();
             continue;
         }
-        if crate::mm::frames::give_back_some() {
+        if IDLE_WORK.get().is_some_and(|work| work()) {
             lock::let_others_in();
             continue;
         }

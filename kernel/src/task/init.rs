@@ -4,10 +4,9 @@
 //! ends, so does the guest, with the command's status. It has a task, so that /proc and kill(2) find one, but that is never run.
 
 use super::creds::Creds;
-use super::limits::Limits;
+use super::limits::{Inherited, Limits};
 use super::process::Settings;
 use super::{Attributes, Parts, Pid, Process, ProcessGroup, Session, Task, pid};
-use crate::boot::Inherited;
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
 use crate::signal::TaskSignals;

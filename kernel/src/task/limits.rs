@@ -74,3 +74,22 @@ impl Limits {
         self.0[which] = limit;
     }
 }
+
+/// What a process has of the one that started it, beside descriptors and credentials. The command has it as if `uml` were not between.
+#[derive(Clone, Copy, Debug)]
+pub struct Inherited {
+    pub umask: u32,
+    pub limits: Limits,
+    pub nice: i32,
+}
+
+impl Inherited {
+    /// What `uml` itself was started with.
+    pub fn own() -> Inherited {
+        Inherited {
+            umask: umlab_host::process::umask(),
+            limits: Limits::inherited(umlab_host::limits::found()),
+            nice: umlab_host::process::nice(),
+        }
+    }
+}

@@ -1,11 +1,9 @@
 //! The guest's tree as it is at boot: the root, what is mounted in it, and where the command starts.
 
-use super::hostfs::{Access, HostFs};
-use super::memfs::MemFs;
-use crate::boot::{Config, Failure, STATUS_OWN};
-use crate::fs::devfs;
-use crate::fs::procfs;
-use crate::fs::sysfs;
+use super::{Config, Failure, STATUS_OWN};
+use crate::fs::hostfs::{Access, HostFs};
+use crate::fs::memfs::MemFs;
+use crate::fs::{devfs, procfs, sysfs};
 use crate::task::Task;
 use crate::task::creds::Creds;
 use crate::tty;

@@ -1,11 +1,14 @@
 //! From a configuration to a running guest, and its end.
 
+mod news;
+mod tree;
+
 pub use crate::fs::hostfs::Access;
 use crate::fs::stdio::{Standard, standard_streams};
 use crate::mm::frames;
 use crate::task::creds::Creds;
 use crate::task::exec::{self, Image};
-use crate::task::limits::Limits;
+use crate::task::limits::Inherited;
 use crate::task::{Task, exit, init, run};
 use crate::vfs::FdTable;
 use crate::vfs::file::OpenFile;
@@ -13,7 +16,6 @@ use crate::{Errno, Result, lock, sched};
 use std::path::PathBuf;
 use std::sync::Arc;
 use umlab_host::limits::Reason;
-use umlab_host::process as host;
 use umlab_model::{ProcessModel, UserThread};
 
 /// A host file or directory that the guest sees at a place of its own.
@@ -54,21 +56,6 @@ pub struct Config {
     pub command: Vec<Vec<u8>>,
 }
 
-/// What a process has of the one that started it, beside descriptors and credentials. The command has it as if `uml` were not between.
-#[derive(Clone, Copy, Debug)]
-pub struct Inherited {
-    pub umask: u32,
-    pub limits: Limits,
-    pub nice: i32,
-}
-
-impl Inherited {
-    /// What `uml` itself was started with.
-    pub fn own() -> Inherited {
-        Inherited { umask: host::umask(), limits: Limits::inherited(umlab_host::limits::found()), nice: host::nice() }
-    }
-}
-
 /// A guest that could not be started: what to tell the person, and the exit status.
 #[derive(Debug)]
 pub struct Failure {
@@ -87,23 +74,11 @@ fn own(what: &str, e: Errno) -> Failure {
 
 static FAILURE: lock::KCell<Option<Failure>> = lock::KCell::new(None);
 
-/// What models call.
-struct Here;
-
-impl umlab_model::Kernel for Here {
-    fn context_lost(&self) {
-        crate::events::context_lost();
-    }
-
-    fn audit_pooled(&self, view: &dyn Fn() -> Option<umlab_model::HostView>) {
-        crate::mm::audit::pooled(view);
-    }
-}
-
 /// Boots a guest on `model`, runs its command to the end, and returns the command's exit status: 128 + n after signal n.
 pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result<i32, Failure> {
-    crate::events::start().map_err(|e| own("cannot listen to the host", e))?;
-    umlab_model::kernel::set(&Here);
+    crate::events::start(news::HANDLERS).map_err(|e| own("cannot listen to the host", e))?;
+    umlab_model::kernel::set(&news::Here);
+    sched::set_idle_work(frames::give_back_some);
     lock::with(|| {
         crate::mm::audit::start(config.audit);
         sched::set_model(model);
@@ -133,7 +108,7 @@ pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result
 /// Makes init and the command's task, which goes on with `exec_command` in its own context.
 fn start_command(config: Config) -> std::result::Result<(), Failure> {
     let root = Arc::new(Creds::user(0, 0, Vec::new()));
-    let fs = crate::fs::tree::build(&config)?;
+    let fs = tree::build(&config)?;
     init::boot(fs.clone(), root).map_err(|e| own("cannot make init", e))?;
     crate::uts::set_hostname(&config.hostname);
     let creds = Arc::new(Creds::user(config.uid, config.gid, config.groups.clone()));
@@ -158,7 +133,7 @@ fn exec_command(task: &Arc<Task>, user: &mut dyn UserThread, config: Config) {
 fn try_exec(task: &Arc<Task>, user: &mut dyn UserThread, config: Config) -> std::result::Result<(), Failure> {
     open_streams(task).map_err(|e| own("cannot open the standard streams", e))?;
     let workdir = String::from_utf8_lossy(&config.workdir).into_owned();
-    crate::fs::tree::change_directory(task, &config.workdir)
+    tree::change_directory(task, &config.workdir)
         .map_err(|e| own(&format!("cannot change to the working directory '{workdir}'"), e))?;
     let name = config.command.first().cloned().unwrap_or_default();
     let shown = String::from_utf8_lossy(&name).into_owned();
@@ -194,7 +169,7 @@ fn open_streams(task: &Arc<Task>) -> Result<()> {
                 Some(file) => file.clone(),
                 None => {
                     crate::tty::console::attach()?;
-                    let file = crate::fs::tree::open_console(task)?;
+                    let file = tree::open_console(task)?;
                     crate::tty::console::tty().make_controlling(&task.process);
                     console.insert(file).clone()
                 }
