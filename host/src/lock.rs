@@ -27,6 +27,7 @@ impl SharedLock {
         SharedLock { state: AtomicU32::new(FREE) }
     }
 
+    #[inline]
     pub fn lock(&self) {
         if self.state.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
             self.lock_slow();
@@ -52,6 +53,7 @@ impl SharedLock {
     }
 
     /// Must be called by whoever holds the lock; it need not be the thread that took it.
+    #[inline]
     pub fn unlock(&self) {
         if self.state.swap(FREE, Release) == CONTENDED {
             futex_wake(&self.state, 1);

@@ -17,6 +17,7 @@ static BIG_LOCK: SharedLock = SharedLock::new();
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// Takes the big kernel lock. Models call this when a guest trapped.
+#[inline]
 pub fn enter() {
     BIG_LOCK.lock();
     if MEASURED.load(Relaxed) {
@@ -28,6 +29,7 @@ pub fn enter() {
 ///
 /// # Panics
 /// If core data is borrowed or a window onto guest memory is held.
+#[inline]
 #[track_caller]
 pub fn leave() {
     assert_no_borrows();

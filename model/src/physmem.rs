@@ -21,6 +21,7 @@ pub fn make(len: usize) -> Result<()> {
 
 /// # Panics
 /// Before `make`.
+#[inline]
 pub fn memory() -> &'static SharedMemory {
     MEMORY.get().expect("physmem was made at boot")
 }
