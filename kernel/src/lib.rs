@@ -4,7 +4,6 @@
 
 pub mod boot;
 pub mod event;
-pub mod events;
 pub mod fs;
 pub mod ipc;
 pub mod mm;

@@ -1,10 +1,6 @@
-//! Time: the clocks as the core reads them, and timers that wake things.
+//! Time: the clocks as the core reads them, and lengths of time as guests give them.
 
-use crate::lock::KCell;
-use crate::sched::wait::{Wake, WakeReason};
 use crate::{Errno, Result};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
 use umlab_abi::time::Timespec;
 use umlab_abi::time::Timeval;
 use umlab_host::clock;
@@ -54,63 +50,3 @@ pub fn timeval(ns: u64) -> Timeval {
 }
 
 pub const NS_PER_SEC: u64 = 1_000_000_000;
-
-static TIMERS: KCell<Timers> = KCell::new(Timers { queue: BTreeMap::new(), next_id: 0 });
-
-struct Timers {
-    queue: BTreeMap<(u64, u64), Weak<dyn Wake>>,
-    next_id: u64,
-}
-
-/// A running timer; dropping it cancels it.
-#[must_use]
-pub struct Timer {
-    key: (u64, u64),
-}
-
-impl Timer {
-    /// Calls `target.wake(WakeReason::Timer)` once `deadline` (CLOCK_MONOTONIC, ns) has passed.
-    pub fn new(deadline: u64, target: &Arc<dyn Wake>) -> Timer {
-        let mut timers = TIMERS.borrow_mut();
-        let key = (deadline, timers.next_id);
-        timers.next_id += 1;
-        let first = timers.queue.keys().next().is_none_or(|first| deadline < first.0);
-        timers.queue.insert(key, Arc::downgrade(target));
-        drop(timers);
-        if first {
-            crate::sched::update_alarm();
-        }
-        Timer { key }
-    }
-
-    pub fn deadline(&self) -> u64 {
-        self.key.0
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        TIMERS.borrow_mut().queue.remove(&self.key);
-    }
-}
-
-/// The earliest deadline of all timers.
-pub fn next_deadline() -> Option<u64> {
-    TIMERS.borrow().queue.keys().next().map(|key| key.0)
-}
-
-/// Wakes the targets of all timers that are due.
-pub fn expire() {
-    loop {
-        let due = {
-            let mut timers = TIMERS.borrow_mut();
-            match timers.queue.first_entry() {
-                Some(entry) if entry.key().0 <= now() => entry.remove(),
-                _ => return,
-            }
-        };
-        if let Some(target) = due.upgrade() {
-            target.wake(WakeReason::Timer);
-        }
-    }
-}

@@ -76,7 +76,7 @@ static FAILURE: lock::KCell<Option<Failure>> = lock::KCell::new(None);
 
 /// Boots a guest on `model`, runs its command to the end, and returns the command's exit status: 128 + n after signal n.
 pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result<i32, Failure> {
-    crate::events::start(news::HANDLERS).map_err(|e| own("cannot listen to the host", e))?;
+    crate::sched::events::start(news::HANDLERS).map_err(|e| own("cannot listen to the host", e))?;
     umlab_model::kernel::set(&news::Here);
     sched::set_idle_work(frames::give_back_some);
     lock::with(|| {
@@ -148,7 +148,7 @@ fn try_exec(task: &Arc<Task>, user: &mut dyn UserThread, config: Config) -> std:
     let image = Image { file, path: path.clone(), arguments: config.command.clone(), environment: config.environment };
     let prepared = exec::prepare(task, image).map_err(failed)?;
     prepared.space.host().reserve().map_err(|e| own("the host gives no process to run the command in", e))?;
-    crate::trace::first_exec(task, &path, &config.command, variables);
+    crate::syscall::trace::first_exec(task, &path, &config.command, variables);
     exec::commit(task, user, prepared).map_err(failed)
 }
 

@@ -1,7 +1,7 @@
 //! What the kernel does about news of the host, and what models report.
 
-use crate::events::{self, Handlers};
 use crate::fs::hostfs;
+use crate::sched::events::{self, Handlers};
 use crate::signal::{self, SigInfo};
 use crate::task::{self, Process, init};
 use crate::tty::console;

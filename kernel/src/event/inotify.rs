@@ -1,10 +1,10 @@
 //! inotify(7): a file from which events of other files are read.
 
-use crate::fs::anon::AnonKind;
 use crate::fs::hostfs;
 use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::sched::wait::{WaitQueue, wait_on};
+use crate::vfs::anon::AnonKind;
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::vfs::inode::InodeRef;
 use crate::vfs::notify::{self, Watch};

@@ -5,8 +5,9 @@
 
 use crate::lock::KCell;
 use crate::mm::IoBuf;
+use crate::sched::Timer;
 use crate::sched::wait::{WaitQueue, Wake, WakeReason, wait_on};
-use crate::time::{self, Timer};
+use crate::time;
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::{Errno, Result};
 use smallvec::SmallVec;

@@ -3,9 +3,9 @@
 //! /dev is an ordinary memory file system, so guests may add to it; boot calls [`populate`] on its root, and then mounts devpts on
 //! `pts` and a memory file system on `shm`.
 
-use super::device::{MEMORY, TTY_SPECIAL, number};
 use crate::Result;
 use crate::task::creds::Creds;
+use crate::vfs::device::{MEMORY, TTY_GROUP, TTY_SPECIAL, number};
 use crate::vfs::inode::{FileKind, InodeRef, NewNode, SetAttr};
 
 /// Name, major, minor, mode.
@@ -29,9 +29,6 @@ const LINKS: &[(&str, &str)] = &[
 ];
 
 const DIRECTORIES: &[(&str, u32)] = &[("pts", 0o755), ("shm", 0o1777), ("mqueue", 0o1777)];
-
-/// The group that terminals belong to on Debian and most others (tty).
-pub const TTY_GROUP: u32 = 5;
 
 /// Makes the nodes, links and directories of /dev in `root`. The console belongs to `owner`, so that the guest's command can open it.
 pub fn populate(root: &InodeRef, owner: u32) -> Result<()> {

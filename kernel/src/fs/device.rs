@@ -5,22 +5,11 @@
 
 use crate::fs::memory_devices;
 use crate::tty;
+use crate::vfs::device::{MEMORY, PTS, TTY_SPECIAL};
 use crate::vfs::file::FileOps;
 use crate::vfs::inode::FileKind;
 use crate::{Errno, Result};
 use std::sync::Arc;
-
-/// Major number of null, zero, random and their kind.
-pub const MEMORY: u32 = 1;
-/// Major number of /dev/tty, /dev/console and /dev/ptmx.
-pub const TTY_SPECIAL: u32 = 5;
-/// Major number of the slaves of pseudo terminals.
-pub const PTS: u32 = 136;
-
-/// A device number as stat(2) gives it.
-pub const fn number(major: u32, minor: u32) -> u64 {
-    libc::makedev(major, minor)
-}
 
 /// Opens the device behind a node, with the flags of open(2).
 ///

@@ -4,9 +4,9 @@
 //! position mean in the guest what they mean outside. When both input and output are a terminal, the guest gets a terminal
 //! of its own instead (see [`crate::tty::console`]).
 
-use crate::events::{HostReady, Watch};
 use crate::lock::KCell;
 use crate::mm::{IoBuf, PAGE_SIZE};
+use crate::sched::events::{HostReady, Watch};
 use crate::sched::wait::{WaitQueue, wait_on};
 use crate::task::Task;
 use crate::vfs::file::{Events, FileOps, Gone, HostFile, MapObject, Mappers, OpenFile};

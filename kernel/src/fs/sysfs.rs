@@ -1,8 +1,8 @@
 //! /sys: as much of it as programs look at to learn about CPUs and memory.
 
-use super::device;
 use super::procfs::cpu_list;
 use super::pseudo::{Entry, Found, Listed, Listing, Node, PseudoFs, Subject, Tree, dir, text};
+use crate::vfs::device;
 use crate::vfs::mount::FileSystem;
 use crate::{Errno, Result, mm, sched};
 use std::sync::Arc;

@@ -6,10 +6,10 @@
 pub mod options;
 pub mod unix;
 
-use crate::fs::anon::AnonKind;
 use crate::mm::IoBuf;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::task::Task;
+use crate::vfs::anon::AnonKind;
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::{Errno, Result};
 use options::{Common, OptionValue};

@@ -5,15 +5,18 @@
 //! CPU takes over a task that has waited for long. A real-time task runs before all of lower priority on its CPU (`queue.rs`).
 
 mod barrier;
+pub mod events;
 mod load;
 mod preempt;
 mod queue;
+mod timer;
 pub mod wait;
 
 pub use barrier::barrier;
 pub use load::{CpuTimes, account, cpu_times, load_average, runnable, switch_count};
 pub use preempt::{killable_point, preempt_point};
 pub use queue::SLICE_NS;
+pub use timer::Timer;
 
 use crate::lock::{self, KCell};
 use crate::task::Task;
@@ -392,8 +395,8 @@ pub fn on_trap_exit(interrupted: bool) {
         park();
         return;
     }
-    crate::events::deliver();
-    time::expire();
+    events::deliver();
+    timer::expire();
     load::sample();
     let cpu = model().current_cpu();
     let expired = {
@@ -461,7 +464,7 @@ pub fn update_alarm() {
             };
             cpus[cpu].turn_ends().unwrap_or(u64::MAX).min(handed_over)
         });
-        let timer = time::next_deadline();
+        let timer = timer::next_deadline();
         let wanted = match (slice, timer) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -618,8 +621,8 @@ pub fn set_idle_work(work: fn() -> bool) {
 
 fn idle_loop(cpu: usize) {
     while !stopping() {
-        crate::events::deliver();
-        time::expire();
+        events::deliver();
+        timer::expire();
         let ready = !CPUS.borrow()[cpu].queue.is_empty();
         if ready {
             switch_away();
@@ -632,7 +635,7 @@ fn idle_loop(cpu: usize) {
         CPUS.borrow_mut()[cpu].sleeping = true;
         ask_for_work(cpu);
         let slept = time::now();
-        model().idle(time::next_deadline());
+        model().idle(timer::next_deadline());
         load::account_idle(time::now().saturating_sub(slept));
         CPUS.borrow_mut()[cpu].sleeping = false;
     }

@@ -6,8 +6,9 @@
 //! no borrow and no computed address may be held.
 
 use super::{CPUS, hand_to_idle_cpu, load, park, stopping, yield_now};
+use super::{events, timer};
 use crate::lock::{self, KCell};
-use crate::{Errno, Result, events, time};
+use crate::{Errno, Result, time};
 
 /// No shorter than this between two times that others are let in.
 const BREATH_NS: u64 = 250_000;
@@ -47,7 +48,7 @@ pub fn preempt_point() {
     }
     if !DELIVERING.replace(true) {
         events::deliver();
-        time::expire();
+        timer::expire();
         load::sample();
         DELIVERING.set(false);
     }

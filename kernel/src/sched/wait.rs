@@ -3,9 +3,9 @@
 //! A sleeper registers on the queues it cares about, looks at its condition, and sleeps; whoever changes the condition
 //! wakes the queue. Since core code runs under the big lock, nothing can change between the look and the sleep.
 
+use super::Timer;
 use super::{block_current, current};
 use crate::lock::KCell;
-use crate::time::Timer;
 use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::sync::Arc;

@@ -71,7 +71,7 @@ fn deliver(task: &Arc<Task>, user: &mut dyn UserThread, mut syscall: Option<Sysc
                 None => continue,
             }
         }
-        crate::trace::signal(task, &info);
+        crate::trace::signal(task.tid(), info.signal(), info.code());
         let signal = info.signal();
         let action = take_action(task, signal);
         match action.handler {

@@ -7,10 +7,11 @@ use super::cpu_timer::{self, CpuClock};
 use super::info::SigInfo;
 use super::send::{send_timer, send_to_process};
 use crate::lock::KCell;
+use crate::sched::Timer;
 use crate::sched::wait::{Wake, WakeReason};
 use crate::task::usage::Usage;
 use crate::task::{Pid, Process, Task};
-use crate::time::{self, Timer};
+use crate::time;
 use std::sync::{Arc, Weak};
 
 /// A timer's setting in nanoseconds: time to the next expiration (0: disarmed), and the period (0: once).

@@ -40,10 +40,11 @@ mod syslog;
 mod system;
 mod timeout;
 mod timer;
+pub mod trace;
 mod xattr;
 
 use crate::task::Task;
-use crate::{Errno, Result, stats, trace};
+use crate::{Errno, Result, stats};
 use std::sync::Arc;
 use umlab_model::UserThread;
 
@@ -151,7 +152,7 @@ pub fn lookup(number: u64) -> Option<&'static Entry> {
 pub fn dispatch(call: &mut Call<'_>) -> Result<u64> {
     let entry = lookup(call.number);
     stats::count_call(call.number);
-    let traced = trace::is_on().then(|| trace::describe(call.task, entry, call.number, &call.args));
+    let traced = crate::trace::is_on().then(|| trace::describe(call.task, entry, call.number, &call.args));
     let result = match entry {
         Some(entry) => (entry.handler)(call),
         None => {

@@ -26,7 +26,7 @@ fn make(call: &mut Call<'_>, flags: i32) -> Result<u64> {
     if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }
-    let (reader, writer) = OpenFile::pipe(flags & !libc::O_CLOEXEC);
+    let (reader, writer) = pipe::open_pair(flags & !libc::O_CLOEXEC);
     install_pair(call, call.args[0], reader, writer, flags & libc::O_CLOEXEC != 0)
 }
 

@@ -67,7 +67,7 @@ pub fn exit_process(process: &Arc<Process>, status: i32) {
 pub fn finish(task: &Arc<Task>) {
     let status = task.ending.borrow().unwrap_or(0);
     let process = task.process.clone();
-    crate::trace::ended(task, status);
+    crate::trace::ended(task.tid(), status);
     signal::on_task_exit(task);
     leave_space(task);
     let space = task.space.take();

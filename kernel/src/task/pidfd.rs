@@ -1,8 +1,8 @@
 //! pidfds (pidfd_open(2)): descriptors that stand for a process, and become readable when it ends.
 
 use super::Process;
-use crate::fs::anon::AnonKind;
 use crate::sched::wait::WaitQueue;
+use crate::vfs::anon::AnonKind;
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::{Errno, Result};
 use smallvec::SmallVec;

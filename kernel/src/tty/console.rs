@@ -6,9 +6,9 @@
 use super::termios::Termios;
 use super::{OtherEnd, Tty};
 use crate::Result;
-use crate::events::{HostReady, Watch};
-use crate::fs::device::{TTY_SPECIAL, number};
 use crate::lock::KCell;
+use crate::sched::events::{HostReady, Watch};
+use crate::vfs::device::{TTY_SPECIAL, number};
 use crate::vfs::file::FileOps;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};

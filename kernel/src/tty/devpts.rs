@@ -1,8 +1,7 @@
 //! /dev/pts: the slaves of the pseudo terminals that exist, by number, and `ptmx`, which makes more.
 
 use super::pty::{self, Pair};
-use crate::fs::devfs::TTY_GROUP;
-use crate::fs::device::{self, PTS, TTY_SPECIAL};
+use crate::vfs::device::{self, PTS, TTY_GROUP, TTY_SPECIAL};
 use crate::vfs::file::{DirEntry, FileOps};
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
 use crate::vfs::mount::{FileSystem, StatFs};

@@ -5,12 +5,12 @@
 
 use super::ioctl::put;
 use super::{OtherEnd, Tty, devpts};
-use crate::fs::device::{PTS, number};
 use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::mm::pressure::room_for;
 use crate::sched::wait::{WaitQueue, wait_on};
 use crate::task::Task;
+use crate::vfs::device::{PTS, TTY_GROUP, number};
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::vfs::inode::{Inode, InodeRef, SetAttr, Timestamp};
 use crate::{Errno, Result, sched, time};
@@ -77,8 +77,7 @@ pub(super) fn open_master(_flags: i32) -> Result<Arc<dyn FileOps>> {
     let slave = Tty::new(number(PTS, index), OtherEnd::Master(queue.clone()));
     slave.state.borrow_mut().locked = true;
     let creds = sched::current().creds();
-    let owner =
-        Owner { uid: creds.fsuid, gid: crate::fs::devfs::TTY_GROUP, mode: 0o620, time: time::realtime() as Timestamp };
+    let owner = Owner { uid: creds.fsuid, gid: TTY_GROUP, mode: 0o620, time: time::realtime() as Timestamp };
     let pair = Arc::new(Pair { index, slave, queue, owner: KCell::new(owner) });
     PAIRS.borrow_mut().insert(index, pair.clone());
     Ok(Arc::new(Master(pair)))

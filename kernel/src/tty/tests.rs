@@ -1,7 +1,7 @@
 use super::*;
 
 fn pty() -> Arc<Tty> {
-    Tty::new(crate::fs::device::number(136, 0), OtherEnd::Master(Arc::new(WaitQueue::new())))
+    Tty::new(crate::vfs::device::number(136, 0), OtherEnd::Master(Arc::new(WaitQueue::new())))
 }
 
 fn output(tty: &Tty) -> String {

@@ -1,11 +1,13 @@
 //! Files, as the kernel sees them whatever holds them: inodes, names, mounts, open files, the page cache, locks, permission.
 
+pub mod anon;
 pub mod async_io;
 pub mod attributes;
 pub mod busy;
 pub mod contents;
 pub mod context;
 pub mod dentry;
+pub mod device;
 pub mod directory;
 pub mod exec;
 pub mod fdtable;

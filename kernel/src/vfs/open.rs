@@ -1,5 +1,6 @@
 //! open(2): from a path name to an open file.
 
+use super::anon::AnonInode;
 use super::attributes;
 use super::busy::Claim;
 use super::directory::Directory;
@@ -10,7 +11,6 @@ use super::notify;
 use super::path::Path;
 use super::permission::{self, EXEC, READ, WRITE};
 use super::walk::{self, Last, Walk};
-use crate::fs::anon::AnonInode;
 use crate::mm::IoBuf;
 use crate::task::Task;
 use crate::task::creds::Creds;

@@ -7,8 +7,8 @@
 //! and the host what happens below, as long as that shows through.
 
 use super::HostInode;
-use crate::events::{HostReady, Watch as HostWatch};
 use crate::lock::KCell;
+use crate::sched::events::{HostReady, Watch as HostWatch};
 use crate::vfs::notify::{self, Watch};
 use crate::{Errno, Result};
 use std::collections::{BTreeMap, VecDeque};

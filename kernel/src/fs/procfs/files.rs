@@ -1,12 +1,12 @@
 //! What /proc shows of a process's files: descriptors, working directory, root, program, mounts.
 
-use super::super::anon::AnonInode;
 use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Show, Subject, text};
 use super::{current, inspect_guard, parse_pid};
 use crate::fs::stdio;
 use crate::sched::preempt_point;
 use crate::task::Task;
 use crate::vfs::Path;
+use crate::vfs::anon::AnonInode;
 use crate::vfs::dentry::Dentry;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::{FileKind, InodeRef};

@@ -14,10 +14,10 @@ mod sysvipc;
 pub use files::describe;
 pub use stat::cpu_list;
 
-use super::device;
 use super::pseudo::{self, Entry, Found, Listed, Listing, Node, PseudoFs, Subject, Tree, dir, link, text};
 use crate::task::creds::CAP_SYS_PTRACE;
 use crate::task::{self, Pid, Process, Task, pid};
+use crate::vfs::device;
 use crate::vfs::file::OpenFile;
 use crate::vfs::mount::FileSystem;
 use crate::{Errno, Result, sched};

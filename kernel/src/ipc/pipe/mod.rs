@@ -14,7 +14,9 @@ use crate::mm::IoBuf;
 use crate::sched::wait::{WaitQueue, wait_exclusive};
 use crate::task::Task;
 use crate::task::creds::CAP_SYS_RESOURCE;
+use crate::vfs::anon::{AnonInode, AnonKind, Reopen};
 use crate::vfs::file::{Events, FileOps, OpenFile};
+use crate::vfs::inode::InodeRef;
 use crate::{Errno, Result};
 use buffer::Buffer;
 use buffer::Mode;
@@ -253,10 +255,14 @@ impl Drop for Pipe {
     }
 }
 
-/// A new pipe's ends: for reading, for writing.
-pub fn new_pair() -> (Arc<PipeEnd>, Arc<PipeEnd>) {
+/// The current task's open files of a new pipe's ends, for reading and for writing (pipe2(2)).
+pub fn open_pair(flags: i32) -> (Arc<OpenFile>, Arc<OpenFile>) {
     let pipe = Arc::new(Pipe::new());
-    (Arc::new(pipe.open_end(true, false)), Arc::new(pipe.open_end(false, true)))
+    let (reader, writer) = (Arc::new(pipe.open_end(true, false)), Arc::new(pipe.open_end(false, true)));
+    let creds = crate::sched::current().creds();
+    let again: Reopen = Box::new(move |flags| reopen(&pipe, flags));
+    let inode: InodeRef = AnonInode::make(AnonKind::Pipe, creds.fsuid, creds.fsgid, Some(again));
+    (OpenFile::new(reader, inode.clone(), flags | libc::O_RDONLY), OpenFile::new(writer, inode, flags | libc::O_WRONLY))
 }
 
 /// The pipe that an open file is an end of.

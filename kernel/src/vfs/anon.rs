@@ -2,10 +2,9 @@
 //!
 //! They have inodes all the same, for fstat(2) and /proc/PID/fd.
 
-use crate::ipc::pipe::{self, Pipe};
+use super::file::{FileOps, OpenFile};
+use super::inode::{Attr, FileKind, Inode, Owner, SetAttr, Timestamp};
 use crate::lock::KCell;
-use crate::vfs::file::{FileOps, OpenFile};
-use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, Owner, SetAttr, Timestamp};
 use crate::{Errno, Result, time};
 use std::any::Any;
 use std::sync::Arc;
@@ -38,13 +37,16 @@ impl AnonKind {
     }
 }
 
+/// Opens a file without a name once more, with flags of open(2).
+pub type Reopen = Box<dyn Fn(i32) -> Result<Arc<dyn FileOps>> + Send + Sync>;
+
 pub struct AnonInode {
     kind: AnonKind,
     ino: u64,
     owner: KCell<Owner>,
     created: Timestamp,
-    /// What a pipe's links in /proc/PID/fd open.
-    pipe: Option<Arc<Pipe>>,
+    /// What its links in /proc/PID/fd open, if they can be opened.
+    reopen: Option<Reopen>,
 }
 
 static NEXT_INO: KCell<u64> = KCell::new(1000);
@@ -54,7 +56,7 @@ impl AnonInode {
         AnonInode::make(kind, uid, gid, None)
     }
 
-    fn make(kind: AnonKind, uid: u32, gid: u32, pipe: Option<Arc<Pipe>>) -> Arc<AnonInode> {
+    pub fn make(kind: AnonKind, uid: u32, gid: u32, reopen: Option<Reopen>) -> Arc<AnonInode> {
         let mode = match kind {
             AnonKind::Pipe | AnonKind::Other(_) => 0o600,
             AnonKind::Socket => 0o777,
@@ -71,7 +73,7 @@ impl AnonInode {
             }
         };
         let (owner, created) = (KCell::new(Owner { uid, gid, mode }), time::realtime() as Timestamp);
-        Arc::new(AnonInode { kind, ino, owner, created, pipe })
+        Arc::new(AnonInode { kind, ino, owner, created, reopen })
     }
 
     /// Where the link in /proc/PID/fd seems to lead.
@@ -124,10 +126,7 @@ impl Inode for AnonInode {
     }
 
     fn open(self: Arc<Self>, flags: i32) -> Result<Arc<dyn FileOps>> {
-        match &self.pipe {
-            Some(pipe) => pipe::reopen(pipe, flags),
-            None => Err(Errno::ENXIO),
-        }
+        self.reopen.as_ref().ok_or(Errno::ENXIO)?(flags)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -145,16 +144,5 @@ impl OpenFile {
             _ => (creds.fsuid, creds.fsgid),
         };
         OpenFile::new(ops, AnonInode::new(kind, uid, gid), flags)
-    }
-
-    /// The two ends of a new pipe, for reading and for writing.
-    pub fn pipe(flags: i32) -> (Arc<OpenFile>, Arc<OpenFile>) {
-        let (reader, writer) = pipe::new_pair();
-        let creds = crate::sched::current().creds();
-        let inode: InodeRef = AnonInode::make(AnonKind::Pipe, creds.fsuid, creds.fsgid, Some(reader.pipe().clone()));
-        (
-            OpenFile::new(reader, inode.clone(), flags | libc::O_RDONLY),
-            OpenFile::new(writer, inode, flags | libc::O_WRONLY),
-        )
     }
 }

@@ -4,8 +4,8 @@
 //! core; that CPU wakes who waits. A kick finds the CPU's next way out of user mode or out of sleep, where
 //! [`deliver`] is called.
 
+use crate::Result;
 use crate::lock::{self, KCell};
-use crate::{Result, sched};
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering::*};
@@ -63,7 +63,7 @@ pub fn start(handlers: Handlers) -> Result<()> {
         lock::with(|| {
             PENDING.borrow_mut().push(event);
             NOTED.store(true, Relaxed);
-            sched::kick_for_event();
+            super::kick_for_event();
         });
     })
 }
