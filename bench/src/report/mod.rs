@@ -6,29 +6,21 @@
 mod claims;
 mod costs;
 mod csv;
+mod document;
 mod growth;
 mod html;
 mod markdown;
-mod parts;
-mod patched;
 mod remarks;
+mod sections;
 mod table;
 
-use crate::chart::Scene;
 use crate::noise::{Noise, noise};
 use crate::options::ReportOptions;
 use crate::schema::{Kind, Results, RunnerInfo};
 use crate::series::{Series, series};
 use crate::store::{load, write_atomically};
+use document::{Chart, Document};
 use std::path::{Path, PathBuf};
-
-/// A chart, with the name of its files.
-pub struct Chart {
-    pub id: String,
-    pub title: String,
-    pub caption: String,
-    pub scene: Scene,
-}
 
 pub struct Report<'a> {
     pub results: &'a Results,
@@ -54,8 +46,8 @@ impl<'a> Report<'a> {
         self.runners().filter(|(_, runner)| runner.kind != Kind::Host)
     }
 
-    pub fn charts(&self) -> Vec<Chart> {
-        parts::charts(self)
+    pub fn document(&self) -> Document {
+        sections::document(self)
     }
 }
 
@@ -80,24 +72,23 @@ pub fn write(path: &Path, out: Option<&Path>) -> Result<PathBuf, String> {
     let out = out.unwrap_or(beside);
     let folder = out.join("charts");
     std::fs::create_dir_all(&folder).map_err(|e| format!("cannot write to '{}': {e}", out.display()))?;
-    let report = Report::new(&results);
-    let charts = report.charts();
-    for (name, bytes) in texts(&report, &charts)? {
+    let document = Report::new(&results).document();
+    for (name, bytes) in texts(&results, &document)? {
         let path = out.join(name);
         write_atomically(&path, &bytes).map_err(|e| format!("cannot write '{}': {e}", path.display()))?;
     }
-    for chart in &charts {
+    for chart in document.charts() {
         chart.scene.write_png(&folder.join(format!("{}.png", chart.id)))?;
     }
     Ok(out.join("report.html"))
 }
 
 /// The files of a report by name, but for the pictures of its charts in dots.
-pub fn texts(report: &Report, charts: &[Chart]) -> Result<Vec<(String, Vec<u8>)>, String> {
+fn texts(results: &Results, document: &Document) -> Result<Vec<(String, Vec<u8>)>, String> {
     let svg = |chart: &Chart| (format!("charts/{}.svg", chart.id), chart.scene.standalone_svg().into_bytes());
-    let mut files: Vec<_> = charts.iter().map(svg).collect();
-    files.push(("results.csv".into(), csv::render(report.results)?));
-    files.push(("report.md".into(), markdown::render(report, charts).into_bytes()));
-    files.push(("report.html".into(), html::render(report, charts).into_bytes()));
+    let mut files: Vec<_> = document.charts().map(svg).collect();
+    files.push(("results.csv".into(), csv::render(results)?));
+    files.push(("report.md".into(), markdown::render(document).into_bytes()));
+    files.push(("report.html".into(), html::render(document).into_bytes()));
     Ok(files)
 }

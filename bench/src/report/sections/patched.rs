@@ -1,8 +1,9 @@
 //! What the patched host gives: skas3, whose address spaces are descriptors, beside the models that need no patch, and its batches beside the
 //! writes of 2002. A part of the report where skas3 was measured. Ratios only: such a host is mostly an emulated one.
 
-use super::Report;
-use super::table::{Cell, Table};
+use super::super::Report;
+use super::super::document::{Block, Section};
+use super::super::table::{Cell, Table};
 use crate::format;
 use crate::series::Series;
 use crate::stats::{CONFIDENCE, Estimate, median};
@@ -11,14 +12,21 @@ const PATCHED: &str = "skas3";
 /// The same model with the first interface: a call for each change of an address space, and one for the hop into another.
 const WRITES: &str = "skas3-write";
 
-pub struct Part {
-    pub title: &'static str,
-    pub paragraphs: Vec<String>,
-    pub table: Table,
+struct Part {
+    title: &'static str,
+    paragraphs: Vec<String>,
+    table: Table,
 }
 
-/// The part, if skas3 and another model were measured.
-pub fn part(report: &Report) -> Option<Part> {
+/// The section, if skas3 and another model were measured.
+pub fn section(report: &Report) -> Option<Section> {
+    let part = part(report)?;
+    let mut blocks: Vec<Block> = part.paragraphs.into_iter().map(Block::text).collect();
+    blocks.push(Block::Table(part.table));
+    Some(Section { title: part.title.into(), blocks })
+}
+
+fn part(report: &Report) -> Option<Part> {
     // What the change from writes to batches gains comes first: it is about the patch alone.
     let mut others: Vec<&str> = report.others().map(|(_, runner)| runner.name.as_str()).collect();
     others.retain(|name| *name != PATCHED);
