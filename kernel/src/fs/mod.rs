@@ -9,6 +9,7 @@ pub mod procfs;
 pub mod pseudo;
 pub mod stdio;
 pub mod sysfs;
+pub mod types;
 
 #[cfg(test)]
 pub(crate) mod tests;

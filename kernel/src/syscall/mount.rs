@@ -3,13 +3,10 @@
 //! There is one mount namespace and nothing propagates in it, so a mount is private from the beginning.
 
 use super::{Call, Entry, entry};
-use crate::fs::memfs::MemFs;
-use crate::fs::procfs;
-use crate::fs::sysfs;
+use crate::fs::types;
 use crate::sched::{killable_point, preempt_point};
 use crate::task::creds::CAP_SYS_ADMIN;
-use crate::tty::devpts;
-use crate::vfs::mount::{self, FileSystem, Mount, MountFlags};
+use crate::vfs::mount::{self, Mount, MountFlags};
 use crate::vfs::path::Path;
 use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
@@ -79,7 +76,7 @@ fn mount(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     } else {
         let options = if call.args[4] == 0 { Vec::new() } else { string(call, 4)?.unwrap_or_default() };
-        let fs = make(&kind.ok_or(Errno::EINVAL)?, &options)?;
+        let fs = types::mount(&kind.ok_or(Errno::EINVAL)?, &options)?;
         let source = source.unwrap_or_else(|| b"none".to_vec());
         mount::attach(&Mount::new(fs, &source, own), &target)?;
     }
@@ -114,49 +111,6 @@ fn bind(source: &Path, target: &Path, recursive: bool) -> Result<()> {
         killable_point()?;
     }
     Ok(())
-}
-
-/// A new file system by its type.
-fn make(kind: &[u8], options: &[u8]) -> Result<Arc<dyn FileSystem>> {
-    match kind {
-        b"tmpfs" | b"ramfs" => {
-            let options = String::from_utf8_lossy(options).into_owned();
-            let (mut size, mut mode, mut uid, mut gid) = (None, 0o1777, 0, 0);
-            for option in options.split(',').filter(|o| !o.is_empty()) {
-                let (name, value) = option.split_once('=').unwrap_or((option, ""));
-                match name {
-                    "size" => size = Some(bytes(value).ok_or(Errno::EINVAL)?),
-                    "nr_blocks" => size = Some(bytes(value).and_then(|n| n.checked_mul(4096)).ok_or(Errno::EINVAL)?),
-                    "mode" => mode = u32::from_str_radix(value, 8).map_err(|_| Errno::EINVAL)? & 0o7777,
-                    "uid" => uid = value.parse().map_err(|_| Errno::EINVAL)?,
-                    "gid" => gid = value.parse().map_err(|_| Errno::EINVAL)?,
-                    "nr_inodes" | "huge" | "mpol" | "inode64" | "inode32" | "noswap" => {}
-                    _ => return Err(Errno::EINVAL),
-                }
-            }
-            Ok(MemFs::new(size, mode, uid, gid))
-        }
-        b"proc" => Ok(procfs::file_system()),
-        b"sysfs" => Ok(sysfs::file_system()),
-        b"devpts" => Ok(devpts::file_system()),
-        _ => Err(Errno::ENODEV),
-    }
-}
-
-/// A size as tmpfs takes it: bytes, or with k, m or g; or a share of memory in percent.
-fn bytes(text: &str) -> Option<u64> {
-    if let Some(percent) = text.strip_suffix('%') {
-        return (crate::mm::frames::limit() / 100).checked_mul(percent.parse().ok()?);
-    }
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match &text[digits.len()..] {
-        "" => 0,
-        "k" | "K" => 10,
-        "m" | "M" => 20,
-        "g" | "G" => 30,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 fn umount(call: &mut Call<'_>) -> Result<u64> {

@@ -10,6 +10,7 @@ mod file;
 mod inode;
 mod lower;
 mod memfd;
+pub mod options;
 
 pub use file::MemFile;
 pub use inode::MemInode;

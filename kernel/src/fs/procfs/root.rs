@@ -54,7 +54,7 @@ pub fn devices(_: Subject) -> Result<Vec<u8>> {
 }
 
 pub fn filesystems(_: Subject) -> Result<Vec<u8>> {
-    Ok(b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tdevpts\nnodev\toverlay\n".to_vec())
+    Ok(crate::fs::types::names().map(|name| format!("nodev\t{name}\n")).collect::<String>().into_bytes())
 }
 
 pub fn interrupts(_: Subject) -> Result<Vec<u8>> {
