@@ -8,12 +8,13 @@
 //! And the machine that the kernel runs on ([`machine`]): its CPUs, which are host threads or processes, how they sleep and are
 //! interrupted, and a [`Context`] for each task's kernel stack.
 //!
-//! [`ProcessModel`] has both. A model depends on this crate and on `umlab-host`, never on the kernel; the kernel depends on this crate
+//! [`ProcessModel`] makes the first and has the second. A model depends on this crate and on `umlab-host`, never on the kernel; the kernel depends on this crate
 //! and names no model. They share the big lock ([`lock`]), under which all of this is called unless a method's text excepts it, guest
 //! memory ([`physmem`]), and messages ([`log`]). In the other direction, a model calls the kernel by [`kernel::get`].
 //!
 //! `docs/process-models.md` describes method by method how each model implements this.
 
+mod counters;
 pub mod kernel;
 pub mod lock;
 pub mod log;
@@ -47,8 +48,11 @@ pub struct Vdso {
 }
 
 /// A way for guest processes to exist on the host. One object for the whole guest.
-pub trait ProcessModel: Machine {
+pub trait ProcessModel: Send + Sync {
     fn name(&self) -> &'static str;
+
+    /// The CPUs and kernel stacks that the kernel runs on.
+    fn machine(&self) -> &dyn Machine;
 
     /// The first address that is not the guest's. Constant for the guest's life.
     fn user_top(&self) -> u64;

@@ -3,14 +3,14 @@
 //! Who comes from user mode into the core takes the big lock, which orders all that its user code did before. So whoever has left user mode
 //! since a barrier began has made it, and so has who was not there. Only the others have to be brought out of it.
 
-use super::{CPUS, model, stopping};
+use super::{CPUS, machine, stopping};
 use crate::lock;
 use crate::task::Task;
 use std::sync::Arc;
 
 /// Returns when all threads that ran user code at the call, of those that `concerns` picks, have left it since. It may drop the big lock.
 pub fn barrier(concerns: impl Fn(&Task) -> bool) {
-    let own = model().current_cpu();
+    let own = machine().current_cpu();
     let running: Vec<(usize, Arc<Task>, u64)> = {
         let cpus = CPUS.borrow();
         let others = cpus.iter().enumerate().filter(|&(cpu, _)| cpu != own);
@@ -23,7 +23,7 @@ pub fn barrier(concerns: impl Fn(&Task) -> bool) {
             .collect()
     };
     for (cpu, ..) in &running {
-        model().kick(*cpu);
+        machine().kick(*cpu);
     }
     for (_, task, visit) in running {
         while task.user_visit() == Some(visit) && !stopping() {

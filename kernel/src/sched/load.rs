@@ -3,7 +3,6 @@
 use super::{CPUS, RunState};
 use crate::lock::KCell;
 use crate::{task, time};
-use umlab_model::ProcessModel;
 
 /// Nanoseconds that one CPU spent.
 #[derive(Clone, Copy, Default, Debug)]
@@ -27,8 +26,8 @@ static LOAD: KCell<Load> = KCell::new(Load { times: Vec::new(), switches: 0, ave
 const SAMPLE_NS: u64 = 5_000_000_000;
 const MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
-fn at(model: &dyn ProcessModel, add: impl FnOnce(&mut CpuTimes)) {
-    let cpu = model.current_cpu();
+fn here(add: impl FnOnce(&mut CpuTimes)) {
+    let cpu = super::machine().current_cpu();
     let mut load = LOAD.borrow_mut();
     if load.times.len() <= cpu {
         load.times.resize(cpu + 1, CpuTimes::default());
@@ -38,7 +37,7 @@ fn at(model: &dyn ProcessModel, add: impl FnOnce(&mut CpuTimes)) {
 
 /// A task used the current CPU.
 pub fn account(user: u64, system: u64) {
-    at(super::model(), |times| {
+    here(|times| {
         times.user += user;
         times.system += system;
     });
@@ -46,7 +45,7 @@ pub fn account(user: u64, system: u64) {
 
 /// The current CPU slept.
 pub(super) fn account_idle(ns: u64) {
-    at(super::model(), |times| times.idle += ns);
+    here(|times| times.idle += ns);
 }
 
 pub(super) fn count_switch() {

@@ -24,7 +24,7 @@ use crate::time;
 use queue::RunQueue;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use umlab_model::{Context, ProcessModel};
+use umlab_model::{Context, Machine, ProcessModel};
 
 /// How long a task waits before an idle CPU takes it from its home.
 const STEAL_AFTER_NS: u64 = 500_000;
@@ -40,7 +40,7 @@ struct Cpu {
     slice_end: u64,
     /// One of higher priority than the current task has come.
     give_way: bool,
-    /// The alarm the model was last asked for.
+    /// The alarm the machine was last asked for.
     alarm: Option<u64>,
     /// When a preemption point last let others in.
     breath: u64,
@@ -69,6 +69,7 @@ static GIVE_WAY: AtomicBool = AtomicBool::new(false);
 
 static CPUS: KCell<Vec<Cpu>> = KCell::new(Vec::new());
 static MODEL: OnceLock<Box<dyn ProcessModel>> = OnceLock::new();
+static MACHINE: OnceLock<&'static dyn Machine> = OnceLock::new();
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// What the scheduler keeps of a task.
@@ -100,6 +101,11 @@ pub fn model() -> &'static dyn ProcessModel {
     MODEL.get().expect("the guest was booted").as_ref()
 }
 
+/// The machine that the model gives the kernel.
+pub fn machine() -> &'static dyn Machine {
+    *MACHINE.get().expect("the guest was booted")
+}
+
 /// Sets the model, once, before anything else of the core is used.
 pub fn set_model(model: Box<dyn ProcessModel>) {
     umlab_model::pages::set_user_top(model.user_top());
@@ -107,6 +113,7 @@ pub fn set_model(model: Box<dyn ProcessModel>) {
     if MODEL.set(model).is_err() {
         panic!("a guest was booted twice in one process");
     }
+    let _ = MACHINE.set(self::model().machine());
 }
 
 pub fn cpu_count() -> usize {
@@ -115,7 +122,7 @@ pub fn cpu_count() -> usize {
 
 /// The task whose kernel context runs. Panics on an idle context, which never calls anything that asks.
 pub fn current() -> Arc<Task> {
-    let cpu = model().current_cpu();
+    let cpu = machine().current_cpu();
     CPUS.borrow()[cpu].current.clone().expect("core code that needs a task ran without one")
 }
 
@@ -125,7 +132,7 @@ pub fn acting() -> Option<Arc<Task>> {
     if cpus.is_empty() {
         return None;
     }
-    cpus[model().current_cpu()].current.clone()
+    cpus[machine().current_cpu()].current.clone()
 }
 
 /// Makes some CPU come into the core to look at what the host told: one that sleeps, or else the first.
@@ -138,7 +145,7 @@ pub fn kick_for_event() {
         }
         cpus.iter().position(|c| c.sleeping).unwrap_or(0)
     };
-    model().kick(cpu);
+    machine().kick(cpu);
 }
 
 /// Makes a new task runnable for the first time.
@@ -150,7 +157,7 @@ pub fn start(task: &Arc<Task>) {
 pub fn start_here(task: &Arc<Task>) {
     {
         let mut sched = task.sched.borrow_mut();
-        sched.cpu = model().current_cpu();
+        sched.cpu = machine().current_cpu();
         sched.settled = true;
     }
     enqueue(task.clone(), false);
@@ -159,13 +166,13 @@ pub fn start_here(task: &Arc<Task>) {
 /// Whether the current CPU has more to do than its current task while another one has nothing.
 pub fn is_crowded() -> bool {
     let cpus = CPUS.borrow();
-    let cpu = model().current_cpu();
+    let cpu = machine().current_cpu();
     !cpus[cpu].queue.is_empty() && cpus.iter().any(|c| c.sleeping && c.queue.is_empty())
 }
 
 /// Goes on on a CPU that has nothing to do, if there is one. For a task without host objects of its own.
 pub fn move_to_idle_cpu() {
-    let cpu = model().current_cpu();
+    let cpu = machine().current_cpu();
     let target = {
         let mut cpus = CPUS.borrow_mut();
         let Some(target) = cpus.iter().position(|c| c.sleeping && c.queue.is_empty()) else { return };
@@ -182,7 +189,7 @@ pub fn move_to_idle_cpu() {
         cpus[target].queue.push(task);
         target
     };
-    model().kick(target);
+    machine().kick(target);
     switch_away();
 }
 
@@ -214,8 +221,8 @@ pub fn interrupt(task: &Task) {
         let cpus = CPUS.borrow();
         cpus.get(cpu).and_then(|c| c.current.as_ref()).is_some_and(|t| std::ptr::eq(&**t, task))
     };
-    if running && cpu != model().current_cpu() {
-        model().kick(cpu);
+    if running && cpu != machine().current_cpu() {
+        machine().kick(cpu);
     }
 }
 
@@ -242,13 +249,13 @@ fn enqueue(task: Arc<Task>, fresh: bool) {
         CPUS.borrow_mut()[target].give_way = true;
         GIVE_WAY.store(true, Relaxed);
     }
-    if target != model().current_cpu() {
+    if target != machine().current_cpu() {
         let cpus = CPUS.borrow();
         // One that runs user code and had nobody waiting has to learn that its time is limited now.
         let notify = preempts || cpus[target].sleeping || cpus[target].queue.len() == 1;
         drop(cpus);
         if notify {
-            model().kick(target);
+            machine().kick(target);
         }
     }
     update_alarm();
@@ -276,7 +283,7 @@ pub fn obey_affinity() {
 }
 
 fn keep_to_affinity(task: &Arc<Task>) {
-    if may_run_on(task, model().current_cpu()) || !(0..cpu_count()).any(|other| may_run_on(task, other)) {
+    if may_run_on(task, machine().current_cpu()) || !(0..cpu_count()).any(|other| may_run_on(task, other)) {
         return;
     }
     if let Some(residence) = task.residence() {
@@ -323,7 +330,7 @@ pub fn block_current() {
 
 /// Lets others run first, of the same priority at least.
 pub fn yield_now() {
-    let cpu = model().current_cpu();
+    let cpu = machine().current_cpu();
     {
         let mut cpus = CPUS.borrow_mut();
         let task = cpus[cpu].current.clone().expect("a task yields");
@@ -347,7 +354,7 @@ pub fn obey_priorities() {
 /// Lets the current task give way to one of higher priority that waits here.
 fn give_way() {
     GIVE_WAY.store(false, Relaxed);
-    let cpu = model().current_cpu();
+    let cpu = machine().current_cpu();
     {
         let mut cpus = CPUS.borrow_mut();
         // Another CPU looks when it comes by: it was kicked.
@@ -381,8 +388,8 @@ pub fn priority_changed(task: &Task) {
         state.give_way = true;
         GIVE_WAY.store(true, Relaxed);
     }
-    if cpu != model().current_cpu() {
-        model().kick(cpu);
+    if cpu != machine().current_cpu() {
+        machine().kick(cpu);
     }
 }
 
@@ -398,7 +405,7 @@ pub fn on_trap_exit(interrupted: bool) {
     events::deliver();
     timer::expire();
     load::sample();
-    let cpu = model().current_cpu();
+    let cpu = machine().current_cpu();
     let expired = {
         let mut cpus = CPUS.borrow_mut();
         cpus[cpu].alarm = None;
@@ -417,7 +424,7 @@ pub fn on_trap_exit(interrupted: bool) {
 fn ask_for_work(idle: usize) {
     let crowded = CPUS.borrow().iter().position(|c| c.current.is_some() && !c.queue.is_empty());
     if let Some(crowded) = crowded.filter(|&cpu| cpu != idle) {
-        model().kick(crowded);
+        machine().kick(crowded);
     }
 }
 
@@ -442,16 +449,16 @@ fn hand_to_idle_cpu(cpu: usize) {
         cpus[idle].queue.push(task);
         idle
     };
-    model().kick(kick);
+    machine().kick(kick);
 }
 
-/// Asks the model for an alarm at the next timer or the end of the slice, whichever is first.
+/// Asks the machine for an alarm at the next timer or the end of the slice, whichever is first.
 pub fn update_alarm() {
     // A unit test's timers have no CPU to interrupt.
-    if MODEL.get().is_none() {
+    if MACHINE.get().is_none() {
         return;
     }
-    let cpu = model().current_cpu();
+    let cpu = machine().current_cpu();
     let wanted = {
         let cpus = CPUS.borrow();
         let slice = cpus[cpu].queue.front().map(|next| {
@@ -478,12 +485,12 @@ pub fn update_alarm() {
         }
     };
     CPUS.borrow_mut()[cpu].alarm = wanted;
-    model().set_alarm(wanted);
+    machine().set_alarm(wanted);
 }
 
 /// The context to go on in when the current task has ended. Its own context is dropped by that one.
 pub fn end_current() -> Arc<dyn Context> {
-    let cpu = model().current_cpu();
+    let cpu = machine().current_cpu();
     let now = time::now();
     let next = pick(cpu, now);
     let mut cpus = CPUS.borrow_mut();
@@ -530,7 +537,7 @@ fn slice_end(task: &Task, now: u64) -> u64 {
 }
 
 fn switch_away() {
-    let cpu = model().current_cpu();
+    let cpu = machine().current_cpu();
     let now = time::now();
     let next = pick(cpu, now);
     let (from, to) = {
@@ -553,13 +560,13 @@ fn switch_away() {
     };
     load::count_switch();
     lock::assert_no_borrows();
-    model().switch(&*from, &*to);
+    machine().switch(&*from, &*to);
     finish_switch();
 }
 
 /// Must be the first thing a new context does, and is done after every switch: drops what ended on this CPU.
 pub fn finish_switch() {
-    let cpu = model().current_cpu();
+    let cpu = machine().current_cpu();
     let ended = {
         let mut cpus = CPUS.borrow_mut();
         if let Some(task) = &cpus[cpu].current {
@@ -577,7 +584,7 @@ pub fn finish_switch() {
 pub fn stop() {
     STOP.store(true, Relaxed);
     for cpu in 0..cpu_count() {
-        model().kick(cpu);
+        machine().kick(cpu);
     }
 }
 
@@ -602,7 +609,7 @@ pub fn run(count: usize, boot: &(dyn Fn() + Sync)) {
             })
             .collect();
     });
-    model().run_cpus(count, &|cpu, context| {
+    machine().run_cpus(count, &|cpu, context| {
         CPUS.borrow_mut()[cpu].idle = Some(context);
         if cpu == 0 {
             boot();
@@ -635,7 +642,7 @@ fn idle_loop(cpu: usize) {
         CPUS.borrow_mut()[cpu].sleeping = true;
         ask_for_work(cpu);
         let slept = time::now();
-        model().idle(timer::next_deadline());
+        machine().idle(timer::next_deadline());
         load::account_idle(time::now().saturating_sub(slept));
         CPUS.borrow_mut()[cpu].sleeping = false;
     }

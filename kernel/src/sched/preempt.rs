@@ -24,8 +24,8 @@ static DELIVERING: KCell<bool> = KCell::new(false);
 pub fn preempt_point() {
     lock::assert_no_borrows();
     // A unit test has no CPUs.
-    let Some(model) = super::MODEL.get() else { return };
-    let cpu = model.current_cpu();
+    let Some(machine) = super::MACHINE.get() else { return };
+    let cpu = machine.current_cpu();
     let now = time::now();
     {
         let mut cpus = CPUS.borrow_mut();

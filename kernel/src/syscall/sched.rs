@@ -273,7 +273,7 @@ fn sys_sched_rr_get_interval(call: &mut Call<'_>) -> Result<u64> {
 fn sys_getcpu(call: &mut Call<'_>) -> Result<u64> {
     let space = call.task.space();
     if call.args[0] != 0 {
-        space.write(call.args[0], &(sched::model().current_cpu() as u32))?;
+        space.write(call.args[0], &(sched::machine().current_cpu() as u32))?;
     }
     if call.args[1] != 0 {
         space.write(call.args[1], &0u32)?;

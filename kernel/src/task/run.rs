@@ -2,7 +2,7 @@
 
 use super::{Task, core_dump, exit, ptrace};
 use crate::mm::fault::BadAccess;
-use crate::sched::{self, model};
+use crate::sched::{self, machine};
 use crate::signal::{self, AfterSignals, SyscallOutcome};
 use crate::syscall::{self, Call};
 use crate::{Errno, Result};
@@ -30,7 +30,7 @@ pub fn spawn_with(task: &Arc<Task>, mut user: Box<dyn UserThread>, prologue: Pro
         }
         sched::end_current()
     });
-    let context = model().new_context(space.as_ref().map(|space| space.host()), main)?;
+    let context = machine().new_context(space.as_ref().map(|space| space.host()), main)?;
     task.set_context(context);
     if task.is_vfork_child() {
         sched::start_here(task)

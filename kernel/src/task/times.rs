@@ -6,7 +6,7 @@
 
 use super::Task;
 use crate::lock::KCell;
-use crate::sched::model;
+use crate::sched::machine;
 use crate::{signal, time};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use umlab_model::{HostTime, Trap, UserThread};
@@ -83,7 +83,7 @@ impl Task {
         self.times.cross();
         let (last, lap) = self.times.lap(time::now());
         self.times.inner.borrow_mut().before_user = lap;
-        if last.read.is_none_or(|read| read.cpu != model().current_cpu()) {
+        if last.read.is_none_or(|read| read.cpu != machine().current_cpu()) {
             self.read_host(user);
         }
     }
@@ -137,7 +137,7 @@ impl Task {
     fn read_host(&self, user: &dyn UserThread) -> Option<HostTime> {
         let host = user.host_time()?;
         let used = self.process.usage.borrow().total();
-        self.times.inner.borrow_mut().read = Some(Reading { host, cpu: model().current_cpu(), used });
+        self.times.inner.borrow_mut().read = Some(Reading { host, cpu: machine().current_cpu(), used });
         Some(host)
     }
 

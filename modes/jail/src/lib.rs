@@ -6,11 +6,11 @@
 //!
 //! The rights are those of an address space, so two CPUs in one would undo each other's protection: there is one CPU.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use umlab_host::memory::SharedMemory;
-use umlab_model::{Context, ContextMain, Machine, ModelSpace, ProcessModel, UserThread, Vdso, physmem};
+use umlab_model::{HostView, Machine, ModelSpace, ProcessModel, UserThread, Vdso, physmem};
 use umlab_tt::area::{self, Record};
 use umlab_tt::{Guard, Options, Tt, image};
 
@@ -106,6 +106,9 @@ impl ProcessModel for Jail {
     fn name(&self) -> &'static str {
         self.0.name()
     }
+    fn machine(&self) -> &dyn Machine {
+        self.0.machine()
+    }
     fn user_top(&self) -> u64 {
         self.0.user_top()
     }
@@ -118,31 +121,10 @@ impl ProcessModel for Jail {
     fn new_thread(&self) -> Box<dyn UserThread> {
         self.0.new_thread()
     }
+    fn audit_idle(&self) -> Vec<HostView> {
+        self.0.audit_idle()
+    }
     fn counters(&self) -> Vec<(&'static str, u64)> {
         self.0.counters()
-    }
-}
-
-impl Machine for Jail {
-    fn new_context(&self, space: Option<&dyn ModelSpace>, main: ContextMain) -> umlab_host::Result<Arc<dyn Context>> {
-        self.0.new_context(space, main)
-    }
-    fn switch(&self, from: &dyn Context, to: &dyn Context) {
-        self.0.switch(from, to)
-    }
-    fn run_cpus(&self, count: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
-        self.0.run_cpus(count, main)
-    }
-    fn current_cpu(&self) -> usize {
-        self.0.current_cpu()
-    }
-    fn kick(&self, cpu: usize) {
-        self.0.kick(cpu)
-    }
-    fn idle(&self, deadline: Option<u64>) {
-        self.0.idle(deadline)
-    }
-    fn set_alarm(&self, deadline: Option<u64>) {
-        self.0.set_alarm(deadline)
     }
 }

@@ -5,25 +5,23 @@
 //! for. A system call is one stop: resumed with PTRACE_SYSEMU, the guest stops at its next system call, which the host skips.
 //! Mappings are made by the stub process itself, obeying a batch of orders that only the core can write.
 //!
-//! Each guest CPU is one thread of the core, pinned to one host CPU together with its stub processes, because a hand-over within
-//! a CPU costs a seventh of one across CPUs ([`placement`]). A guest address space whose threads run on several CPUs has a stub process for
+//! Each guest CPU is one thread of the core ([`umlab_threads`]), pinned to one host CPU together with its stub processes, because a
+//! hand-over within a CPU costs a seventh of one across CPUs. A guest address space whose threads run on several CPUs has a stub process for
 //! each of them. Both map the same memory, as two CPUs' TLBs would.
 
 mod cpu;
 mod guest;
 mod mm_space;
 mod orders;
-mod placement;
 mod space;
 mod stub;
 mod thread;
 mod vdso;
 
-use std::sync::{Arc, Mutex};
 use stub::Stub;
-use umlab_host::claims::{self, Claim};
-use umlab_host::{Result, limits};
-use umlab_model::{Context, ContextMain, HostView, Machine, ModelSpace, ProcessModel, UserThread, Vdso};
+use umlab_host::Result;
+use umlab_model::{HostView, Machine, ModelSpace, ProcessModel, UserThread, Vdso};
+use umlab_threads::Threads;
 
 pub use mm_space::Interface;
 
@@ -63,8 +61,7 @@ impl Kind {
 /// The model; one for the process.
 pub struct Skas {
     kind: Kind,
-    /// The host CPUs it took, until somebody watches over them.
-    claims: Mutex<Vec<Claim>>,
+    threads: Threads,
 }
 
 impl Skas {
@@ -72,15 +69,18 @@ impl Skas {
     pub fn new(cpus: usize, kind: Kind) -> Result<Skas> {
         umlab_host::copy::install();
         stub::init()?;
-        let claims = claims::choose(cpus);
-        cpu::init(&claims);
-        Ok(Skas { kind, claims: Mutex::new(claims) })
+        cpu::init(cpus);
+        Ok(Skas { kind, threads: Threads::new(cpus, cpu::UPKEEP) })
     }
 }
 
 impl ProcessModel for Skas {
     fn name(&self) -> &'static str {
         self.kind.name()
+    }
+
+    fn machine(&self) -> &dyn Machine {
+        &self.threads
     }
 
     fn user_top(&self) -> u64 {
@@ -117,46 +117,6 @@ impl ProcessModel for Skas {
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
-        cpu::counters()
-    }
-}
-
-impl Machine for Skas {
-    fn new_context(&self, _space: Option<&dyn ModelSpace>, main: ContextMain) -> Result<Arc<dyn Context>> {
-        cpu::SkasContext::with_main(main)
-    }
-
-    fn switch(&self, from: &dyn Context, to: &dyn Context) {
-        cpu::switch(from, to)
-    }
-
-    fn run_cpus(&self, count: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
-        let claims = self.claims.lock().map(|mut claims| std::mem::take(&mut *claims)).unwrap_or_default();
-        umlab_host::placement::watch(claims, placement::GUEST);
-        std::thread::scope(|scope| {
-            for number in 1..count {
-                std::thread::Builder::new()
-                    .name(format!("cpu{number}"))
-                    .spawn_scoped(scope, move || cpu::run(number, main))
-                    .unwrap_or_else(|e| limits::give_up("cannot start a thread for each guest CPU", e.into()));
-            }
-            cpu::run(0, main);
-        });
-    }
-
-    fn current_cpu(&self) -> usize {
-        cpu::current()
-    }
-
-    fn kick(&self, cpu: usize) {
-        cpu::kick(cpu)
-    }
-
-    fn idle(&self, deadline: Option<u64>) {
-        cpu::idle(deadline)
-    }
-
-    fn set_alarm(&self, deadline: Option<u64>) {
-        cpu::set_alarm(deadline)
+        cpu::counters().into_iter().chain(umlab_threads::counters()).collect()
     }
 }

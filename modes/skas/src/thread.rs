@@ -8,10 +8,9 @@ use crate::mm_space::{MmSpace, Run};
 use crate::space::SkasSpace;
 use crate::stub::{Loaded, USER_CS, USER_CS32, USER_DS};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use umlab_host::ptrace::{Regs, Resume, SignalInfo, Status, SyscallEntry, Tracee};
 use umlab_host::{Errno, Result};
-use umlab_model::lock::{self, KCell};
+use umlab_model::lock::KCell;
 use umlab_model::{Access, Fault, HostTime, ModelSpace, Residence, SyscallAbi, Trap, UserThread};
 
 /// What other threads' comings and goings in a stub process change of a thread.
@@ -107,6 +106,7 @@ impl Entry {
 }
 
 /// What of the registers is to be written before user code runs.
+#[derive(Clone, Copy)]
 enum Write {
     Nothing,
     /// The result register.
@@ -128,7 +128,7 @@ struct SkasResidence(Arc<KCell<State>>);
 
 impl Residence for SkasResidence {
     fn evict(&self) {
-        cpu::unload(&self.0);
+        State::unload(&self.0);
     }
 }
 
@@ -242,23 +242,19 @@ impl SkasThread {
         })?;
         let (tracee, write) = ready?;
         let mut entry = space.enter()?;
-        let cpu = cpu::this();
-        cpu.place.follow(tracee.0);
-        cpu.user.store(tracee.0, SeqCst);
-        // From here on a kick reaches the guest itself.
-        let stop = if cpu.kicks.take() {
-            self.put_off(write);
-            space.put_off(entry);
-            Ok(Stop::Alarm)
-        } else {
-            lock::leave();
-            let stop = self.run_until_stop(space, tracee, write, &mut entry);
-            lock::enter();
-            // What it held on to ends under the lock.
-            drop(entry);
-            stop
+        let cpu = umlab_threads::this();
+        let stop = match cpu.run_user(tracee.0, || self.run_until_stop(space, tracee, write, &mut entry)) {
+            Some(stop) => {
+                // What it held on to ends under the lock.
+                drop(entry);
+                stop
+            }
+            None => {
+                self.put_off(write);
+                space.put_off(entry);
+                Ok(Stop::Alarm)
+            }
         };
-        cpu.user.store(0, SeqCst);
         space.left();
         match stop? {
             Stop::Syscall(entry) => {
@@ -268,7 +264,7 @@ impl SkasThread {
             }
             Stop::Alarm => {
                 count(|c| &c.interrupt_stops, 1);
-                cpu.kicks.take();
+                cpu.answer_kicks();
                 Ok(Trap::Interrupt)
             }
             Stop::Signal(info, access) => Ok(self.exception(info, access)),

@@ -6,36 +6,17 @@ use crate::placement;
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::*};
 use umlab_host::claims::Claim;
 use umlab_host::kicks::Kicks;
 use umlab_host::{Errno, Result, clock, thread};
 use umlab_model::lock;
 
-macro_rules! counters {
-    ($($name:ident)*) => {
-        /// What the model did, counted by all processes together.
-        #[derive(Default)]
-        pub struct Counters { $(pub $name: AtomicU64,)* }
-
-        static COUNTERS: Counters = Counters { $($name: AtomicU64::new(0),)* };
-
-        pub fn counters() -> Vec<(&'static str, u64)> {
-            vec![$((stringify!($name), COUNTERS.$name.load(Relaxed)),)*]
-        }
-    };
-}
-
-counters! {
+umlab_model::counters! {
     syscall_stops cancelled_stops entry_stops fault_stops kick_stops leave_stops birth_stops other_stops
     signals_delivered handovers idle_sleeps kicks shootdowns tracer_placements cpu_moves
     host_tasks_made host_processes_made host_processes_replaced spaces_emptied
     host_mmaps host_munmaps host_mprotects jail_mprotects jail_remaps protection_ns
-}
-
-/// Counts `n` more of what `pick` names.
-pub fn count(pick: impl FnOnce(&Counters) -> &AtomicU64, n: u64) {
-    pick(&COUNTERS).fetch_add(n, Relaxed);
 }
 
 pub struct Cpu {

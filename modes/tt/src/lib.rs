@@ -78,6 +78,10 @@ impl ProcessModel for Tt {
         self.name
     }
 
+    fn machine(&self) -> &dyn Machine {
+        self
+    }
+
     fn user_top(&self) -> u64 {
         space::USER_TOP
     }

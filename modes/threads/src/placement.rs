@@ -1,7 +1,7 @@
-//! Where a guest CPU runs on the host: its thread and the stub processes that it runs guests in, pinned to one host CPU, which may become
+//! Where a guest CPU runs on the host: its thread and the processes that it runs user code in, pinned to one host CPU, which may become
 //! another one while the guest runs. The thread moves itself and each of its processes when user mode is next entered there.
 
-use crate::cpu::{self, count};
+use crate::{count, cpu};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::*};
 use umlab_host::placement::Guest;
@@ -9,7 +9,7 @@ use umlab_host::thread;
 use umlab_model::lock::KCell;
 
 /// The place of one guest CPU.
-pub struct Place {
+pub(crate) struct Place {
     /// The host CPU it is to be on.
     host_cpu: AtomicUsize,
     /// Its host thread, 0 before that runs.
@@ -61,7 +61,7 @@ impl Place {
 }
 
 /// How guest CPUs are watched and moved.
-pub const GUEST: Guest = Guest {
+pub(crate) const GUEST: Guest = Guest {
     threads: |number| {
         let cpu = &cpu::all()[number];
         [cpu.place.thread.load(SeqCst), cpu.user.load(SeqCst)]
