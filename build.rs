@@ -1,8 +1,9 @@
 //! Links `uml` statically, as a position-independent program.
 //!
-//! Models in which the core lies in every guest's address space need all of it in one piece at the top, which is where the host loads such a
-//! program. The usual switch for it, `crt-static`, holds for a whole target and so for build scripts and macros too, which cannot be
-//! static. Here the linker is shown the static libraries under the names that it is asked for.
+//! Models in which the core lies in every guest's address space need all of it in one piece at the
+//! top, which is where the host loads such a program. The usual switch for it, `crt-static`, holds
+//! for a whole target and so for build scripts and macros too, which cannot be static. Here the
+//! linker is shown the static libraries under the names that it is asked for.
 
 use std::{env, fs, path::Path};
 

@@ -86,7 +86,8 @@ fn tt_options(options: &[&str]) -> umlab_tt::Options {
     umlab_tt::Options { sysemu: !options.contains(&"sysemu=off") }
 }
 
-/// The model of this name, and the options that follow it after commas; an error that lists what there is.
+/// The model of this name, and the options that follow it after commas; an error that lists what
+/// there is.
 pub fn find(text: &str) -> Result<(&'static Model, Vec<&str>), String> {
     let mut parts = text.split(',');
     let name = parts.next().unwrap_or_default();

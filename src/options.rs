@@ -22,7 +22,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     pub mem: Option<u64>,
 
-    /// Host directory to be the guest's root: read-only, with memory above it for what the guest changes
+    /// Host directory to be the guest's root: read-only, with memory above it for what the guest
+    /// changes
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
 
@@ -62,7 +63,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub trace: Option<Option<PathBuf>>,
 
-    /// Write the counters of the model and the core as JSON when the guest ends, to standard error or FILE
+    /// Write the counters of the model and the core as JSON when the guest ends, to standard error
+    /// or FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub stats: Option<Option<PathBuf>>,
 

@@ -98,7 +98,8 @@ fn report(model: &str, cpus: usize, memory: u64, elapsed: f64) -> Value {
     })
 }
 
-/// Tells what is wrong with a command line, or prints the help that was asked for, and ends the process.
+/// Tells what is wrong with a command line, or prints the help that was asked for, and ends the
+/// process.
 pub fn usage(e: &clap::Error) -> ! {
     use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
     let _ = e.print();

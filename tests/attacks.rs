@@ -1,5 +1,6 @@
-//! Attacks of guest processes on each other and on the guest kernel: none gets through, in no model, on one CPU or several. They are the
-//! subcommands of a program that runs in the guest (`tests/guest-programs/src/bin/attacks`).
+//! Attacks of guest processes on each other and on the guest kernel: none gets through, in no
+//! model, on one CPU or several. They are the subcommands of a program that runs in the guest
+//! (`tests/guest-programs/src/bin/attacks`).
 
 mod common;
 
@@ -11,7 +12,8 @@ use std::time::Duration;
 /// Model, and number of CPUs.
 const GUESTS: [(&str, &str); 5] = [("skas", "1"), ("skas", "2"), ("skas", "4"), ("tt", "1"), ("tt-jail", "1")];
 
-/// The guest kernel looks after one of so many traps whether an attack has got through that does not know it.
+/// The guest kernel looks after one of so many traps whether an attack has got through that does
+/// not know it.
 const AUDIT: &str = "8";
 
 fn attack(name: &str) {
@@ -25,8 +27,9 @@ fn attack(name: &str) {
     }
 }
 
-/// Memory that fillers are given, in MiB, and what the host may have to give at most: that, what may be given out ahead of its use
-/// (`mm::frames::SLACK`), and programs, stacks and page tables of the host's processes.
+/// Memory that fillers are given, in MiB, and what the host may have to give at most: that, what
+/// may be given out ahead of its use (`mm::frames::SLACK`), and programs, stacks and page tables of
+/// the host's processes.
 const MEMORY: u64 = 96;
 const BEYOND: u64 = 64 + 48;
 

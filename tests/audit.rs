@@ -1,6 +1,7 @@
-//! The guest kernel checks itself while it works: what it lists, what its model believes and what the host shows of guest memory agree, in
-//! every model, on one CPU and two. What the audit finds when they do not is a matter of unit tests (`kernel/src/mm/audit`), and of the
-//! attacks, which run with it as well.
+//! The guest kernel checks itself while it works: what it lists, what its model believes and what
+//! the host shows of guest memory agree, in every model, on one CPU and two. What the audit finds
+//! when they do not is a matter of unit tests (`kernel/src/mm/audit`), and of the attacks, which
+//! run with it as well.
 
 mod common;
 
@@ -35,7 +36,8 @@ fn threads() {
     audited(&Program::new(&[guest_programs().join("threads")]).limit(300));
 }
 
-/// Questions about mappings of all kinds, by a program that maps, protects, moves and unmaps at every border. The answers are `oracle.rs`'s matter.
+/// Questions about mappings of all kinds, by a program that maps, protects, moves and unmaps at
+/// every border. The answers are `oracle.rs`'s matter.
 #[test]
 fn mappings() {
     let mut argv = vec![guest_programs().join("oracle").into_os_string(), "run".into()];

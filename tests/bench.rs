@@ -1,6 +1,8 @@
-//! `umlab bench`, `compare` and `report`, as a user runs them: mistakes, failures, interruptions and what comes out.
+//! `umlab bench`, `compare` and `report`, as a user runs them: mistakes, failures, interruptions
+//! and what comes out.
 //!
-//! A stand-in for the workloads' program (bench/tests/workload.sh) keeps them short and misbehaves on demand.
+//! A stand-in for the workloads' program (bench/tests/workload.sh) keeps them short and misbehaves
+//! on demand.
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 const UMLAB: &str = env!("CARGO_BIN_EXE_umlab");
@@ -59,7 +61,8 @@ fn measured(program: &str, workloads: &str, rounds: &str, more: &[&str]) -> (tem
     (folder, run)
 }
 
-// --- mistakes: one line, before any work, and nothing is overwritten --------------------------------------------------
+// --- mistakes: one line, before any work, and nothing is overwritten
+// --------------------------------------------------
 
 #[test]
 fn unknown_names_list_the_valid_ones() {
@@ -175,7 +178,8 @@ fn results_that_cannot_be_read() {
     refused(command, &["/no/such/folder"]);
 }
 
-// --- what comes out ---------------------------------------------------------------------------------------------------
+// --- what comes out
+// ---------------------------------------------------------------------------------------------------
 
 #[test]
 fn every_runner_has_its_samples_with_counters_and_checks() {
@@ -362,7 +366,8 @@ fn compare_finds_a_model_that_was_slowed_and_nothing_between_equal_runs() {
     let (_c, slow) = measured(&delayed.display().to_string(), "slow-in-guest", "5", &[]);
     let compare = |a: &Path, b: &Path| {
         let mut command = Command::new(UMLAB);
-        // The delay is many times the work; the threshold has room for a machine that is busy with other tests.
+        // The delay is many times the work; the threshold has room for a machine that is busy with
+        // other tests.
         command.arg("compare").args([a, b]).args(["--threshold", "60"]);
         output(command)
     };

@@ -1,4 +1,5 @@
-//! The command line of `umlab`: exit statuses, mistakes, standard streams, and what each option of `umlab run` does.
+//! The command line of `umlab`: exit statuses, mistakes, standard streams, and what each option of
+//! `umlab run` does.
 
 mod common;
 
@@ -8,7 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
-// --- exit statuses ---------------------------------------------------------------------------------------------------
+// --- exit statuses
+// ---------------------------------------------------------------------------------------------------
 
 #[test]
 fn the_status_is_the_commands() {
@@ -54,7 +56,8 @@ fn a_script_without_its_interpreter() {
     one_clear_line(&Program::new(&[&path]).in_guest().code(127), "script");
 }
 
-// --- mistakes --------------------------------------------------------------------------------------------------------
+// --- mistakes
+// --------------------------------------------------------------------------------------------------------
 
 /// The first line names the culprit, and nothing looks like a fault of ours.
 #[track_caller]
@@ -169,7 +172,8 @@ fn help_version_and_models() {
     assert!(models.lines().any(|line| line.starts_with("skas")), "{models}");
 }
 
-// --- standard streams ------------------------------------------------------------------------------------------------
+// --- standard streams
+// ------------------------------------------------------------------------------------------------
 
 #[test]
 fn streams_pass_through() {
@@ -217,7 +221,8 @@ fn closed_and_odd_streams() {
     let file = dir.path().join("file");
     let name = file.display();
     fs::write(&file, "first\nsecond\n").unwrap();
-    // A file as standard input can be read from where it stands, and one as standard output is appended to.
+    // A file as standard input can be read from where it stands, and one as standard output is
+    // appended to.
     here(format!("{{ read -r x; {umlab} run -- cat; }} <{name}")).says("second");
     here(format!("{umlab} run -- echo third >>{name}")).code(0);
     assert_eq!(fs::read_to_string(&file).unwrap(), "first\nsecond\nthird\n");
@@ -242,7 +247,8 @@ fn signals_to_umlab_reach_the_command() {
     }
 }
 
-// --- options ---------------------------------------------------------------------------------------------------------
+// --- options
+// ---------------------------------------------------------------------------------------------------------
 
 #[test]
 fn environment() {
@@ -354,7 +360,8 @@ fn new_files_on_the_host_have_the_mode_that_the_guest_gives_them() {
     assert_eq!(["private", "closed", "public", "open"].map(mode), [0o600, 0o700, 0o666, 0o777]);
 }
 
-// --- limits of the host ----------------------------------------------------------------------------------------------
+// --- limits of the host
+// ----------------------------------------------------------------------------------------------
 
 /// A guest under a limit of the host's: it runs, or one line names the limit.
 #[track_caller]
@@ -406,7 +413,8 @@ fn the_end_of_the_cpu_time_that_the_host_allows() {
     let run = |script: &str| bash(&format!("ulimit -t 2; {} run --cpus 1 -- {script}", common::UMLAB));
     // The guest kernel ends the process that exceeds its limit, as the host would.
     run("sh -c 'while :; do :; done'").code(137);
-    // None of these processes does, but all of them together cost the kernel too much. As root it may have more.
+    // None of these processes does, but all of them together cost the kernel too much. As root it
+    // may have more.
     let outcome = run("timeout 20 sh -c 'while :; do /bin/true; done'");
     match outcome.end {
         End::Code(124) => {}

@@ -1,4 +1,5 @@
-//! Core dumps: a debugger on the host opens what a guest process left, and the rules of core(5) hold.
+//! Core dumps: a debugger on the host opens what a guest process left, and the rules of core(5)
+//! hold.
 
 mod common;
 
@@ -54,7 +55,8 @@ fn gdb_shows_every_thread_of_a_process_that_crashed() {
             "$1 = 4711",
         ];
         for expected in expected {
-            // Arguments are given as the value at the function's entry where they are only known from there.
+            // Arguments are given as the value at the function's entry where they are only known
+            // from there.
             let found = out.replace("depth=depth@entry=", "depth=").replace("n=n@entry=", "n=");
             assert!(found.contains(expected), "{model}: no '{expected}' in:\n{out}");
         }
@@ -62,7 +64,8 @@ fn gdb_shows_every_thread_of_a_process_that_crashed() {
     }
 }
 
-/// What the scripts below begin with: `dump` has a child end itself, and tells whether it left a core file and what is there.
+/// What the scripts below begin with: `dump` has a child end itself, and tells whether it left a
+/// core file and what is there.
 const DUMP: &str = r#"
 import ctypes, errno, mmap, os, resource, shutil, signal, sys, time
 libc = ctypes.CDLL(None, use_errno=True)

@@ -1,5 +1,6 @@
-//! Guests that misbehave, and guests that are ended: the guest kernel lives on where it should, and nothing is left on
-//! the host in any case. (That nothing is left is checked after every run, see `common::run`.)
+//! Guests that misbehave, and guests that are ended: the guest kernel lives on where it should, and
+//! nothing is left on the host in any case. (That nothing is left is checked after every run, see
+//! `common::run`.)
 
 mod common;
 
@@ -9,7 +10,8 @@ use nix::unistd::Pid;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// Start a guest that makes processes all the time, end `uml` by SIGKILL after a while, and see that all is gone.
+/// Start a guest that makes processes all the time, end `uml` by SIGKILL after a while, and see
+/// that all is gone.
 fn killed_after(milliseconds: u64, script: &str) {
     let mut command = Program::new(&["bash", "-c", script]).guest_command();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -49,7 +51,8 @@ fn the_commands_end_is_the_guests() {
     assert!(start.elapsed() < Duration::from_secs(60));
 }
 
-/// After the misdeed, the same guest still makes processes, files and pipes, and computes correctly.
+/// After the misdeed, the same guest still makes processes, files and pipes, and computes
+/// correctly.
 const CHECK: &str = "seq 1 1000 | sort -rn | tail -n 1; echo text >/tmp/check.$$ && cat /tmp/check.$$; /bin/echo alive";
 const CHECKED: &str = "1\ntext\nalive";
 
@@ -221,8 +224,8 @@ print("alive")
     Program::new(&["/usr/bin/python3", "-c", script, file]).options(&["--rw", directory]).compare().code(0);
 }
 
-/// What pipes and sockets hold counts as memory: it comes to an end, and is free again when they are closed. Who fills it is told so, although it needs
-/// memory of its own all the time.
+/// What pipes and sockets hold counts as memory: it comes to an end, and is free again when they
+/// are closed. Who fills it is told so, although it needs memory of its own all the time.
 #[test]
 fn pipes_and_messages_fill_memory() {
     let script = "
@@ -260,7 +263,8 @@ os.execvp('sh', ['sh', '-c', os.environ['CHECK']])
     outcome.code(0).says(&format!("12 True\n12 True\n12 True\n12 True\n{CHECKED}"));
 }
 
-/// Whoever asks for the page that is not there any more: the largest process has to go, but for those that must not.
+/// Whoever asks for the page that is not there any more: the largest process has to go, but for
+/// those that must not.
 #[test]
 fn the_largest_process_is_killed() {
     let script = "
@@ -289,7 +293,8 @@ print(os.waitstatus_to_exitcode(os.waitpid(asking, 0)[1]), os.waitpid(large, os.
     }
 }
 
-/// A user who may have few processes on the host: fork(2) says so in the guest, and what runs there goes on.
+/// A user who may have few processes on the host: fork(2) says so in the guest, and what runs there
+/// goes on.
 #[test]
 fn the_host_refuses_processes() {
     let script = "

@@ -1,7 +1,9 @@
-//! `umlab fuzz`: every kind of program for some seconds, in every model, and the tool's own manners.
+//! `umlab fuzz`: every kind of program for some seconds, in every model, and the tool's own
+//! manners.
 //!
-//! Fixed seeds come first, the same each time, and fresh ones after them: a find among those has its seed in its text. With
-//! `UMLAB_FUZZ_MINUTES` (`scripts/test --fuzz MINUTES`) each of them goes on for so long.
+//! Fixed seeds come first, the same each time, and fresh ones after them: a find among those has
+//! its seed in its text. With `UMLAB_FUZZ_MINUTES` (`scripts/test --fuzz MINUTES`) each of them
+//! goes on for so long.
 
 mod common;
 
@@ -18,7 +20,8 @@ fn fuzz(model: &str, cpus: &str, seed: Option<&str>) {
     let out = tempfile::tempdir().expect("a directory");
     let out_path = out.path().to_str().expect("a name in UTF-8");
     for kind in KINDS {
-        // New programs show small differences now and then that nobody has judged yet: those are looked for by hand.
+        // New programs show small differences now and then that nobody has judged yet: those are
+        // looked for by hand.
         if *kind == "differential" && seed.is_none() {
             continue;
         }

@@ -1,7 +1,7 @@
 //! A Linux kernel, built in the guest: its results are byte for byte those of the host.
 //!
-//! These take minutes and need a kernel's source, so plain `cargo test` leaves them out. `scripts/test` runs the ones
-//! for `lib/`; all of them: `scripts/test --whole-kernel`.
+//! These take minutes and need a kernel's source, so plain `cargo test` leaves them out.
+//! `scripts/test` runs the ones for `lib/`; all of them: `scripts/test --whole-kernel`.
 
 mod common;
 
@@ -17,7 +17,8 @@ fn tree() -> &'static str {
     TREE.get_or_init(|| std::env::var("UMLAB_KERNEL_TREE").unwrap_or_else(|_| script_output("fetch-kernel")))
 }
 
-/// A directory in memory that all builds of one size use in turn, so that no path differs. Removed when this is dropped, also when a build fails.
+/// A directory in memory that all builds of one size use in turn, so that no path differs. Removed
+/// when this is dropped, also when a build fails.
 struct Output(PathBuf);
 
 impl Output {

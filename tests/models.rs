@@ -1,5 +1,6 @@
-//! The process models as the host sees them: whether guest processes, address spaces, rights and stops are what each model is
-//! said to be. What is looked at is a running guest in the host's own /proc.
+//! The process models as the host sees them: whether guest processes, address spaces, rights and
+//! stops are what each model is said to be. What is looked at is a running guest in the host's own
+//! /proc.
 
 mod common;
 
@@ -146,7 +147,8 @@ fn jail_takes_the_right_to_write_away_and_tt_does_not() {
     assert!(times > seen.len() / 2, "protected {times} times of {}: {:?}", seen.len(), seen.last());
 }
 
-/// A guest program that is told where the core's heap is looks for the host name there, and changes it.
+/// A guest program that is told where the core's heap is looks for the host name there, and changes
+/// it.
 fn exploit(model: &'static str) -> String {
     let program = guest_programs().join("exploit");
     // The shell waits for a line: where the heap is, which only the host knows.
@@ -173,8 +175,9 @@ fn what_a_hostile_guest_can_do_to_the_core() {
     assert_eq!(exploit("skas"), "status 139\n");
 }
 
-/// The host's interface to address spaces is for the core alone, whether the host has it or not: a guest process gets the guest
-/// kernel's answers. `host-patch/run-tests` asks the same on a host that has it.
+/// The host's interface to address spaces is for the core alone, whether the host has it or not: a
+/// guest process gets the guest kernel's answers. `host-patch/run-tests` asks the same on a host
+/// that has it.
 #[test]
 fn a_guest_process_gets_at_no_other_address_space() {
     let file = "No such file or directory (os error 2)";
@@ -262,7 +265,8 @@ fn a_guest_process_that_is_killed_from_outside_is_killed() {
     }
 }
 
-/// A process that is killed at any moment, also while the guest kernel runs in it and holds its lock.
+/// A process that is killed at any moment, also while the guest kernel runs in it and holds its
+/// lock.
 #[test]
 fn a_kill_at_any_moment_ends_a_process_or_the_guest() {
     let mut ends = BTreeSet::new();
@@ -287,7 +291,8 @@ fn a_kill_at_any_moment_ends_a_process_or_the_guest() {
     eprintln!("{ends:?}");
 }
 
-/// The terminal is as it was when the guest kernel was killed together with one of its host processes, too.
+/// The terminal is as it was when the guest kernel was killed together with one of its host
+/// processes, too.
 #[test]
 fn a_killed_guest_kernel_gives_the_terminal_back() {
     for model in ["tt", "tt-jail"] {
@@ -317,7 +322,8 @@ fn a_killed_guest_kernel_gives_the_terminal_back() {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         let ended = wait(&mut child, Duration::from_secs(60));
-        // Mostly the shell's process or the guest; now and then the shell is told of a fault before its host process is missed.
+        // Mostly the shell's process or the guest; now and then the shell is told of a fault before
+        // its host process is missed.
         assert!(matches!(ended, End::Code(125 | 137 | 139)), "{model}: {ended}");
         assert!(tcgetattr(&pty.slave).unwrap() == before, "{model}: the terminal was not given back");
         let left = end_session(child.id());
@@ -349,7 +355,8 @@ fn jail_has_one_cpu() {
     assert!(outcome.err().contains("it has one CPU"), "{outcome:?}");
 }
 
-/// Runs a script in a network and a mount namespace of its own, with an empty directory `$T`. None where the host does not allow it.
+/// Runs a script in a network and a mount namespace of its own, with an empty directory `$T`. None
+/// where the host does not allow it.
 fn in_own_namespaces(script: &str, model: &str) -> Option<Outcome> {
     let dir = tempfile::tempdir().unwrap();
     let argv = ["unshare", "--net", "--mount", "--map-root-user", "bash", "-c", script];
@@ -362,9 +369,10 @@ fn in_own_namespaces(script: &str, model: &str) -> Option<Outcome> {
     Some(outcome)
 }
 
-/// Guests with one CPU each, one after the other, in a network of their own, so that those of other tests make no claims there, and on a
-/// host that does not say how busy its CPUs are, so that what else runs moves none of them. The first is killed, and its CPU is the next one's.
-/// What is printed are the host CPUs.
+/// Guests with one CPU each, one after the other, in a network of their own, so that those of other
+/// tests make no claims there, and on a host that does not say how busy its CPUs are, so that what
+/// else runs moves none of them. The first is killed, and its CPU is the next one's. What is
+/// printed are the host CPUs.
 const THREE_GUESTS: &str = "
     touch $T/stat && mount --bind $T/stat /proc/stat || { echo unshare; exit; }
     start() {
@@ -393,8 +401,9 @@ fn guests_have_host_cpus_of_their_own() {
     }
 }
 
-/// A guest that computes beside another program on one host CPU, while the host says of all others that they are idle. What is printed
-/// is the CPU it began on, and the one it computes on in the end.
+/// A guest that computes beside another program on one host CPU, while the host says of all others
+/// that they are idle. What is printed is the CPU it began on, and the one it computes on in the
+/// end.
 const A_BUSY_CPU: &str = "
     exec 2>$T/err
     touch $T/stat && mount --bind $T/stat /proc/stat || { echo unshare; exit; }
@@ -433,8 +442,8 @@ fn a_guest_cpu_moves_to_where_there_is_room() {
     }
 }
 
-/// Threads of one address space that wait for each other all the time: in jail, one of them protects memory that the other is about
-/// to sleep on.
+/// Threads of one address space that wait for each other all the time: in jail, one of them
+/// protects memory that the other is about to sleep on.
 #[test]
 fn threads_that_switch_to_each_other() {
     let program = Program::new(&[guest_programs().join("threads")]);

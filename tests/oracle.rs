@@ -1,14 +1,17 @@
-//! The oracle's questions (`tests/oracle`), asked on the host and in a guest: the answers must be the same.
+//! The oracle's questions (`tests/oracle`), asked on the host and in a guest: the answers must be
+//! the same.
 //!
-//! Cases that are known to differ are listed with their reasons in `tests/oracle-exceptions/`, for every model or for one. A listed
-//! case that does not differ is a mistake in the list, and fails as well.
+//! Cases that are known to differ are listed with their reasons in `tests/oracle-exceptions/`, for
+//! every model or for one. A listed case that does not differ is a mistake in the list, and fails
+//! as well.
 
 mod common;
 
 use common::{End, Outcome, Program, SOURCE, guest_programs};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Several areas in one guest, so that a broken one does not hide the others, and a guest each costs little.
+/// Several areas in one guest, so that a broken one does not hide the others, and a guest each
+/// costs little.
 const LIMIT: u64 = 600;
 
 type Answers = BTreeMap<String, Vec<String>>;
@@ -93,15 +96,17 @@ fn tt_jail() {
     compare("tt-jail", &["--cpus", "1"], &BTreeMap::from(slow));
 }
 
-/// On the patched host, in the machine of `scripts/host-patch test --oracle`, which runs this with nothing around it. What is another
-/// matter on that host, or takes too long where the processor is emulated, has a list of its own; it may differ, but need not.
+/// On the patched host, in the machine of `scripts/host-patch test --oracle`, which runs this with
+/// nothing around it. What is another matter on that host, or takes too long where the processor is
+/// emulated, has a list of its own; it may differ, but need not.
 #[test]
 #[ignore = "needs a patched host; see scripts/host-patch"]
 fn skas3() {
     compare("skas3", &["--cpus", "1"], &exceptions(&["emulated-host"]));
 }
 
-/// Whether the host gives this answer again. If not, it depends on the moment, and the guest's cannot be judged by it.
+/// Whether the host gives this answer again. If not, it depends on the moment, and the guest's
+/// cannot be judged by it.
 fn host_repeats(case: &str, answer: &Vec<String>) -> bool {
     let again = answers(&oracle(&["run", case]).on_host().code(0));
     again.get(case) == Some(answer)

@@ -1,7 +1,7 @@
 //! Whole programs: each runs on the host and in a guest, and must print the same and end alike.
 //!
-//! The scripts are in `tests/programs`. They work in a temporary directory of their own, and print nothing that may
-//! differ between two runs on the host.
+//! The scripts are in `tests/programs`. They work in a temporary directory of their own, and print
+//! nothing that may differ between two runs on the host.
 
 mod common;
 

@@ -84,8 +84,9 @@ for pid in pids: os.kill(pid, 9)
     Program::new(&["/usr/bin/python3", "-c", script]).options(&["--user", "0"]).in_guest().code(0).says(expected);
 }
 
-/// A guest has no namespaces but the first ones: who might have others is told so as by a kernel that was built without them, EINVAL, so that programs
-/// go on without; who might not, that he might not.
+/// A guest has no namespaces but the first ones: who might have others is told so as by a kernel
+/// that was built without them, EINVAL, so that programs go on without; who might not, that he
+/// might not.
 #[test]
 fn there_are_no_other_namespaces() {
     let script = r#"
@@ -112,7 +113,8 @@ for who in ("root", "a user"):
     Program::new(&["/usr/bin/python3", "-c", script]).options(&["--user", "0"]).in_guest().code(0).says(expected);
 }
 
-/// Two guests that compute on one CPU of the host have that CPU's time together, not each all that passes.
+/// Two guests that compute on one CPU of the host have that CPU's time together, not each all that
+/// passes.
 #[test]
 fn time_in_which_the_host_does_something_else_is_nobodys() {
     const SECONDS: f64 = 2.0;

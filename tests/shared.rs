@@ -1,4 +1,5 @@
-//! Shared host directories: what of a guest's doing reaches the host, and what of the host a guest can see.
+//! Shared host directories: what of a guest's doing reaches the host, and what of the host a guest
+//! can see.
 
 mod common;
 
@@ -97,7 +98,8 @@ fn privileges_pass_where_that_is_asked_for() {
     assert_eq!(fs::metadata(dir.path().join("device")).unwrap().rdev(), nix::sys::stat::makedev(1, 3));
 }
 
-/// A program that is set-user-ID on the host is an ordinary one there as soon as a guest could have written to it.
+/// A program that is set-user-ID on the host is an ordinary one there as soon as a guest could have
+/// written to it.
 #[test]
 fn a_changed_program_loses_its_privileges_on_the_host() {
     let dir = tempfile::tempdir().unwrap();
@@ -122,7 +124,8 @@ fn a_changed_program_loses_its_privileges_on_the_host() {
     }
 }
 
-/// An ordinary user of a guest that root started reads and changes on the host what that user could there.
+/// An ordinary user of a guest that root started reads and changes on the host what that user could
+/// there.
 #[test]
 fn an_ordinary_user_has_an_ordinary_users_rights() {
     if !is_root() {
@@ -209,7 +212,8 @@ for name in sorted(os.listdir(".")):
     assert_eq!(listing(on_host.path()), listing(in_guest.path()));
 }
 
-/// Files and directories of the host's kernel look empty, under whatever name they are mounted, and cannot be changed.
+/// Files and directories of the host's kernel look empty, under whatever name they are mounted, and
+/// cannot be changed.
 #[test]
 fn the_hosts_kernel_is_hidden() {
     if !is_root() {

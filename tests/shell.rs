@@ -1,6 +1,7 @@
 //! An interactive shell on a real terminal: a pseudo terminal whose other end is in our hands.
 //!
-//! Each conversation is held twice: with a shell on the host, which shows that the test is right, and in a guest.
+//! Each conversation is held twice: with a shell on the host, which shows that the test is right,
+//! and in a guest.
 
 mod common;
 
@@ -136,7 +137,8 @@ impl Drop for Terminal {
 fn attach(command: &mut Command, slave: &OwnedFd) {
     let stream = || Stdio::from(slave.try_clone().expect("another descriptor"));
     command.stdin(stream()).stdout(stream()).stderr(stream());
-    // SAFETY: signal(2), setsid(2) and ioctl(2) are async-signal-safe, and TIOCSCTTY takes a number.
+    // SAFETY: signal(2), setsid(2) and ioctl(2) are async-signal-safe, and TIOCSCTTY takes a
+    // number.
     unsafe {
         command.pre_exec(|| {
             common::default_signals()?;
@@ -309,7 +311,8 @@ fn terminal_modes(side: Side) {
     t.expect(PROMPT);
     // A terminal inside the terminal.
     assert!(t.ask("script -qec tty /dev/null").contains("/dev/pts/"));
-    // Whatever was set, the host's terminal is left as it was found: by umlab, not by a shell without a successor.
+    // Whatever was set, the host's terminal is left as it was found: by umlab, not by a shell
+    // without a successor.
     t.ask("stty -echo");
     if side == Side::Guest {
         t.send("exit\n");

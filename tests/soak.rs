@@ -1,7 +1,8 @@
 //! Guests under mixed load, and guests killed in the middle of it, for as long as one likes.
 //!
-//! Lost wake-ups and races need many tries: what runs for seconds in the ordinary tests runs for minutes with
-//! `UMLAB_SOAK_MINUTES` (`scripts/test --soak MINUTES`). A hang is a run that does not end in its time.
+//! Lost wake-ups and races need many tries: what runs for seconds in the ordinary tests runs for
+//! minutes with `UMLAB_SOAK_MINUTES` (`scripts/test --soak MINUTES`). A hang is a run that does not
+//! end in its time.
 
 mod common;
 

@@ -61,7 +61,8 @@ fn files_share_their_position() {
     prints("printf 0123456789 > $T/f; $UML tail -c 3 < $T/f", "789");
 }
 
-/// Memory of the guest's that is a file of the host's goes to host calls like any other, whichever process the core runs in.
+/// Memory of the guest's that is a file of the host's goes to host calls like any other, whichever
+/// process the core runs in.
 #[test]
 fn mapped_files_are_written_from_and_read_into() {
     let program = common::guest_programs().join("constant");

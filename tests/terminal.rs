@@ -80,7 +80,8 @@ impl Screen {
         self.master.write_all(keys.as_bytes()).expect("the terminal takes keys");
     }
 
-    /// Waits until the guest shows `text`, and forgets everything up to there. Returns what came before it.
+    /// Waits until the guest shows `text`, and forgets everything up to there. Returns what came
+    /// before it.
     #[track_caller]
     fn expect(&mut self, text: &str) -> String {
         let end = Instant::now() + PATIENCE;

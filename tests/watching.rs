@@ -1,4 +1,5 @@
-//! Watching files of the host with inotify(7): what the host does there comes to the guest, and what the guest does comes once.
+//! Watching files of the host with inotify(7): what the host does there comes to the guest, and
+//! what the guest does comes once.
 
 mod common;
 
@@ -149,7 +150,8 @@ fn the_guest_hears_what_the_host_does() {
             while seen.last().is_none_or(|line| line != "1 CREATE end") {
                 seen.push(guest.line());
             }
-            // The file's end is told when the guest kernel has closed it, too, which is a little later.
+            // The file's end is told when the guest kernel has closed it, too, which is a little
+            // later.
             let ending = |line: &str| matches!(line, "2 DELETE_SELF " | "2 IGNORED ");
             expected.retain(|line| !ending(line));
             let ends: Vec<String> = seen.extract_if(.., |line| ending(line)).collect();

@@ -1,7 +1,8 @@
-//! Every workload does on a guest what it does on the host: a measurement of something else would be worth nothing.
+//! Every workload does on a guest what it does on the host: a measurement of something else would
+//! be worth nothing.
 //!
-//! They run for a very short time here, so this says that they are right, not how fast they are. The kernel build has a
-//! test of its own, which takes minutes.
+//! They run for a very short time here, so this says that they are right, not how fast they are.
+//! The kernel build has a test of its own, which takes minutes.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! The workloads there are. The program that runs them tells what it has, so a workload that is added there needs no
-//! change here.
+//! The workloads there are. The program that runs them tells what it has, so a workload that is
+//! added there needs no change here.
 
 use crate::schema::WorkloadInfo;
 use serde::Deserialize;
@@ -63,7 +63,8 @@ impl Catalogue {
         Ok(Catalogue { program, entries })
     }
 
-    /// The workloads that these names or groups mean, in the catalogue's order; without names all of them.
+    /// The workloads that these names or groups mean, in the catalogue's order; without names all
+    /// of them.
     pub fn select(&self, names: &[String]) -> Result<Vec<&Entry>, String> {
         for name in names {
             if !self.entries.iter().any(|e| e.name == *name || e.group == *name) {
@@ -87,7 +88,8 @@ impl Catalogue {
         format!("the groups and their workloads are: {}", groups.join("; "))
     }
 
-    /// The size of a workload that makes what samples of the chosen size begin with, where it has one.
+    /// The size of a workload that makes what samples of the chosen size begin with, where it has
+    /// one.
     pub fn prepared_by(&self, workload: &WorkloadInfo) -> Option<&str> {
         let entry = self.entries.iter().find(|entry| entry.name == workload.name)?;
         entry.prepared.get(&workload.size).map(String::as_str)
@@ -123,7 +125,8 @@ fn find_program() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|e| format!("cannot find out where this program lies: {e}"))?;
     let profile = own.parent().unwrap_or(Path::new("/"));
     let places = [
-        // Where scripts/guest-programs builds it, static, so that host, guest and peers can run the same file.
+        // Where scripts/guest-programs builds it, static, so that host, guest and peers can run the
+        // same file.
         profile.join("../guest-programs/x86_64-unknown-linux-gnu/release/umlab-workload"),
         profile.join("umlab-workload"),
     ];

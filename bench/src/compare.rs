@@ -1,9 +1,11 @@
 //! What changed between two results.
 //!
-//! A model is compared by its times the host: when the machine got slower between two runs, so did the host, and that is no regression of the
-//! model. The host itself is compared as it is and told, but judged by nobody. With hundreds of comparisons an interval of 95 % would cry wolf a
-//! dozen times, so here the intervals are of 99 %, and a change counts only when all of its interval lies beyond the threshold, and when there
-//! are enough samples (five on each side are) that equal runs would hardly come apart so by chance.
+//! A model is compared by its times the host: when the machine got slower between two runs, so did
+//! the host, and that is no regression of the model. The host itself is compared as it is and told,
+//! but judged by nobody. With hundreds of comparisons an interval of 95 % would cry wolf a dozen
+//! times, so here the intervals are of 99 %, and a change counts only when all of its interval lies
+//! beyond the threshold, and when there are enough samples (five on each side are) that equal runs
+//! would hardly come apart so by chance.
 
 use crate::format;
 use crate::options::CompareOptions;
@@ -78,7 +80,8 @@ pub fn compare(before: &Results, after: &Results, threshold: f64, absolute: bool
     comparison
 }
 
-/// A runner's values so that greater is slower; `relative`: times the host of the same round, where there is one.
+/// A runner's values so that greater is slower; `relative`: times the host of the same round, where
+/// there is one.
 fn values(series: &Series, runner: &str, relative: bool) -> Vec<f64> {
     let pairs = series.pairs(runner, HOST);
     if relative && !pairs.is_empty() {
@@ -88,9 +91,9 @@ fn values(series: &Series, runner: &str, relative: bool) -> Vec<f64> {
     series.plain(runner).into_iter().filter(|v| *v > 0.0).map(|v| if invert { 1.0 / v } else { v }).collect()
 }
 
-/// How likely it is that all of `n` values of one run lie on one side of all `m` of another, when nothing changed: of the ways to
-/// share n + m values in order among the two, it is two. The intervals of few values
-/// assume a distribution that not all of ours have; this assumes none.
+/// How likely it is that all of `n` values of one run lie on one side of all `m` of another, when
+/// nothing changed: of the ways to share n + m values in order among the two, it is two. The
+/// intervals of few values assume a distribution that not all of ours have; this assumes none.
 fn by_chance(n: usize, m: usize) -> f64 {
     let ways = (1..=n).fold(1.0, |ways, i| ways * (m + i) as f64 / i as f64);
     2.0 / ways
@@ -151,7 +154,8 @@ fn note_differences(comparison: &mut Comparison, before: &Results, after: &Resul
     }
 }
 
-/// `umlab compare`: prints, and returns the exit status: 1 for a regression, 2 when it cannot be told.
+/// `umlab compare`: prints, and returns the exit status: 1 for a regression, 2 when it cannot be
+/// told.
 pub fn command(options: &CompareOptions) -> i32 {
     let read = || Ok::<_, String>((load(&options.before)?, load(&options.after)?));
     let (before, after) = match read() {
@@ -213,7 +217,8 @@ mod tests {
     use rand_distr::{Distribution, LogNormal};
     use rand_pcg::Pcg64Mcg;
 
-    /// A run in which skas takes `slow` milliseconds on a host whose every round is another machine.
+    /// A run in which skas takes `slow` milliseconds on a host whose every round is another
+    /// machine.
     fn results(seed: u64, slow: f64) -> Results {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let (drift, noise) = (LogNormal::new(0.0, 0.2).unwrap(), LogNormal::new(0.0, 0.01).unwrap());
@@ -236,7 +241,8 @@ mod tests {
             let worst = &found.changes.iter().find(|c| c.verdict == Verdict::Slower).unwrap();
             assert_eq!((worst.runner.as_str(), worst.key.metric.as_str()), ("skas", "call"));
             assert!(worst.factor.low <= 1.15 && 1.15 <= worst.factor.high * 1.02, "{:?}", worst.factor);
-            // The other way round it is an improvement, and beyond a threshold of 20 % it is nothing.
+            // The other way round it is an improvement, and beyond a threshold of 20 % it is
+            // nothing.
             assert!(!compare(&slower, &a, 0.05, false).is_regression());
             assert!(!compare(&a, &slower, 0.20, false).is_regression());
         }

@@ -70,8 +70,8 @@ pub fn look(pinned: &[u32]) -> Environment {
     }
 }
 
-/// Whether a processor of this name is QEMU's translator. One that is told to look like another processor is not known by it:
-/// who runs that says `--label emulated`.
+/// Whether a processor of this name is QEMU's translator. One that is told to look like another
+/// processor is not known by it: who runs that says `--label emulated`.
 fn is_emulator(cpu: &str) -> bool {
     cpu.starts_with("QEMU TCG") || cpu.starts_with("QEMU Virtual CPU")
 }

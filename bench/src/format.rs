@@ -2,7 +2,8 @@
 
 use crate::stats::Estimate;
 
-/// Rounds to the place of the uncertainty's first digit, with at least two and at most four significant digits.
+/// Rounds to the place of the uncertainty's first digit, with at least two and at most four
+/// significant digits.
 pub fn number(value: f64, half_width: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return format!("{value}");

@@ -1,8 +1,9 @@
 //! What is left when the harness is killed: nothing.
 //!
-//! A sample's first process ends with the harness, but a build has children of its own, and the scratch folders are gigabytes
-//! of memory. So a small process waits beside us for our end, which it sees as the end of a pipe, whatever ended us. Then it ends what
-//! was running and removes the folders. After a run that came to its end there is nothing left for it to do.
+//! A sample's first process ends with the harness, but a build has children of its own, and the
+//! scratch folders are gigabytes of memory. So a small process waits beside us for our end, which
+//! it sees as the end of a pipe, whatever ended us. Then it ends what was running and removes the
+//! folders. After a run that came to its end there is nothing left for it to do.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;

@@ -1,12 +1,13 @@
 //! The harness: runs the matrix of models and workloads, keeps every sample, compares and reports.
 //!
-//! It drives the built programs from outside, as a user would, and takes its times by the host's clock; so another
-//! user-mode kernel is measured by the same code as umlab's own models, and what is measured cannot tell its own time.
-//! Adding a model or a workload needs no change here: both are asked for what they are.
+//! It drives the built programs from outside, as a user would, and takes its times by the host's
+//! clock; so another user-mode kernel is measured by the same code as umlab's own models, and what
+//! is measured cannot tell its own time. Adding a model or a workload needs no change here: both
+//! are asked for what they are.
 //!
-//! From the command line to a sample: `command`, `plan`, `run` (with `schedule`), `measure`, `runner`, `process` (and
-//! `keeper`), `store`.
-//! From samples to what is said of them: `series`, `stats`, `noise`, then `compare` or `report`.
+//! From the command line to a sample: `command`, `plan`, `run` (with `schedule`), `measure`,
+//! `runner`, `process` (and `keeper`), `store`. From samples to what is said of them: `series`,
+//! `stats`, `noise`, then `compare` or `report`.
 
 #![forbid(unsafe_code)]
 

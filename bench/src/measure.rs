@@ -115,8 +115,9 @@ impl Lab<'_> {
         Ok(Some((sample, stderr)))
     }
 
-    /// Makes on the host what the samples of a workload begin with, in a folder that every guest sees; None when we were
-    /// interrupted. Where it fails the samples have nothing prepared, and the first of them, the host's, tells why.
+    /// Makes on the host what the samples of a workload begin with, in a folder that every guest
+    /// sees; None when we were interrupted. Where it fails the samples have nothing prepared, and
+    /// the first of them, the host's, tells why.
     pub fn prepare(&self, workload: &WorkloadInfo, size: &str) -> Result<Option<Option<PathBuf>>, String> {
         let (out, work) =
             (self.scratch.visible.join("prepared").join(&workload.name), self.scratch.memory.join("prepare"));
@@ -180,7 +181,8 @@ impl Lab<'_> {
     }
 }
 
-/// The same for every runner, and nothing in it that changes what a compiler or an interpreter does.
+/// The same for every runner, and nothing in it that changes what a compiler or an interpreter
+/// does.
 fn environment(work: &Path) -> Vec<(OsString, OsString)> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
     [("PATH", path), ("HOME", "/".into()), ("LC_ALL", "C".into()), ("TZ", "UTC".into()), ("TMPDIR", work.into())]

@@ -14,12 +14,13 @@ pub struct BenchOptions {
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with = "resume")]
     pub workloads: Vec<String>,
 
-    /// Sizes of workloads, in place of those that the time allows, as kernel-build=quick; `umlab-workload list` tells them
+    /// Sizes of workloads, in place of those that the time allows, as kernel-build=quick;
+    /// `umlab-workload list` tells them
     #[arg(long, value_name = "NAME=SIZE,...", value_delimiter = ',', value_parser = size_of, conflicts_with = "resume")]
     pub sizes: Vec<(String, String)>,
 
-    /// Rounds, each with every runner in turn, however long they take [default: 5; --quick 3; as many as the time
-    /// allows]; with --resume, so many in all
+    /// Rounds, each with every runner in turn, however long they take [default: 5; --quick 3; as
+    /// many as the time allows]; with --resume, so many in all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
     pub rounds: Option<u32>,
 
@@ -31,8 +32,8 @@ pub struct BenchOptions {
     #[arg(long, conflicts_with = "resume")]
     pub full: bool,
 
-    /// CPUs to measure with, host and guest alike: 1, 2 or 1,2; every workload with each [default: one, and the
-    /// kernel build with 1 and 2; --quick 1; --full 1 to 8]
+    /// CPUs to measure with, host and guest alike: 1, 2 or 1,2; every workload with each [default:
+    /// one, and the kernel build with 1 and 2; --quick 1; --full 1 to 8]
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=64), conflicts_with = "resume")]
     pub cpus: Vec<u32>,
 
@@ -45,7 +46,8 @@ pub struct BenchOptions {
     #[arg(long, value_name = "MINUTES", value_parser = minutes)]
     pub budget: Option<f64>,
 
-    /// End a sample after so many seconds [default: 60, a kernel build 400; --quick 15 and 90; --full hours]
+    /// End a sample after so many seconds [default: 60, a kernel build 400; --quick 15 and 90;
+    /// --full hours]
     #[arg(long, value_name = "SECONDS", conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
 
@@ -57,8 +59,8 @@ pub struct BenchOptions {
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
 
-    /// Mark the results, as `emulated` where the processor is emulated and cannot be seen to be, or `counted` where its
-    /// clock counts instructions: then the report shows ratios only
+    /// Mark the results, as `emulated` where the processor is emulated and cannot be seen to be, or
+    /// `counted` where its clock counts instructions: then the report shows ratios only
     #[arg(long, value_name = "TEXT", conflicts_with = "resume")]
     pub label: Option<String>,
 
@@ -100,7 +102,8 @@ pub struct ReportOptions {
     #[arg(value_name = "DIR")]
     pub results: PathBuf,
 
-    /// Where to write report.html, report.md, results.csv and charts/ [default: where the results are]
+    /// Where to write report.html, report.md, results.csv and charts/ [default: where the results
+    /// are]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

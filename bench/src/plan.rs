@@ -27,9 +27,11 @@ struct Profile {
     budget: f64,
     /// Sizes by preference; the first that a workload has is taken.
     sizes: &'static [&'static str],
-    /// The same of single operations: their loops are as precise when they are short, and gain more by another round.
+    /// The same of single operations: their loops are as precise when they are short, and gain more
+    /// by another round.
     loops: &'static [&'static str],
-    /// The same of kernel builds: the slowest model needs ten times as long as the host, and several rounds.
+    /// The same of kernel builds: the slowest model needs ten times as long as the host, and
+    /// several rounds.
     builds: &'static [&'static str],
     /// Seconds after which a sample hangs: a kernel build, and anything else.
     limits: (f64, f64),
@@ -103,7 +105,8 @@ impl Setting {
         Ok((plan, runners))
     }
 
-    /// A plan that was made before, of which samples have taken `used` seconds, with the rounds and the time that are asked for now.
+    /// A plan that was made before, of which samples have taken `used` seconds, with the rounds and
+    /// the time that are asked for now.
     pub fn extended(plan: &Plan, options: &BenchOptions, used: f64) -> Result<Plan, String> {
         let rounds = options.rounds.unwrap_or(plan.rounds);
         if rounds < plan.rounds {
@@ -144,7 +147,8 @@ impl Setting {
         }
     }
 
-    /// The host first. What was asked for by name must be there; of the rest, what this host can run.
+    /// The host first. What was asked for by name must be there; of the rest, what this host can
+    /// run.
     fn runners(&self, options: &BenchOptions) -> Result<(Vec<Runner>, Vec<Absent>), String> {
         let mut runners = vec![Runner::Host];
         let mut absent = Vec::new();
@@ -216,8 +220,8 @@ fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptio
         summary: entry.summary.clone(),
         definition: entry.definition.clone(),
         size: size.map(|s| s.to_string()).unwrap_or_default(),
-        // Everything but the build is about one task's costs, or about two that hand over to each other; but who names
-        // CPUs gets them.
+        // Everything but the build is about one task's costs, or about two that hand over to each
+        // other; but who names CPUs gets them.
         cpus: if kernel || !options.cpus.is_empty() { cpus.to_vec() } else { cpus[..1].to_vec() },
         host_only: entry.host_only || entry.group == "primitives",
         limit: options.limit.map_or(if kernel { profile.limits.0 } else { profile.limits.1 }, f64::from),

@@ -1,8 +1,8 @@
 //! Running one program to its end, with times by our clock.
 //!
-//! The program tells on its standard output where its phases begin and end, a line each; the time of a line is when it
-//! arrives here, so that a guest's idea of time does not enter. A program that hangs is killed with all of its process
-//! group, and so is one that runs when we are interrupted.
+//! The program tells on its standard output where its phases begin and end, a line each; the time
+//! of a line is when it arrives here, so that a guest's idea of time does not enter. A program that
+//! hangs is killed with all of its process group, and so is one that runs when we are interrupted.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -132,7 +132,8 @@ fn watch(
         if err_ready && !errors.read(&mut err)? {
             err = None;
         }
-        // A child that it left may hold the pipes open for ever, so its end decides, once the pipes have no more.
+        // A child that it left may hold the pipes open for ever, so its end decides, once the pipes
+        // have no more.
         if over && !out_ready && !err_ready {
             return Ok((output, errors, None));
         }

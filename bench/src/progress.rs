@@ -1,4 +1,5 @@
-//! What the person in front of it sees: a bar with what runs now and the time left; without a terminal a line a sample.
+//! What the person in front of it sees: a bar with what runs now and the time left; without a
+//! terminal a line a sample.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;

@@ -1,9 +1,9 @@
 //! The matrix: every runner with every workload, in interleaved rounds.
 //!
-//! A round runs each workload once with every runner, the host first to be compared with and the others behind it in an
-//! order that turns from round to round; so a machine that changes over the hours changes for all of them alike. The first
-//! pass, the warm-up, runs the host alone: it brings files into the host's memory, and its results are what every later
-//! sample has to match.
+//! A round runs each workload once with every runner, the host first to be compared with and the
+//! others behind it in an order that turns from round to round; so a machine that changes over the
+//! hours changes for all of them alike. The first pass, the warm-up, runs the host alone: it brings
+//! files into the host's memory, and its results are what every later sample has to match.
 
 use crate::catalogue::Catalogue;
 use crate::measure::{Lab, Order, Scratch, blank};
@@ -66,7 +66,8 @@ pub fn run(matrix: &Matrix, store: &mut Store) -> Result<Ended, String> {
             let is_host = matches!(runner, Runner::Host);
             let able = plan.runners[r].most_cpus.is_none_or(|most| cell.cpus <= most);
             if is_host || (able && !plan.workloads[cell.workload].host_only) {
-                // The build on as few CPUs as there are is what the first chart and the claims are about.
+                // The build on as few CPUs as there are is what the first chart and the claims are
+                // about.
                 let info = &plan.workloads[cell.workload];
                 let fewest = info.cpus.iter().min() == Some(&cell.cpus);
                 let (weight, least) = if info.name == KERNEL_BUILD && fewest { (8.0, 2) } else { (1.0, 0) };
@@ -153,7 +154,8 @@ impl Run<'_> {
         }
     }
 
-    /// The order of the cells within a round: should the first round take all of the time, then what is short was measured.
+    /// The order of the cells within a round: should the first round take all of the time, then
+    /// what is short was measured.
     fn cheapest_first(&self) -> Vec<usize> {
         let cost =
             |cell: usize| -> f64 { self.items.iter().filter(|(_, i)| i.cell == cell).map(|(_, i)| i.seconds).sum() };

@@ -1,9 +1,10 @@
 //! Which samples are taken when the time is short.
 //!
-//! Rounds are worth more than anything else: without several there is no interval. But one model may need ten times
-//! as long as another, and then a fixed number of rounds would take all evening. So the first round runs everything; after
-//! that the durations are known, and what takes the most time gives up its last rounds first, until the rest fits. The host
-//! is run in every round in which anything is compared with it.
+//! Rounds are worth more than anything else: without several there is no interval. But one model
+//! may need ten times as long as another, and then a fixed number of rounds would take all evening.
+//! So the first round runs everything; after that the durations are known, and what takes the most
+//! time gives up its last rounds first, until the rest fits. The host is run in every round in
+//! which anything is compared with it.
 
 /// One runner with one workload and one number of CPUs.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +16,8 @@ pub struct Item {
     pub seconds: f64,
     /// How much its rounds are worth beside those of others.
     pub weight: f64,
-    /// So many rounds it keeps as long as anything else has some to give: one sample has no interval.
+    /// So many rounds it keeps as long as anything else has some to give: one sample has no
+    /// interval.
     pub least: u32,
     /// The last round it is run in.
     pub last_round: u32,

@@ -1,8 +1,10 @@
-//! The results of a run as they are kept: `results.json`, version 1 (docs/results-schema.md tells every field).
+//! The results of a run as they are kept: `results.json`, version 1 (docs/results-schema.md tells
+//! every field).
 //!
-//! A results file outlives the program that wrote it. So it says of what form it is, older forms are read as long as
-//! they can be, and a newer one is refused rather than misunderstood. Names that a later harness may not know any
-//! more (workloads, metrics, models) are plain text here: a report of an old file needs nothing but the file.
+//! A results file outlives the program that wrote it. So it says of what form it is, older forms
+//! are read as long as they can be, and a newer one is refused rather than misunderstood. Names
+//! that a later harness may not know any more (workloads, metrics, models) are plain text here: a
+//! report of an old file needs nothing but the file.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -92,7 +94,8 @@ pub struct WorkloadInfo {
     /// Only on the host: there is nothing to compare.
     #[serde(default)]
     pub host_only: bool,
-    /// Seconds after which a sample counts as hanging, or four times the host's warm-up when that is more.
+    /// Seconds after which a sample counts as hanging, or four times the host's warm-up when that
+    /// is more.
     pub limit: f64,
 }
 
@@ -118,8 +121,9 @@ pub struct Environment {
     /// Programs that matter for the workloads, with their versions.
     pub versions: BTreeMap<String, String>,
     pub load_at_start: f64,
-    /// What must be known of these figures before any of them is read: `emulated` where the processor is a program, so
-    /// that times mean nothing and only ratios do; `counted` where its clock counts instructions, too. Empty on an ordinary machine.
+    /// What must be known of these figures before any of them is read: `emulated` where the
+    /// processor is a program, so that times mean nothing and only ratios do; `counted` where its
+    /// clock counts instructions, too. Empty on an ordinary machine.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub label: String,
 }
@@ -227,7 +231,8 @@ pub struct CpuTime {
 /// What else the machine did.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq)]
 pub struct Noise {
-    /// The part of the measuring CPUs that somebody else used just before the sample, when we did nothing.
+    /// The part of the measuring CPUs that somebody else used just before the sample, when we did
+    /// nothing.
     pub busy_before: f64,
     /// The part of the sample's time in which the hypervisor gave our CPUs to others.
     pub stolen: f64,

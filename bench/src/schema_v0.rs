@@ -1,4 +1,5 @@
-//! Version 0: what `scripts/bench` wrote before there was a harness. One model beside the host, four measurements.
+//! Version 0: what `scripts/bench` wrote before there was a harness. One model beside the host,
+//! four measurements.
 
 use crate::schema::*;
 use serde::Deserialize;

@@ -1,4 +1,5 @@
-//! From samples to what is compared: for each workload, metric and number of CPUs the values of every runner, by round.
+//! From samples to what is compared: for each workload, metric and number of CPUs the values of
+//! every runner, by round.
 
 use crate::schema::{HOST, Results, Sample};
 use crate::stats::{Estimate, median_estimate, ratio_estimate};
@@ -12,7 +13,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// As people read it: the metric, and the workload before it where the metric does not begin with what it says.
+    /// As people read it: the metric, and the workload before it where the metric does not begin
+    /// with what it says.
     pub fn label(&self) -> String {
         let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
         let (workload, metric) = (letters(&self.workload), letters(&self.metric));
@@ -53,7 +55,8 @@ impl Series {
         self.unit.ends_with("/s")
     }
 
-    /// Pairs of values of the same round, oriented so that their ratio is how many times as slow `of` is as `by`.
+    /// Pairs of values of the same round, oriented so that their ratio is how many times as slow
+    /// `of` is as `by`.
     pub fn pairs(&self, of: &str, by: &str) -> Vec<(f64, f64)> {
         let by: BTreeMap<u32, f64> = self.of(by).unwrap_or_default().iter().copied().collect();
         let of = self.of(of).unwrap_or_default();

@@ -1,15 +1,15 @@
 //! The statistics, all of them: medians, and intervals of medians and of ratios.
 //!
-//! Samples of a time are not normally distributed: they have a floor and a tail. So an estimate is a median, and its
-//! uncertainty comes from the samples themselves, by drawing from them with replacement (the percentile bootstrap). Guest
-//! and host are compared within a round, where both saw the same machine: a slow minute then moves both, and the ratio
-//! stays.
+//! Samples of a time are not normally distributed: they have a floor and a tail. So an estimate is
+//! a median, and its uncertainty comes from the samples themselves, by drawing from them with
+//! replacement (the percentile bootstrap). Guest and host are compared within a round, where both
+//! saw the same machine: a slow minute then moves both, and the ratio stays.
 //!
-//! Drawing from few samples gives no more than their range, which holds the true median with a probability of
-//! 1 - 2^(1-n): 50 % for two, 75 % for three. An interval that says 95 % must reach beyond them, and how far only an
-//! assumption can tell. Below [`ENOUGH`] samples we assume that logarithms are normally distributed, as those of ratios
-//! and times with many small causes are, and take Student's t: wide for two samples, as it should be. One sample has
-//! no interval at all.
+//! Drawing from few samples gives no more than their range, which holds the true median with a
+//! probability of 1 - 2^(1-n): 50 % for two, 75 % for three. An interval that says 95 % must reach
+//! beyond them, and how far only an assumption can tell. Below [`ENOUGH`] samples we assume that
+//! logarithms are normally distributed, as those of ratios and times with many small causes are,
+//! and take Student's t: wide for two samples, as it should be. One sample has no interval at all.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -96,7 +96,8 @@ pub fn change_estimate(of: &[f64], by: &[f64], confidence: f64) -> Option<Estima
 
 /// The mean of samples' logarithms, as far as Student's t needs it.
 struct Logs {
-    /// One of the samples, and how far the mean is from its logarithm: so equal samples have a mean without rounding.
+    /// One of the samples, and how far the mean is from its logarithm: so equal samples have a mean
+    /// without rounding.
     base: f64,
     mean: f64,
     /// The square of the mean's standard error.
@@ -105,7 +106,8 @@ struct Logs {
 }
 
 impl Logs {
-    /// Of samples that are too few for the bootstrap, and more than one. Logarithms need values above nothing.
+    /// Of samples that are too few for the bootstrap, and more than one. Logarithms need values
+    /// above nothing.
     fn of_few(values: &[f64]) -> Option<Logs> {
         if !(2..ENOUGH).contains(&values.len()) || values.iter().any(|v| *v <= 0.0) {
             return None;
@@ -128,7 +130,8 @@ impl Logs {
     }
 }
 
-/// A median with the interval of the mean of logarithms, widened where the median lies outside of it.
+/// A median with the interval of the mean of logarithms, widened where the median lies outside of
+/// it.
 fn student(mid: f64, confidence: f64, n: usize, logs: Logs) -> Estimate {
     let t = StudentsT::new(0.0, 1.0, logs.freedom).map_or(f64::INFINITY, |t| t.inverse_cdf(0.5 + confidence / 2.0));
     let reach = if logs.error2 > 0.0 { t * logs.error2.sqrt() } else { 0.0 };
@@ -154,12 +157,13 @@ fn interval(mut resampled: Vec<f64>, mid: f64, confidence: f64, n: usize) -> Est
     Estimate { low: at(tail).min(mid), mid, high: at(1.0 - tail).max(mid), n }
 }
 
-/// The positions of samples far from the others: a modified z-score (by the median absolute deviation) above 3.5, as
-/// Iglewicz and Hoaglin propose. They are reported, never removed.
+/// The positions of samples far from the others: a modified z-score (by the median absolute
+/// deviation) above 3.5, as Iglewicz and Hoaglin propose. They are reported, never removed.
 pub fn outliers(values: &[f64]) -> Vec<usize> {
     let Some(mid) = median(values) else { return Vec::new() };
     let deviations: Vec<f64> = values.iter().map(|v| (v - mid).abs()).collect();
-    // When most samples are alike to the clock's tick, a deviation of 1 % of the median is the least that is far.
+    // When most samples are alike to the clock's tick, a deviation of 1 % of the median is the
+    // least that is far.
     let spread = median(&deviations).unwrap_or(0.0).max(mid.abs() * 0.01 / 3.5 * 0.6745);
     if values.len() < 4 || spread <= 0.0 {
         return Vec::new();

@@ -1,12 +1,15 @@
-//! A run's folder. A run of twenty minutes or of half a day must not be lost to a Ctrl-C, a crash or a full disk, so
-//! nothing is kept in memory only:
+//! A run's folder. A run of twenty minutes or of half a day must not be lost to a Ctrl-C, a crash
+//! or a full disk, so nothing is kept in memory only:
 //!
 //! - `run.json`: the head (plan and environment), written once before the first sample;
-//! - `samples.jsonl`: the journal, a line a sample, appended in one write and synced before the next sample begins;
-//! - `results.json`: both together, written at the end under another name and renamed: it is whole or not there;
+//! - `samples.jsonl`: the journal, a line a sample, appended in one write and synced before the
+//!   next sample begins;
+//! - `results.json`: both together, written at the end under another name and renamed: it is whole
+//!   or not there;
 //! - `logs/`: standard error of the samples that failed.
 //!
-//! A line cut short can only be the journal's last one: the sample that was being written. `resume` cuts it off.
+//! A line cut short can only be the journal's last one: the sample that was being written. `resume`
+//! cuts it off.
 
 use crate::schema::{Head, Plan, Results, Sample, parse, parse_head};
 use std::fs::{self, File, OpenOptions};
@@ -46,8 +49,8 @@ impl Store {
         Ok(Store { dir: dir.to_path_buf(), journal, results: Results { head, finished: false, samples } })
     }
 
-    /// Goes on by another plan. What the run had come to before is in the journal, so its results file, which lacks what is
-    /// to come, goes first.
+    /// Goes on by another plan. What the run had come to before is in the journal, so its results
+    /// file, which lacks what is to come, goes first.
     pub fn plan_again(&mut self, plan: Plan) -> Result<(), String> {
         let whole = self.dir.join("results.json");
         match fs::remove_file(&whole) {
@@ -64,7 +67,8 @@ impl Store {
         &self.dir
     }
 
-    /// Keeps a sample for good. After an error the journal is as it was before, so that the run can be resumed.
+    /// Keeps a sample for good. After an error the journal is as it was before, so that the run can
+    /// be resumed.
     pub fn append(&mut self, sample: Sample) -> Result<(), String> {
         let mut line = serde_json::to_vec(&sample).map_err(|e| e.to_string())?;
         line.push(b'\n');
@@ -96,7 +100,8 @@ impl Store {
     }
 }
 
-/// Reads the results of a run: a results file, or the folder of a run, even of one that did not come to its end.
+/// Reads the results of a run: a results file, or the folder of a run, even of one that did not
+/// come to its end.
 pub fn load(path: &Path) -> Result<Results, String> {
     if !path.is_dir() {
         return parse(&read(path)?).map_err(|e| at(path, e));
@@ -132,7 +137,8 @@ pub fn check_new(dir: &Path) -> Result<(), String> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(format!("cannot use the output folder '{}': {e}", dir.display())),
     }
-    // Tried rather than guessed from permission bits: read-only file systems and quotas tell it only then.
+    // Tried rather than guessed from permission bits: read-only file systems and quotas tell it
+    // only then.
     let made = !dir.exists();
     let tried = fs::create_dir_all(dir).and_then(|()| {
         let probe = dir.join(".write-test");

@@ -1,6 +1,7 @@
 //! The report of a small results file, against what was looked at and found right.
 //!
-//! After a change that is meant: `UMLAB_UPDATE_GOLDEN=1 cargo test -p umlab-bench --test report`, and look at the differences.
+//! After a change that is meant: `UMLAB_UPDATE_GOLDEN=1 cargo test -p umlab-bench --test report`,
+//! and look at the differences.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,8 @@ fn every_verdict_is_the_intervals() {
         let row = text.lines().find(|line| line.contains(&format!("| {ratio}"))).unwrap_or_else(|| panic!("{ratio}"));
         row.split(" | ").nth(4).unwrap().to_string()
     };
-    // The file was made with skas at 1.38, which is near the end of what one calls 30 %, tt at 2.6, a signal at 2.4 and a switch at 2.6.
+    // The file was made with skas at 1.38, which is near the end of what one calls 30 %, tt at 2.6,
+    // a signal at 2.4 and a switch at 2.6.
     assert_eq!(verdict("skas : host (lib)"), "consistent, but the interval reaches beyond the claim");
     assert_eq!(verdict("tt : host (lib)"), "not reproduced");
     assert_eq!(verdict("tt : skas (lib)"), "reproduced");

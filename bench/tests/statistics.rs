@@ -18,8 +18,9 @@ fn coverage(distribution: impl Distribution<f64>, truth: f64, n: usize) -> f64 {
     hits.count() as f64 / trials as f64
 }
 
-/// Few samples or many: an interval must hold the median near the 95 % it names, also when they are not distributed as
-/// the interval of few of them assumes. An exponential time is skewed even as a logarithm.
+/// Few samples or many: an interval must hold the median near the 95 % it names, also when they are
+/// not distributed as the interval of few of them assumes. An exponential time is skewed even as a
+/// logarithm.
 #[test]
 fn intervals_hold_the_true_median_as_often_as_they_say() {
     let ln2 = std::f64::consts::LN_2;
@@ -35,7 +36,8 @@ fn intervals_hold_the_true_median_as_often_as_they_say() {
     }
 }
 
-/// An interval that always holds the truth by being wide is no use: with more samples it gets narrower as 1/sqrt(n).
+/// An interval that always holds the truth by being wide is no use: with more samples it gets
+/// narrower as 1/sqrt(n).
 #[test]
 fn intervals_narrow_with_the_root_of_the_samples() {
     let normal = Normal::new(100.0, 5.0).unwrap();
@@ -57,8 +59,8 @@ fn intervals_narrow_with_the_root_of_the_samples() {
     assert!((0.7..1.3).contains(&(many / expected)), "{many} {expected}");
 }
 
-/// A change of 10 % under a noise of 3 % is found by five samples as often as Student's t can (88 %); none is found where there
-/// is none, at 99 %.
+/// A change of 10 % under a noise of 3 % is found by five samples as often as Student's t can (88
+/// %); none is found where there is none, at 99 %.
 #[test]
 fn changes_are_found_and_not_invented() {
     let mut rng = Pcg64Mcg::seed_from_u64(3);

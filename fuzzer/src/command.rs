@@ -13,7 +13,8 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What the command line's own program has found out: where it lies, and how many CPUs a guest of the model can have.
+/// What the command line's own program has found out: where it lies, and how many CPUs a guest of
+/// the model can have.
 pub struct Setting {
     pub umlab: PathBuf,
     pub cpus: usize,
@@ -49,7 +50,8 @@ fn setup(options: &FuzzOptions, setting: &Setting) -> Result<Setup, String> {
 fn find_interpreter(umlab: &Path) -> Result<PathBuf, String> {
     let profile = umlab.parent().unwrap_or(Path::new("/"));
     let places = [
-        // Where scripts/guest-programs builds it, static, so that host and guests can run the same file.
+        // Where scripts/guest-programs builds it, static, so that host and guests can run the same
+        // file.
         profile.join("../guest-programs/x86_64-unknown-linux-gnu/release/umlab-fuzz-guest"),
         profile.join("umlab-fuzz-guest"),
     ];
@@ -78,7 +80,8 @@ fn rounds(options: &FuzzOptions, setting: &Setting) -> Result<i32, String> {
             break;
         }
         coverage.add(&done);
-        // One program is worth one search for a shorter one: what else it shows is a consequence, or will be seen again.
+        // One program is worth one search for a shorter one: what else it shows is a consequence,
+        // or will be seen again.
         let mut reduced = false;
         for find in done.finds {
             if !finds.is_new(&find) {
@@ -125,7 +128,8 @@ impl Finds {
     }
 }
 
-/// Writes the program of a find to a file, sees whether it fails again, and looks for a shorter one.
+/// Writes the program of a find to a file, sees whether it fails again, and looks for a shorter
+/// one.
 fn keep(
     options: &FuzzOptions,
     setup: &mut Setup,

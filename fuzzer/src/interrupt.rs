@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From now on Ctrl-C and its like are noted here, so that what we made can be removed; the second of them ends us at once.
+    /// From now on Ctrl-C and its like are noted here, so that what we made can be removed; the
+    /// second of them ends us at once.
     pub fn install() -> io::Result<Interrupt> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let flag = Arc::new(AtomicBool::new(false));

@@ -1,8 +1,9 @@
 //! `umlab fuzz`: random programs of calls, run in guests, and judged.
 //!
-//! A seed gives a program ([`generate`]), made of the calls in [`grammar`]; it travels as text ([`program`]). The program
-//! `umlab-fuzz-guest` runs it (src/guest), in a guest or, where the answers are compared ([`differential`]), on the host. A
-//! [`round`] is one program in one guest, [`watch`]ed from outside; a [`find`] is confirmed and [`reduce`]d by the [`command`].
+//! A seed gives a program ([`generate`]), made of the calls in [`grammar`]; it travels as text
+//! ([`program`]). The program `umlab-fuzz-guest` runs it (src/guest), in a guest or, where the
+//! answers are compared ([`differential`]), on the host. A [`round`] is one program in one guest,
+//! [`watch`]ed from outside; a [`find`] is confirmed and [`reduce`]d by the [`command`].
 
 #![forbid(unsafe_code)]
 

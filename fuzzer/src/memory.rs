@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-/// Bytes that the processes take now: those of their own with their page tables, and the memory objects (memfd_create(2)) they have open.
-/// Processes that end meanwhile count for nothing.
+/// Bytes that the processes take now: those of their own with their page tables, and the memory
+/// objects (memfd_create(2)) they have open. Processes that end meanwhile count for nothing.
 ///
-/// Objects count by what they hold and not by who maps them: tasks that share an address space are processes of their own to the host
-/// (tt), and each would count all that is mapped there.
+/// Objects count by what they hold and not by who maps them: tasks that share an address space are
+/// processes of their own to the host (tt), and each would count all that is mapped there.
 pub fn of(pids: impl IntoIterator<Item = i32>) -> u64 {
     let mut objects = BTreeMap::new();
     let mut bytes = 0;

@@ -39,7 +39,8 @@ pub struct FuzzOptions {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "differential", "seed", "print"])]
     pub replay: Option<PathBuf>,
 
-    /// Look for a shorter program that still fails, for so many minutes for each find [default: 2; with --replay 0]
+    /// Look for a shorter program that still fails, for so many minutes for each find [default: 2;
+    /// with --replay 0]
     #[arg(long, value_name = "N", value_parser = minutes)]
     pub reduce: Option<f64>,
 

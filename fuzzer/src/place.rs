@@ -1,4 +1,5 @@
-//! The folder of a run, and the host's files around a guest: what must be there afterwards as it was before.
+//! The folder of a run, and the host's files around a guest: what must be there afterwards as it
+//! was before.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,8 +66,8 @@ impl Place {
             note_tree(&self.path(folder), &mut files);
         }
         let shared = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
-        // Others use that folder as well; these are the names that the guest kernel and the programs give, but
-        // for the folders of other fuzzers.
+        // Others use that folder as well; these are the names that the guest kernel and the
+        // programs give, but for the folders of other fuzzers.
         let ours = |name: &str| name == "s" || name.starts_with("uml") && !name.starts_with("umlab-fuzz.");
         let shared = shared.filter(|entry| entry.file_name().to_str().is_some_and(ours));
         let shared = shared.map(|entry| entry.path().display().to_string()).collect();

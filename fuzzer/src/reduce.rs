@@ -1,4 +1,5 @@
-//! From a program that fails to a shorter one that still does: without some of its processes, threads and steps, and with plainer arguments.
+//! From a program that fails to a shorter one that still does: without some of its processes,
+//! threads and steps, and with plainer arguments.
 
 use crate::program::{Program, Step, Value};
 use std::time::Instant;

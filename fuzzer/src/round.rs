@@ -20,12 +20,14 @@ pub struct Setup {
     pub limits: Limits,
 }
 
-/// Guest memory, and how much more the host may spend on the guest kernel, its tables and the host processes.
+/// Guest memory, and how much more the host may spend on the guest kernel, its tables and the host
+/// processes.
 pub const MEMORY: u64 = 256 << 20;
 pub const MORE_MEMORY: u64 = 160 << 20;
 /// Seconds after which a program is ended from inside.
 const SECONDS: u32 = 6;
-/// A guest is said to hang when it has given no sign for so long; other work may have the CPUs meanwhile.
+/// A guest is said to hang when it has given no sign for so long; other work may have the CPUs
+/// meanwhile.
 pub const LIMITS: Limits = Limits { silence: Duration::from_secs(30), whole: Duration::from_secs(120) };
 /// For programs that have been seen to hang: then this is enough to believe it again.
 pub const SHORT_SILENCE: Duration = Duration::from_secs(10);
@@ -90,7 +92,8 @@ pub fn run(setup: &Setup, program: &Program) -> Result<Round, String> {
 fn guest(setup: &Setup, kind: Kind) -> Command {
     let mut command = Command::new(&setup.umlab);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("TMPDIR", setup.place.temporary()).env("UMLAB_AUDIT", "1");
-    // Switches of the guest kernel's own checks are passed on, and the place for the counts of a guest kernel that counts (scripts/coverage).
+    // Switches of the guest kernel's own checks are passed on, and the place for the counts of a
+    // guest kernel that counts (scripts/coverage).
     let passed = |name: &str| name.starts_with("UMLAB_") || name == "LLVM_PROFILE_FILE";
     command.envs(std::env::vars_os().filter(|(name, _)| passed(&name.to_string_lossy())));
     command.args([
@@ -106,7 +109,8 @@ fn guest(setup: &Setup, kind: Kind) -> Command {
     ]);
     command.args(["--mem", &format!("{}M", MEMORY >> 20), "--tmpfs", "/work:64M", "--ro"]);
     command.arg(format!("{}:/fuzz", setup.place.shown().display()));
-    // The leader is the guest's root in any case, and makes of the others what the program asks for.
+    // The leader is the guest's root in any case, and makes of the others what the program asks
+    // for.
     if !nix::unistd::getuid().is_root() && kind != Kind::Differential {
         command.args(["--user", "0"]);
     }

@@ -1,4 +1,5 @@
-//! A process with its group, watched from outside: its lines, its memory, its signs of life, and what stays of it.
+//! A process with its group, watched from outside: its lines, its memory, its signs of life, and
+//! what stays of it.
 
 use crate::{Interrupt, memory};
 use nix::sys::signal::{Signal, killpg};

@@ -1,8 +1,10 @@
 //! The global allocator of `uml`: a heap on a shared memory object.
 //!
-//! Core state must be shareable between host processes (tt has the core in every guest's process), so nothing that the core allocates
-//! may lie in memory that only one process has. The heap is one long mapping of one memory object, which keeps its address; a
-//! model that runs the core in several processes maps the same object at the same place in each. The lock works between processes.
+//! Core state must be shareable between host processes (tt has the core in every guest's process),
+//! so nothing that the core allocates may lie in memory that only one process has. The heap is one
+//! long mapping of one memory object, which keeps its address; a model that runs the core in
+//! several processes maps the same object at the same place in each. The lock works between
+//! processes.
 
 use crate::limits;
 use crate::lock::SharedLock;
@@ -150,7 +152,8 @@ mod tests {
         let mut blocks = Vec::new();
         for i in 1..2000usize {
             let layout = Layout::from_size_align(i * 37 % 9000 + 1, 1 << (i % 8)).unwrap();
-            // SAFETY: the layout's size is not zero; what was given is written within its size and given back once.
+            // SAFETY: the layout's size is not zero; what was given is written within its size and
+            // given back once.
             unsafe {
                 let block = heap.alloc(layout);
                 assert!(!block.is_null() && (block as usize).is_multiple_of(layout.align()));

@@ -6,8 +6,8 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
-/// Has the child killed when the calling thread ends, however it ends; and puts it into a process group of its own, so
-/// that all of it can be signalled at once.
+/// Has the child killed when the calling thread ends, however it ends; and puts it into a process
+/// group of its own, so that all of it can be signalled at once.
 pub fn dies_with_caller(command: &mut Command) -> &mut Command {
     let parent = std::process::id();
     let at_start = move || {
@@ -23,7 +23,8 @@ pub fn dies_with_caller(command: &mut Command) -> &mut Command {
         Ok(())
     };
     command.process_group(0);
-    // SAFETY: the closure makes two system calls and allocates nothing, so it may run between fork and exec.
+    // SAFETY: the closure makes two system calls and allocates nothing, so it may run between fork
+    // and exec.
     unsafe { command.pre_exec(at_start) }
 }
 

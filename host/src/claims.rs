@@ -1,9 +1,10 @@
 //! Which host CPUs are taken by guests of one user.
 //!
-//! A guest CPU keeps to one host CPU, so guests that all began with the first one would share it while others are free. Each therefore puts a
-//! claim on the CPUs it chose: a socket that is bound to a name in the host's abstract space, which the host takes back when the process
-//! ends, however it ends. Several can claim one CPU, at different levels; a CPU's lowest free level tells how many are there. Claims are
-//! advice: whoever cannot have one goes without.
+//! A guest CPU keeps to one host CPU, so guests that all began with the first one would share it
+//! while others are free. Each therefore puts a claim on the CPUs it chose: a socket that is bound
+//! to a name in the host's abstract space, which the host takes back when the process ends, however
+//! it ends. Several can claim one CPU, at different levels; a CPU's lowest free level tells how
+//! many are there. Claims are advice: whoever cannot have one goes without.
 
 use crate::{Errno, thread};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -36,7 +37,8 @@ impl Claim {
 
 /// A stream socket that nobody can connect to, since it does not listen.
 fn bind(cpu: usize, level: usize) -> crate::Result<OwnedFd> {
-    // SAFETY: documented constants; the descriptor is new. All-zero is a valid address, and its length is within it.
+    // SAFETY: documented constants; the descriptor is new. All-zero is a valid address, and its
+    // length is within it.
     unsafe {
         let fd = Errno::check(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) as i64)?;
         let socket = OwnedFd::from_raw_fd(fd as i32);
@@ -52,8 +54,8 @@ fn bind(cpu: usize, level: usize) -> crate::Result<OwnedFd> {
     }
 }
 
-/// A host CPU for each guest CPU, of those that this process may use: the ones with the fewest claims, and among equals first the one it
-/// runs on, where the host put it when it was started.
+/// A host CPU for each guest CPU, of those that this process may use: the ones with the fewest
+/// claims, and among equals first the one it runs on, where the host put it when it was started.
 pub fn choose(count: usize) -> Vec<Claim> {
     let mut allowed = thread::allowed_cpus();
     if allowed.len() == 1 {

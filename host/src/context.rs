@@ -1,4 +1,5 @@
-//! Stacks of our own, and the switch between them: what kernel contexts are made of where the core is one process.
+//! Stacks of our own, and the switch between them: what kernel contexts are made of where the core
+//! is one process.
 
 use crate::{Errno, Result};
 use std::cell::UnsafeCell;
@@ -32,7 +33,8 @@ impl Stack {
         if base == libc::MAP_FAILED {
             return Err(Errno::last());
         }
-        // SAFETY: the memory just mapped, and its lowest page. Children of this process do not run on it.
+        // SAFETY: the memory just mapped, and its lowest page. Children of this process do not run
+        // on it.
         unsafe {
             libc::mprotect(base, 4096, libc::PROT_NONE);
             libc::madvise(base, STACK_SIZE, libc::MADV_DONTFORK);
@@ -53,13 +55,15 @@ impl Drop for Stack {
     }
 }
 
-/// Where a context that does not run left off: its stack pointer, the callee-saved registers lie on the stack.
+/// Where a context that does not run left off: its stack pointer, the callee-saved registers lie on
+/// the stack.
 #[derive(Default)]
 pub struct SavedContext {
     rsp: UnsafeCell<u64>,
 }
 
-// SAFETY: only accessed by `switch` and `prepare`, whose callers hold the lock that orders switches.
+// SAFETY: only accessed by `switch` and `prepare`, whose callers hold the lock that orders
+// switches.
 unsafe impl Sync for SavedContext {}
 
 std::arch::global_asm!(
@@ -97,8 +101,8 @@ unsafe extern "C" {
 impl SavedContext {
     /// Makes the first switch to this context call `main(argument)` on `stack`.
     pub fn prepare(&self, stack: &Stack, main: extern "C" fn(usize) -> !, argument: usize) {
-        // What `umlab_context_switch` pops: r15, r14, r13, r12, rbx, rbp, then the return address. After the `ret` the stack is
-        // 16-byte aligned, as the ABI wants before a call.
+        // What `umlab_context_switch` pops: r15, r14, r13, r12, rbx, rbp, then the return address.
+        // After the `ret` the stack is 16-byte aligned, as the ABI wants before a call.
         let frame = [0, 0, main as *const () as u64, argument as u64, 0, 0, umlab_context_start as *const () as u64, 0];
         // SAFETY: the frame lies within the stack, which nothing runs on yet.
         unsafe {
@@ -111,8 +115,8 @@ impl SavedContext {
     /// Leaves the running context, saved in `self`, for `to`.
     ///
     /// # Safety
-    /// `to` was prepared or saved by a switch and does not run; its stack is alive; and the caller's lock orders this against all other
-    /// switches of the two contexts.
+    /// `to` was prepared or saved by a switch and does not run; its stack is alive; and the
+    /// caller's lock orders this against all other switches of the two contexts.
     pub unsafe fn switch(&self, to: &SavedContext) {
         // SAFETY: the caller's contract.
         unsafe { umlab_context_switch(self.rsp.get(), to.rsp.get()) };

@@ -1,8 +1,9 @@
 //! Copies to and from memory that may not be there.
 //!
-//! A host file that is mapped in the core can be cut by somebody else on the host; touching what is gone is SIGBUS. So memory that the core
-//! does not own alone is touched by the few instructions below and by nothing else. A fault of theirs ends the operation, which then tells
-//! how far it came; a fault anywhere else is the core's own error and ends it with a report.
+//! A host file that is mapped in the core can be cut by somebody else on the host; touching what is
+//! gone is SIGBUS. So memory that the core does not own alone is touched by the few instructions
+//! below and by nothing else. A fault of theirs ends the operation, which then tells how far it
+//! came; a fault anywhere else is the core's own error and ends it with a report.
 
 use std::sync::Once;
 
@@ -42,11 +43,13 @@ unsafe extern "C" {
     static umlab_fault_out: u8;
 }
 
-/// Copies upwards, byte by byte as far as anyone can tell. Returns how many bytes were copied: fewer than `len` when memory was missing.
+/// Copies upwards, byte by byte as far as anyone can tell. Returns how many bytes were copied:
+/// fewer than `len` when memory was missing.
 ///
 /// # Safety
-/// `[to, to + len)` and `[from, from + len)` are mappings that are made for this: nothing of Rust's lies there but for slices that the
-/// caller has borrowed accordingly. What they map may be missing.
+/// `[to, to + len)` and `[from, from + len)` are mappings that are made for this: nothing of Rust's
+/// lies there but for slices that the caller has borrowed accordingly. What they map may be
+/// missing.
 pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> usize {
     // SAFETY: as the caller says.
     len - unsafe { umlab_copy(to, from, len) }
@@ -61,7 +64,8 @@ pub unsafe fn load(at: *const u32) -> Option<u32> {
     u32::try_from(unsafe { umlab_load(at) }).ok()
 }
 
-/// Replaces a 32-bit word atomically if it is `expected`. Returns what it was; nothing when the memory is missing.
+/// Replaces a 32-bit word atomically if it is `expected`. Returns what it was; nothing when the
+/// memory is missing.
 ///
 /// # Safety
 /// As for [`copy`]; `at` is a multiple of 4.
@@ -70,7 +74,8 @@ pub unsafe fn compare_exchange(at: *mut u32, expected: u32, new: u32) -> Option<
     u32::try_from(unsafe { umlab_exchange(at, expected, new) }).ok()
 }
 
-/// Lets an interrupted operation of this module end, by changing where the signal returns to. False for a fault of something else.
+/// Lets an interrupted operation of this module end, by changing where the signal returns to. False
+/// for a fault of something else.
 pub fn end_after_fault(context: &mut libc::ucontext_t) -> bool {
     let rip = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
     let at = |symbol: *const u8| *rip == symbol as i64;
@@ -85,12 +90,14 @@ pub fn end_after_fault(context: &mut libc::ucontext_t) -> bool {
     true
 }
 
-/// What makes a fault of the core harmless, if anything: the file that belongs there is mapped, or the copy ends. The interrupted code goes on.
+/// What makes a fault of the core harmless, if anything: the file that belongs there is mapped, or
+/// the copy ends. The interrupted code goes on.
 pub fn recover(signal: i32, addr: usize, context: &mut libc::ucontext_t) -> bool {
     signal == libc::SIGSEGV && crate::memory::map_missing(addr) || end_after_fault(context)
 }
 
-/// The handler of faults of core code. An error of the core is reported, and then the instruction faults again, without a handler.
+/// The handler of faults of core code. An error of the core is reported, and then the instruction
+/// faults again, without a handler.
 ///
 /// # Safety
 /// The arguments are what the host passes to a handler with SA_SIGINFO.
@@ -103,7 +110,8 @@ pub unsafe extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, conte
     if info.si_code > 0 && recover(signal, addr, context) {
         return;
     }
-    // SAFETY: reading what a fault's siginfo holds; write(2) and signal(2) are async-signal-safe. The instruction faults again.
+    // SAFETY: reading what a fault's siginfo holds; write(2) and signal(2) are async-signal-safe.
+    // The instruction faults again.
     unsafe {
         let rip = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
         report(signal, info.si_addr() as usize, rip);
@@ -127,11 +135,13 @@ pub fn report(signal: i32, addr: usize, rip: usize) {
     unsafe { libc::write(2, text.as_ptr().cast(), text.len() - left) };
 }
 
-/// Has faults of this process come here. Models that take the host's signals themselves call [`on_fault`].
+/// Has faults of this process come here. Models that take the host's signals themselves call
+/// [`on_fault`].
 pub fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // SAFETY: all-zero is a valid sigaction; it is filled as sigaction(2) says. Threads have alternate stacks from Rust's runtime.
+        // SAFETY: all-zero is a valid sigaction; it is filled as sigaction(2) says. Threads have
+        // alternate stacks from Rust's runtime.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = on_fault as *const () as usize;

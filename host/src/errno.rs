@@ -1,6 +1,7 @@
 //! Error numbers, one type for what the host tells us and what the guest is told.
 //!
-//! The numbers are those of Linux on x86-64 (errno(3)), so a host error can be handed to a guest as it is.
+//! The numbers are those of Linux on x86-64 (errno(3)), so a host error can be handed to a guest as
+//! it is.
 
 use std::fmt;
 
@@ -40,14 +41,16 @@ errnos! {
 }
 
 impl Errno {
-    // Never seen by a guest: how a system call that a signal interrupted asks to be restarted (see `signal`).
+    // Never seen by a guest: how a system call that a signal interrupted asks to be restarted (see
+    // `signal`).
     /// Restart if the handler has SA_RESTART, else EINTR.
     pub const ERESTARTSYS: Errno = Errno(512);
     /// Restart always.
     pub const ERESTARTNOINTR: Errno = Errno(513);
     /// Restart only when no handler runs.
     pub const ERESTARTNOHAND: Errno = Errno(514);
-    /// Like `ERESTARTNOHAND`, through restart_syscall(2) with what the task keeps in its restart block.
+    /// Like `ERESTARTNOHAND`, through restart_syscall(2) with what the task keeps in its restart
+    /// block.
     pub const ERESTART_RESTARTBLOCK: Errno = Errno(516);
 
     /// Whether it is one of ERESTART*.

@@ -1,7 +1,8 @@
 //! The I/O thread: tells the core when a host descriptor is ready or a host signal came.
 //!
-//! Core code must never block in the host, so whoever would wait for a descriptor arms it here instead, once each time, and
-//! goes to sleep as a guest task does. Signals to be told about are blocked in every thread and read from a signalfd.
+//! Core code must never block in the host, so whoever would wait for a descriptor arms it here
+//! instead, once each time, and goes to sleep as a guest task does. Signals to be told about are
+//! blocked in every thread and read from a signalfd.
 
 use crate::{Errno, Result};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -21,7 +22,8 @@ struct Epoll(OwnedFd);
 static EPOLL: OnceLock<Epoll> = OnceLock::new();
 const SIGNAL_TOKEN: u64 = u64::MAX;
 
-/// Starts the thread, once. Call it before any other thread is made: `signals` get blocked in this thread and all that it makes.
+/// Starts the thread, once. Call it before any other thread is made: `signals` get blocked in this
+/// thread and all that it makes.
 pub fn start(signals: &[i32], callback: impl Fn(Event) + Send + 'static) -> Result<()> {
     // SAFETY: no arguments but a documented flag; the descriptor is new and owned by nothing else.
     let epoll = unsafe {
@@ -43,7 +45,8 @@ pub fn start(signals: &[i32], callback: impl Fn(Event) + Send + 'static) -> Resu
 }
 
 fn signal_fd(signals: &[i32]) -> Result<OwnedFd> {
-    // SAFETY: the set is initialised before use and outlives the calls; signalfd returns a new descriptor.
+    // SAFETY: the set is initialised before use and outlives the calls; signalfd returns a new
+    // descriptor.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
@@ -61,7 +64,8 @@ fn signal_fd(signals: &[i32]) -> Result<OwnedFd> {
     }
 }
 
-/// Arms a descriptor: its next readiness for `events` (EPOLL*) is told once. EPERM for files that are always ready.
+/// Arms a descriptor: its next readiness for `events` (EPOLL*) is told once. EPERM for files that
+/// are always ready.
 pub fn watch(fd: BorrowedFd<'_>, events: u32, token: u64) -> Result<()> {
     let Some(epoll) = EPOLL.get() else { return Err(Errno::ENXIO) };
     let (epoll, fd, events) = (epoll.0.as_raw_fd(), fd.as_raw_fd(), events | libc::EPOLLONESHOT as u32);
@@ -71,7 +75,8 @@ pub fn watch(fd: BorrowedFd<'_>, events: u32, token: u64) -> Result<()> {
     }
 }
 
-/// Forgets a descriptor, which must be done before it is closed while another description of it stays open.
+/// Forgets a descriptor, which must be done before it is closed while another description of it
+/// stays open.
 pub fn unwatch(fd: BorrowedFd<'_>) {
     if let Some(epoll) = EPOLL.get() {
         let _ = control(epoll.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), 0, 0);

@@ -1,5 +1,5 @@
-//! Host files, for the file systems that show the host's tree: every call is relative to a directory's descriptor and never
-//! follows a symbolic link.
+//! Host files, for the file systems that show the host's tree: every call is relative to a
+//! directory's descriptor and never follows a symbolic link.
 
 use crate::{Errno, Result};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -12,7 +12,8 @@ fn c_name(name: &[u8]) -> Result<std::ffi::CString> {
     std::ffi::CString::new(name).map_err(|_| Errno::ENOENT)
 }
 
-/// Lets this process have as many descriptors as it may, and gives that number. New files get exactly the mode that is asked for.
+/// Lets this process have as many descriptors as it may, and gives that number. New files get
+/// exactly the mode that is asked for.
 pub fn prepare_process() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a valid place for the result, and limits as they were given.
@@ -106,7 +107,8 @@ pub fn read_dir(dir: BorrowedFd<'_>) -> Result<Vec<HostEntry>> {
     }
 }
 
-/// Magic numbers (statfs(2)) of file systems whose files are the kernel's own: they tell of the host, or change it.
+/// Magic numbers (statfs(2)) of file systems whose files are the kernel's own: they tell of the
+/// host, or change it.
 const KERNEL_MADE: &[u32] = &[
     0x9fa0,      // proc
     0x9fa1,      // openprom
@@ -140,8 +142,8 @@ const KERNEL_MADE: &[u32] = &[
 const TMPFS: u32 = 0x0102_1994;
 const RAMFS: u32 = 0x8584_58f6;
 
-/// Whether what a descriptor (perhaps an O_PATH one) refers to is in a file system of the kernel's own, as /proc, /sys and /dev are, under
-/// whatever name it was found.
+/// Whether what a descriptor (perhaps an O_PATH one) refers to is in a file system of the kernel's
+/// own, as /proc, /sys and /dev are, under whatever name it was found.
 pub fn is_kernel_made(file: BorrowedFd<'_>) -> Result<bool> {
     let magic = statfs(file)?.f_type as u32;
     if KERNEL_MADE.contains(&magic) {

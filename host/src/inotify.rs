@@ -26,7 +26,8 @@ impl Inotify {
         }
     }
 
-    /// Watches what a descriptor (perhaps an O_PATH one) refers to. A file that is watched already keeps its number.
+    /// Watches what a descriptor (perhaps an O_PATH one) refers to. A file that is watched already
+    /// keeps its number.
     pub fn add(&self, file: BorrowedFd<'_>, mask: u32) -> Result<i32> {
         let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
         // SAFETY: a valid descriptor, a C string and a number.

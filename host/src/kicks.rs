@@ -31,9 +31,10 @@ impl Kicks {
         given != self.taken.swap(given, SeqCst)
     }
 
-    /// Waits for a kick since the last `take`, `timeout` nanoseconds at most. `look` says to look for one before going to sleep, for about as
-    /// long as a wake-up across CPUs takes: work that comes back soon (the other side of a pipe) then costs no wake-up, and sleep no more
-    /// than twice as much. Returns whether it slept.
+    /// Waits for a kick since the last `take`, `timeout` nanoseconds at most. `look` says to look
+    /// for one before going to sleep, for about as long as a wake-up across CPUs takes: work that
+    /// comes back soon (the other side of a pipe) then costs no wake-up, and sleep no more than
+    /// twice as much. Returns whether it slept.
     pub fn wait(&self, look: bool, timeout: Option<u64>) -> bool {
         let taken = self.taken.load(SeqCst);
         if look && self.comes_soon(taken) {

@@ -1,8 +1,9 @@
 //! What umlab asks of the host kernel, wrapped once.
 //!
-//! Everything here is a thin, safe face over a host interface: memory objects, files, locks that work across host
-//! processes, clocks, threads and ptrace. The guest kernel and the process models build on it and never call libc for
-//! these things themselves, so host headers and guest ABI stay apart. Nothing here knows what a guest is.
+//! Everything here is a thin, safe face over a host interface: memory objects, files, locks that
+//! work across host processes, clocks, threads and ptrace. The guest kernel and the process models
+//! build on it and never call libc for these things themselves, so host headers and guest ABI stay
+//! apart. Nothing here knows what a guest is.
 
 pub mod arena;
 pub mod auxv;

@@ -1,8 +1,9 @@
 //! Resource limits of `uml` itself (getrlimit(2)).
 //!
-//! The guest's command begins with the limits that `uml` was started with, and the guest kernel enforces them. `uml` needs more than a program
-//! does: address space and a file's size for a whole memory, processes and descriptors for all of the guest. So it takes as much as it may
-//! have, before its first allocation. A limit that stays too low is named when something fails for it.
+//! The guest's command begins with the limits that `uml` was started with, and the guest kernel
+//! enforces them. `uml` needs more than a program does: address space and a file's size for a whole
+//! memory, processes and descriptors for all of the guest. So it takes as much as it may have,
+//! before its first allocation. A limit that stays too low is named when something fails for it.
 
 use crate::{Errno, terminal};
 use std::fmt;
@@ -60,8 +61,9 @@ fn set(which: u32, limit: Limit) -> bool {
     unsafe { libc::setrlimit(which, &limit) == 0 }
 }
 
-/// Takes as much as the host allows, of all that a guest kernel needs. Allocates nothing. What is beyond a limit fails from now on, without a
-/// signal; only the end of its CPU time ends the process, with a message.
+/// Takes as much as the host allows, of all that a guest kernel needs. Allocates nothing. What is
+/// beyond a limit fails from now on, without a signal; only the end of its CPU time ends the
+/// process, with a message.
 pub fn raise() {
     let found = found();
     for which in RAISED {
@@ -112,8 +114,8 @@ fn write(text: &str) {
     unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
 }
 
-/// Ends the process because of something it cannot do without. Allocates nothing. Of several threads that cannot go on, the first gives its
-/// reason.
+/// Ends the process because of something it cannot do without. Allocates nothing. Of several
+/// threads that cannot go on, the first gives its reason.
 pub fn give_up(what: &str, e: Errno) -> ! {
     use std::io::Write;
     static GIVEN: AtomicBool = AtomicBool::new(false);
@@ -133,7 +135,8 @@ pub fn give_up(what: &str, e: Errno) -> ! {
     unsafe { libc::_exit(STATUS_OWN) }
 }
 
-/// Limits, what they count, and the errors of those who reach them. A thread's stack is address space and data.
+/// Limits, what they count, and the errors of those who reach them. A thread's stack is address
+/// space and data.
 const SUSPECTS: &[(u32, &str, &[Errno])] = &[
     (libc::RLIMIT_FSIZE, "bytes in a file (ulimit -f)", &[Errno::EFBIG]),
     (libc::RLIMIT_AS, "bytes of address space (ulimit -v)", &[Errno::ENOMEM, Errno::EAGAIN]),

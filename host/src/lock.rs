@@ -1,8 +1,8 @@
 //! A lock that works between threads and between host processes that share the memory it lies in.
 //!
-//! Futex without the private flag, and no owner kept in thread-local storage: both matter in models where the core runs
-//! in several host processes in turn. A waiter spins for a while first, because a wake-up across CPUs costs some fifty
-//! microseconds and the core is left within a few.
+//! Futex without the private flag, and no owner kept in thread-local storage: both matter in models
+//! where the core runs in several host processes in turn. A waiter spins for a while first, because
+//! a wake-up across CPUs costs some fifty microseconds and the core is left within a few.
 
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
@@ -12,8 +12,8 @@ const CONTENDED: u32 = 2;
 
 /// How often a waiter looks before it sleeps: some tens of microseconds.
 const SPINS: u32 = 4_000;
-/// How often whoever hands the lock over looks whether it was taken: some hundred nanoseconds for a waiter that spins, and some hundred
-/// microseconds for one that sleeps.
+/// How often whoever hands the lock over looks whether it was taken: some hundred nanoseconds for a
+/// waiter that spins, and some hundred microseconds for one that sleeps.
 const HAND_OVER_SPINS: u32 = 50;
 const HAND_OVER_YIELDS: u32 = 4_000;
 
@@ -60,11 +60,13 @@ impl SharedLock {
         }
     }
 
-    /// Unlocks and locks again. Whoever waits has it in between; without a waiter that costs two atomic operations and a moment.
+    /// Unlocks and locks again. Whoever waits has it in between; without a waiter that costs two
+    /// atomic operations and a moment.
     pub fn hand_over(&self) {
         let asleep = self.state.load(Relaxed) == CONTENDED;
         self.unlock();
-        // A waiter that spins sees a free lock at once; one that sleeps has to be woken first, perhaps on this CPU.
+        // A waiter that spins sees a free lock at once; one that sleeps has to be woken first,
+        // perhaps on this CPU.
         for round in 0..if asleep { HAND_OVER_YIELDS } else { HAND_OVER_SPINS } {
             if self.state.load(Relaxed) != FREE {
                 break;

@@ -41,7 +41,8 @@ pub fn of_process(pid: i32) -> Result<Vec<Mapping>> {
     String::from_utf8_lossy(&text).lines().map(|line| parse(line).ok_or(Errno::EIO)).collect()
 }
 
-/// The page of the oldest system calls at a fixed address (vsyscall), which the host gives every process that it runs; none if it was told not to.
+/// The page of the oldest system calls at a fixed address (vsyscall), which the host gives every
+/// process that it runs; none if it was told not to.
 pub fn vsyscall() -> Option<&'static Mapping> {
     static FOUND: OnceLock<Option<Mapping>> = OnceLock::new();
     let find = || of_process(std::process::id() as i32).ok()?.into_iter().find(|mapping| mapping.name == "[vsyscall]");

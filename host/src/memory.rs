@@ -1,7 +1,8 @@
 //! Memory objects: a memfd mapped whole into this process, and windows into mapped memory.
 //!
-//! Guest code may write the memory behind a window at any moment, on another CPU. So no Rust reference is ever made to
-//! it: every access is a copy through raw pointers, and what was copied is an allegation that is judged afterwards.
+//! Guest code may write the memory behind a window at any moment, on another CPU. So no Rust
+//! reference is ever made to it: every access is a copy through raw pointers, and what was copied
+//! is an allegation that is judged afterwards.
 
 use crate::lock::SharedLock;
 use crate::{Errno, Result, copy};
@@ -50,9 +51,10 @@ impl Room {
     }
 }
 
-/// From now on memory objects made here are inherited by child processes, and files mapped here are mapped in each process when it first
-/// touches them, at the same place everywhere: for models that run the core in several processes. Objects lie side by side below
-/// `below`, files from `files_from` on.
+/// From now on memory objects made here are inherited by child processes, and files mapped here are
+/// mapped in each process when it first touches them, at the same place everywhere: for models that
+/// run the core in several processes. Objects lie side by side below `below`, files from
+/// `files_from` on.
 pub fn share_with_children(below: usize, files_from: usize) {
     ROOM.reserve(below);
     SHARED.store(true, SeqCst);
@@ -71,7 +73,8 @@ pub fn unmap_files() {
     });
 }
 
-/// Files mapped in a core of several processes, by where they begin. Places are not used twice: a process may still have the old file there.
+/// Files mapped in a core of several processes, by where they begin. Places are not used twice: a
+/// process may still have the old file there.
 struct SharedFiles {
     lock: SharedLock,
     inner: UnsafeCell<Files>,
@@ -105,8 +108,9 @@ impl SharedFiles {
     }
 }
 
-/// Makes a mapping of the core's own in a process that a guest may have filled. Where there are as many mappings as the host allows one
-/// process (vm.max_map_count), the guest's are all taken away: faults bring back those that are used.
+/// Makes a mapping of the core's own in a process that a guest may have filled. Where there are as
+/// many mappings as the host allows one process (vm.max_map_count), the guest's are all taken away:
+/// faults bring back those that are used.
 fn with_room<T>(map: impl Fn() -> Result<T>) -> Result<T> {
     map().or_else(|e| {
         let guest_end = FILES_FROM.load(Relaxed);
@@ -130,7 +134,8 @@ impl FilePlace {
     }
 }
 
-/// Maps the file that belongs at `addr` into this process. False when none does: the access is an error.
+/// Maps the file that belongs at `addr` into this process. False when none does: the access is an
+/// error.
 pub fn map_missing(addr: usize) -> bool {
     SHARED.load(Relaxed)
         && FILES.with(|files| {
@@ -146,13 +151,15 @@ pub struct SharedMemory {
     len: usize,
 }
 
-// SAFETY: the mapping stays valid for the object's life and is only accessed by raw copies through windows.
+// SAFETY: the mapping stays valid for the object's life and is only accessed by raw copies through
+// windows.
 unsafe impl Send for SharedMemory {}
 // SAFETY: as above.
 unsafe impl Sync for SharedMemory {}
 
 impl SharedMemory {
-    /// A sparse object of `len` bytes, all zero. Pages are allocated by the host as they are first touched.
+    /// A sparse object of `len` bytes, all zero. Pages are allocated by the host as they are first
+    /// touched.
     pub fn new(name: &std::ffi::CStr, len: usize) -> Result<SharedMemory> {
         // SAFETY: the name is a C string; the flags are documented in memfd_create(2).
         let fd = Errno::check(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) } as i64)? as i32;
@@ -163,7 +170,8 @@ impl SharedMemory {
         let (place, fixed) = ROOM.take(len).map_or((0, 0), |place| (place, libc::MAP_FIXED));
         let base = SharedMemory::map(&fd, place, len, fixed)?;
         if !SHARED.load(Relaxed) {
-            // SAFETY: the mapping was just made; keeping it out of forked children makes their creation cheap.
+            // SAFETY: the mapping was just made; keeping it out of forked children makes their
+            // creation cheap.
             unsafe { libc::madvise(base, len, libc::MADV_DONTFORK) };
         }
         Ok(SharedMemory { fd, base: base.cast(), len })
@@ -178,8 +186,8 @@ impl SharedMemory {
         }
     }
 
-    /// Maps the object anew where it is, in the calling process: as before, but without entries in the page table. Ends the process when the
-    /// host refuses.
+    /// Maps the object anew where it is, in the calling process: as before, but without entries in
+    /// the page table. Ends the process when the host refuses.
     pub fn map_anew(&self) {
         if with_room(|| SharedMemory::map(&self.fd, self.base as usize, self.len, libc::MAP_FIXED)).is_err() {
             std::process::abort();
@@ -209,7 +217,8 @@ impl SharedMemory {
         self.len == 0
     }
 
-    /// The bytes from `offset` on. Panics when they are not within the object: offsets are the core's own, not a guest's.
+    /// The bytes from `offset` on. Panics when they are not within the object: offsets are the
+    /// core's own, not a guest's.
     pub fn window(&self, offset: usize, len: usize) -> Window<'_> {
         assert!(offset <= self.len && len <= self.len - offset);
         // SAFETY: within the mapping, as just checked.
@@ -229,10 +238,12 @@ impl SharedMemory {
         };
     }
 
-    /// The ranges between `start` and `end`, both multiples of a page's size, that the host has memory for.
+    /// The ranges between `start` and `end`, both multiples of a page's size, that the host has
+    /// memory for.
     ///
-    /// SEEK_HOLE would find a range's end, but looks at every page as far as the next hole, which may lie a long way behind `end`. mincore(2) keeps to
-    /// the pages it is asked for, but calls those that are swapped out absent; SEEK_DATA knows better.
+    /// SEEK_HOLE would find a range's end, but looks at every page as far as the next hole, which
+    /// may lie a long way behind `end`. mincore(2) keeps to the pages it is asked for, but calls
+    /// those that are swapped out absent; SEEK_DATA knows better.
     pub fn data(&self, start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> {
         let mut next = self.seek_data(start);
         std::iter::from_fn(move || {
@@ -242,7 +253,8 @@ impl SharedMemory {
             while next == Some(to) {
                 to += PAGE;
                 let pages = ((end - to) / PAGE).min(present.len());
-                // SAFETY: the range lies within the mapping; as many bytes as it has pages are written.
+                // SAFETY: the range lies within the mapping; as many bytes as it has pages are
+                // written.
                 let answer = unsafe { libc::mincore(self.base.add(to).cast(), pages * PAGE, present.as_mut_ptr()) };
                 if answer == 0 {
                     to += present[..pages].iter().take_while(|&&page| page & 1 != 0).count() * PAGE;
@@ -399,7 +411,8 @@ impl<'a> Window<'a> {
         Window { ptr, len: len.min(self.len - offset), ..*self }
     }
 
-    /// Copies from the window; as many bytes as both have, fewer when memory of the window is missing. EFAULT when that is so at its start.
+    /// Copies from the window; as many bytes as both have, fewer when memory of the window is
+    /// missing. EFAULT when that is so at its start.
     pub fn read(&self, out: &mut [u8]) -> Result<usize> {
         let n = out.len().min(self.len);
         // SAFETY: the window is a mapping for this, and `out` is borrowed.
@@ -414,7 +427,8 @@ impl<'a> Window<'a> {
         some_of(n, unsafe { copy::copy(self.ptr, bytes.as_ptr(), n) })
     }
 
-    /// Copies between windows; otherwise as `read`. Of windows that overlap, this one must not begin within the other.
+    /// Copies between windows; otherwise as `read`. Of windows that overlap, this one must not
+    /// begin within the other.
     pub fn copy_from(&self, from: &Window<'_>) -> Result<usize> {
         assert!(self.writable);
         let n = self.len.min(from.len);
@@ -429,25 +443,29 @@ impl<'a> Window<'a> {
         unsafe { std::ptr::write_bytes(self.ptr, 0, self.len) };
     }
 
-    /// The 32-bit word at the window's start, loaded atomically. None when the window is too short or misaligned, or its memory missing.
+    /// The 32-bit word at the window's start, loaded atomically. None when the window is too short
+    /// or misaligned, or its memory missing.
     pub fn load_u32(&self) -> Option<u32> {
         // SAFETY: the window is a mapping for this, long enough, and aligned.
         if self.has_word() { unsafe { copy::load(self.ptr.cast()) } } else { None }
     }
 
-    /// Replaces the 32-bit word at the window's start atomically if it is `expected`. Returns what it was; None as for `load_u32`.
+    /// Replaces the 32-bit word at the window's start atomically if it is `expected`. Returns what
+    /// it was; None as for `load_u32`.
     pub fn compare_exchange_u32(&self, expected: u32, new: u32) -> Option<u32> {
         assert!(self.writable);
         // SAFETY: as in `load_u32`, and the window is writable.
         if self.has_word() { unsafe { copy::compare_exchange(self.ptr.cast(), expected, new) } } else { None }
     }
 
-    /// Sees to it that the window's memory is mapped in this process: the host does not do it for a system call, and a file that was mapped for
-    /// several processes may be missing in this one. Such a file comes back whole.
+    /// Sees to it that the window's memory is mapped in this process: the host does not do it for a
+    /// system call, and a file that was mapped for several processes may be missing in this one.
+    /// Such a file comes back whole.
     fn bring(&self) {
         if SHARED.load(Relaxed) && self.len > 0 {
             let mut byte = 0;
-            // SAFETY: the window is a mapping for this. That its memory may be missing for good is the system call's affair.
+            // SAFETY: the window is a mapping for this. That its memory may be missing for good is
+            // the system call's affair.
             unsafe { copy::copy(&mut byte, self.ptr, 1) };
         }
     }
@@ -546,7 +564,8 @@ mod tests {
     fn the_core_maps_where_a_guest_has_as_many_mappings_as_there_can_be() {
         const GUEST: usize = 1 << 32;
         let file = std::fs::File::open("/proc/self/exe").unwrap();
-        // SAFETY: the child, which has the calling thread alone, makes mappings in its own address space, and ends.
+        // SAFETY: the child, which has the calling thread alone, makes mappings in its own address
+        // space, and ends.
         let status = unsafe {
             let child = libc::fork();
             if child == 0 {

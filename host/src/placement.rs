@@ -1,8 +1,9 @@
 //! Guest CPUs move to other host CPUs when theirs has no room for them.
 //!
-//! Whoever shares a guest CPU's host CPU need not be another guest, and comes and goes. So a thread of the process looks at times whether a
-//! guest CPU had to wait for its host CPU, and whether another one had nothing to do meanwhile; then the guest CPU, with all that belongs
-//! to it, goes there. Two CPUs of one guest change places.
+//! Whoever shares a guest CPU's host CPU need not be another guest, and comes and goes. So a thread
+//! of the process looks at times whether a guest CPU had to wait for its host CPU, and whether
+//! another one had nothing to do meanwhile; then the guest CPU, with all that belongs to it, goes
+//! there. Two CPUs of one guest change places.
 
 use crate::claims::Claim;
 use crate::thread;
@@ -26,7 +27,8 @@ const LONGEST_PERIOD: Duration = Duration::from_millis(800);
 const WAITING: u64 = 15;
 /// A host CPU that is idle for so many percent has room.
 const ROOM: u64 = 60;
-/// At each of its turns a thread may wait for the one on the same CPU that hands over to it: guest and core do that all the time. (ns)
+/// At each of its turns a thread may wait for the one on the same CPU that hands over to it: guest
+/// and core do that all the time. (ns)
 const HANDOVER: u64 = 3_000;
 /// How long a guest CPU stays after a move; twice as long after each further one.
 const STAY: Duration = Duration::from_millis(500);
@@ -91,7 +93,8 @@ fn room(before: &[(u64, u64)], now: &[(u64, u64)], cpu: usize) -> u64 {
     (idle * 100).checked_div(all).unwrap_or(0)
 }
 
-/// Watches over guest CPUs that have these host CPUs. Where there are no others, there is nothing to watch.
+/// Watches over guest CPUs that have these host CPUs. Where there are no others, there is nothing
+/// to watch.
 pub fn watch(claims: Vec<Claim>, guest: Guest) {
     let allowed = thread::allowed_cpus();
     if allowed.len() == 1 {
@@ -161,7 +164,8 @@ impl Watcher {
         let others = self.allowed.iter().copied().filter(|&cpu| cpu != own && room(cpu) >= ROOM);
         let mut others: Vec<usize> = others.collect();
         others.sort_by_key(|&cpu| std::cmp::Reverse(room(cpu)));
-        // Of guests that are crowded on one CPU those that came last go first, so that not all of them do. Later nobody is waited for.
+        // Of guests that are crowded on one CPU those that came last go first, so that not all of
+        // them do. Later nobody is waited for.
         let levels = 0..=place.claim.level + place.crowded / 8;
         for cpu in others {
             if let Some(other) = self.places.iter().position(|place| place.claim.cpu == cpu) {
@@ -205,7 +209,8 @@ mod tests {
         assert_eq!(room(&before, &now, 1 << 20), 0);
     }
 
-    /// Guest CPUs on the first of some host CPUs that there are not, of which no other test's are claimed, and where they were moved to.
+    /// Guest CPUs on the first of some host CPUs that there are not, of which no other test's are
+    /// claimed, and where they were moved to.
     fn watcher(first: usize, count: usize, moved: fn(usize, usize)) -> Watcher {
         let claims = (0..count).map(|number| Claim::at(first + number, 0).unwrap()).collect();
         let mut watcher = Watcher::new(claims, (first..first + 3).collect(), Guest { threads: |_| [0, 0], moved });

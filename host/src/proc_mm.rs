@@ -1,7 +1,8 @@
-//! `/proc/mm`, which a patched host has (`host-patch/`): address spaces as descriptors, and the ptrace requests around them.
+//! `/proc/mm`, which a patched host has (`host-patch/`): address spaces as descriptors, and the
+//! ptrace requests around them.
 //!
-//! The interface is described in the patch, in `Documentation/userspace-api/proc_mm.rst`. Nothing of it exists on a stock host: [`AddressSpace::new`]
-//! then fails with ENOENT.
+//! The interface is described in the patch, in `Documentation/userspace-api/proc_mm.rst`. Nothing
+//! of it exists on a stock host: [`AddressSpace::new`] then fails with ENOENT.
 
 use crate::ptrace::{Resume, Tracee};
 use crate::{Errno, Result, file};
@@ -56,8 +57,9 @@ impl Op {
         Op { op: COPY_SEGMENTS, fd: from.0.as_raw_fd(), ..Op::NOTHING }
     }
 
-    /// What does as well after the host refused a change for want of memory. A change of rights may have met parts that are not mapped: the
-    /// range is taken away. Or there are as many mappings as the host allows: all below `top` are taken away.
+    /// What does as well after the host refused a change for want of memory. A change of rights may
+    /// have met parts that are not mapped: the range is taken away. Or there are as many mappings
+    /// as the host allows: all below `top` are taken away.
     pub fn unmap_instead(&self, error: Errno, top: u64) -> Option<Op> {
         let all = self.op == UNMAP && (self.addr, self.len) == (0, top);
         let (start, len) = if self.op == PROTECT { (self.addr, self.len) } else { (0, top) };
@@ -86,8 +88,8 @@ impl AddressSpace {
     pub fn write(&self, ops: &[Op]) -> Result<Progress> {
         for (done, op) in ops.iter().enumerate() {
             let size = size_of::<Op>();
-            // SAFETY: reads one structure that lives through the call; descriptors in it are only used, and what changes is another
-            // address space.
+            // SAFETY: reads one structure that lives through the call; descriptors in it are only
+            // used, and what changes is another address space.
             let result = unsafe { libc::write(self.0.as_raw_fd(), (op as *const Op).cast(), size) };
             if let Err(error) = Errno::check(result as i64) {
                 return Ok(Progress { done, failed: Some(error) });
@@ -107,7 +109,8 @@ impl AddressSpace {
         let mut all = 0;
         for chunk in ops.chunks_mut(BATCH_MAX) {
             let batch = Batch { ops: chunk.as_mut_ptr() as u64, nr: chunk.len() as u32, flags: 0 };
-            // SAFETY: reads the structure and writes results into the operations it names; both live through the call.
+            // SAFETY: reads the structure and writes results into the operations it names; both
+            // live through the call.
             let done = Errno::check(unsafe { libc::ioctl(self.0.as_raw_fd(), BATCH as _, &raw const batch) } as i64)?;
             let progress = progress(chunk, done as usize);
             all += progress.done;
@@ -125,7 +128,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// All in one: operations, at most 4096 of which count, the switch, and the resumption. The tracee goes on only when no operation failed.
+    /// All in one: operations, at most 4096 of which count, the switch, and the resumption. The
+    /// tracee goes on only when no operation failed.
     pub fn run(&self, tracee: Tracee, ops: &mut [Op], how: Resume) -> Result<Progress> {
         #[repr(C)]
         struct Run {
@@ -143,7 +147,8 @@ impl AddressSpace {
             nr: ops.len() as u32,
             ops: ops.as_mut_ptr() as u64,
         };
-        // SAFETY: reads the structure and writes results into the operations it names; both live through the call.
+        // SAFETY: reads the structure and writes results into the operations it names; both live
+        // through the call.
         let done = unsafe { tracee.raw_request(PTRACE_MM_RUN, size_of::<Run>(), &raw const run as usize) }?;
         Ok(progress(ops, done as usize))
     }

@@ -1,4 +1,5 @@
-//! The program's own process: which it is, since in some models the core runs in other processes as well, and how it ends.
+//! The program's own process: which it is, since in some models the core runs in other processes as
+//! well, and how it ends.
 
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
@@ -17,8 +18,8 @@ pub fn main_id() -> i32 {
     }
 }
 
-/// From now on a write to a pipe that nobody reads any more ends the process silently, as is usual for programs that print lines. Rust's own
-/// start has it fail instead, on which `println!` panics.
+/// From now on a write to a pipe that nobody reads any more ends the process silently, as is usual
+/// for programs that print lines. Rust's own start has it fail instead, on which `println!` panics.
 pub fn end_when_nobody_reads() {
     // SAFETY: the default action replaces another one without a handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
@@ -36,6 +37,7 @@ pub fn umask() -> u32 {
 
 /// The process's nice value.
 pub fn nice() -> i32 {
-    // SAFETY: asks only. The call itself gives 20 less the nice value, so that it cannot be mistaken for an error.
+    // SAFETY: asks only. The call itself gives 20 less the nice value, so that it cannot be
+    // mistaken for an error.
     20 - unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_PROCESS, 0) } as i32
 }

@@ -1,5 +1,5 @@
-//! ptrace(2), as far as process models use it. A tracer is a thread: all of this must be called by the thread that the tracee
-//! stopped for.
+//! ptrace(2), as far as process models use it. A tracer is a thread: all of this must be called by
+//! the thread that the tracee stopped for.
 
 use crate::{Errno, Result};
 
@@ -84,14 +84,16 @@ const RBX: usize = std::mem::offset_of!(Regs, rbx);
 
 impl Tracee {
     fn request(self, request: u32, addr: usize, data: usize) -> Result<i64> {
-        // SAFETY: the callers pass addresses of live objects of the size the request asks for, or plain numbers.
+        // SAFETY: the callers pass addresses of live objects of the size the request asks for, or
+        // plain numbers.
         unsafe { self.raw_request(request, addr, data) }
     }
 
     /// Any request.
     ///
     /// # Safety
-    /// What the request takes for addresses in this process must be live objects of the size it asks for.
+    /// What the request takes for addresses in this process must be live objects of the size it
+    /// asks for.
     pub(crate) unsafe fn raw_request(self, request: u32, addr: usize, data: usize) -> Result<i64> {
         // SAFETY: as the caller promises.
         Errno::check(unsafe { libc::ptrace(request as _, self.0, addr, data) })
@@ -114,7 +116,8 @@ impl Tracee {
         Ok(())
     }
 
-    /// Sleeps until any tracee stops or ends. EINTR when a signal came first, ECHILD when there is none.
+    /// Sleeps until any tracee stops or ends. EINTR when a signal came first, ECHILD when there is
+    /// none.
     pub fn wait_any() -> Result<(Tracee, Status)> {
         let mut status = 0;
         // SAFETY: a valid place for the status.
@@ -177,9 +180,9 @@ impl Tracee {
     }
 
     pub fn rbx(self) -> Result<u64> {
-        // The raw call returns the word through a pointer, unlike the libc wrapper's result; glibc's wrapper hides that, and errors
-        // only show in errno then.
-        // SAFETY: errno is the thread's own; PEEKUSER reads a word of the tracee's registers.
+        // The raw call returns the word through a pointer, unlike the libc wrapper's result;
+        // glibc's wrapper hides that, and errors only show in errno then. SAFETY: errno is the
+        // thread's own; PEEKUSER reads a word of the tracee's registers.
         unsafe {
             *libc::__errno_location() = 0;
             let word = libc::ptrace(libc::PTRACE_PEEKUSER, self.0, RBX, 0usize);

@@ -1,8 +1,9 @@
 //! The descriptors that `uml` was started with, read and written without ever blocking the core.
 //!
-//! O_NONBLOCK belongs to the open file description, which is shared with whoever started us, so it is not set there. Pipes and
-//! terminals are opened a second time through /proc/self/fd, which makes a description of our own; sockets have
-//! MSG_DONTWAIT; regular files do not block. What cannot be opened again is polled before each call.
+//! O_NONBLOCK belongs to the open file description, which is shared with whoever started us, so it
+//! is not set there. Pipes and terminals are opened a second time through /proc/self/fd, which
+//! makes a description of our own; sockets have MSG_DONTWAIT; regular files do not block. What
+//! cannot be opened again is polled before each call.
 
 use crate::memory::Window;
 use crate::{Errno, Result};
@@ -116,7 +117,8 @@ impl Stream {
         }
     }
 
-    /// Writes at the description's position, a part perhaps. EAGAIN instead of blocking, EPIPE without a signal.
+    /// Writes at the description's position, a part perhaps. EAGAIN instead of blocking, EPIPE
+    /// without a signal.
     pub fn write(&self, from: Window<'_>) -> Result<usize> {
         match &self.way {
             Way::Direct => from.write_to(self.fd.as_fd(), None),
@@ -170,9 +172,11 @@ impl Stream {
     }
 }
 
-/// Closes descriptor 0 or 1 of this process, so that whoever is at the other end sees it closed; /dev/null takes the number.
+/// Closes descriptor 0 or 1 of this process, so that whoever is at the other end sees it closed;
+/// /dev/null takes the number.
 pub fn abandon(number: i32) {
-    // SAFETY: the path is a C string; dup3 replaces the descriptor in one step, so that no other file gets its number.
+    // SAFETY: the path is a C string; dup3 replaces the descriptor in one step, so that no other
+    // file gets its number.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
         if null >= 0 {

@@ -1,7 +1,9 @@
-//! The host terminal that `uml` was started on: raw while the guest uses it, and always given back as it was.
+//! The host terminal that `uml` was started on: raw while the guest uses it, and always given back
+//! as it was.
 //!
-//! It is restored when the guest ends, at `exit`, at a panic and at fatal signals of this process. Nobody can restore it
-//! when the process is killed with SIGKILL; `stty sane` or `reset` in the shell does.
+//! It is restored when the guest ends, at `exit`, at a panic and at fatal signals of this process.
+//! Nobody can restore it when the process is killed with SIGKILL; `stty sane` or `reset` in the
+//! shell does.
 
 use crate::{Errno, Result};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -43,8 +45,8 @@ pub fn size(fd: BorrowedFd<'_>) -> Result<libc::winsize> {
     }
 }
 
-/// Makes the terminal raw: every key goes to the guest, and its output is shown as it is. Stops this process (SIGTTOU) while it is in the
-/// background, as any program that changes its terminal.
+/// Makes the terminal raw: every key goes to the guest, and its output is shown as it is. Stops
+/// this process (SIGTTOU) while it is in the background, as any program that changes its terminal.
 pub fn make_raw(fd: BorrowedFd<'_>) -> Result<()> {
     let saved = match SAVED.get() {
         Some(saved) => *saved,
@@ -88,10 +90,12 @@ pub fn restore() {
     }
 }
 
-/// For SIGTSTP: gives the terminal back, stops this process, and makes the terminal raw again when it goes on.
+/// For SIGTSTP: gives the terminal back, stops this process, and makes the terminal raw again when
+/// it goes on.
 pub fn stop_self(fd: BorrowedFd<'_>) {
     restore();
-    // The core may run in another process than the one that people see (`uml`'s); its being continued makes the terminal raw again.
+    // The core may run in another process than the one that people see (`uml`'s); its being
+    // continued makes the terminal raw again.
     let own = std::process::id() as i32;
     let uml = crate::process::main_id();
     // SAFETY: stops the process until SIGCONT.
@@ -128,7 +132,8 @@ fn install_guards() {
         // SAFETY: the function has the type atexit(3) asks for and only makes system calls.
         unsafe { libc::atexit(at_exit) };
         for signal in FATAL {
-            // SAFETY: all-zero is a valid sigaction; a handler that someone else installed is left alone.
+            // SAFETY: all-zero is a valid sigaction; a handler that someone else installed is left
+            // alone.
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 libc::sigaction(signal, std::ptr::null(), &mut action);
@@ -142,7 +147,8 @@ fn install_guards() {
     });
 }
 
-/// The action is the default one again when this runs, so raising the signal once more ends the process with it.
+/// The action is the default one again when this runs, so raising the signal once more ends the
+/// process with it.
 extern "C" fn fatal(signal: i32) {
     restore();
     // SAFETY: async-signal-safe.

@@ -14,7 +14,8 @@ pub fn set_name(name: &std::ffi::CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
-/// Executes an instruction that serializes: what comes after it is read from memory again, code too.
+/// Executes an instruction that serializes: what comes after it is read from memory again, code
+/// too.
 pub fn serialize() {
     std::hint::black_box(std::arch::x86_64::__cpuid(0));
 }
@@ -44,7 +45,8 @@ pub fn pin(cpu: usize) -> Result<()> {
 
 /// Lets a host thread (0 for the calling one) run on these host CPUs only.
 pub fn allow(thread: i32, cpus: impl IntoIterator<Item = usize>) -> Result<()> {
-    // SAFETY: an all-zero cpu_set_t is an empty set; CPU_SET checks its index; the set is valid and of the size given.
+    // SAFETY: an all-zero cpu_set_t is an empty set; CPU_SET checks its index; the set is valid and
+    // of the size given.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         cpus.into_iter().for_each(|cpu| libc::CPU_SET(cpu, &mut set));
@@ -66,7 +68,8 @@ unsafe impl Sync for ThreadTimer {}
 static ON_ALARM: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
 
 extern "C" fn alarm(_signal: i32) {
-    // SAFETY: the calling thread's errno is a valid place; what was interrupted may be about to read it.
+    // SAFETY: the calling thread's errno is a valid place; what was interrupted may be about to
+    // read it.
     unsafe {
         let errno = *libc::__errno_location();
         if let Some(handler) = ON_ALARM.get() {
@@ -76,15 +79,16 @@ extern "C" fn alarm(_signal: i32) {
     }
 }
 
-/// What every [`ThreadTimer`] does when it fires, on the thread that made it, between any two instructions: atomics and
-/// [`interrupt`] only. The first call decides.
+/// What every [`ThreadTimer`] does when it fires, on the thread that made it, between any two
+/// instructions: atomics and [`interrupt`] only. The first call decides.
 pub fn on_alarm(handler: fn()) {
     let _ = ON_ALARM.set(handler);
 }
 
 impl ThreadTimer {
     pub fn new() -> Result<ThreadTimer> {
-        // SAFETY: all-zero is a valid sigaction and sigevent; both are filled below as sigaction(2), timer_create(2) say.
+        // SAFETY: all-zero is a valid sigaction and sigevent; both are filled below as
+        // sigaction(2), timer_create(2) say.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = alarm as *const () as usize;

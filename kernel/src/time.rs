@@ -24,7 +24,8 @@ pub fn read_clock(id: libc::clockid_t) -> u64 {
     }
 }
 
-/// Nanoseconds of a length of time or a point in time that a guest gave; more than can be counted is cut. EINVAL for nonsense.
+/// Nanoseconds of a length of time or a point in time that a guest gave; more than can be counted
+/// is cut. EINVAL for nonsense.
 pub fn duration(t: &Timespec) -> Result<u64> {
     if t.tv_sec < 0 || !(0..NS_PER_SEC as i64).contains(&t.tv_nsec) {
         return Err(Errno::EINVAL);

@@ -1,4 +1,5 @@
-//! `--trace`: system calls (`syscall/trace.rs`), signals and ends of threads in strace's manner, a line each.
+//! `--trace`: system calls (`syscall/trace.rs`), signals and ends of threads in strace's manner, a
+//! line each.
 
 use crate::lock::KCell;
 use std::fs::File;

@@ -1,4 +1,5 @@
-//! What the guest says it is: the strings of uname(2), which /proc/version and /proc/sys/kernel show too.
+//! What the guest says it is: the strings of uname(2), which /proc/version and /proc/sys/kernel
+//! show too.
 
 use crate::lock::KCell;
 

@@ -1,4 +1,5 @@
-//! The kernel on a model whose programs are closures: mm, scheduling, fork, exec and signals without a host process.
+//! The kernel on a model whose programs are closures: mm, scheduling, fork, exec and signals
+//! without a host process.
 //!
 //! A process can boot one guest, so each test runs itself again in a process of its own.
 
@@ -13,8 +14,8 @@ const MARK: &str = "UMLAB_TEST_GUEST";
 /// Far longer than any of them takes on a busy machine.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Runs the first of `programs` as the command of a guest, which has all of them in /programs, by their names. The test fails unless it
-/// exits with 0.
+/// Runs the first of `programs` as the command of a guest, which has all of them in /programs, by
+/// their names. The test fails unless it exits with 0.
 #[track_caller]
 fn in_a_guest(test: &str, programs: &[(&str, fn(&User) -> i32)]) {
     if std::env::var_os(MARK).is_some_and(|name| name == test) {

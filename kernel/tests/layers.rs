@@ -1,4 +1,5 @@
-//! The layers of the kernel: a module imports only what stands before it in the table of `docs/architecture.md`.
+//! The layers of the kernel: a module imports only what stands before it in the table of
+//! `docs/architecture.md`.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Counters of what a model does.
 
-/// Declares counters by their names. Makes `count(|c| &c.NAME, n)`, which counts `n` more, and `counters()`, which lists all that was
-/// counted, for [`crate::ProcessModel::counters`].
+/// Declares counters by their names. Makes `count(|c| &c.NAME, n)`, which counts `n` more, and
+/// `counters()`, which lists all that was counted, for [`crate::ProcessModel::counters`].
 #[macro_export]
 macro_rules! counters {
     ($($name:ident)*) => {

@@ -5,12 +5,12 @@ use std::sync::OnceLock;
 
 /// The kernel, as models call it.
 pub trait Kernel: Sync {
-    /// A task's context is lost (see [`crate::Context::is_lost`]). Callable from any host thread, without the big lock. The model kicks a CPU
-    /// afterwards.
+    /// A task's context is lost (see [`crate::Context::is_lost`]). Callable from any host thread,
+    /// without the big lock. The model kicks a CPU afterwards.
     fn context_lost(&self);
 
-    /// A host process goes into a pool or comes out of it. `view` makes what the next address space will find there; it is only called
-    /// while the audit is on.
+    /// A host process goes into a pool or comes out of it. `view` makes what the next address space
+    /// will find there; it is only called while the audit is on.
     fn audit_pooled(&self, view: &dyn Fn() -> Option<HostView>);
 }
 

@@ -1,16 +1,20 @@
-//! The process-model interface: how guest processes exist on the host, and how control passes between guest user code
-//! and the kernel.
+//! The process-model interface: how guest processes exist on the host, and how control passes
+//! between guest user code and the kernel.
 //!
 //! It has two halves. The guest's objects:
-//! - a [`ModelSpace`] for each guest address space: the host object that user mappings are made in ([`space`]);
-//! - a [`UserThread`] for each guest thread: its user-mode registers, and the way into user mode and back ([`thread`]).
+//! - a [`ModelSpace`] for each guest address space: the host object that user mappings are made in
+//!   ([`space`]);
+//! - a [`UserThread`] for each guest thread: its user-mode registers, and the way into user mode
+//!   and back ([`thread`]).
 //!
-//! And the machine that the kernel runs on ([`machine`]): its CPUs, which are host threads or processes, how they sleep and are
-//! interrupted, and a [`Context`] for each task's kernel stack.
+//! And the machine that the kernel runs on ([`machine`]): its CPUs, which are host threads or
+//! processes, how they sleep and are interrupted, and a [`Context`] for each task's kernel stack.
 //!
-//! [`ProcessModel`] makes the first and has the second. A model depends on this crate and on `umlab-host`, never on the kernel; the kernel depends on this crate
-//! and names no model. They share the big lock ([`lock`]), under which all of this is called unless a method's text excepts it, guest
-//! memory ([`physmem`]), and messages ([`log`]). In the other direction, a model calls the kernel by [`kernel::get`].
+//! [`ProcessModel`] makes the first and has the second. A model depends on this crate and on
+//! `umlab-host`, never on the kernel; the kernel depends on this crate and names no model. They
+//! share the big lock ([`lock`]), under which all of this is called unless a method's text excepts
+//! it, guest memory ([`physmem`]), and messages ([`log`]). In the other direction, a model calls
+//! the kernel by [`kernel::get`].
 //!
 //! `docs/process-models.md` describes method by method how each model implements this.
 
@@ -57,8 +61,9 @@ pub trait ProcessModel: Send + Sync {
     /// The first address that is not the guest's. Constant for the guest's life.
     fn user_top(&self) -> u64;
 
-    /// The vDSO that every new address space holds, if the model provides one. It stays mapped until the kernel unmaps it; one that lies
-    /// above `user_top` is the model's own: guests can use it, and cannot change it.
+    /// The vDSO that every new address space holds, if the model provides one. It stays mapped
+    /// until the kernel unmaps it; one that lies above `user_top` is the model's own: guests can
+    /// use it, and cannot change it.
     fn vdso(&self) -> Option<Vdso>;
 
     /// A new, empty address space (but for the vDSO).
@@ -70,7 +75,8 @@ pub trait ProcessModel: Send + Sync {
     /// A new thread, its state as [`UserThread::reset`] leaves it.
     fn new_thread(&self) -> Box<dyn UserThread>;
 
-    /// For the audit: the host processes that no address space has now, as the next one will find them. See [`ModelSpace::audit`].
+    /// For the audit: the host processes that no address space has now, as the next one will find
+    /// them. See [`ModelSpace::audit`].
     fn audit_idle(&self) -> Vec<HostView> {
         Vec::new()
     }

@@ -1,10 +1,12 @@
 //! The big kernel lock, and cells that belong to it.
 //!
-//! Core code runs under one lock and is never preempted, so core data needs no locks of its own. [`KCell`] says so in
-//! types: it is a `RefCell` whose contents are shared between contexts and host threads because all of them hold the
-//! big lock while they look. A borrow must not be held where the lock can drop, nor where the task sleeps: another task
-//! would find the cell borrowed. The same holds for windows onto guest memory, of which an address was computed
-//! ([`Pin`]). Both are counted, and [`assert_no_borrows`] looks at the count wherever the lock drops and at every switch.
+//! Core code runs under one lock and is never preempted, so core data needs no locks of its own.
+//! [`KCell`] says so in types: it is a `RefCell` whose contents are shared between contexts and
+//! host threads because all of them hold the big lock while they look. A borrow must not be held
+//! where the lock can drop, nor where the task sleeps: another task would find the cell borrowed.
+//! The same holds for windows onto guest memory, of which an address was computed ([`Pin`]). Both
+//! are counted, and [`assert_no_borrows`] looks at the count wherever the lock drops and at every
+//! switch.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -99,7 +101,8 @@ pub fn with<T>(f: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Keeps the big lock from dropping while it lives: an address was computed of something that others may change then.
+/// Keeps the big lock from dropping while it lives: an address was computed of something that
+/// others may change then.
 pub struct Pin(());
 
 /// Keeps the big lock from dropping until the pin is dropped.
@@ -162,9 +165,9 @@ fn assert_held() {
 /// Data that the big kernel lock protects.
 pub struct KCell<T: ?Sized>(RefCell<T>);
 
-// SAFETY: contents are only reached by `borrow` and `borrow_mut`, and only core code that holds the big kernel lock
-// calls them (asserted), so no two host threads touch the cell at
-// once; `T: Send` because the holder of the lock changes between host threads.
+// SAFETY: contents are only reached by `borrow` and `borrow_mut`, and only core code that holds the
+// big kernel lock calls them (asserted), so no two host threads touch the cell at once; `T: Send`
+// because the holder of the lock changes between host threads.
 unsafe impl<T: ?Sized + Send> Sync for KCell<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Send for KCell<T> {}
@@ -181,7 +184,8 @@ impl<T> KCell<T> {
 
     #[track_caller]
     pub fn set(&self, value: T) {
-        // The old value goes when nothing is borrowed any more: its end may run code that looks here.
+        // The old value goes when nothing is borrowed any more: its end may run code that looks
+        // here.
         drop(self.replace(value));
     }
 

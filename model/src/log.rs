@@ -38,7 +38,8 @@ macro_rules! log {
     };
 }
 
-/// As `log!`, for what a guest can bring about as often as it likes: each place in the code is shown some times only.
+/// As `log!`, for what a guest can bring about as often as it likes: each place in the code is
+/// shown some times only.
 #[macro_export]
 macro_rules! log_few {
     ($level:ident, $($message:tt)*) => {{

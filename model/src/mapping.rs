@@ -24,8 +24,8 @@ pub trait BackingFile: Send + Sync {
 pub enum Source {
     /// Guest memory, at a byte offset into physmem.
     Physmem { offset: u64 },
-    /// A host file, for parts of files that the kernel need not own. `shared` is mmap(2)'s MAP_SHARED; a private mapping is
-    /// never given PROT_WRITE.
+    /// A host file, for parts of files that the kernel need not own. `shared` is mmap(2)'s
+    /// MAP_SHARED; a private mapping is never given PROT_WRITE.
     File { file: Arc<dyn BackingFile>, offset: u64, shared: bool },
 }
 

@@ -1,7 +1,8 @@
 //! Ranges of whole pages inside the guest's part of an address space.
 //!
-//! Addresses and lengths from a guest are checked once, where a [`PageRange`] is made of them. All that lists, cuts or maps areas
-//! takes ranges, so an empty, unaligned, wrapping or foreign one cannot come that far.
+//! Addresses and lengths from a guest are checked once, where a [`PageRange`] is made of them. All
+//! that lists, cuts or maps areas takes ranges, so an empty, unaligned, wrapping or foreign one
+//! cannot come that far.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -21,7 +22,8 @@ pub fn set_user_top(top: u64) {
     USER_TOP.store(top, Relaxed);
 }
 
-/// A range of at least one page. It begins and ends at page boundaries, and lies within the guest's part.
+/// A range of at least one page. It begins and ends at page boundaries, and lies within the guest's
+/// part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageRange {
     start: u64,
@@ -29,7 +31,8 @@ pub struct PageRange {
 }
 
 impl PageRange {
-    /// The range between two addresses. None if it is empty, not of whole pages, or reaches out of the guest's part.
+    /// The range between two addresses. None if it is empty, not of whole pages, or reaches out of
+    /// the guest's part.
     #[inline]
     pub fn new(start: u64, end: u64) -> Option<PageRange> {
         let aligned = start.is_multiple_of(PAGE_SIZE) && end.is_multiple_of(PAGE_SIZE);

@@ -9,7 +9,8 @@ pub use umlab_abi::ptrace::Regs;
 /// Why a guest left user mode.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Trap {
-    /// A system call. Registers stand after the instruction; `rax` is not yet the result (see [`UserThread::set_result`]).
+    /// A system call. Registers stand after the instruction; `rax` is not yet the result (see
+    /// [`UserThread::set_result`]).
     Syscall { number: u64, args: [u64; 6], abi: SyscallAbi },
     /// A memory access that the host mappings do not allow.
     Fault(Fault),
@@ -17,16 +18,19 @@ pub enum Trap {
     Exception { signal: i32, code: i32, addr: u64 },
     /// The host interrupted user mode: a tick, or [`crate::Machine::kick`].
     Interrupt,
-    /// User mode was not entered: the host refuses what that takes on this CPU, but has it on another one.
+    /// User mode was not entered: the host refuses what that takes on this CPU, but has it on
+    /// another one.
     Migrate { cpu: usize },
-    /// The host object that ran the thread is gone (killed from outside, say): the guest process cannot go on.
+    /// The host object that ran the thread is gone (killed from outside, say): the guest process
+    /// cannot go on.
     Lost,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SyscallAbi {
     X64,
-    /// A call of one of the entries in the vsyscall page, where the host has one, which has returned already. The numbers are those of x86-64.
+    /// A call of one of the entries in the vsyscall page, where the host has one, which has
+    /// returned already. The numbers are those of x86-64.
     Vsyscall,
     /// `int 0x80` or `sysenter`, from code in any mode.
     I386,
@@ -35,7 +39,8 @@ pub enum SyscallAbi {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault {
     pub addr: u64,
-    /// Whether anything was mapped there on the host (the access was refused), or nothing (it was missing).
+    /// Whether anything was mapped there on the host (the access was refused), or nothing (it was
+    /// missing).
     pub present: bool,
     /// The access, where the model knows it.
     pub access: Option<Access>,
@@ -48,22 +53,27 @@ pub enum Access {
     Exec,
 }
 
-/// A guest thread's user-mode state. Owned by its task's kernel context, which alone enters user mode with it.
+/// A guest thread's user-mode state. Owned by its task's kernel context, which alone enters user
+/// mode with it.
 pub trait UserThread: Send {
-    /// Runs user code in `space` until it traps. Called with the big lock held; the model drops it while user code runs and
-    /// has taken it again on return. Orders given to `space` so far are carried out first.
+    /// Runs user code in `space` until it traps. Called with the big lock held; the model drops it
+    /// while user code runs and has taken it again on return. Orders given to `space` so far are
+    /// carried out first.
     fn run(&mut self, space: &dyn ModelSpace) -> Trap;
 
     /// The registers, after a trap or as set. Fetched from the host when first asked for.
     fn regs(&mut self) -> &Regs;
 
-    /// The registers, to be changed. The model makes whatever is written harmless: selectors and flags are those user code may have.
+    /// The registers, to be changed. The model makes whatever is written harmless: selectors and
+    /// flags are those user code may have.
     fn regs_mut(&mut self) -> &mut Regs;
 
-    /// Sets the result register of the system call just trapped; all else stays. Cheaper than `regs_mut`.
+    /// Sets the result register of the system call just trapped; all else stays. Cheaper than
+    /// `regs_mut`.
     fn set_result(&mut self, value: u64);
 
-    /// The extended state (x87, SSE, AVX, ...) in the XSAVE layout of the CPU, as signal frames hold it.
+    /// The extended state (x87, SSE, AVX, ...) in the XSAVE layout of the CPU, as signal frames
+    /// hold it.
     fn extended_state(&mut self) -> Vec<u8>;
 
     /// Replaces the extended state. What the CPU would refuse is EINVAL.
@@ -75,7 +85,8 @@ pub trait UserThread: Send {
     /// A new thread with the same user-mode state, for fork(2) and clone(2).
     fn duplicate(&mut self) -> Box<dyn UserThread>;
 
-    /// CPU time that the host has given so far to whatever of its own runs this thread's user code at the moment. Costs a host call.
+    /// CPU time that the host has given so far to whatever of its own runs this thread's user code
+    /// at the moment. Costs a host call.
     fn host_time(&self) -> Option<HostTime> {
         None
     }
@@ -95,6 +106,7 @@ pub struct HostTime {
 
 /// Where a thread's user-mode state lives on the host.
 pub trait Residence: Send + Sync {
-    /// Called on the CPU that the thread last ran on, before it runs on another one: brings its state into the kernel's memory.
+    /// Called on the CPU that the thread last ran on, before it runs on another one: brings its
+    /// state into the kernel's memory.
     fn evict(&self);
 }

@@ -1,4 +1,5 @@
-//! What a host process shows: its mappings as the host lists them, and as they will be when what was ordered is carried out.
+//! What a host process shows: its mappings as the host lists them, and as they will be when what
+//! was ordered is carried out.
 
 use crate::{BackingFile, Prot};
 use std::ops::Range;
@@ -90,7 +91,8 @@ impl HostView {
         &self.shown
     }
 
-    /// Leaves out what is the model's own. What is left at addresses that are not the guest's is a find.
+    /// Leaves out what is the model's own. What is left at addresses that are not the guest's is a
+    /// find.
     pub fn leave_out(&mut self, is_own: impl Fn(&Shown) -> bool) {
         self.shown.retain(|shown| !is_own(shown));
     }
@@ -128,7 +130,8 @@ impl HostView {
         from..self.cut_at(end).max(from)
     }
 
-    /// Cuts what spans an address, if anything does. Returns the index of the first that does not begin below it.
+    /// Cuts what spans an address, if anything does. Returns the index of the first that does not
+    /// begin below it.
     fn cut_at(&mut self, addr: u64) -> usize {
         let at = self.shown.partition_point(|shown| shown.start < addr);
         let above = at.checked_sub(1).and_then(|before| self.shown[before].part(addr, u64::MAX));

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 /// Looks again and again at what the processes of a session take, and keeps the most it saw.
 ///
-/// That is: the memory objects that they hold (the guest's memory and the core's heap, mapped or not), their memory of other kinds, each page
-/// in proportion to who shares it, and their page tables.
+/// That is: the memory objects that they hold (the guest's memory and the core's heap, mapped or
+/// not), their memory of other kinds, each page in proportion to who shares it, and their page
+/// tables.
 pub struct Meter {
     peak: Arc<AtomicU64>,
     over: Arc<AtomicBool>,

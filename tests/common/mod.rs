@@ -1,7 +1,8 @@
 //! Running one command on the host or in a guest, so that a test can compare the two.
 //!
-//! Every run has a session of its own and a time limit. When it is over, nothing of its session may be alive: a guest
-//! that leaves host processes behind fails whatever test it ran in. (Each test file is a crate of its own and uses a part of this.)
+//! Every run has a session of its own and a time limit. When it is over, nothing of its session may
+//! be alive: a guest that leaves host processes behind fails whatever test it ran in. (Each test
+//! file is a crate of its own and uses a part of this.)
 #![allow(dead_code)]
 
 pub mod memory;
@@ -235,7 +236,8 @@ fn difference(host: &Outcome, guest: &Outcome) -> String {
     "the same output".to_string()
 }
 
-/// Run a command to its end, or end it when its time is over; in both cases nothing of it may be left.
+/// Run a command to its end, or end it when its time is over; in both cases nothing of it may be
+/// left.
 pub fn run(command: Command, stdin: &[u8], limit: Duration) -> Outcome {
     run_watched(command, stdin, limit, |_| ())
 }
@@ -248,7 +250,8 @@ pub fn run_watched(mut command: Command, stdin: &[u8], limit: Duration, started:
     started(session);
     let mut to_child = child.stdin.take().expect("a pipe to the command");
     let bytes = stdin.to_vec();
-    // The command may never read it, and then writing fails or blocks; neither is the test's matter.
+    // The command may never read it, and then writing fails or blocks; neither is the test's
+    // matter.
     std::thread::spawn(move || _ = to_child.write_all(&bytes));
     let stdout = collect(child.stdout.take().expect("a pipe from the command"));
     let stderr = collect(child.stderr.take().expect("a pipe from the command"));
@@ -271,8 +274,8 @@ pub fn spawn_in_session(mut command: Command) -> Child {
     command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
 }
 
-/// Undo what the tests may have been started with, as `nohup` or a shell's `&` do: signals that are ignored stay so across exec.
-/// For the child between fork and exec.
+/// Undo what the tests may have been started with, as `nohup` or a shell's `&` do: signals that are
+/// ignored stay so across exec. For the child between fork and exec.
 pub fn default_signals() -> std::io::Result<()> {
     use nix::sys::signal::{SigHandler, Signal, signal};
     for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
@@ -295,7 +298,8 @@ fn collect(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     receive
 }
 
-/// What has come, up to the end; a process that holds the pipe open after the command's end is not waited for.
+/// What has come, up to the end; a process that holds the pipe open after the command's end is not
+/// waited for.
 fn collected(from: &mpsc::Receiver<Vec<u8>>) -> Vec<u8> {
     let mut all = Vec::new();
     while let Ok(bytes) = from.recv_timeout(Duration::from_secs(1)) {
@@ -320,8 +324,8 @@ pub fn wait(child: &mut Child, limit: Duration) -> End {
     }
 }
 
-/// Give a session whose leader has ended a moment to be gone, end what is left, and say what that was. The host takes its time over killed
-/// processes while another test ends a few thousand.
+/// Give a session whose leader has ended a moment to be gone, end what is left, and say what that
+/// was. The host takes its time over killed processes while another test ends a few thousand.
 pub fn end_session(session: u32) -> Vec<String> {
     let start = Instant::now();
     let mut left = members(session);
@@ -351,8 +355,8 @@ pub fn members(session: u32) -> Vec<(i32, String)> {
     found
 }
 
-/// The directory of the static programs that both sides run, built when they are not there yet; or the one that UMLAB_GUEST_PROGRAMS
-/// names, where nothing can be built.
+/// The directory of the static programs that both sides run, built when they are not there yet; or
+/// the one that UMLAB_GUEST_PROGRAMS names, where nothing can be built.
 pub fn guest_programs() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     let named = || std::env::var_os("UMLAB_GUEST_PROGRAMS").map(PathBuf::from);

@@ -1,5 +1,6 @@
-//! The host's primitives by criterion, which looks closer than the harness does: outliers, the shape of the distribution,
-//! and what changed since the last time. `cargo bench -p umlab-workloads`. The operations are those of the workloads.
+//! The host's primitives by criterion, which looks closer than the harness does: outliers, the
+//! shape of the distribution, and what changed since the last time.
+//! `cargo bench -p umlab-workloads`. The operations are those of the workloads.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use umlab_workloads::primitives;

@@ -46,7 +46,8 @@ pub struct About {
     pub summary: &'static str,
     /// What one operation is, exactly; lmbench's name for it where it has one.
     pub definition: &'static str,
-    /// Smallest first. `smoke` is for tests and quick runs, `quick` for ordinary ones, `full` for long ones.
+    /// Smallest first. `smoke` is for tests and quick runs, `quick` for ordinary ones, `full` for
+    /// long ones.
     pub sizes: &'static [Size],
     pub params: &'static [Param],
     /// Programs that must be on the PATH.

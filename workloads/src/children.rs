@@ -34,7 +34,8 @@ pub struct Child(Option<Pid>);
 impl Child {
     /// Forks a child that runs `work` and ends with its result: status 0, or 1 and a message.
     pub fn fork(work: impl FnOnce() -> Result<()>) -> Result<Child> {
-        // SAFETY: workloads fork only while they have one thread, so no lock of another thread's is held in the child.
+        // SAFETY: workloads fork only while they have one thread, so no lock of another thread's is
+        // held in the child.
         match unsafe { fork() }.context("fork")? {
             ForkResult::Parent { child } => Ok(Child(Some(child))),
             ForkResult::Child => {
@@ -116,8 +117,8 @@ impl Line {
 }
 
 impl Child {
-    /// Forks a partner at the other side of the line. Each side closes what belongs to the other, so that either sees the
-    /// other's end.
+    /// Forks a partner at the other side of the line. Each side closes what belongs to the other,
+    /// so that either sees the other's end.
     pub fn partner((ours, theirs): (Line, Line), work: impl FnOnce(Line) -> Result<()>) -> Result<(Child, Line)> {
         let mut sides = (Some(ours), Some(theirs));
         let child = Child::fork(|| {

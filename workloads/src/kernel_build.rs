@@ -1,8 +1,10 @@
-//! The workload of the announcement: a kernel, built by the host's own compiler, out of tree and into memory.
+//! The workload of the announcement: a kernel, built by the host's own compiler, out of tree and
+//! into memory.
 //!
-//! It is make that runs here, not code of ours, so this says how it is called and what came of it. What is built depends on
-//! the tree and the compiler alone, not on the directory, the number of jobs, the time, the user or the machine's name;
-//! so the objects of a right build are the host's, byte for byte.
+//! It is make that runs here, not code of ours, so this says how it is called and what came of it.
+//! What is built depends on the tree and the compiler alone, not on the directory, the number of
+//! jobs, the time, the user or the machine's name; so the objects of a right build are the host's,
+//! byte for byte.
 
 use crate::report::hex;
 use crate::{About, Group, Param, Report, Setting, Size, Workload};
@@ -128,7 +130,8 @@ impl Workload for KernelBuild {
     }
 }
 
-/// Runs make with a clean environment: variables such as CFLAGS, ARCH or MAKEFLAGS would change what is built.
+/// Runs make with a clean environment: variables such as CFLAGS, ARCH or MAKEFLAGS would change
+/// what is built.
 fn make(tree: &Path, out: &Path, jobs: u32, target: &str) -> Result<()> {
     let keep = ["PATH", "TMPDIR"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     let mut command = Command::new("make");

@@ -1,9 +1,9 @@
 //! What is run and measured.
 //!
-//! A model can only be compared by work that is the same everywhere. So a workload is a part of one program,
-//! `umlab-workload`, which is static: the host, a guest of any model and a peer run the same file. It runs the work where
-//! it is, and says on standard output, in lines of JSON, what was done ([`Report`]). It knows nothing of models,
-//! rounds or statistics; those are the harness's.
+//! A model can only be compared by work that is the same everywhere. So a workload is a part of one
+//! program, `umlab-workload`, which is static: the host, a guest of any model and a peer run the
+//! same file. It runs the work where it is, and says on standard output, in lines of JSON, what was
+//! done ([`Report`]). It knows nothing of models, rounds or statistics; those are the harness's.
 //!
 //! A workload is one file with one type, and a row in [`ALL`].
 
@@ -28,15 +28,15 @@ pub trait Workload: Sync {
     /// What it is. The harness plans by this, and the table in README.md is made of it.
     fn about(&self) -> About;
 
-    /// The size that makes, with the parameter `out=DIR`, what this size can begin with by `prepared=DIR`: work that is the
-    /// same before every sample and not what is compared.
+    /// The size that makes, with the parameter `out=DIR`, what this size can begin with by
+    /// `prepared=DIR`: work that is the same before every sample and not what is compared.
     fn prepared_by(&self, _size: &str) -> Option<&'static str> {
         None
     }
 
-    /// Run it here, now. It must find out by itself whether the work was done right: a result that depends on
-    /// nothing but the workload goes into a check, which must be the same on every kernel; everything else that must
-    /// hold is an error when it does not.
+    /// Run it here, now. It must find out by itself whether the work was done right: a result that
+    /// depends on nothing but the workload goes into a check, which must be the same on every
+    /// kernel; everything else that must hold is an error when it does not.
     fn run(&self, setting: &Setting, report: &mut Report) -> anyhow::Result<()>;
 }
 

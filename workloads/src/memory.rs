@@ -17,14 +17,15 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Private and anonymous, readable and writable, not touched; in small pages where the kernel lets us choose, so that
-    /// its cost does not depend on how this machine is set up.
+    /// Private and anonymous, readable and writable, not touched; in small pages where the kernel
+    /// lets us choose, so that its cost does not depend on how this machine is set up.
     pub fn anonymous(len: usize) -> Result<Mapping> {
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
         // SAFETY: a new mapping at a place of the kernel's choice changes no memory that is in use.
         let start = unsafe { mmap_anonymous(None, length(len)?, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, flags) };
         let mapping = Mapping { start: start.context("mmap")?, len };
-        // SAFETY: it is our mapping, and the advice does not change what is in it. A kernel without huge pages refuses.
+        // SAFETY: it is our mapping, and the advice does not change what is in it. A kernel without
+        // huge pages refuses.
         let _ = unsafe { madvise(mapping.start, len, MmapAdvise::MADV_NOHUGEPAGE) };
         Ok(mapping)
     }
@@ -48,7 +49,8 @@ impl Mapping {
 
     /// Reads the byte. The mapping must be readable there.
     pub fn read(&self, offset: usize) -> u8 {
-        // SAFETY: `byte` checks the bounds; any byte is a u8. Volatile, because the access itself is what is measured.
+        // SAFETY: `byte` checks the bounds; any byte is a u8. Volatile, because the access itself
+        // is what is measured.
         unsafe { self.byte(offset).read_volatile() }
     }
 

@@ -1,5 +1,5 @@
-//! What a workload says while it runs: lines of JSON, each written at once, because the harness takes the time when it
-//! sees one.
+//! What a workload says while it runs: lines of JSON, each written at once, because the harness
+//! takes the time when it sees one.
 //!
 //! ```text
 //! {"begin":"lib"} ... {"end":"lib"}                               a phase, timed by the reader's clock

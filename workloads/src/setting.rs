@@ -49,7 +49,8 @@ impl Setting {
         self.params.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 
-    /// Put the calling task where this party of the workload belongs: 0 is who measures, 1 its partner.
+    /// Put the calling task where this party of the workload belongs: 0 is who measures, 1 its
+    /// partner.
     pub fn pin(&self, party: usize) -> Result<()> {
         if self.pins.is_empty() {
             return Ok(());
@@ -79,7 +80,8 @@ impl Setting {
         }
     }
 
-    /// An empty directory of the workload's own below TMPDIR, which the harness puts into memory; gone when dropped.
+    /// An empty directory of the workload's own below TMPDIR, which the harness puts into memory;
+    /// gone when dropped.
     pub fn scratch(&self) -> Result<Scratch> {
         let base = std::env::temp_dir();
         std::fs::create_dir_all(&base).with_context(|| format!("cannot make the directory {}", base.display()))?;

@@ -1,8 +1,9 @@
-//! Calibrated loops: an operation may take 20 ns on the host and milliseconds in a guest, and either must be repeated often
-//! enough for the clock, and not for ever.
+//! Calibrated loops: an operation may take 20 ns on the host and milliseconds in a guest, and
+//! either must be repeated often enough for the clock, and not for ever.
 //!
-//! As in lmbench: first find how many operations fill a window of time, then run several such batches. The value is the
-//! median of the batches, each batch's mean is told too. Clocks are the ones that the workload sees.
+//! As in lmbench: first find how many operations fill a window of time, then run several such
+//! batches. The value is the median of the batches, each batch's mean is told too. Clocks are the
+//! ones that the workload sees.
 
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
@@ -42,8 +43,8 @@ impl Measured {
     }
 }
 
-/// Measures an operation. `batch` performs it as often as it is told and returns how long that took, so that it can leave
-/// out what does not belong to it.
+/// Measures an operation. `batch` performs it as often as it is told and returns how long that
+/// took, so that it can leave out what does not belong to it.
 pub fn measure(effort: Effort, mut batch: impl FnMut(u64) -> Result<Duration>) -> Result<Measured> {
     let window = effort.window.as_secs_f64();
     // The first one finds caches cold and pages missing.

@@ -1,4 +1,5 @@
-//! Many measurements at a glance: a row each, in it a mark for every runner, on one scale of times the host.
+//! Many measurements at a glance: a row each, in it a mark for every runner, on one scale of times
+//! the host.
 
 use super::*;
 

@@ -11,8 +11,8 @@ pub struct Line {
 
 const HEIGHT: f64 = 320.0;
 
-/// Both scales are logarithmic where the amounts span more than a factor of eight: then a cost in proportion is a straight
-/// line that rises by as much as it goes right.
+/// Both scales are logarithmic where the amounts span more than a factor of eight: then a cost in
+/// proportion is a straight line that rises by as much as it goes right.
 pub fn growth(description: &str, x_title: &str, y_title: &str, lines: &[Line]) -> Scene {
     let mut scene = Scene::new(description);
     let points = || lines.iter().flat_map(|line| &line.points);

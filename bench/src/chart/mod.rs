@@ -1,8 +1,9 @@
-//! Charts. A chart is laid out once as a scene of plain shapes, with the widths of its texts known, and then drawn by
-//! `plotters` to SVG and to PNG alike: what was looked at in one of them holds for the other.
+//! Charts. A chart is laid out once as a scene of plain shapes, with the widths of its texts known,
+//! and then drawn by `plotters` to SVG and to PNG alike: what was looked at in one of them holds
+//! for the other.
 //!
-//! Nothing is told by colour alone: bars are labelled, lines have marks of their own shape, and the colours are those of
-//! Okabe and Ito, which people with any kind of colour vision can tell apart.
+//! Nothing is told by colour alone: bars are labelled, lines have marks of their own shape, and the
+//! colours are those of Okabe and Ito, which people with any kind of colour vision can tell apart.
 
 mod dots;
 mod growth;
@@ -117,7 +118,8 @@ impl Scene {
         self.shapes.push(Shape::Line { points: vec![from, to], colour, width });
     }
 
-    /// An interval along the axis at this height. An end beyond the axis has no stroke across: it goes on.
+    /// An interval along the axis at this height. An end beyond the axis has no stroke across: it
+    /// goes on.
     pub fn whisker(&mut self, y: f64, axis: &Axis, e: &Estimate, colour: Colour) {
         self.line((axis.place(e.low), y), (axis.place(e.high), y), colour, 2);
         for end in [e.low, e.high] {
@@ -197,7 +199,8 @@ impl Scene {
                     };
                     let style =
                         font(*size * scale, *bold).into_text_style(area).color(&ink).pos(Pos::new(h, VPos::Center));
-                    // A line of text looks centred when its small letters are, which sit below the middle of the line.
+                    // A line of text looks centred when its small letters are, which sit below the
+                    // middle of the line.
                     area.draw(&Text::new(text.as_str(), at((place.0, place.1 + size * 0.1)), style))
                 }
             };
@@ -317,8 +320,8 @@ impl Axis {
     }
 }
 
-/// What an axis must span: all medians, and the intervals as far as they do not dwarf them. An interval of two samples
-/// can reach over decades.
+/// What an axis must span: all medians, and the intervals as far as they do not dwarf them. An
+/// interval of two samples can reach over decades.
 pub fn extent<'a>(estimates: impl Iterator<Item = &'a Estimate>) -> Option<(f64, f64)> {
     let spans = estimates.map(|e| (e.mid, (e.low, e.high)));
     let (mids, ends) = spans.map(|(mid, ends)| ((mid, mid), ends)).reduce(|(a, b), (c, d)| {
@@ -328,7 +331,8 @@ pub fn extent<'a>(estimates: impl Iterator<Item = &'a Estimate>) -> Option<(f64,
     Some((ends.0.max(mids.0 / 2.0), ends.1.min(mids.1 * 2.0)))
 }
 
-/// The numbers 1, 2, 5 times a power of ten in a range, which may reach as far as a file's numbers do.
+/// The numbers 1, 2, 5 times a power of ten in a range, which may reach as far as a file's numbers
+/// do.
 fn log_ticks(from: f64, to: f64) -> Vec<f64> {
     let power = |of: f64| of.log10().clamp(f64::MIN_10_EXP as f64, f64::MAX_10_EXP as f64);
     let mut ticks = Vec::new();

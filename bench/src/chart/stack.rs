@@ -1,4 +1,5 @@
-//! Where the time goes: one bar a runner, stacked of its parts; what is not explained is hatched, not coloured.
+//! Where the time goes: one bar a runner, stacked of its parts; what is not explained is hatched,
+//! not coloured.
 
 use super::*;
 

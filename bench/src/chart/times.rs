@@ -1,5 +1,6 @@
-//! How many times the host's time: one row a runner, with its interval. Bars from zero where they fit; where one runner
-//! needs far longer than the others, marks on a logarithmic scale, since a bar without a zero would lie.
+//! How many times the host's time: one row a runner, with its interval. Bars from zero where they
+//! fit; where one runner needs far longer than the others, marks on a logarithmic scale, since a
+//! bar without a zero would lie.
 
 use super::*;
 use crate::format;
@@ -81,7 +82,8 @@ fn draw_row(scene: &mut Scene, row: &Row, y: f64, left: f64, axis: &Axis) {
             fill: colour,
         });
     }
-    // Over the bar, which must not hide where the host is; and in rows with a value only, since it would cross a text.
+    // Over the bar, which must not hide where the host is; and in rows with a value only, since it
+    // would cross a text.
     let host = axis.place(1.0);
     scene.line((host, y - ROW / 2.0), (host, y + ROW / 2.0), INK, 1);
     if e.has_interval() && axis.place(e.high) - axis.place(e.low) >= 1.0 {

@@ -1,5 +1,5 @@
-//! Published and measured: each claim of the announcement of 2002 that can be measured, its figure, ours, and a verdict
-//! that is computed from the interval of ours, never written by hand.
+//! Published and measured: each claim of the announcement of 2002 that can be measured, its figure,
+//! ours, and a verdict that is computed from the interval of ours, never written by hand.
 
 use crate::schema::{HOST, Results};
 use crate::series::Series;

@@ -1,9 +1,11 @@
 //! Where the time goes: the model's counters, times what each thing costs on this host.
 //!
-//! This is a reckoning, not a profile. What the program itself computes is taken from the host's run of the same workload, and
-//! what all processes of a guest compute beyond that in user mode is the core's. What a trap, a mapping, a fault or a signal costs is
-//! taken from the primitives measured on the host in the same run; what a model measured itself needs no such price. What these do
-//! not explain is shown as that: work of the host's kernel that nobody counts, waiting, and mistakes in the unit costs.
+//! This is a reckoning, not a profile. What the program itself computes is taken from the host's
+//! run of the same workload, and what all processes of a guest compute beyond that in user mode is
+//! the core's. What a trap, a mapping, a fault or a signal costs is taken from the primitives
+//! measured on the host in the same run; what a model measured itself needs no such price. What
+//! these do not explain is shown as that: work of the host's kernel that nobody counts, waiting,
+//! and mistakes in the unit costs.
 
 use super::claims::primitive;
 use crate::chart::{Part, Stack};
@@ -38,7 +40,8 @@ enum Unit {
     Within,
 }
 
-/// A counter, the part of the stack that it belongs to, and what one of it costs. A counter may have several.
+/// A counter, the part of the stack that it belongs to, and what one of it costs. A counter may
+/// have several.
 struct Cost {
     counter: &'static str,
     part: usize,
@@ -59,7 +62,8 @@ const SWITCH: Unit = Unit::Primitive(&["process-switch", "process switch"]);
 const MAP: Unit = Unit::Primitive(&["mmap", "mmap-page"]);
 const PROTECT: Unit = Unit::Primitive(&["mprotect", "mprotect-page"]);
 
-/// Counters of any model; a model that counts something under one of these names is costed without a change here.
+/// Counters of any model; a model that counts something under one of these names is costed without
+/// a change here.
 const COSTS: &[Cost] = &[
     cost("syscall_stops", TRAPS, STOP),
     // What it is about is asked for at each.
@@ -132,7 +136,8 @@ pub fn reckon(results: &Results, series: &[Series]) -> Reckonings {
             results.counted().filter(|s| s.workload == workload.name && s.runner == runner && s.cpus == 1).collect()
         };
         let host = of(HOST);
-        // A loop that is run for so long, not so often, does less where it is slower: its user time is not the host's.
+        // A loop that is run for so long, not so often, does less where it is slower: its user time
+        // is not the host's.
         if !host.iter().all(|s| s.metrics.is_empty() && !s.phases.is_empty()) {
             continue;
         }

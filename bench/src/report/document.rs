@@ -1,4 +1,5 @@
-//! A report as a document: its sections and their blocks. The page and the Markdown are two ways to write one.
+//! A report as a document: its sections and their blocks. The page and the Markdown are two ways to
+//! write one.
 
 use super::table::Table;
 use crate::chart::Scene;

@@ -1,5 +1,5 @@
-//! How cost grows. Series whose names differ in one amount only (`fork+exit, 64 MiB`) are one line; a workload measured with
-//! several numbers of CPUs is one too. New ones are found by themselves.
+//! How cost grows. Series whose names differ in one amount only (`fork+exit, 64 MiB`) are one line;
+//! a workload measured with several numbers of CPUs is one too. New ones are found by themselves.
 
 use crate::chart::Line;
 use crate::format::scale;
@@ -41,7 +41,8 @@ pub fn growths(results: &Results, series: &[Series]) -> Vec<Growth> {
 
 fn family(results: &Results, stem: String, x_title: String, mut list: Vec<(f64, &Series)>) -> Growth {
     list.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // One unit for all, that suits the greatest value; of an emulated processor, whose times are nobody's, times the host's.
+    // One unit for all, that suits the greatest value; of an emulated processor, whose times are
+    // nobody's, times the host's.
     let emulated = results.head.environment.is_emulated();
     let values = || list.iter().flat_map(|(_, s)| s.values.iter().flat_map(|(_, v)| v.iter().map(|(_, v)| *v)));
     let unit_now = list.first().map_or("s", |(_, s)| s.unit.as_str());

@@ -1,4 +1,5 @@
-//! The page: one file, without a script and without the network; for screens, light and dark, and for paper.
+//! The page: one file, without a script and without the network; for screens, light and dark, and
+//! for paper.
 
 use super::document::{Block, Chart, Document, Span, Text};
 use maud::{DOCTYPE, Markup, PreEscaped, html};

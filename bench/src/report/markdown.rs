@@ -1,4 +1,5 @@
-//! The same report as Markdown, for places that show that and no pages; its charts are the files beside it.
+//! The same report as Markdown, for places that show that and no pages; its charts are the files
+//! beside it.
 
 use super::document::{Block, Document, Span, Text};
 

@@ -1,7 +1,7 @@
 //! The report: what was measured, for people who will judge the method before they look at a bar.
 //!
-//! Everything is computed here from the results alone, once; the page, the Markdown and the charts only show it. A model
-//! that was not measured has its row and says so.
+//! Everything is computed here from the results alone, once; the page, the Markdown and the charts
+//! only show it. A model that was not measured has its row and says so.
 
 mod claims;
 mod costs;

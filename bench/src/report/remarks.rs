@@ -15,7 +15,8 @@ const REMARKS: [(&str, &str); 2] = [
     ),
 ];
 
-/// Those of a group's workloads that were measured on anything beside the host: the workload, and what to know.
+/// Those of a group's workloads that were measured on anything beside the host: the workload, and
+/// what to know.
 pub fn remarks(report: &Report, group: &str) -> Vec<(&'static str, &'static str)> {
     let measured = |name: &str| {
         let mut series = report.series.iter().filter(|series| series.group == group && series.key.workload == name);

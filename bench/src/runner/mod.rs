@@ -1,7 +1,8 @@
-//! Runners: where a workload's program is run. The host itself, a guest of one of umlab's models, or a peer.
+//! Runners: where a workload's program is run. The host itself, a guest of one of umlab's models,
+//! or a peer.
 //!
-//! A runner is a way to wrap a command line. What is run inside is the same program with the same arguments, the same
-//! environment and a directory in memory at the same path everywhere.
+//! A runner is a way to wrap a command line. What is run inside is the same program with the same
+//! arguments, the same environment and a directory in memory at the same path everywhere.
 
 mod peers;
 

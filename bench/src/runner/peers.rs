@@ -1,5 +1,5 @@
-//! Other user-mode kernels, when they are installed: User Mode Linux and gVisor. They run the same workload program
-//! with the host's file tree read-only underneath, as umlab's guests do.
+//! Other user-mode kernels, when they are installed: User Mode Linux and gVisor. They run the same
+//! workload program with the host's file tree read-only underneath, as umlab's guests do.
 
 use super::{Job, concat};
 use std::ffi::OsStr;
@@ -58,8 +58,8 @@ impl Peer {
     }
 }
 
-/// User Mode Linux boots a kernel whose init is a script of ours on the host's tree; the console is our pipe. Init's
-/// end would be a panic, so the script asks the kernel to power off.
+/// User Mode Linux boots a kernel whose init is a script of ours on the host's tree; the console is
+/// our pipe. Init's end would be a panic, so the script asks the kernel to power off.
 fn user_mode_linux(job: &Job) -> io::Result<Command> {
     let init = job.visible.join("init");
     let mut script = b"#!/bin/sh\nmount -t proc proc /proc\nmount -t sysfs sysfs /sys\n".to_vec();

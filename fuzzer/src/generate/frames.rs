@@ -9,8 +9,8 @@ pub const STATE: u64 = 0x1000;
 
 /// Words of struct ucontext, and beyond it of siginfo; or four bytes of the extended state.
 pub fn place(maker: &mut Maker) -> Value {
-    // By preference the program counter, the stack, flags, selectors, the pointer to the state; and the state's own headers: MXCSR, the
-    // software's part with its sizes, and the header of XSAVE.
+    // By preference the program counter, the stack, flags, selectors, the pointer to the state; and
+    // the state's own headers: MXCSR, the software's part with its sizes, and the header of XSAVE.
     const WORDS: &[u64] = &[0, 1, 2, 3, 4, 20, 21, 21, 22, 22, 23, 23, 24, 25, 26, 27, 28, 36, 37];
     const STATES: &[u64] =
         &[0, 2, 4, 24, 28, 464, 468, 472, 476, 480, 484, 488, 512, 516, 520, 524, 528, 536, 568, 576, 832];

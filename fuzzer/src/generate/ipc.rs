@@ -4,7 +4,8 @@ use super::Maker;
 use super::structures::{data, int, mostly};
 use crate::program::Value;
 
-/// A shmid_ds, semid_ds or msqid_ds to be set (they begin alike, with an ipc_perm), or room for one and for what else such a call writes.
+/// A shmid_ds, semid_ds or msqid_ds to be set (they begin alike, with an ipc_perm), or room for one
+/// and for what else such a call writes.
 pub fn ipc_settings(maker: &mut Maker) -> Value {
     if maker.one_in(2) {
         return maker.memory();

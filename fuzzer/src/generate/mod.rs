@@ -28,7 +28,8 @@ pub fn generate(kind: Kind, seed: u64) -> Program {
         Kind::Frames => (1 + maker.below(3), 1, 100),
     };
     let root = kind != Kind::Differential && seed % 2 == 1;
-    // A program uses some calls much more often than others: more happens between them than when all have their turn.
+    // A program uses some calls much more often than others: more happens between them than when
+    // all have their turn.
     let mut table: Vec<(&'static Call, u64)> = grammar::of(kind).map(|call| (call, call.weight.into())).collect();
     for (_, weight) in &mut table {
         *weight *= [1, 2, 2, 2, 12][maker.below(5) as usize];
@@ -65,12 +66,14 @@ impl Maker {
         from[self.below(from.len() as u64) as usize]
     }
 
-    /// Whether the answers are to be compared, so that nothing may depend on time or on the kernel's choice.
+    /// Whether the answers are to be compared, so that nothing may depend on time or on the
+    /// kernel's choice.
     pub fn determined(&self) -> bool {
         self.kind == Kind::Differential
     }
 
-    /// Whether a number is to be one that the call does not expect. The interpreter's own operations get what they expect.
+    /// Whether a number is to be one that the call does not expect. The interpreter's own
+    /// operations get what they expect.
     fn odd(&mut self) -> bool {
         matches!(self.kind, Kind::Syscalls | Kind::Differential) && self.one_in(60)
     }

@@ -31,7 +31,8 @@ pub fn typed(maker: &mut Maker) -> Value {
     data(maker, fields)
 }
 
-/// A termios as the kernel has it: four words of flags, the discipline, the characters; speeds, of which termios2 has two.
+/// A termios as the kernel has it: four words of flags, the discipline, the characters; speeds, of
+/// which termios2 has two.
 pub fn terminal_settings(maker: &mut Maker) -> Value {
     let mut flags = |usual: u64, bits: &[u64]| {
         let n = maker.below(3);

@@ -1,5 +1,5 @@
-//! The operations of the mapping stress. A thread's pages are its own, so that each operation's effect is known; the interpreter
-//! keeps a model of them beside the real ones (guest/mappings.rs).
+//! The operations of the mapping stress. A thread's pages are its own, so that each operation's
+//! effect is known; the interpreter keeps a model of them beside the real ones (guest/mappings.rs).
 
 use super::Arg::{Below, One};
 use super::{Call, call};

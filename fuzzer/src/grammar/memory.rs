@@ -1,4 +1,5 @@
-//! Mappings. They have a high weight: frames reused while they are mapped are the gravest kind of fault.
+//! Mappings. They have a high weight: frames reused while they are mapped are the gravest kind of
+//! fault.
 
 use super::Arg::{Below, Bits, Fd, Made, Offset, One, Out, Place, Size, Span};
 use super::{Arg, Call, Seen, call};

@@ -1,4 +1,5 @@
-//! The calls that programs are made of, a row each: what it takes, what it makes, and how far its answer is determined.
+//! The calls that programs are made of, a row each: what it takes, what it makes, and how far its
+//! answer is determined.
 //!
 //! One file an area. To add a call is to add its row; docs/fuzzing.md shows how.
 

@@ -1,6 +1,7 @@
 //! Processes, threads, their rights and limits.
 //!
-//! What ends or replaces the guest as a whole (reboot, kill of everything, kexec) is not here: it does what it is asked.
+//! What ends or replaces the guest as a whole (reboot, kill of everything, kexec) is not here: it
+//! does what it is asked.
 
 use super::Arg::{Below, Bits, Fd, In, Made, Memory, One, Out, Place, Size, Who};
 use super::{Arg, Call, Seen, call};

@@ -1,8 +1,9 @@
-//! A process that can harm nothing of the machine it runs on: for programs that are run on the host, to compare. In the guest the same is
-//! done, so that both begin alike.
+//! A process that can harm nothing of the machine it runs on: for programs that are run on the
+//! host, to compare. In the guest the same is done, so that both begin alike.
 //!
-//! The grammar of such programs has no call that reaches other processes or settings of the machine. This is the second wall: another
-//! user, limits, and as far as we may namespaces of its own, with nothing to write to but its own folder.
+//! The grammar of such programs has no call that reaches other processes or settings of the
+//! machine. This is the second wall: another user, limits, and as far as we may namespaces of its
+//! own, with nothing to write to but its own folder.
 
 use std::ffi::CString;
 use std::io::Error;
@@ -15,7 +16,8 @@ pub fn enter(directory: &str) -> Result<(), String> {
     let directory = CString::new(directory).map_err(|e| e.to_string())?;
     // SAFETY: plain calls with constants and local structures.
     unsafe {
-        // What was inherited by mistake is nobody's business here, and descriptors are numbered alike without it.
+        // What was inherited by mistake is nobody's business here, and descriptors are numbered
+        // alike without it.
         libc::close_range(3, u32::MAX, 0);
         let root = libc::getuid() == 0;
         let spaces =

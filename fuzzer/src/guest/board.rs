@@ -1,4 +1,5 @@
-//! Memory that the leader and all others share: how far threads are, what calls answered, and what was found.
+//! Memory that the leader and all others share: how far threads are, what calls answered, and what
+//! was found.
 
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 

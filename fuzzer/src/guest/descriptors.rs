@@ -29,8 +29,8 @@ pub fn find(kind: FdKind, n: u8) -> i32 {
     }
 }
 
-/// Opens those that all processes begin with, in the current directory, which is made for it. A kernel that lacks some of them is asked
-/// with the others. Returns the file to map.
+/// Opens those that all processes begin with, in the current directory, which is made for it. A
+/// kernel that lacks some of them is asked with the others. Returns the file to map.
 pub fn begin(compared: bool) -> Result<i32, String> {
     use libc::*;
     // SAFETY: strings are constants, pointers are to locals that are large enough.

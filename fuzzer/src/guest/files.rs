@@ -42,8 +42,8 @@ pub fn write(board: &Board, [path, text, len, ..]: [u64; 6]) {
         return;
     }
     let len = match len {
-        // SAFETY: the scratch that a step's text is in is zero behind it. Where a changed program has no text there, it is for the process to
-        // bear.
+        // SAFETY: the scratch that a step's text is in is zero behind it. Where a changed program
+        // has no text there, it is for the process to bear.
         0 if text != 0 => unsafe { strlen(text as *const c_char) as u64 },
         len => len,
     };

@@ -1,4 +1,5 @@
-//! Signal frames that are changed before they are returned from, each in a child: whatever they ask for, only the child may pay.
+//! Signal frames that are changed before they are returned from, each in a child: whatever they ask
+//! for, only the child may pay.
 
 use crate::scratch::Scratch;
 use crate::sys::{ask, end};
@@ -55,7 +56,8 @@ fn child(name: &str, args: [u64; 6], given: usize) -> ! {
 }
 
 fn return_on(at: u64) -> ! {
-    // SAFETY: it does not come back; the process ends or goes on wherever the memory there leads it.
+    // SAFETY: it does not come back; the process ends or goes on wherever the memory there leads
+    // it.
     unsafe {
         std::arch::asm!("mov rsp, {at}", "mov eax, 15", "syscall", "mov eax, 231", "syscall", at = in(reg) at, options(noreturn))
     }
@@ -67,7 +69,8 @@ fn set_handler() {
         let state_at = 28; // uc_mcontext.fpregs
         for n in 0..COUNT.load(Relaxed).min(3) as usize {
             let (place, value) = (CHANGES[2 * n].load(Relaxed), CHANGES[2 * n + 1].load(Relaxed));
-            // SAFETY: none, by intention: words of the frame, or of what its pointer to the extended state points to.
+            // SAFETY: none, by intention: words of the frame, or of what its pointer to the
+            // extended state points to.
             unsafe {
                 if place < 60 {
                     words.add(place as usize).write_volatile(value);

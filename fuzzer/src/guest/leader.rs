@@ -1,4 +1,5 @@
-//! The process that starts the others, gets them out of where they are stuck, and tells what happened.
+//! The process that starts the others, gets them out of where they are stuck, and tells what
+//! happened.
 
 use crate::board::{Board, MOST_THREADS};
 use crate::memory::Regions;
@@ -28,7 +29,8 @@ struct Process {
     status: i32,
 }
 
-/// How long a thread may be at one step before it is interrupted, and then before its process is killed; and how long that may take.
+/// How long a thread may be at one step before it is interrupted, and then before its process is
+/// killed; and how long that may take.
 struct Patience {
     kick: Duration,
     kill: Duration,
@@ -105,7 +107,8 @@ pub fn lead(program: &Program, limit: Duration, directory: &str) -> Result<(), S
     Ok(())
 }
 
-/// Below the folder that was given, so that the parent of the current directory is the same kind of folder everywhere.
+/// Below the folder that was given, so that the parent of the current directory is the same kind of
+/// folder everywhere.
 fn work_in_own_folder() -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::create_dir("w")?;
@@ -113,7 +116,8 @@ fn work_in_own_folder() -> std::io::Result<()> {
     std::env::set_current_dir("w")
 }
 
-/// The leader is the witness: nothing that the program does may end it, as far as a process can arrange that.
+/// The leader is the witness: nothing that the program does may end it, as far as a process can
+/// arrange that.
 fn prepare(compared: bool) {
     for signal in 1..65 {
         if ![libc::SIGCHLD, libc::SIGSEGV, libc::SIGBUS, libc::SIGKILL, libc::SIGSTOP].contains(&signal) {
@@ -169,7 +173,8 @@ fn become_worker(root: bool) {
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
 }
 
-/// Whether a process has ended that cannot be waited for: its end is told to a tracer first, another process of the program.
+/// Whether a process has ended that cannot be waited for: its end is told to a tracer first,
+/// another process of the program.
 fn has_ended(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_none_or(|(_, rest)| rest.starts_with(" Z"))
@@ -184,8 +189,8 @@ fn reap(all: &mut [Process]) {
             return;
         }
         if libc::WIFSTOPPED(status) {
-            // It has made us its tracer, which is of no interest: it goes on with the signal that it stopped for.
-            // SAFETY: plain numbers.
+            // It has made us its tracer, which is of no interest: it goes on with the signal that
+            // it stopped for. SAFETY: plain numbers.
             unsafe { libc::ptrace(libc::PTRACE_CONT, pid, 0usize, libc::WSTOPSIG(status) as usize) };
             continue;
         }

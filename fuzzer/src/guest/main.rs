@@ -2,9 +2,10 @@
 //!
 //! Usage: umlab-fuzz-guest [--alone] FILE SECONDS DIRECTORY
 //!
-//! One process, the leader, starts those of the program, looks after them, and prints what there is to know in lines: `beat` while it is
-//! alive, `find` and a reason, `answer`, `call`, and at last `over`. Nothing here allocates memory while a program runs: a raw fork of a
-//! process with several threads may leave the allocator locked in the child.
+//! One process, the leader, starts those of the program, looks after them, and prints what there is
+//! to know in lines: `beat` while it is alive, `find` and a reason, `answer`, `call`, and at last
+//! `over`. Nothing here allocates memory while a program runs: a raw fork of a process with several
+//! threads may leave the allocator locked in the child.
 
 mod alone;
 mod answers;

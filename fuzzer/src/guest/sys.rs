@@ -2,8 +2,8 @@
 
 use std::arch::{asm, global_asm};
 
-/// Asks the kernel. What that does to the process is for the program to bear: it may take away memory that we use, and then the process
-/// ends by a signal, which is no find.
+/// Asks the kernel. What that does to the process is for the program to bear: it may take away
+/// memory that we use, and then the process ends by a signal, which is no find.
 pub fn ask(number: i64, args: [u64; 6]) -> i64 {
     let result;
     // SAFETY: none in general, by intention; the registers are those that a system call changes.
@@ -24,7 +24,8 @@ pub fn ask(number: i64, args: [u64; 6]) -> i64 {
     result
 }
 
-/// The same for calls that make a process which shares our memory: that may have no stack, so it ends here, at once.
+/// The same for calls that make a process which shares our memory: that may have no stack, so it
+/// ends here, at once.
 pub fn ask_for_child_that_ends(number: i64, args: [u64; 6]) -> i64 {
     let result;
     // SAFETY: as above; the child touches no memory.
@@ -58,7 +59,8 @@ pub fn end(status: u64) -> ! {
     }
 }
 
-// Reading and writing a word where that may fault: the handler of the signal goes on at the label below, with the signal in rdx.
+// Reading and writing a word where that may fault: the handler of the signal goes on at the label
+// below, with the signal in rdx.
 global_asm!(
     ".globl umlab_probe_load",
     "umlab_probe_load:",
@@ -108,7 +110,8 @@ pub fn store(at: u64, value: u64) -> Result<(), i32> {
     if probed.signal == 0 { Ok(()) } else { Err(probed.signal as i32) }
 }
 
-/// From now on [`load`] and [`store`] can fail, and [`kick`](crate::leader) interrupts a call. Other faults end the process, as before.
+/// From now on [`load`] and [`store`] can fail, and [`kick`](crate::leader) interrupts a call.
+/// Other faults end the process, as before.
 pub fn catch_signals() {
     extern "C" fn faulted(signal: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
         // SAFETY: the kernel passes a ucontext_t to a handler that was set with SA_SIGINFO.
@@ -120,7 +123,8 @@ pub fn catch_signals() {
             registers[libc::REG_RIP as usize] = over as i64;
             registers[libc::REG_RDX as usize] = signal.into();
         } else {
-            // SAFETY: the default action runs no code of ours; it comes when the instruction faults again.
+            // SAFETY: the default action runs no code of ours; it comes when the instruction faults
+            // again.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
     }

@@ -1,7 +1,8 @@
 //! A program of the fuzzer: for each thread a list of calls with symbolic arguments.
 //!
-//! Arguments are symbolic (`fd:pipe-read.1`, `rw+0xfff`) so that a step means the same when others are taken away, on the host and in
-//! a guest, and however the kernel numbers things. A program has a text, which is the only form in which it travels.
+//! Arguments are symbolic (`fd:pipe-read.1`, `rw+0xfff`) so that a step means the same when others
+//! are taken away, on the host and in a guest, and however the kernel numbers things. A program has
+//! a text, which is the only form in which it travels.
 
 mod read;
 mod write;

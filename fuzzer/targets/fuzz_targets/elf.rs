@@ -82,7 +82,8 @@ fn judge(data: &[u8], prepared: &Prepared) {
     check_contents(space, data, last, prepared.stack);
 }
 
-/// The last segment is there as it is in the file: nothing of the program was loaded over it, and the interpreter lies where there was room.
+/// The last segment is there as it is in the file: nothing of the program was loaded over it, and
+/// the interpreter lies where there was room.
 fn check_contents(space: &AddressSpace, data: &[u8], last: &ProgramHeader64<LittleEndian>, stack: u64) {
     let (start, end) = space.layout().data;
     let size = last.p_filesz(LittleEndian);

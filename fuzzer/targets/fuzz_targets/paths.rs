@@ -1,5 +1,5 @@
-//! Paths. The first byte of an input chooses: calls on names in a tree of memory, each answered as [`umlab_fuzz_targets::tree`] has it; the options
-//! of a mount; or a name in /proc.
+//! Paths. The first byte of an input chooses: calls on names in a tree of memory, each answered as
+//! [`umlab_fuzz_targets::tree`] has it; the options of a mount; or a name in /proc.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

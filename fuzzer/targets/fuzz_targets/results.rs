@@ -1,4 +1,5 @@
-//! Results of `umlab bench`: a results file, or the head of a run and its journal with a NUL byte between; and the report of what is accepted.
+//! Results of `umlab bench`: a results file, or the head of a run and its journal with a NUL byte
+//! between; and the report of what is accepted.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -40,7 +41,8 @@ fn read(folder: &TempDir, data: &[u8]) -> Result<Results, String> {
 fn report(results: &Results) {
     let text = serde_json::to_string(results).expect("what was read can be written");
     let again = umlab_bench::schema::parse(&text);
-    // Numbers that JSON does not have become null, and the last digit of others may change on the way.
+    // Numbers that JSON does not have become null, and the last digit of others may change on the
+    // way.
     if !text.contains("null") {
         let again = again.expect("what was written can be read");
         let names = |results: &Results| -> Vec<_> {

@@ -1,6 +1,8 @@
-//! Signal frames: a handler's frame, changed by its handler or made from nothing, goes to rt_sigreturn(2).
+//! Signal frames: a handler's frame, changed by its handler or made from nothing, goes to
+//! rt_sigreturn(2).
 //!
-//! The input: the CPU; how the frame comes to be (`Byte 1`); then changes, each an offset, a length and bytes.
+//! The input: the CPU; how the frame comes to be (`Byte 1`); then changes, each an offset, a length
+//! and bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -108,7 +110,8 @@ fn enter_handler(user: &mut FuzzedThread, how: u8) {
     assert_eq!(user.regs.rip, 0x40_2000, "no handler was entered");
 }
 
-/// Writes the input's changes at their offsets from the frame's beginning, as far as there is memory. Whether there were any.
+/// Writes the input's changes at their offsets from the frame's beginning, as far as there is
+/// memory. Whether there were any.
 fn change(frame: u64, input: &mut Input) -> bool {
     let changed = !input.is_empty();
     while !input.is_empty() {

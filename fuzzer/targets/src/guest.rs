@@ -1,8 +1,11 @@
-//! A guest without host processes: the kernel with one CPU and one task, whose kernel context is the fuzzer's own thread.
+//! A guest without host processes: the kernel with one CPU and one task, whose kernel context is
+//! the fuzzer's own thread.
 //!
-//! The kernel needs a process model. This one, [`Fuzzed`], has nothing that runs user code: the target is the user code, and calls the kernel
-//! as a trap would. A thread of its own runs the idle context until the scheduler first goes on in the task; there it stays, and the fuzzer's
-//! thread goes on in its place, with the big lock. A task that is put to sleep would sleep for ever, so that is a find.
+//! The kernel needs a process model. This one, [`Fuzzed`], has nothing that runs user code: the
+//! target is the user code, and calls the kernel as a trap would. A thread of its own runs the idle
+//! context until the scheduler first goes on in the task; there it stays, and the fuzzer's thread
+//! goes on in its place, with the big lock. A task that is put to sleep would sleep for ever, so
+//! that is a find.
 
 use crate::thread::FuzzedThread;
 use std::any::Any;
@@ -30,7 +33,8 @@ static TASK: OnceLock<Arc<Task>> = OnceLock::new();
 /// Whether the scheduler has come to the task, and the fuzzer's thread is to go on.
 static ARRIVED: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 
-/// The guest's one task, root's, in a tree of memory with /proc. Boots the guest when it is first asked for.
+/// The guest's one task, root's, in a tree of memory with /proc. Boots the guest when it is first
+/// asked for.
 pub fn task() -> &'static Arc<Task> {
     TASK.get_or_init(boot)
 }
@@ -86,7 +90,8 @@ pub fn map_zeros(addr: u64, len: u64) {
     settle();
 }
 
-/// What the trap loop does on its way to user mode: lets go of what no user code can reach any more.
+/// What the trap loop does on its way to user mode: lets go of what no user code can reach any
+/// more.
 pub fn settle() {
     task().space().collect();
     lock::assert_no_borrows();

@@ -1,4 +1,5 @@
-//! Inputs as lists of small numbers and strings. All of an input is used from its beginning; what is missing at its end is zero.
+//! Inputs as lists of small numbers and strings. All of an input is used from its beginning; what
+//! is missing at its end is zero.
 
 pub struct Input<'a>(pub &'a [u8]);
 

@@ -1,4 +1,5 @@
-//! What the targets of `cargo fuzz` share (docs/fuzzing.md): a guest kernel that runs in the fuzzer's own thread, and small readers of inputs.
+//! What the targets of `cargo fuzz` share (docs/fuzzing.md): a guest kernel that runs in the
+//! fuzzer's own thread, and small readers of inputs.
 //!
 //! The targets reach the kernel by its outside: system calls, and the interface of process models.
 

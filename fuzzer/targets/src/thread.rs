@@ -1,4 +1,5 @@
-//! A guest thread on a CPU of the target's choice, whose state is what the kernel last set. It refuses nothing: what a CPU would refuse is a find.
+//! A guest thread on a CPU of the target's choice, whose state is what the kernel last set. It
+//! refuses nothing: what a CPU would refuse is a find.
 
 use std::sync::Arc;
 use umlab_kernel::Result;
@@ -11,7 +12,8 @@ pub const MXCSR: usize = 24;
 /// Where the kernel finds the CPU's features in an image.
 const SOFTWARE: usize = 464;
 
-/// CPUs as there are: which components of the extended state they have, and the length of its image.
+/// CPUs as there are: which components of the extended state they have, and the length of its
+/// image.
 pub const CPUS: [(u64, usize); 5] = [(0x3, 576), (0x7, 832), (0xe7, 2688), (0x2e7, 2696), (0x602e7, 11008)];
 
 pub struct FuzzedThread {
@@ -44,7 +46,8 @@ pub fn word64(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-/// Whether XRSTOR of all components takes the image (Intel SDM, volume 1, 13.8): known components, in the standard form, and no reserved bits.
+/// Whether XRSTOR of all components takes the image (Intel SDM, volume 1, 13.8): known components,
+/// in the standard form, and no reserved bits.
 fn cpu_takes(image: &[u8], components: u64) -> bool {
     word64(image, LEGACY) & !components == 0
         && image[LEGACY + 8..LEGACY + 64].iter().all(|&byte| byte == 0)

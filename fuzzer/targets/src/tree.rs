@@ -1,4 +1,5 @@
-//! A model of a tree of names, as path_resolution(7) and the pages of the calls describe it: the judge of the kernel's.
+//! A model of a tree of names, as path_resolution(7) and the pages of the calls describe it: the
+//! judge of the kernel's.
 
 use std::collections::BTreeMap;
 use umlab_kernel::vfs::walk::Walk;
@@ -280,7 +281,8 @@ impl<'a> Resolve<'a> {
         Resolve { tree, how, root: if confined { tree.cwd } else { ROOT }, links: 0 }
     }
 
-    /// Component by component; what a link leads to is resolved from its directory before the walk goes on.
+    /// Component by component; what a link leads to is resolved from its directory before the walk
+    /// goes on.
     fn resolve(&mut self, from: Id, path: &[u8], follow: bool) -> Result<Id> {
         let beneath = self.how.contains(Walk::BENEATH);
         let mut at = from;

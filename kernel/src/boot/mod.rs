@@ -74,7 +74,8 @@ fn own(what: &str, e: Errno) -> Failure {
 
 static FAILURE: lock::KCell<Option<Failure>> = lock::KCell::new(None);
 
-/// Boots a guest on `model`, runs its command to the end, and returns the command's exit status: 128 + n after signal n.
+/// Boots a guest on `model`, runs its command to the end, and returns the command's exit status:
+/// 128 + n after signal n.
 pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result<i32, Failure> {
     crate::sched::events::start(news::HANDLERS).map_err(|e| own("cannot listen to the host", e))?;
     umlab_model::kernel::set(&news::Here);
@@ -180,7 +181,8 @@ fn open_streams(task: &Arc<Task>) -> Result<()> {
     Ok(())
 }
 
-/// The program a command names: as a path when it has a slash, else the first in PATH that can be run.
+/// The program a command names: as a path when it has a slash, else the first in PATH that can be
+/// run.
 fn find_program(task: &Arc<Task>, name: &[u8], environment: &[Vec<u8>]) -> Result<(Arc<OpenFile>, Vec<u8>)> {
     const DEFAULT: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     if name.contains(&b'/') {

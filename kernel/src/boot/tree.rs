@@ -1,4 +1,5 @@
-//! The guest's tree as it is at boot: the root, what is mounted in it, and where the command starts.
+//! The guest's tree as it is at boot: the root, what is mounted in it, and where the command
+//! starts.
 
 use super::{Config, Failure, STATUS_OWN};
 use crate::fs::hostfs::{Access, HostFs};

@@ -16,7 +16,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-/// Settings of proc_sys_fs(5): events that wait in one file, and what one user may have of files and watches.
+/// Settings of proc_sys_fs(5): events that wait in one file, and what one user may have of files
+/// and watches.
 pub static MAX_QUEUED_EVENTS: AtomicI64 = AtomicI64::new(16384);
 pub static MAX_USER_INSTANCES: AtomicI64 = AtomicI64::new(128);
 pub static MAX_USER_WATCHES: AtomicI64 = AtomicI64::new(1 << 16);
@@ -161,7 +162,8 @@ impl Inotify {
         {
             let queue = &mut self.state.borrow_mut().queue;
             let mut event = Event { watch, mask, cookie, name: name.to_vec() };
-            // Whoever does what is told here has no part in the memory it takes: without any, the reader hears that it missed something.
+            // Whoever does what is told here has no part in the memory it takes: without any, the
+            // reader hears that it missed something.
             if queue.len() >= self.queue_max || crate::mm::frames::check_room(128 + name.len() as u64).is_err() {
                 event = Event { watch: -1, mask: libc::IN_Q_OVERFLOW, cookie: 0, name: Vec::new() };
             }

@@ -1,6 +1,7 @@
 //! signalfd (signalfd(2)): blocked signals, read from a descriptor.
 //!
-//! A read takes the signals of whoever reads, as on Linux; poll(2) and epoll watch the process that made the descriptor.
+//! A read takes the signals of whoever reads, as on Linux; poll(2) and epoll watch the process that
+//! made the descriptor.
 
 use crate::lock::KCell;
 use crate::mm::IoBuf;

@@ -1,7 +1,8 @@
 //! timerfd (timerfd_create(2)): a timer that can be waited for.
 //!
-//! What has expired is worked out from the clock when it is asked for; the core's own timer only wakes who waits. A
-//! periodic timer that nobody reads therefore costs one wake-up, not one for each period.
+//! What has expired is worked out from the clock when it is asked for; the core's own timer only
+//! wakes who waits. A periodic timer that nobody reads therefore costs one wake-up, not one for
+//! each period.
 
 use crate::lock::KCell;
 use crate::mm::IoBuf;
@@ -14,7 +15,8 @@ use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
 
-/// A timer's setting, in nanoseconds: the time to the next expiration (0: disarmed), and the period (0: once).
+/// A timer's setting, in nanoseconds: the time to the next expiration (0: disarmed), and the period
+/// (0: once).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Setting {
     pub value: u64,
@@ -58,7 +60,8 @@ struct Schedule {
     /// The first expiration that no read has reported.
     next: Option<u64>,
     interval: u64,
-    /// Expirations before `next` that no read has reported: set in the past, a timer begins with them.
+    /// Expirations before `next` that no read has reported: set in the past, a timer begins with
+    /// them.
     owed: u64,
 }
 

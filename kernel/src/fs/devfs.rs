@@ -1,7 +1,7 @@
 //! What /dev holds when the guest starts.
 //!
-//! /dev is an ordinary memory file system, so guests may add to it; boot calls [`populate`] on its root, and then mounts devpts on
-//! `pts` and a memory file system on `shm`.
+//! /dev is an ordinary memory file system, so guests may add to it; boot calls [`populate`] on its
+//! root, and then mounts devpts on `pts` and a memory file system on `shm`.
 
 use crate::Result;
 use crate::task::creds::Creds;
@@ -30,7 +30,8 @@ const LINKS: &[(&str, &str)] = &[
 
 const DIRECTORIES: &[(&str, u32)] = &[("pts", 0o755), ("shm", 0o1777), ("mqueue", 0o1777)];
 
-/// Makes the nodes, links and directories of /dev in `root`. The console belongs to `owner`, so that the guest's command can open it.
+/// Makes the nodes, links and directories of /dev in `root`. The console belongs to `owner`, so
+/// that the guest's command can open it.
 pub fn populate(root: &InodeRef, owner: u32) -> Result<()> {
     let creds = Creds::user(0, 0, Vec::new());
     for &(name, major, minor, mode) in NODES {

@@ -1,7 +1,7 @@
 //! Device files: which driver a device number stands for.
 //!
-//! A device node is only a number in some file system; what opens is found here. So a node works the same wherever it was
-//! made, in /dev or by mknod(2) elsewhere.
+//! A device node is only a number in some file system; what opens is found here. So a node works
+//! the same wherever it was made, in /dev or by mknod(2) elsewhere.
 
 use crate::fs::memory_devices;
 use crate::tty;

@@ -1,4 +1,5 @@
-//! File systems: the host's directories, memory, proc, dev, sys, and files that have no place in a tree.
+//! File systems: the host's directories, memory, proc, dev, sys, and files that have no place in a
+//! tree.
 
 pub mod devfs;
 pub mod device;

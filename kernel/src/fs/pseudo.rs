@@ -1,8 +1,9 @@
 //! Pseudo file systems: trees whose files are made when they are read.
 //!
-//! A tree is a table: names, and functions that write a file's text, take what is written to it, or list what a directory holds
-//! besides. Nothing is kept between calls but a [`Subject`], which says whom the file is about; so it may be gone when the file is used,
-//! and then the functions say ESRCH.
+//! A tree is a table: names, and functions that write a file's text, take what is written to it, or
+//! list what a directory holds besides. Nothing is kept between calls but a [`Subject`], which says
+//! whom the file is about; so it may be gone when the file is used, and then the functions say
+//! ESRCH.
 
 use crate::lock::KCell;
 use crate::mm::IoBuf;
@@ -118,7 +119,8 @@ pub struct Tree {
     pub root: Entry,
     /// User and group of a subject's files; an error when it is gone.
     pub owner: fn(Subject) -> Result<(u32, u32)>,
-    /// Looking up a name that is not there is an error, also for who would make it; and the directories of subjects are immutable.
+    /// Looking up a name that is not there is an error, also for who would make it; and the
+    /// directories of subjects are immutable.
     pub lookups_fail: bool,
 }
 
@@ -132,7 +134,8 @@ impl Tree {
         Arc::new(PseudoInode { tree: self, entry, subject, found: time::now() })
     }
 
-    /// A number that stays the same as long as the file: rows are told apart by where they lie in memory.
+    /// A number that stays the same as long as the file: rows are told apart by where they lie in
+    /// memory.
     fn ino(&'static self, entry: &'static Entry, subject: Subject) -> u64 {
         if std::ptr::eq(entry, &self.root) {
             return 1;
@@ -149,7 +152,8 @@ struct PseudoInode {
     tree: &'static Tree,
     entry: &'static Entry,
     subject: Subject,
-    /// When it was looked up (CLOCK_MONOTONIC, ns): its subject is not one that came later and got the same number.
+    /// When it was looked up (CLOCK_MONOTONIC, ns): its subject is not one that came later and got
+    /// the same number.
     found: u64,
 }
 

@@ -1,8 +1,9 @@
 //! The streams that `uml` was started with, as guest files.
 //!
-//! Pipes, files and sockets are used by host calls on the descriptor itself, so end of file, broken pipes and the shared file
-//! position mean in the guest what they mean outside. When both input and output are a terminal, the guest gets a terminal
-//! of its own instead (see [`crate::tty::console`]).
+//! Pipes, files and sockets are used by host calls on the descriptor itself, so end of file, broken
+//! pipes and the shared file position mean in the guest what they mean outside. When both input and
+//! output are a terminal, the guest gets a terminal of its own instead (see
+//! [`crate::tty::console`]).
 
 use crate::lock::KCell;
 use crate::mm::{IoBuf, PAGE_SIZE};
@@ -82,7 +83,8 @@ struct HostStream {
     queue: WaitQueue,
     watch: KCell<Option<Watch>>,
     armed: KCell<u32>,
-    /// Where the host's file position stands as far as we know; None when this open file has a position of its own.
+    /// Where the host's file position stands as far as we know; None when this open file has a
+    /// position of its own.
     host_position: KCell<Option<u64>>,
 }
 
@@ -136,8 +138,8 @@ impl HostStream {
         })
     }
 
-    /// Brings the host's file position to the guest's, for a call at that position. False: the call is pread or pwrite, or the
-    /// position is the guest's alone.
+    /// Brings the host's file position to the guest's, for a call at that position. False: the call
+    /// is pread or pwrite, or the position is the guest's alone.
     fn at_position(&self, file: &OpenFile, offset: u64) -> Result<bool> {
         let Some(known) = self.host_position.get() else { return Ok(false) };
         if file.position.get() != offset {
@@ -303,8 +305,8 @@ impl FileOps for HostStream {
                 let count = self.stream().readable_bytes()?;
                 task.space().write(arg, &count)?;
             }
-            // Enough for a program to see that it writes to a terminal, and how wide that is. As input it is a plain stream:
-            // nobody edits lines twice.
+            // Enough for a program to see that it writes to a terminal, and how wide that is. As
+            // input it is a plain stream: nobody edits lines twice.
             libc::TCGETS if self.shared.number != Some(0) => {
                 let settings = terminal::settings(self.stream().fd())?;
                 task.space().write(arg, &crate::tty::termios::Termios::from_libc(&settings).to_kernel())?;

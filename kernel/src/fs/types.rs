@@ -22,7 +22,8 @@ const TYPES: &[FsType] = &[
     FsType { name: "overlay", make: None },
 ];
 
-/// A new file system by the name of its type; ENODEV when there is no such type, or none can be made.
+/// A new file system by the name of its type; ENODEV when there is no such type, or none can be
+/// made.
 pub fn mount(name: &[u8], options: &[u8]) -> Result<Arc<dyn FileSystem>> {
     let found = TYPES.iter().find(|known| known.name.as_bytes() == name);
     found.and_then(|known| known.make).ok_or(Errno::ENODEV)?(options)

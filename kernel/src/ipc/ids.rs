@@ -1,6 +1,7 @@
 //! The numbers of a family's objects.
 //!
-//! A number is an index and a count of how often the indices went round: one that was removed is not soon another object's.
+//! A number is an index and a count of how often the indices went round: one that was removed is
+//! not soon another object's.
 
 use super::Object;
 use crate::task::creds::Creds;
@@ -81,7 +82,8 @@ impl<T: Object> Ids<T> {
         Ok(object)
     }
 
-    /// The number of the object that shmget(2) and its like ask for; None if one is to be made. `fits` judges what the family wants of it.
+    /// The number of the object that shmget(2) and its like ask for; None if one is to be made.
+    /// `fits` judges what the family wants of it.
     pub fn known(
         &self,
         key: i32,
@@ -115,7 +117,8 @@ impl<T: Object> Ids<T> {
         kept.find(|(_, object)| object.perm().key == key)
     }
 
-    /// Takes the number from an object that is not kept any more, and gives it back. It is found as long as somebody else uses it.
+    /// Takes the number from an object that is not kept any more, and gives it back. It is found as
+    /// long as somebody else uses it.
     pub fn doom(&mut self, id: i32) -> Option<Arc<T>> {
         let (_, slot) = self.slots.get_mut(&(id as u32 % INDICES)).filter(|(found, _)| *found == id)?;
         let object = slot.get()?;

@@ -1,8 +1,9 @@
 //! System V IPC (sysvipc(7)): shared memory, semaphores and message queues, by number.
 //!
-//! An object of a family has a key, by which programs that share nothing else find it, and a number, by which it is used. It lives until
-//! it is removed, not until its users end. How many there may be is bounded, and what they hold counts against the guest's memory.
-//! POSIX message queues ([`mq`]) and pipes ([`pipe`]) are beside them.
+//! An object of a family has a key, by which programs that share nothing else find it, and a
+//! number, by which it is used. It lives until it is removed, not until its users end. How many
+//! there may be is bounded, and what they hold counts against the guest's memory. POSIX message
+//! queues ([`mq`]) and pipes ([`pipe`]) are beside them.
 
 mod ids;
 pub mod mq;

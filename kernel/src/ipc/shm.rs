@@ -1,7 +1,8 @@
 //! Shared memory segments (shmget(2), shmop(2), shmctl(2)).
 //!
-//! A segment is the contents of a memory file. What attaches it is an area that maps that file, and the areas' references to the open
-//! file are the count of attachments: a fork, an exec and an exit count as they make and drop areas.
+//! A segment is the contents of a memory file. What attaches it is an area that maps that file, and
+//! the areas' references to the open file are the count of attachments: a fork, an exec and an exit
+//! count as they make and drop areas.
 
 use super::{Ids, Object, Perm, READ, WRITE, seconds};
 use crate::fs::memfs;

@@ -91,7 +91,8 @@ impl AddressSpace {
             let inner = self.inner.borrow();
             (inner.vmas.within(range).collect(), inner.vmas.covers(range))
         };
-        // The source makes all who map it forget the pages, this address space too: nothing is borrowed.
+        // The source makes all who map it forget the pages, this address space too: nothing is
+        // borrowed.
         for vma in areas {
             if vma.flags.contains(VmaFlags::LOCKED) || vma.file.is_none() && !vma.is_shared() {
                 return Err(Errno::EINVAL);
@@ -129,7 +130,8 @@ impl AddressSpace {
         inner.garbage.extend(pages);
     }
 
-    /// msync(2): EINVAL, ENOMEM as it says; memory files and host files need nothing done, they are the same pages.
+    /// msync(2): EINVAL, ENOMEM as it says; memory files and host files need nothing done, they are
+    /// the same pages.
     pub fn msync(&self, addr: u64, len: u64, flags: i32) -> Result<()> {
         const KNOWN: i32 = libc::MS_ASYNC | libc::MS_SYNC | libc::MS_INVALIDATE;
         if flags & !KNOWN != 0 || flags & (libc::MS_ASYNC | libc::MS_SYNC) == libc::MS_ASYNC | libc::MS_SYNC {
@@ -163,8 +165,9 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Whether a page that may be read was touched at `addr`, as far as can be seen: memory comes in runs of pages, so a page of zeros is
-    /// taken for an untouched one, and a file's page for one that was read.
+    /// Whether a page that may be read was touched at `addr`, as far as can be seen: memory comes
+    /// in runs of pages, so a page of zeros is taken for an untouched one, and a file's page for
+    /// one that was read.
     pub fn was_touched(&self, addr: u64) -> bool {
         let inner = self.inner.borrow();
         let Some(vma) = inner.vmas.find(addr).filter(|vma| !vma.prot.is_empty()) else { return false };
@@ -178,7 +181,8 @@ impl AddressSpace {
         }
     }
 
-    /// /proc/PID/pagemap, for a number of pages that is not large: fewer at the end of what a guest can have, where nothing is left.
+    /// /proc/PID/pagemap, for a number of pages that is not large: fewer at the end of what a guest
+    /// can have, where nothing is left.
     pub fn page_map(&self, page: u64, count: u64) -> Vec<u64> {
         const PRESENT: u64 = 1 << 63;
         const OF_FILE: u64 = 1 << 61;

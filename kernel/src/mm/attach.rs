@@ -8,7 +8,8 @@ use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange};
 
 impl AddressSpace {
-    /// Unmaps what is left of a mapping that was made at `addr` of the whole of a file for which `size_of` has a size. Returns the file.
+    /// Unmaps what is left of a mapping that was made at `addr` of the whole of a file for which
+    /// `size_of` has a size. Returns the file.
     ///
     /// # Errors
     /// EINVAL if there is none.

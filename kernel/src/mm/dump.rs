@@ -1,4 +1,5 @@
-//! What core files show of an address space (core(5)): which areas, how much of each, and the bytes that are there.
+//! What core files show of an address space (core(5)): which areas, how much of each, and the bytes
+//! that are there.
 
 use super::frames::Frames;
 use super::space::{AddressSpace, host_window};
@@ -17,7 +18,8 @@ bitflags::bitflags! {
         const SHARED = 2;
         const FILE_PRIVATE = 4;
         const FILE_SHARED = 8;
-        /// The first page of a file that is a program or a library, by which debuggers find out which one it was.
+        /// The first page of a file that is a program or a library, by which debuggers find out
+        /// which one it was.
         const ELF_HEADERS = 16;
         /// Huge pages, private and shared, and memory that is also storage. There is neither.
         const OTHERS = 32 | 64 | 128 | 256;
@@ -66,7 +68,8 @@ impl AddressSpace {
         areas.into_iter().map(segment).collect()
     }
 
-    /// How many bytes of an area are dumped. `has_pages`: some of it is private to the address space.
+    /// How many bytes of an area are dumped. `has_pages`: some of it is private to the address
+    /// space.
     fn kept(&self, vma: &Vma, has_pages: bool, filter: Filter) -> u64 {
         let all_if = |kind: Filter| if filter.contains(kind) { vma.len() } else { 0 };
         if vma.flags.contains(VmaFlags::DONTDUMP) || vma.is_model_owned() {
@@ -91,8 +94,8 @@ impl AddressSpace {
         }
     }
 
-    /// What is at the beginning of a range, whatever user code may do there; of `most` pages at most, where there is something. Nothing is made or
-    /// brought in by looking.
+    /// What is at the beginning of a range, whatever user code may do there; of `most` pages at
+    /// most, where there is something. Nothing is made or brought in by looking.
     pub fn contents(&self, range: PageRange, most: u32) -> Contents {
         let inner = self.inner.borrow();
         let Some(vma) = inner.vmas.find(range.start()) else { return Contents::Nothing(range.len()) };

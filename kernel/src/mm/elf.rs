@@ -1,4 +1,5 @@
-//! ELF programs: reading their headers, and mapping them into an address space (elf(5), the x86-64 ABI's chapter 5).
+//! ELF programs: reading their headers, and mapping them into an address space (elf(5), the x86-64
+//! ABI's chapter 5).
 
 use super::map::MapRequest;
 use super::space::AddressSpace;
@@ -10,7 +11,8 @@ use std::sync::Arc;
 use umlab_abi::elf::{Header, Segment};
 use umlab_model::PAGE_SIZE;
 
-/// Where programs that can be loaded anywhere go when they have an interpreter: as Linux does without randomisation.
+/// Where programs that can be loaded anywhere go when they have an interpreter: as Linux does
+/// without randomisation.
 const DYN_BASE: u64 = 0x5555_5555_4000;
 
 /// A program's headers.

@@ -6,7 +6,8 @@ use super::space::{AddressSpace, Inner, USER_BOTTOM, run_range};
 use super::vma::{Backing, Totals, Vma, VmaFlags, page_of};
 use umlab_model::{Access, Fault, PAGE_SIZE, PageRange, Prot, When};
 
-/// The most pages that a fault on private memory brings in: where nothing is near, and where memory goes on.
+/// The most pages that a fault on private memory brings in: where nothing is near, and where memory
+/// goes on.
 const FIRST_CHUNK: u64 = 16;
 pub(super) const CHUNK: u64 = 64;
 /// Pages copied at a fault on copy-on-write memory.
@@ -16,8 +17,9 @@ fn one_page(page: u64) -> PageRange {
     PageRange::of_pages(page, page + 1).expect("a page of an area")
 }
 
-/// How many pages a fault at `page` brings in of the hole around it, in aligned chunks, so that neighbours meet. Memory that is
-/// touched for the first time comes a little at a time; where it goes on from what is there already, by long strides.
+/// How many pages a fault at `page` brings in of the hole around it, in aligned chunks, so that
+/// neighbours meet. Memory that is touched for the first time comes a little at a time; where it
+/// goes on from what is there already, by long strides.
 fn stride(inner: &Inner, hole: PageRange, page: u64, first: u64) -> u64 {
     let goes_on = hole.first_page() == page && inner.pages.find(page.wrapping_sub(1)).is_some();
     if goes_on { CHUNK } else { first }
@@ -36,7 +38,8 @@ pub enum BadAccess {
     OutOfMemory,
 }
 
-/// Where a thread was last refused an access that the area might allow, and how the areas were then.
+/// Where a thread was last refused an access that the area might allow, and how the areas were
+/// then.
 #[derive(Default)]
 pub struct LastRefusal(Option<(u64, u64)>);
 
@@ -59,8 +62,9 @@ impl AddressSpace {
         }
         let page = page_of(addr);
         let writable = vma.prot.contains(Prot::WRITE);
-        // The area allows the access, so whatever the host has there is missing or older than the area: another thread may have
-        // changed it since the fault. Only a write to what is mapped without the right to write means more, a copy.
+        // The area allows the access, so whatever the host has there is missing or older than the
+        // area: another thread may have changed it since the fault. Only a write to what is mapped
+        // without the right to write means more, a copy.
         let copies = !vma.is_shared()
             && writable
             && match inner.pages.find(page) {
@@ -68,8 +72,8 @@ impl AddressSpace {
                 None => true,
             };
         if fault.present && !copies {
-            // The host refuses what it has mapped. If that is as the area says, mapping it again changes nothing and the access
-            // is refused again, for good.
+            // The host refuses what it has mapped. If that is as the area says, mapping it again
+            // changes nothing and the access is refused again, for good.
             let refusal = Some((addr, inner.vmas.changes()));
             if std::mem::replace(&mut last.0, refusal) == refusal {
                 return Err(BadAccess::Refused);
@@ -112,7 +116,8 @@ impl AddressSpace {
 
     /// Extends an area that grows downwards to hold `addr`.
     pub(super) fn grow_down(&self, inner: &mut Inner, addr: u64) -> std::result::Result<(), BadAccess> {
-        // As Linux: not into the gap kept below (256 pages) of the next area, and not beyond RLIMIT_STACK.
+        // As Linux: not into the gap kept below (256 pages) of the next area, and not beyond
+        // RLIMIT_STACK.
         const GUARD: u64 = 256 * PAGE_SIZE;
         let vma = inner.vmas.at_or_after(addr).ok_or(BadAccess::Unmapped)?.clone();
         if !vma.flags.contains(VmaFlags::GROWSDOWN) || addr < USER_BOTTOM {
@@ -145,8 +150,8 @@ impl AddressSpace {
         Err(BadAccess::Unmapped)
     }
 
-    /// Gives the address space frames of its own at `page` of a private area, with what is there now, and maps them writable as far as
-    /// the area allows.
+    /// Gives the address space frames of its own at `page` of a private area, with what is there
+    /// now, and maps them writable as far as the area allows.
     pub(super) fn make_private(&self, inner: &mut Inner, vma: &Vma, page: u64) -> std::result::Result<(), BadAccess> {
         let oom = |_| BadAccess::OutOfMemory;
         let (low, high) = (vma.range.first_page(), vma.range.end_page());
@@ -154,7 +159,8 @@ impl AddressSpace {
             let count = run.frames.count() as u64;
             let index = (page - first) as u32;
             if !run.frames.is_shared_at(index) {
-                // Whoever shared it is gone: it only has to be mapped writable again, with all around it for which that holds too.
+                // Whoever shared it is gone: it only has to be mapped writable again, with all
+                // around it for which that holds too.
                 let mut from = index;
                 let mut to = index + 1;
                 while from > 0 && !run.frames.is_shared_at(from - 1) {
@@ -208,7 +214,8 @@ impl AddressSpace {
     }
 }
 
-/// New frames for the pages [from, to), and which of them they are for: when memory is nearly used up, only for `page`, at which the fault is.
+/// New frames for the pages [from, to), and which of them they are for: when memory is nearly used
+/// up, only for `page`, at which the fault is.
 fn frames_for(page: u64, from: u64, to: u64, fill: Fill) -> std::result::Result<(u64, u64, Frames), BadAccess> {
     match Frames::alloc((to - from) as u32, fill) {
         Ok(frames) => Ok((from, to, frames)),

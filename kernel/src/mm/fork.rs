@@ -1,7 +1,8 @@
 //! Copying an address space, for fork(2).
 //!
-//! A small process's pages are copied at once: it is cheaper than the faults that would copy most of them one by one. A large
-//! one's are shared, whole runs write-protected in both, and copied by runs when either writes.
+//! A small process's pages are copied at once: it is cheaper than the faults that would copy most
+//! of them one by one. A large one's are shared, whole runs write-protected in both, and copied by
+//! runs when either writes.
 
 use super::frames::{Fill, Frames};
 use super::space::{AddressSpace, run_range};
@@ -14,8 +15,8 @@ use umlab_model::{PAGE_SIZE, Prot, When};
 const COPY_PAGES: u64 = 1024;
 
 impl AddressSpace {
-    /// A copy of the address space, its private memory copied on write. ENOMEM when there is no memory for it, EAGAIN when the host
-    /// has no process for it.
+    /// A copy of the address space, its private memory copied on write. ENOMEM when there is no
+    /// memory for it, EAGAIN when the host has no process for it.
     pub fn fork(self: &Arc<Self>) -> Result<Arc<AddressSpace>> {
         let child = AddressSpace::new()?;
         child.host.reserve()?;
@@ -55,7 +56,8 @@ impl AddressSpace {
                         .map(|(page, index, count, run)| (page, run.frames.share(index, count)))
                         .collect();
                     for (page, old) in runs {
-                        // Only what the host has memory for; the rest is zero in both, or the file's if it was never copied.
+                        // Only what the host has memory for; the rest is zero in both, or the
+                        // file's if it was never copied.
                         let resident = if old.count() <= 4 { vec![(0, old.count())] } else { old.resident() };
                         for (index, count) in resident {
                             let new = Frames::alloc(count, Fill::Garbage)?;

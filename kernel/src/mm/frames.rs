@@ -1,9 +1,10 @@
 //! Physmem: guest memory, in runs of page frames with reference counts.
 //!
-//! Physmem is one sparse host memory object, much longer than the memory a guest may use: a long run can be given out at
-//! once, and the host brings in its pages as they are touched. What counts against the guest's limit is what the host has
-//! really allocated. Short runs that were freed stay resident and are zeroed by the core when they are used again, which costs a
-//! tenth of a fresh page's fault; long ones are given back to the host.
+//! Physmem is one sparse host memory object, much longer than the memory a guest may use: a long
+//! run can be given out at once, and the host brings in its pages as they are touched. What counts
+//! against the guest's limit is what the host has really allocated. Short runs that were freed stay
+//! resident and are zeroed by the core when they are used again, which costs a tenth of a fresh
+//! page's fault; long ones are given back to the host.
 
 use super::audit::{self, quarantine::Quarantine};
 use crate::lock::KCell;
@@ -17,7 +18,8 @@ use umlab_model::{PAGE_SIZE, physmem as shared};
 
 /// Runs up to this many pages are kept when freed, and zeroed at their next use.
 const RECYCLE_MAX: u32 = 256;
-/// How many frame numbers there are for each frame the guest may use: room for runs that are never filled.
+/// How many frame numbers there are for each frame the guest may use: room for runs that are never
+/// filled.
 const SPARSENESS: u64 = 8;
 /// No more recycled pages than this are kept resident.
 const RECYCLED_PAGES_MAX: u64 = 64 * 1024;
@@ -82,8 +84,8 @@ impl Runs {
     }
 }
 
-/// How many references there are on each frame. Physmem has many more frame numbers than are used, so memory for the
-/// counts is taken by blocks, as their frames are first given out.
+/// How many references there are on each frame. Physmem has many more frame numbers than are used,
+/// so memory for the counts is taken by blocks, as their frames are first given out.
 struct References {
     blocks: Vec<Option<Box<[u32; References::BLOCK]>>>,
 }
@@ -123,7 +125,8 @@ impl References {
     }
 }
 
-/// How many of the first counts are as `is` wants them. Looks at many at once: runs are long, and mostly alike throughout.
+/// How many of the first counts are as `is` wants them. Looks at many at once: runs are long, and
+/// mostly alike throughout.
 #[inline]
 fn leading(counts: &[u32], is: impl Fn(u32) -> bool) -> usize {
     const AT_ONCE: usize = 64;
@@ -137,18 +140,21 @@ struct Allocator {
     fresh: Runs,
     /// Frames with host memory and old contents.
     recycled: Runs,
-    /// Frames nobody uses, with host memory that is to be given back: that takes long for long runs, so it is done a little at a time.
+    /// Frames nobody uses, with host memory that is to be given back: that takes long for long
+    /// runs, so it is done a little at a time.
     condemned: Vec<(u32, u32)>,
     condemned_pages: u64,
     references: References,
     /// Freed frames that an audit keeps from use.
     quarantine: Quarantine,
-    /// Host memory behind physmem when it was last asked, in bytes, and how many pages were given out since.
+    /// Host memory behind physmem when it was last asked, in bytes, and how many pages were given
+    /// out since.
     resident: u64,
     since: u64,
     /// How often more may have been in use than was known.
     doubts: u32,
-    /// Bytes of the host's memory that are neither physmem nor the core's heap, as far as they are charged.
+    /// Bytes of the host's memory that are neither physmem nor the core's heap, as far as they are
+    /// charged.
     charged: u64,
 }
 
@@ -170,22 +176,25 @@ impl Allocator {
 }
 
 impl Allocator {
-    /// Bytes of host memory that the guest and the core use, as far as known, those kept for quick reuse not counted.
+    /// Bytes of host memory that the guest and the core use, as far as known, those kept for quick
+    /// reuse not counted.
     fn in_use(&self) -> u64 {
         let unused = (self.recycled.pages + self.condemned_pages) * PAGE_SIZE;
         self.resident.saturating_sub(unused) + arena::in_use() as u64 + self.charged
     }
 
-    /// Bytes that guest and core can come to hold without asking again: all frames that are not fresh, filled or not, since user code fills
-    /// them without the core's doing, and the whole heap.
+    /// Bytes that guest and core can come to hold without asking again: all frames that are not
+    /// fresh, filled or not, since user code fills them without the core's doing, and the whole
+    /// heap.
     fn reach(&self, physmem: &Physmem) -> u64 {
         (physmem.frames as u64 - self.fresh.pages - self.quarantine.frames()) * PAGE_SIZE
             + arena::held() as u64
             + self.charged
     }
 
-    /// Sees to it that the reach may grow by `wanted` bytes and stays below the limit and what a need may have of [`SLACK`]: recycled frames are
-    /// given back to the host for that, the longest runs first. ENOMEM when it cannot be.
+    /// Sees to it that the reach may grow by `wanted` bytes and stays below the limit and what a
+    /// need may have of [`SLACK`]: recycled frames are given back to the host for that, the longest
+    /// runs first. ENOMEM when it cannot be.
     fn check_reach(&mut self, physmem: &Physmem, wanted: u64, need: Need) -> Result<()> {
         let most = physmem.limit + need.slack();
         if self.reach(physmem) + wanted > physmem.limit + SLACK / 4 * 3 {
@@ -237,13 +246,15 @@ impl Allocator {
         if self.in_use() + wanted <= limit && !self.is_doubtful(physmem, wanted) {
             return Ok(());
         }
-        // What was known may be old: user code fills what it was given unseen, and somebody may have ended since.
+        // What was known may be old: user code fills what it was given unseen, and somebody may
+        // have ended since.
         self.look(physmem);
         if self.in_use() + wanted <= limit { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
-    /// Whether more may be in use than is known, and so much that `wanted` bytes are too many. Then a page fault would find out, and somebody
-    /// would be killed in the place of a call that is refused. Looking costs a host call; far from the limit that is done now and then only.
+    /// Whether more may be in use than is known, and so much that `wanted` bytes are too many. Then
+    /// a page fault would find out, and somebody would be killed in the place of a call that is
+    /// refused. Looking costs a host call; far from the limit that is done now and then only.
     fn is_doubtful(&mut self, physmem: &Physmem, wanted: u64) -> bool {
         if self.reach(physmem) + wanted <= physmem.limit {
             return false;
@@ -265,8 +276,8 @@ const GIVEN_BACK_AT_ONCE: u32 = 512;
 /// There are condemned frames.
 static CONDEMNED: AtomicBool = AtomicBool::new(false);
 
-/// Gives a part of what nobody uses back to the host, if there is anything. Called often: before system calls, and when a CPU has nothing to do.
-/// False when nothing is left.
+/// Gives a part of what nobody uses back to the host, if there is anything. Called often: before
+/// system calls, and when a CPU has nothing to do. False when nothing is left.
 #[inline]
 pub fn give_back_some() -> bool {
     CONDEMNED.load(Relaxed) && ALLOCATOR.borrow_mut().give_back(physmem())
@@ -281,8 +292,9 @@ pub fn was_tight() -> bool {
     TIGHT.load(Relaxed) && TIGHT.swap(false, Relaxed)
 }
 
-/// A program that opens a file or makes a pipe is not refused because others fill the memory, of which one is about to be killed: so
-/// much can be one thing's, and such a part of the limit is kept back for them all.
+/// A program that opens a file or makes a pipe is not refused because others fill the memory, of
+/// which one is about to be killed: so much can be one thing's, and such a part of the limit is
+/// kept back for them all.
 const SMALL: u64 = 1024;
 /// So much more than the limit may be given out, of which the limit's part is filled.
 pub const SLACK: u64 = 64 << 20;
@@ -292,7 +304,8 @@ const RESERVE_SHARE: u64 = 32;
 #[derive(Clone, Copy)]
 enum Need {
     Call,
-    /// A single page for a page fault: that cannot be refused, and a program should live to see that what it asked for was.
+    /// A single page for a page fault: that cannot be refused, and a program should live to see
+    /// that what it asked for was.
     Fault,
     SmallThing,
 }
@@ -346,7 +359,8 @@ pub fn limit() -> u64 {
     physmem().limit
 }
 
-/// Bytes of host memory in use by the guest and the core now, those kept for quick reuse not counted.
+/// Bytes of host memory in use by the guest and the core now, those kept for quick reuse not
+/// counted.
 pub fn used() -> u64 {
     let mut allocator = ALLOCATOR.borrow_mut();
     allocator.look(physmem());
@@ -368,7 +382,8 @@ pub fn scarce() -> bool {
     reach() > limit() / 4 * 3
 }
 
-/// Memory of the host that is neither physmem nor the core's heap, counted against the guest's limit until it is dropped.
+/// Memory of the host that is neither physmem nor the core's heap, counted against the guest's
+/// limit until it is dropped.
 pub struct Charge(u64);
 
 impl Charge {
@@ -468,7 +483,8 @@ impl Frames {
         *ALLOCATOR.borrow_mut().references.of(self.first + index) > 1
     }
 
-    /// How many of the `count` frames from `index` on nothing else holds a reference on, up to the first one that is shared.
+    /// How many of the `count` frames from `index` on nothing else holds a reference on, up to the
+    /// first one that is shared.
     pub fn unshared(&self, index: u32, count: u32) -> u32 {
         assert!(index <= self.count && count <= self.count - index);
         let (mut at, end) = (self.first + index, self.first + index + count);
@@ -602,12 +618,14 @@ fn release(allocator: &mut Allocator, first: u32, count: u32) {
     }
 }
 
-/// For the audit: a frame that is free and not empty, which user code or the core has written to. What was only read is empty, and gives its
-/// memory back: a host process may bring in pages that it was told to show, and that are taken away by what it is told next.
+/// For the audit: a frame that is free and not empty, which user code or the core has written to.
+/// What was only read is empty, and gives its memory back: a host process may bring in pages that
+/// it was told to show, and that are taken away by what it is told next.
 pub fn find_touched() -> Option<String> {
     let mut allocator = ALLOCATOR.borrow_mut();
     let memory = physmem().memory;
-    // In the end the host takes back what is free and empty: runs of pages, for each call costs more than a page.
+    // In the end the host takes back what is free and empty: runs of pages, for each call costs
+    // more than a page.
     let give_back = |from: u32, to: u32| {
         if from < to {
             memory.punch(from as usize * PAGE_SIZE as usize, (to - from) as usize * PAGE_SIZE as usize);

@@ -1,7 +1,9 @@
-//! The free ranges of an address space, by address, so that room for a mapping is found without a look at every area.
+//! The free ranges of an address space, by address, so that room for a mapping is found without a
+//! look at every area.
 //!
-//! Neighbouring ranges lie together in blocks. A block knows its longest range, so a search passes over blocks that have no room, and looks
-//! into one that has. An address space has some 65,000 areas at most, which is a few hundred blocks.
+//! Neighbouring ranges lie together in blocks. A block knows its longest range, so a search passes
+//! over blocks that have no room, and looks into one that has. An address space has some 65,000
+//! areas at most, which is a few hundred blocks.
 
 use umlab_model::PageRange;
 
@@ -174,7 +176,8 @@ mod tests {
         }
     }
 
-    /// Takes and gives at random, `dense` of eight pages taken about, and compares all answers with those of a linear search.
+    /// Takes and gives at random, `dense` of eight pages taken about, and compares all answers with
+    /// those of a linear search.
     fn compare(pages: u64, steps: u64, dense: u64, seed: u64) {
         let mut state = seed;
         let mut random = |below: u64| {

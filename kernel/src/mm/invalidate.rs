@@ -1,4 +1,5 @@
-//! Mappings of pages that go away under them: a file that is cut, or a memory file that has a hole punched.
+//! Mappings of pages that go away under them: a file that is cut, or a memory file that has a hole
+//! punched.
 
 use super::space::AddressSpace;
 use super::vma::{Backing, Vma, VmaFlags};

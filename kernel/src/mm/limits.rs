@@ -1,6 +1,7 @@
 //! How much memory a process may have: the limits that hold wherever an address space grows.
 //!
-//! They are those of the process that acts, which need not be the only one of the address space (vfork(2)).
+//! They are those of the process that acts, which need not be the only one of the address space
+//! (vfork(2)).
 
 use super::space::Inner;
 use super::vma::Totals;

@@ -13,7 +13,8 @@ use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange, Prot, When};
 
-/// Pages of a new private mapping that are given memory at once: the rest comes by faults, chunk by chunk.
+/// Pages of a new private mapping that are given memory at once: the rest comes by faults, chunk by
+/// chunk.
 pub(super) const EAGER: u64 = 64;
 /// How many of them are brought in at once, because they are surely touched.
 pub(super) const EAGER_POPULATE: u64 = 16;
@@ -54,7 +55,8 @@ pub struct MapRequest {
 }
 
 impl MapRequest {
-    /// Whether Linux finds only when the place is cleared that the file cannot be mapped: sockets refuse it themselves.
+    /// Whether Linux finds only when the place is cleared that the file cannot be mapped: sockets
+    /// refuse it themselves.
     fn is_refused_late(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.inode.kind() == FileKind::Socket)
     }
@@ -107,7 +109,8 @@ impl AddressSpace {
         if len > top {
             return Err(Errno::ENOMEM);
         }
-        // Its place and the limit come before any look at the file, and again when nobody can come in between.
+        // Its place and the limit come before any look at the file, and again when nobody can come
+        // in between.
         if fixed {
             self.inner.borrow().fixed_range(request, len)?;
         }
@@ -192,7 +195,8 @@ impl AddressSpace {
         let range = if fixed {
             inner.fixed_range(request, len)?
         } else if flags & libc::MAP_32BIT != 0 {
-            // Below 2 GiB, as mmap(2) has it; above the first one, where programs lie that are linked low.
+            // Below 2 GiB, as mmap(2) has it; above the first one, where programs lie that are
+            // linked low.
             let start = inner.vmas.find_gap(1 << 30, 1 << 31, len);
             start.and_then(|start| PageRange::with_len(start, len)).ok_or(Errno::ENOMEM)?
         } else {
@@ -278,8 +282,9 @@ impl AddressSpace {
         found.and_then(|start| PageRange::with_len(start, len)).ok_or(Errno::ENOMEM)
     }
 
-    /// Adds a new area where nothing is, and has mapped what is surely or cheaply used. All of it ([`Soon::Populate`]) is for the caller to
-    /// bring in, who has to give back what is borrowed first.
+    /// Adds a new area where nothing is, and has mapped what is surely or cheaply used. All of it
+    /// ([`Soon::Populate`]) is for the caller to bring in, who has to give back what is borrowed
+    /// first.
     pub(super) fn put_in(&self, inner: &mut Inner, vma: Vma, soon: Soon) -> Result<()> {
         let (from, to) = (vma.range.first_page(), vma.range.end_page());
         inner.vmas.insert(vma.clone());
@@ -318,8 +323,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Brings in all that is mapped in a range, private pages to be written where that is allowed. Other tasks have their turn
-    /// in between, and may change what is mapped; SIGKILL ends it.
+    /// Brings in all that is mapped in a range, private pages to be written where that is allowed.
+    /// Other tasks have their turn in between, and may change what is mapped; SIGKILL ends it.
     ///
     /// # Errors
     /// For the first area that has no contents, or allows no access.
@@ -342,7 +347,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Brings in all pages of an area: with `write`, private ones to be written where that is allowed.
+    /// Brings in all pages of an area: with `write`, private ones to be written where that is
+    /// allowed.
     fn populate(&self, inner: &mut Inner, vma: &Vma, write: bool) -> std::result::Result<(), BadAccess> {
         if vma.prot.is_empty() {
             return Err(BadAccess::Refused);
@@ -368,7 +374,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Takes out everything in a range: areas, private pages and the host's mappings. What is taken out is kept until `collect`.
+    /// Takes out everything in a range: areas, private pages and the host's mappings. What is taken
+    /// out is kept until `collect`.
     ///
     /// # Errors
     /// EINVAL if an area of the model's own would be cut. Nothing is taken out then.

@@ -1,6 +1,7 @@
 //! Locked memory: mlock(2) and its relatives.
 //!
-//! The core never swaps guest memory out. So locking means that pages are brought in, and that it is counted and limited.
+//! The core never swaps guest memory out. So locking means that pages are brought in, and that it
+//! is counted and limited.
 
 use super::limits::{may_have_locked, may_lock};
 use super::map::touched_len;
@@ -9,7 +10,8 @@ use super::vma::{Vma, VmaFlags};
 use crate::{Errno, Result};
 use umlab_model::{PAGE_SIZE, PageRange};
 
-/// The flags of an area that is locked, the one that has its pages brought in only as they are touched among them.
+/// The flags of an area that is locked, the one that has its pages brought in only as they are
+/// touched among them.
 const LOCKS: VmaFlags = VmaFlags::LOCKED.union(VmaFlags::LOCK_ON_FAULT);
 
 fn locks(on_fault: bool) -> VmaFlags {
@@ -89,7 +91,8 @@ fn lock_areas(inner: &mut Inner, range: PageRange, locks: VmaFlags) -> Result<()
     inner.vmas.change(range, change).map(drop).map_err(|_| Errno::ENOMEM)
 }
 
-/// Locks or unlocks up to the first hole, which is reported; what lies between the range and `end` is one.
+/// Locks or unlocks up to the first hole, which is reported; what lies between the range and `end`
+/// is one.
 fn set_locks(inner: &mut Inner, range: PageRange, end: u64, locks: VmaFlags) -> Result<()> {
     let covered = inner.vmas.covered_to(range);
     if let Some(range) = range.below(covered) {
@@ -98,7 +101,8 @@ fn set_locks(inner: &mut Inner, range: PageRange, end: u64, locks: VmaFlags) -> 
     if covered == end { Ok(()) } else { Err(Errno::ENOMEM) }
 }
 
-/// The pages that a range of bytes reaches into, as far as they are the guest's, and where they end; none of no bytes.
+/// The pages that a range of bytes reaches into, as far as they are the guest's, and where they
+/// end; none of no bytes.
 fn range_of(addr: u64, len: u64) -> Result<Option<(PageRange, u64)>> {
     let start = addr & !(PAGE_SIZE - 1);
     let end = start.checked_add(touched_len(addr, len)).ok_or(Errno::EINVAL)?;

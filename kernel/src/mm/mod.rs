@@ -1,7 +1,8 @@
-//! Memory: physmem and its frames, guest address spaces, and the guest memory that system calls name.
+//! Memory: physmem and its frames, guest address spaces, and the guest memory that system calls
+//! name.
 //!
-//! The core's own list of mappings ([`space`]) is the truth; what the host has mapped is a cache of it that the process
-//! model keeps (see [`umlab_model::ModelSpace`]).
+//! The core's own list of mappings ([`space`]) is the truth; what the host has mapped is a cache of
+//! it that the process model keeps (see [`umlab_model::ModelSpace`]).
 
 mod advise;
 mod attach;

@@ -1,9 +1,11 @@
 //! What happens when the guest's memory is used up.
 //!
-//! Memory of guest processes and what the core keeps for them (pipes' contents, messages, open files, cached names) count alike against the
-//! guest's limit. A call that needs more gets ENOMEM ([`room_for`]). A page fault cannot be refused: it may have a page of what is kept back
-//! beyond the limit, so that who filled the memory by calls lives to see their error. Then caches are given up, and then the process that holds most
-//! is killed ([`relieve`]), as proc(5) says of /proc/PID/oom_score, whoever happened to ask.
+//! Memory of guest processes and what the core keeps for them (pipes' contents, messages, open
+//! files, cached names) count alike against the guest's limit. A call that needs more gets ENOMEM
+//! ([`room_for`]). A page fault cannot be refused: it may have a page of what is kept back beyond
+//! the limit, so that who filled the memory by calls lives to see their error. Then caches are
+//! given up, and then the process that holds most is killed ([`relieve`]), as proc(5) says of
+//! /proc/PID/oom_score, whoever happened to ask.
 
 use super::frames;
 use crate::lock::KCell;
@@ -15,7 +17,8 @@ use crate::vfs::dentry;
 use crate::{Errno, Result, time};
 use std::sync::Arc;
 
-/// How long the last process that was killed may take to give its memory back, before another one is.
+/// How long the last process that was killed may take to give its memory back, before another one
+/// is.
 const PATIENCE_NS: u64 = 2_000_000_000;
 /// How long no address space is trimmed after all were.
 const TRIM_PAUSE_NS: u64 = 100_000_000;
@@ -25,7 +28,8 @@ const PAUSE_NS: u64 = 2_000_000;
 /// Who was killed last, and when.
 static VICTIM: KCell<Option<(Pid, u64)>> = KCell::new(None);
 
-/// Asked before the core sets `bytes` of its own memory aside for a guest. It may give up caches; no core data is borrowed meanwhile.
+/// Asked before the core sets `bytes` of its own memory aside for a guest. It may give up caches;
+/// no core data is borrowed meanwhile.
 ///
 /// # Errors
 /// ENOMEM when the guest's memory is used up.
@@ -39,8 +43,8 @@ pub fn room_for(bytes: usize) -> Result<()> {
     }
 }
 
-/// Gives up what nobody needs: names in caches, and frames that were given out and never filled. True when that made room. Nothing may be
-/// borrowed, and the big lock may be dropped.
+/// Gives up what nobody needs: names in caches, and frames that were given out and never filled.
+/// True when that made room. Nothing may be borrowed, and the big lock may be dropped.
 fn reclaim() -> bool {
     let before = (frames::used(), frames::reach());
     dentry::shrink();
@@ -49,7 +53,8 @@ fn reclaim() -> bool {
     less(before.0, frames::used()) || less(before.1, frames::reach())
 }
 
-/// Trims address spaces until a good part of the memory is free again; not too often, since it takes time and there may be nothing to be had.
+/// Trims address spaces until a good part of the memory is free again; not too often, since it
+/// takes time and there may be nothing to be had.
 fn trim_at_times() {
     static LAST: KCell<u64> = KCell::new(0);
     if time::now().saturating_sub(LAST.get()) < TRIM_PAUSE_NS {
@@ -68,8 +73,8 @@ fn trim_at_times() {
     LAST.set(time::now());
 }
 
-/// Before a system call: gives memory back that nobody uses, a little at a time, and makes room when there is little, because where the core
-/// reaches guest memory it is too late.
+/// Before a system call: gives memory back that nobody uses, a little at a time, and makes room
+/// when there is little, because where the core reaches guest memory it is too late.
 #[inline]
 pub fn keep_ahead() {
     frames::give_back_some();
@@ -78,8 +83,8 @@ pub fn keep_ahead() {
     }
 }
 
-/// After a fault of `task` for which there was no memory: makes room, or sees to it that there soon is. The fault is then to be tried again,
-/// unless the task itself is to end.
+/// After a fault of `task` for which there was no memory: makes room, or sees to it that there soon
+/// is. The fault is then to be tried again, unless the task itself is to end.
 pub fn relieve(task: &Arc<Task>) {
     if reclaim() {
         return;
@@ -108,8 +113,9 @@ pub fn relieve(task: &Arc<Task>) {
     let _ = wait_until(&[], Some(now + PAUSE_NS), Sleep::Killable, || None::<()>);
 }
 
-/// After a call that failed for want of memory: waits until threads that are to end have given theirs back, so that the call can be tried
-/// again. False when memory is not what was missing, when none is about to end, or when none gets any further. Nothing may be borrowed.
+/// After a call that failed for want of memory: waits until threads that are to end have given
+/// theirs back, so that the call can be tried again. False when memory is not what was missing,
+/// when none is about to end, or when none gets any further. Nothing may be borrowed.
 pub fn await_dying() -> bool {
     let has_room = || frames::check_room(frames::limit() / 64).is_ok();
     if has_room() {
@@ -132,7 +138,8 @@ pub fn await_dying() -> bool {
     false
 }
 
-/// A process's share of the guest's memory in thousandths, changed by its /proc/PID/oom_score_adj. None for one that is never killed.
+/// A process's share of the guest's memory in thousandths, changed by its /proc/PID/oom_score_adj.
+/// None for one that is never killed.
 pub fn badness(process: &Process) -> Option<i64> {
     const NEVER: i32 = -1000;
     let adjustment = process.settings.borrow().oom_score_adj;

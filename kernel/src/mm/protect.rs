@@ -149,7 +149,8 @@ impl AddressSpace {
         }
     }
 
-    /// Gives the start of a writable anonymous range memory, if it has none: it is about to be used.
+    /// Gives the start of a writable anonymous range memory, if it has none: it is about to be
+    /// used.
     pub(super) fn fill_start(&self, inner: &mut Inner, vma: &Vma) {
         let (from, to) = (vma.range.first_page(), vma.range.end_page());
         if vma.flags.contains(VmaFlags::GROWSDOWN) || inner.pages.find(from).is_some() {

@@ -23,7 +23,8 @@ impl AddressSpace {
         if new_len == 0 || (keep && old_len != new_len) || new_len > top {
             return Err(Errno::EINVAL);
         }
-        // Without MREMAP_FIXED, MREMAP_DONTUNMAP takes the address as a hint, which has to make sense all the same.
+        // Without MREMAP_FIXED, MREMAP_DONTUNMAP takes the address as a hint, which has to make
+        // sense all the same.
         if fixed || keep {
             let overlaps = addr < new_addr.saturating_add(new_len) && new_addr < addr.saturating_add(old_len);
             if !is_aligned(new_addr) || new_addr > top - new_len || overlaps {
@@ -52,7 +53,8 @@ impl AddressSpace {
             }
             return Ok(addr);
         }
-        // Several areas at once can only be moved as they are, to a place that the caller has chosen.
+        // Several areas at once can only be moved as they are, to a place that the caller has
+        // chosen.
         if addr + old_len.min(new_len) > first.end() && (new_len != old_len || !fixed) {
             return Err(Errno::EFAULT);
         }
@@ -118,8 +120,8 @@ impl AddressSpace {
         Ok(target.start())
     }
 
-    /// Moves an area, or a part of one, to a range where nothing is and which may be longer. With `keep` the area stays where it was, without
-    /// its pages.
+    /// Moves an area, or a part of one, to a range where nothing is and which may be longer. With
+    /// `keep` the area stays where it was, without its pages.
     fn move_area(&self, inner: &mut Inner, part: &Vma, to: PageRange, keep: bool) {
         let from = part.range;
         let moved = inner.pages.remove(from.first_page(), from.end_page());

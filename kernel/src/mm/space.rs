@@ -56,7 +56,8 @@ pub struct Inner {
     pub garbage: Vec<(u64, Run)>,
     /// Rises whenever the host is to map private frames: what was unmapped may be mapped again.
     pub mapped: u64,
-    /// Areas taken out likewise, with the sources of their pages. Their files are closed after that: it may sleep.
+    /// Areas taken out likewise, with the sources of their pages. Their files are closed after
+    /// that: it may sleep.
     pub retired: Vec<Vma>,
 }
 
@@ -139,11 +140,13 @@ impl AddressSpace {
         change(&mut self.inner.borrow_mut().layout)
     }
 
-    /// The core's own way to the guest memory at `addr`: as many of `len` bytes as lie together, at least one (none if `len` is
-    /// 0). With `write` the guest must be able to write there; copies on write are made first. EFAULT otherwise.
+    /// The core's own way to the guest memory at `addr`: as many of `len` bytes as lie together, at
+    /// least one (none if `len` is 0). With `write` the guest must be able to write there; copies
+    /// on write are made first. EFAULT otherwise.
     ///
-    /// A copy on write leaves behind what other CPUs' user code may still read. It becomes garbage, and whoever writes to another
-    /// process's memory has to [`AddressSpace::collect`] it; a task's own is collected before it sleeps or goes back to user mode.
+    /// A copy on write leaves behind what other CPUs' user code may still read. It becomes garbage,
+    /// and whoever writes to another process's memory has to [`AddressSpace::collect`] it; a task's
+    /// own is collected before it sleeps or goes back to user mode.
     pub fn window(&self, addr: u64, len: usize, write: bool) -> Result<GuestWindow> {
         if write {
             self.find_to_write(addr, len, Rights::Own, |found| found.keep())
@@ -152,8 +155,8 @@ impl AddressSpace {
         }
     }
 
-    /// Copies from the guest memory at `addr`: as many bytes as lie together, at least one. As through a window, but that nothing is held
-    /// on to.
+    /// Copies from the guest memory at `addr`: as many bytes as lie together, at least one. As
+    /// through a window, but that nothing is held on to.
     pub(super) fn copy_in(&self, addr: u64, out: &mut [u8], rights: Rights) -> Result<usize> {
         self.find_to_read(addr, out.len(), rights, |found| found.get().read(out))?
     }
@@ -205,7 +208,8 @@ impl AddressSpace {
         Ok(then(Found::Window(window)))
     }
 
-    /// Sees to it that an area is at `addr`: a system call's access makes a stack grow as user code's own does, though no other process's.
+    /// Sees to it that an area is at `addr`: a system call's access makes a stack grow as user
+    /// code's own does, though no other process's.
     #[cold]
     fn reach(&self, inner: &mut Inner, addr: u64) -> Result<()> {
         let own = crate::sched::acting().and_then(|task| task.space.cloned());
@@ -247,7 +251,8 @@ impl AddressSpace {
         Ok(then(Found::Frames(frames, offset, len)))
     }
 
-    /// Fills new frames with what is behind the pages [from, to) of a private file area: fewer where the file ends before.
+    /// Fills new frames with what is behind the pages [from, to) of a private file area: fewer
+    /// where the file ends before.
     pub(super) fn copy_of_backing(
         &self,
         vma: &Vma,
@@ -293,7 +298,8 @@ impl AddressSpace {
         Ok(frames)
     }
 
-    /// Puts frames of its own at `page` and has the host map them, the first `populate` of them brought in at once.
+    /// Puts frames of its own at `page` and has the host map them, the first `populate` of them
+    /// brought in at once.
     pub(super) fn put_pages(&self, inner: &mut Inner, vma: &Vma, page: u64, frames: Frames, when: When, populate: u64) {
         let count = frames.count() as u64;
         let offset = frames.offset();
@@ -313,7 +319,8 @@ impl AddressSpace {
         map(populate, count, false);
     }
 
-    /// Has the host map the private runs within a range of `vma`; shared ones without write permission.
+    /// Has the host map the private runs within a range of `vma`; shared ones without write
+    /// permission.
     pub(super) fn map_private(&self, inner: &mut Inner, vma: &Vma, range: PageRange, when: When) {
         if vma.prot.is_empty() {
             return;
@@ -321,7 +328,8 @@ impl AddressSpace {
         inner.mapped += 1;
         for (first, run) in inner.pages.within_mut(range.first_page(), range.end_page()) {
             run.host_ro = vma.prot.contains(Prot::WRITE) && run.frames.is_shared();
-            // Memory that may only be written can be read too on this CPU, and the first write must fault.
+            // Memory that may only be written can be read too on this CPU, and the first write must
+            // fault.
             let prot = if run.host_ro { (vma.prot - Prot::WRITE).union(Prot::READ) } else { vma.prot };
             self.host.map(
                 Mapping {
@@ -335,8 +343,8 @@ impl AddressSpace {
         }
     }
 
-    /// Has the host map what is behind a range of `vma`, where there are no private frames. Returns one past the last page that is mapped
-    /// now, which may lie before the range's end or after it.
+    /// Has the host map what is behind a range of `vma`, where there are no private frames. Returns
+    /// one past the last page that is mapped now, which may lie before the range's end or after it.
     pub(super) fn map_backing(&self, vma: &Vma, range: PageRange, when: When) -> std::result::Result<u64, BadAccess> {
         if vma.prot.is_empty() {
             return Ok(range.first_page());
@@ -385,8 +393,9 @@ impl AddressSpace {
         }
     }
 
-    /// Lets go of what was taken out: not before no CPU's user code can reach it. The trap loop calls this before user code runs again, and
-    /// the scheduler before a task sleeps. The big lock may be dropped meanwhile, so nothing of the core is borrowed.
+    /// Lets go of what was taken out: not before no CPU's user code can reach it. The trap loop
+    /// calls this before user code runs again, and the scheduler before a task sleeps. The big lock
+    /// may be dropped meanwhile, so nothing of the core is borrowed.
     pub fn collect(&self) {
         let garbage = {
             let mut inner = self.inner.borrow_mut();
@@ -426,7 +435,8 @@ impl AddressSpace {
         inner.vmas.find_gap(USER_BOTTOM, inner.mmap_top, len).ok_or(Errno::ENOMEM)
     }
 
-    /// Adds the stack at exec; mmap places nothing at or above `mmap_top` while there is room below.
+    /// Adds the stack at exec; mmap places nothing at or above `mmap_top` while there is room
+    /// below.
     pub fn add_stack(&self, stack: Vma, mmap_top: u64) {
         let mut inner = self.inner.borrow_mut();
         inner.mmap_top = mmap_top;
@@ -455,8 +465,8 @@ impl AddressSpace {
     }
 }
 
-/// Frames of a source, as [`PageSource::frames`] gives them. User code will reach them as long as the area is there, so the source must
-/// keep them.
+/// Frames of a source, as [`PageSource::frames`] gives them. User code will reach them as long as
+/// the area is there, so the source must keep them.
 fn source_frames(pages: &Arc<dyn PageSource>, index: u64, max: u32, write: bool) -> Result<Option<Frames>> {
     let frames = pages.frames(index, max, write)?;
     if let Some(frames) = &frames {
@@ -492,7 +502,8 @@ pub(super) fn run_range(first: u64, run: &Run) -> PageRange {
     PageRange::of_pages(first, first + run.frames.count() as u64).expect("runs lie in areas")
 }
 
-/// The vDSO's image, which every address space has at one place; its data pages cannot be looked at.
+/// The vDSO's image, which every address space has at one place; its data pages cannot be looked
+/// at.
 fn vdso_window(addr: u64, len: usize) -> Result<GuestWindow> {
     let vdso = model().vdso().filter(|vdso| (vdso.image..vdso.end).contains(&addr)).ok_or(Errno::EFAULT)?;
     let offset = (addr - vdso.image) as usize;

@@ -1,8 +1,9 @@
 //! Giving up frames that were given out and never filled.
 //!
-//! Frames are given out by runs, because one mapping of many pages costs what one of a single page does, and the host brings their
-//! memory in as user code touches them, without the core's doing. So all that is given out counts, filled or not. When that is too
-//! much, the frames that hold nothing yet are taken back: a touch brings new ones.
+//! Frames are given out by runs, because one mapping of many pages costs what one of a single page
+//! does, and the host brings their memory in as user code touches them, without the core's doing.
+//! So all that is given out counts, filled or not. When that is too much, the frames that hold
+//! nothing yet are taken back: a touch brings new ones.
 
 use super::frames::Frames;
 use super::space::AddressSpace;
@@ -20,10 +21,12 @@ const TRIMMED: usize = 16;
 const STEP: u64 = 1024;
 
 impl AddressSpace {
-    /// Drops everything, for the last user of the space, in whose stub processes no user code will run again.
+    /// Drops everything, for the last user of the space, in whose stub processes no user code will
+    /// run again.
     pub fn empty(&self) {
         super::audit::before_end(self);
-        // The areas first: an address space without any is one that has ended, whatever the host still shows of its pages.
+        // The areas first: an address space without any is one that has ended, whatever the host
+        // still shows of its pages.
         let areas = std::mem::take(&mut self.inner.borrow_mut().vmas);
         for (number, area) in (1..).zip(areas) {
             drop(area);
@@ -81,7 +84,8 @@ impl AddressSpace {
         if found.is_empty() {
             return Some(next);
         }
-        // From here on no user code reaches the runs, unless another thread of the space has them mapped again meanwhile.
+        // From here on no user code reaches the runs, unless another thread of the space has them
+        // mapped again meanwhile.
         self.host.sync();
         let mut inner = self.inner.borrow_mut();
         if inner.mapped != mapped {
@@ -114,7 +118,8 @@ fn resident_count(frames: &Frames) -> u32 {
     frames.resident().iter().map(|(_, count)| count).sum()
 }
 
-/// Cuts a run into parts that hold something and parts that do not: where each begins, the frames, and which it is.
+/// Cuts a run into parts that hold something and parts that do not: where each begins, the frames,
+/// and which it is.
 fn pieces(mut frames: Frames) -> Vec<(u32, Frames, bool)> {
     let total = frames.count();
     let mut out = Vec::new();

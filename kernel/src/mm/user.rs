@@ -61,8 +61,8 @@ impl AddressSpace {
         fill_by(addr, out, |at, out| self.copy_in(at, out, Rights::Tracer))
     }
 
-    /// As `write_bytes`, for a tracer: private memory need not be writable. What user code may only read becomes the address space's own
-    /// copy first, so that nobody else finds it changed.
+    /// As `write_bytes`, for a tracer: private memory need not be writable. What user code may only
+    /// read becomes the address space's own copy first, so that nobody else finds it changed.
     pub fn poke(&self, addr: u64, bytes: &[u8]) -> Result<()> {
         store_by(addr, bytes, |at, bytes| self.copy_out(at, bytes, Rights::Tracer))
     }
@@ -120,7 +120,8 @@ fn store_by(addr: u64, bytes: &[u8], copy: impl Fn(u64, &[u8]) -> Result<usize>)
     Ok(())
 }
 
-/// EFAULT for a range that no guest could have. System calls that move bytes check the whole length they are given, before it is cut.
+/// EFAULT for a range that no guest could have. System calls that move bytes check the whole length
+/// they are given, before it is cut.
 pub fn check_range(addr: u64, len: u64) -> Result<()> {
     match addr.checked_add(len) {
         Some(end) if end <= USER_END => Ok(()),
@@ -134,7 +135,8 @@ enum Memory<'a> {
     User { addr: u64, len: usize },
 }
 
-/// Where a read puts its bytes or a write takes them from: guest memory in one or more segments, or the core's own.
+/// Where a read puts its bytes or a write takes them from: guest memory in one or more segments, or
+/// the core's own.
 pub struct IoBuf<'a> {
     space: Option<Arc<AddressSpace>>,
     segments: SmallVec<[Memory<'a>; 1]>,
@@ -142,7 +144,8 @@ pub struct IoBuf<'a> {
     at: (usize, usize),
     remaining: usize,
     done: usize,
-    /// How many bytes from here on are moved in pieces while nothing changes the address space: see [`IoBuf::in_pieces`].
+    /// How many bytes from here on are moved in pieces while nothing changes the address space: see
+    /// [`IoBuf::in_pieces`].
     pieces: usize,
     /// What was reached for the last of those pieces, which most of the others lie in too.
     held: Option<Held>,
@@ -254,8 +257,8 @@ impl<'a> IoBuf<'a> {
         result
     }
 
-    /// Runs `f`, which moves about `len` bytes in many small pieces: guest memory is looked up once for all that lie together. The big
-    /// lock cannot drop after the first piece until `f` returns.
+    /// Runs `f`, which moves about `len` bytes in many small pieces: guest memory is looked up once
+    /// for all that lie together. The big lock cannot drop after the first piece until `f` returns.
     pub fn in_pieces<T>(&mut self, len: usize, f: impl FnOnce(&mut IoBuf<'a>) -> T) -> T {
         self.pieces = len.min(self.remaining);
         let result = f(self);
@@ -292,12 +295,14 @@ impl<'a> IoBuf<'a> {
         Ok(copied)
     }
 
-    /// Puts in all of the bytes, for which there must be room, or fails with EFAULT (a part may have been put in).
+    /// Puts in all of the bytes, for which there must be room, or fails with EFAULT (a part may
+    /// have been put in).
     pub fn put_all(&mut self, bytes: &[u8]) -> Result<()> {
         if self.put(bytes)? < bytes.len() { Err(Errno::EFAULT) } else { Ok(()) }
     }
 
-    /// Takes bytes out, as a write does: as many as there are. EFAULT when not even the first can be.
+    /// Takes bytes out, as a write does: as many as there are. EFAULT when not even the first can
+    /// be.
     pub fn take(&mut self, out: &mut [u8]) -> Result<usize> {
         let mut copied = 0;
         while copied < out.len() && self.remaining > 0 {
@@ -338,8 +343,9 @@ impl<'a> IoBuf<'a> {
         Ok(bytes)
     }
 
-    /// Lets `f` read into, or write from, the next bytes directly; `f` says how many it used. Bytes of the core's own go through
-    /// `f` as a window too. `write` says that the memory is written to (a read(2)).
+    /// Lets `f` read into, or write from, the next bytes directly; `f` says how many it used. Bytes
+    /// of the core's own go through `f` as a window too. `write` says that the memory is written to
+    /// (a read(2)).
     pub fn with_window(
         &mut self,
         max: usize,

@@ -1,4 +1,5 @@
-//! Virtual memory areas: ranges of an address space with the same rights and the same thing behind them.
+//! Virtual memory areas: ranges of an address space with the same rights and the same thing behind
+//! them.
 
 use super::frames::Frames;
 use super::gaps::Gaps;
@@ -27,9 +28,11 @@ bitflags::bitflags! {
         const LOCKED = 32;
         /// MLOCK_ONFAULT.
         const LOCK_ON_FAULT = 1024;
-        /// mprotect must not make it writable: a shared mapping of a file that was not opened for writing, or is sealed; the vDSO's data.
+        /// mprotect must not make it writable: a shared mapping of a file that was not opened for
+        /// writing, or is sealed; the vDSO's data.
         const NOWRITE = 64;
-        /// A private mapping that a loader made of a program's or a library's segment; see `Vma::copies_ahead`.
+        /// A private mapping that a loader made of a program's or a library's segment; see
+        /// `Vma::copies_ahead`.
         const SEGMENT = 128;
         /// mprotect must not make it executable: a file on a mount that is noexec; the vDSO's data.
         const NOEXEC = 256;
@@ -52,7 +55,8 @@ pub enum Backing {
     Anonymous,
     Host(Arc<HostFile>),
     Pages(Arc<dyn PageSource>),
-    /// The model's own, as the vDSO, made with these rights; never read or mapped by the core. It can neither be cut nor written to.
+    /// The model's own, as the vDSO, made with these rights; never read or mapped by the core. It
+    /// can neither be cut nor written to.
     Model(&'static str, Prot),
 }
 
@@ -98,9 +102,9 @@ impl Vma {
         self.flags.contains(VmaFlags::SHARED)
     }
 
-    /// Whether private copies of pages may be made before they are written. That saves faults, but hides what others write to the
-    /// file later. So it is done for segments only, which are mostly written as soon as they are there, and while nobody has the file open
-    /// for writing.
+    /// Whether private copies of pages may be made before they are written. That saves faults, but
+    /// hides what others write to the file later. So it is done for segments only, which are mostly
+    /// written as soon as they are there, and while nobody has the file open for writing.
     pub fn copies_ahead(&self) -> bool {
         let written = |file: &Arc<OpenFile>| file.writable() || busy::is_written(&file.inode);
         self.flags.contains(VmaFlags::SEGMENT) && !self.file.as_ref().is_some_and(written)
@@ -267,7 +271,8 @@ impl Vmas {
         self.totals
     }
 
-    /// What a child has of the areas (fork(2)): no locks, and not those that are the parent's alone.
+    /// What a child has of the areas (fork(2)): no locks, and not those that are the parent's
+    /// alone.
     pub fn inherited(&self) -> Vmas {
         let (mut gaps, mut totals) = (self.gaps.clone(), Totals::default());
         let mut inherited = |vma: &Vma| {
@@ -298,7 +303,8 @@ impl Vmas {
         vma
     }
 
-    /// Whether an area of the model's own would be cut at an end of the range. That cannot be: the host refuses it too.
+    /// Whether an area of the model's own would be cut at an end of the range. That cannot be: the
+    /// host refuses it too.
     pub fn cuts_model(&self, range: PageRange) -> bool {
         let cut = |vma: &Vma| vma.is_model_owned() && !range.covers(vma.range);
         [range.start(), range.end() - 1].into_iter().filter_map(|addr| self.find(addr)).any(cut)
@@ -337,7 +343,8 @@ impl Vmas {
         removed
     }
 
-    /// Takes out what lies in a range. An area of the model's own is taken whole or not at all: the host cannot cut it either.
+    /// Takes out what lies in a range. An area of the model's own is taken whole or not at all: the
+    /// host cannot cut it either.
     fn cut_out(&mut self, range: PageRange) -> Vec<Vma> {
         self.changes += 1;
         let whole = |vma: &&Vma| !vma.is_model_owned() || range.covers(vma.range);
@@ -354,7 +361,8 @@ impl Vmas {
         removed
     }
 
-    /// Changes all areas within a range, cutting them at its ends and joining what then continues each other. Returns what each was and is.
+    /// Changes all areas within a range, cutting them at its ends and joining what then continues
+    /// each other. Returns what each was and is.
     ///
     /// # Errors
     /// There would be too many areas. Nothing is changed then.
@@ -378,7 +386,8 @@ impl Vmas {
         Ok(pairs)
     }
 
-    /// Whether a range can be taken out: not if that cuts one area in two, and there are as many as there may be.
+    /// Whether a range can be taken out: not if that cuts one area in two, and there are as many as
+    /// there may be.
     pub fn may_remove(&self, range: PageRange) -> bool {
         let cut = self.find(range.start()).is_some_and(|vma| vma.start() < range.start() && range.end() < vma.end());
         !cut || self.len() < max_areas()
@@ -403,8 +412,8 @@ fn joined(first: PageRange, second: PageRange) -> PageRange {
 /// A run of private frames at a place in an address space.
 pub struct Run {
     pub frames: Frames,
-    /// The host has it mapped without write permission, although the area is writable: it is, or was, shared with another
-    /// address space.
+    /// The host has it mapped without write permission, although the area is writable: it is, or
+    /// was, shared with another address space.
     pub host_ro: bool,
 }
 
@@ -431,8 +440,9 @@ impl Pages {
         (page < first + run.frames.count() as u64).then_some((first, run))
     }
 
-    /// The run at an address from whose pages on nobody else has them, for as many of `len` bytes as that is so: the run's frames, where in
-    /// them, and how many bytes. None when the first page is not there, or shared.
+    /// The run at an address from whose pages on nobody else has them, for as many of `len` bytes
+    /// as that is so: the run's frames, where in them, and how many bytes. None when the first page
+    /// is not there, or shared.
     pub fn unshared(&self, addr: u64, len: usize) -> Option<(&Frames, usize, usize)> {
         let page = page_of(addr);
         let (first, run) = self.find(page)?;
@@ -457,11 +467,13 @@ impl Pages {
     /// Adds a run where none is.
     ///
     /// # Panics
-    /// If another run has one of the pages: its frames, which the host may have mapped, would be given away.
+    /// If another run has one of the pages: its frames, which the host may have mapped, would be
+    /// given away.
     pub fn insert(&mut self, page: u64, run: Run) {
         assert!(self.is_free(page, page + run.frames.count() as u64), "two runs of frames overlap");
         self.count += run.frames.count() as u64;
-        // Runs that follow each other in physmem too are joined, so that they are mapped by one order next time.
+        // Runs that follow each other in physmem too are joined, so that they are mapped by one
+        // order next time.
         if let Some((&first, before)) = self.runs.range_mut(..page).next_back()
             && first + before.frames.count() as u64 == page
             && before.host_ro == run.host_ro
@@ -505,7 +517,8 @@ impl Pages {
         removed
     }
 
-    /// The runs that overlap [from, to), cut to it: first page, index into the run, number of pages, the run.
+    /// The runs that overlap [from, to), cut to it: first page, index into the run, number of
+    /// pages, the run.
     pub fn within(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u32, u32, &Run)> {
         let first = self.find(from).map_or(from, |(first, _)| first);
         self.runs.range(first..to.max(first)).map(move |(&first, run)| {

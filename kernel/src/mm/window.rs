@@ -16,15 +16,17 @@ static ZEROS: Zeros = Zeros([0; PAGE_SIZE as usize]);
 pub const MAX_PAGES: u64 = 256;
 const MOST: usize = (MAX_PAGES * PAGE_SIZE) as usize;
 
-/// How many pages `len` bytes reach into from `within` on in the first of them; no more than a window shows.
+/// How many pages `len` bytes reach into from `within` on in the first of them; no more than a
+/// window shows.
 pub(super) fn pages_of(within: usize, len: usize) -> u32 {
     (within.saturating_add(len) as u64).div_ceil(PAGE_SIZE).min(MAX_PAGES) as u32
 }
 
 /// Some bytes of an address space, as it had them when the window was made.
 ///
-/// The window owns the memory that it shows, so that it is never somebody else's. But the address space may change when the big
-/// lock drops, and the window would show what is no longer there: so the lock does not drop while there is one.
+/// The window owns the memory that it shows, so that it is never somebody else's. But the address
+/// space may change when the big lock drops, and the window would show what is no longer there: so
+/// the lock does not drop while there is one.
 pub struct GuestWindow {
     shown: Shown,
     offset: usize,
@@ -80,7 +82,8 @@ impl GuestWindow {
         GuestWindow::new(Shown::Image(image), offset, len.min(image.len().saturating_sub(offset)))
     }
 
-    /// `len` bytes from `offset` on of a run of frames, at most to its end and no more than [`MAX_PAGES`].
+    /// `len` bytes from `offset` on of a run of frames, at most to its end and no more than
+    /// [`MAX_PAGES`].
     #[inline]
     pub(crate) fn of_frames(frames: &Frames, offset: usize, len: usize) -> GuestWindow {
         const PAGE: usize = PAGE_SIZE as usize;

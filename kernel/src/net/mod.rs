@@ -1,7 +1,8 @@
 //! Sockets (socket(7)): what is common to all protocol families.
 //!
-//! A family implements [`Socket`]; descriptors hold a [`SocketFile`], which makes an open file of it. The system calls
-//! decode addresses and control messages only as far as every family shares them.
+//! A family implements [`Socket`]; descriptors hold a [`SocketFile`], which makes an open file of
+//! it. The system calls decode addresses and control messages only as far as every family shares
+//! them.
 
 pub mod options;
 pub mod unix;
@@ -108,7 +109,8 @@ pub trait Socket: Send + Sync + Any {
 /// A new socket.
 ///
 /// # Errors
-/// EAFNOSUPPORT for families there are none of, ESOCKTNOSUPPORT or EPROTONOSUPPORT for kinds and protocols the family lacks.
+/// EAFNOSUPPORT for families there are none of, ESOCKTNOSUPPORT or EPROTONOSUPPORT for kinds and
+/// protocols the family lacks.
 pub fn create(domain: i32, kind: i32, protocol: i32) -> Result<Arc<dyn Socket>> {
     check_kind(domain, kind)?;
     match domain {
@@ -167,8 +169,8 @@ pub fn wait_flag(file: &OpenFile) -> i32 {
     if file.nonblocking() { libc::MSG_DONTWAIT } else { 0 }
 }
 
-/// Sleeps until `condition` gives a value, as a socket call does: EAGAIN when `timeout` (ns) passes; with a timeout a signal
-/// means EINTR, without one the call is restarted.
+/// Sleeps until `condition` gives a value, as a socket call does: EAGAIN when `timeout` (ns)
+/// passes; with a timeout a signal means EINTR, without one the call is restarted.
 pub(crate) fn wait<T>(queue: &WaitQueue, timeout: Option<u64>, condition: impl FnMut() -> Option<T>) -> Result<T> {
     let deadline = timeout.map(|t| crate::time::now().saturating_add(t));
     wait_until(&[queue], deadline, Sleep::Interruptible, condition).map_err(|e| match e {

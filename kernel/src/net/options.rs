@@ -17,7 +17,8 @@ const MAX_BUFFER: usize = 212_992;
 const MIN_SEND_BUFFER: usize = 4608;
 const MIN_RECEIVE_BUFFER: usize = 2304;
 
-/// Options that are only remembered, because nothing here depends on them: they take and give an int that is 0 or 1.
+/// Options that are only remembered, because nothing here depends on them: they take and give an
+/// int that is 0 or 1.
 const REMEMBERED: &[i32] = &[
     libc::SO_REUSEADDR,
     libc::SO_KEEPALIVE,

@@ -1,14 +1,16 @@
 //! Barriers in the user code of other CPUs, for membarrier(2).
 //!
-//! Who comes from user mode into the core takes the big lock, which orders all that its user code did before. So whoever has left user mode
-//! since a barrier began has made it, and so has who was not there. Only the others have to be brought out of it.
+//! Who comes from user mode into the core takes the big lock, which orders all that its user code
+//! did before. So whoever has left user mode since a barrier began has made it, and so has who was
+//! not there. Only the others have to be brought out of it.
 
 use super::{CPUS, machine, stopping};
 use crate::lock;
 use crate::task::Task;
 use std::sync::Arc;
 
-/// Returns when all threads that ran user code at the call, of those that `concerns` picks, have left it since. It may drop the big lock.
+/// Returns when all threads that ran user code at the call, of those that `concerns` picks, have
+/// left it since. It may drop the big lock.
 pub fn barrier(concerns: impl Fn(&Task) -> bool) {
     let own = machine().current_cpu();
     let running: Vec<(usize, Arc<Task>, u64)> = {

@@ -1,8 +1,8 @@
 //! What the host tells the core: descriptors that became ready, and signals to this process.
 //!
-//! The host's I/O thread is no guest CPU and must not run core code, so it only notes what happened and makes a CPU come into the
-//! core; that CPU wakes who waits. A kick finds the CPU's next way out of user mode or out of sleep, where
-//! [`deliver`] is called.
+//! The host's I/O thread is no guest CPU and must not run core code, so it only notes what happened
+//! and makes a CPU come into the core; that CPU wakes who waits. A kick finds the CPU's next way
+//! out of user mode or out of sleep, where [`deliver`] is called.
 
 use crate::Result;
 use crate::lock::{self, KCell};
@@ -49,13 +49,14 @@ static HANDLERS: OnceLock<Handlers> = OnceLock::new();
 /// A context was lost, and nobody has looked yet which.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// Says that a task's context is lost (see [`umlab_model::Context::is_lost`]). Callable from any host thread, without the big lock; a
-/// CPU has to be kicked then.
+/// Says that a task's context is lost (see [`umlab_model::Context::is_lost`]). Callable from any
+/// host thread, without the big lock; a CPU has to be kicked then.
 pub fn context_lost() {
     LOST.store(true, SeqCst);
 }
 
-/// Starts listening to the host. Called by boot once, before the CPUs' threads are made, so that they inherit the signal mask.
+/// Starts listening to the host. Called by boot once, before the CPUs' threads are made, so that
+/// they inherit the signal mask.
 pub fn start(handlers: Handlers) -> Result<()> {
     assert!(HANDLERS.set(handlers).is_ok(), "boot starts once");
     let signals: Vec<i32> = PASSED_ON.iter().chain(&TERMINAL).copied().collect();
@@ -82,8 +83,8 @@ impl Watch {
         Watch { token }
     }
 
-    /// Asks to be told once when `fd` has one of `events` (EPOLL*). Asking again replaces what was asked before.
-    /// EPERM for descriptors that cannot be waited for, which are always ready.
+    /// Asks to be told once when `fd` has one of `events` (EPOLL*). Asking again replaces what was
+    /// asked before. EPERM for descriptors that cannot be waited for, which are always ready.
     pub fn arm(&self, fd: BorrowedFd<'_>, events: u32) -> Result<()> {
         host::watch(fd, events, self.token)
     }
@@ -95,7 +96,8 @@ impl Drop for Watch {
     }
 }
 
-/// Passes on what the host told. Called on every guest CPU when it comes out of sleep or its user mode was interrupted.
+/// Passes on what the host told. Called on every guest CPU when it comes out of sleep or its user
+/// mode was interrupted.
 pub fn deliver() {
     let Some(handlers) = HANDLERS.get() else { return };
     if LOST.swap(false, SeqCst) {

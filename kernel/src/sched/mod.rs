@@ -1,8 +1,9 @@
 //! The scheduler: a run queue for each guest CPU.
 //!
-//! A task that becomes runnable goes back to the CPU it last ran on, because its host objects live there and moving
-//! them costs more than a short wait; a task that has none yet (just forked, just exec'd) goes to whoever is free. An idle
-//! CPU takes over a task that has waited for long. A real-time task runs before all of lower priority on its CPU (`queue.rs`).
+//! A task that becomes runnable goes back to the CPU it last ran on, because its host objects live
+//! there and moving them costs more than a short wait; a task that has none yet (just forked, just
+//! exec'd) goes to whoever is free. An idle CPU takes over a task that has waited for long. A
+//! real-time task runs before all of lower priority on its CPU (`queue.rs`).
 
 mod barrier;
 pub mod events;
@@ -120,7 +121,8 @@ pub fn cpu_count() -> usize {
     CPUS.borrow().len()
 }
 
-/// The task whose kernel context runs. Panics on an idle context, which never calls anything that asks.
+/// The task whose kernel context runs. Panics on an idle context, which never calls anything that
+/// asks.
 pub fn current() -> Arc<Task> {
     let cpu = machine().current_cpu();
     CPUS.borrow()[cpu].current.clone().expect("core code that needs a task ran without one")
@@ -135,7 +137,8 @@ pub fn acting() -> Option<Arc<Task>> {
     cpus[machine().current_cpu()].current.clone()
 }
 
-/// Makes some CPU come into the core to look at what the host told: one that sleeps, or else the first.
+/// Makes some CPU come into the core to look at what the host told: one that sleeps, or else the
+/// first.
 pub fn kick_for_event() {
     let cpu = {
         let cpus = CPUS.borrow();
@@ -153,7 +156,8 @@ pub fn start(task: &Arc<Task>) {
     enqueue(task.clone(), true);
 }
 
-/// As `start`, on the current CPU: for a task that shares the address space of one that now sleeps here.
+/// As `start`, on the current CPU: for a task that shares the address space of one that now sleeps
+/// here.
 pub fn start_here(task: &Arc<Task>) {
     {
         let mut sched = task.sched.borrow_mut();
@@ -170,7 +174,8 @@ pub fn is_crowded() -> bool {
     !cpus[cpu].queue.is_empty() && cpus.iter().any(|c| c.sleeping && c.queue.is_empty())
 }
 
-/// Goes on on a CPU that has nothing to do, if there is one. For a task without host objects of its own.
+/// Goes on on a CPU that has nothing to do, if there is one. For a task without host objects of its
+/// own.
 pub fn move_to_idle_cpu() {
     let cpu = machine().current_cpu();
     let target = {
@@ -266,7 +271,8 @@ fn may_run_on(task: &Task, cpu: usize) -> bool {
     task.attributes.borrow().affinity >> cpu.min(63) & 1 != 0
 }
 
-/// The CPU for a task that can run anywhere it is allowed: `near` if that is free, else a free one, else the least busy.
+/// The CPU for a task that can run anywhere it is allowed: `near` if that is free, else a free one,
+/// else the least busy.
 fn choose_cpu(cpus: &[Cpu], near: usize, allowed: impl Fn(usize) -> bool) -> usize {
     let free = |cpu: &usize| cpus[*cpu].current.is_none() && cpus[*cpu].queue.is_empty();
     let candidates = || (0..cpus.len()).filter(|&cpu| allowed(cpu));
@@ -476,10 +482,12 @@ pub fn update_alarm() {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        // An alarm that comes too early is only a spurious interrupt, cheaper than setting it anew every time.
+        // An alarm that comes too early is only a spurious interrupt, cheaper than setting it anew
+        // every time.
         match (wanted, cpus[cpu].alarm) {
             (None, _) => return,
-            // One that is over is of no use: it came while the CPU was in the core or idle, which saw it.
+            // One that is over is of no use: it came while the CPU was in the core or idle, which
+            // saw it.
             (Some(w), Some(a)) if a <= w && a > time::now() => return,
             _ => wanted,
         }
@@ -564,7 +572,8 @@ fn switch_away() {
     finish_switch();
 }
 
-/// Must be the first thing a new context does, and is done after every switch: drops what ended on this CPU.
+/// Must be the first thing a new context does, and is done after every switch: drops what ended on
+/// this CPU.
 pub fn finish_switch() {
     let cpu = machine().current_cpu();
     let ended = {
@@ -592,7 +601,8 @@ pub fn stopping() -> bool {
     STOP.load(Relaxed)
 }
 
-/// Runs the guest on `count` CPUs until `stop`. `boot` is called first, on CPU 0, and makes the first task.
+/// Runs the guest on `count` CPUs until `stop`. `boot` is called first, on CPU 0, and makes the
+/// first task.
 pub fn run(count: usize, boot: &(dyn Fn() + Sync)) {
     lock::with(|| {
         *CPUS.borrow_mut() = (0..count)

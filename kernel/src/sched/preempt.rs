@@ -1,9 +1,10 @@
 //! Preemption points: where long work in the core lets others in.
 //!
-//! Core code is not preempted, so work whose length a guest chooses is cut into steps of well below a millisecond, with a call
-//! of [`preempt_point`] after each. There the big lock is handed to whoever waits for it, the host's news and due timers are acted on,
-//! and another task of the CPU runs if the slice is over. Anything of the core's may have changed afterwards: as in a sleep,
-//! no borrow and no computed address may be held.
+//! Core code is not preempted, so work whose length a guest chooses is cut into steps of well below
+//! a millisecond, with a call of [`preempt_point`] after each. There the big lock is handed to
+//! whoever waits for it, the host's news and due timers are acted on, and another task of the CPU
+//! runs if the slice is over. Anything of the core's may have changed afterwards: as in a sleep, no
+//! borrow and no computed address may be held.
 
 use super::{CPUS, hand_to_idle_cpu, load, park, stopping, yield_now};
 use super::{events, timer};
@@ -19,7 +20,8 @@ static DELIVERING: KCell<bool> = KCell::new(false);
 /// Lets others in if the last time was long enough ago.
 ///
 /// # Panics
-/// If core data is borrowed or a window onto guest memory is held, whether others are let in or not.
+/// If core data is borrowed or a window onto guest memory is held, whether others are let in or
+/// not.
 #[track_caller]
 pub fn preempt_point() {
     lock::assert_no_borrows();

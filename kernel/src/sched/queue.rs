@@ -1,14 +1,14 @@
 //! A CPU's run queue: who waits for it, and who comes first (sched(7)).
 //!
-//! Tasks of a higher real-time priority come before all of a lower one, and those of equal priority in the order of their coming.
-//! All others have the priority 0.
+//! Tasks of a higher real-time priority come before all of a lower one, and those of equal priority
+//! in the order of their coming. All others have the priority 0.
 
 use crate::task::Task;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How long a task may wait for real-time tasks of higher priority to leave it the CPU: then it has a turn, so that there is always
-/// somebody who can end them.
+/// How long a task may wait for real-time tasks of higher priority to leave it the CPU: then it has
+/// a turn, so that there is always somebody who can end them.
 pub const PATIENCE_NS: u64 = 950_000_000;
 /// How long a task runs while others of its priority wait.
 pub const SLICE_NS: u64 = 10_000_000;
@@ -34,7 +34,8 @@ pub fn slice(task: &Task) -> Option<u64> {
     }
 }
 
-/// Turns come one after another, so that their length is the share of the CPU: a step of nice is a fifth of it.
+/// Turns come one after another, so that their length is the share of the CPU: a step of nice is a
+/// fifth of it.
 fn nice_slice(nice: i32) -> u64 {
     let mut slice = SLICE_NS;
     for _ in 0..nice.unsigned_abs() {

@@ -1,7 +1,8 @@
 //! Wait queues: how a task sleeps until something happens.
 //!
-//! A sleeper registers on the queues it cares about, looks at its condition, and sleeps; whoever changes the condition
-//! wakes the queue. Since core code runs under the big lock, nothing can change between the look and the sleep.
+//! A sleeper registers on the queues it cares about, looks at its condition, and sleeps; whoever
+//! changes the condition wakes the queue. Since core code runs under the big lock, nothing can
+//! change between the look and the sleep.
 
 use super::Timer;
 use super::{block_current, current};
@@ -13,7 +14,8 @@ use std::sync::Arc;
 /// Why something was woken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WakeReason {
-    /// A wait queue it was registered on, with the poll events that may now hold (0 for "look again").
+    /// A wait queue it was registered on, with the poll events that may now hold (0 for "look
+    /// again").
     Event(u32),
     Timer,
     Signal,
@@ -45,7 +47,8 @@ impl WaitQueue {
         WaitQueue { entries: KCell::new(Vec::new()) }
     }
 
-    /// Wakes everyone registered. `events` are poll(2) events that may now hold, 0 when that says nothing.
+    /// Wakes everyone registered. `events` are poll(2) events that may now hold, 0 when that says
+    /// nothing.
     pub fn wake(&self, events: u32) {
         if self.is_empty() {
             return;
@@ -61,7 +64,8 @@ impl WaitQueue {
         self.wake(0)
     }
 
-    /// Wakes everyone registered, but of the exclusive waiters only the first that is not awake already.
+    /// Wakes everyone registered, but of the exclusive waiters only the first that is not awake
+    /// already.
     pub fn wake_one(&self, events: u32) {
         if self.is_empty() {
             return;
@@ -141,11 +145,12 @@ pub enum Sleep {
     Uninterruptible,
 }
 
-/// Sleeps until `condition` gives a value. It is evaluated first, and again after every wake-up of one of `queues`.
+/// Sleeps until `condition` gives a value. It is evaluated first, and again after every wake-up of
+/// one of `queues`.
 ///
 /// # Errors
-/// ETIMEDOUT when `deadline` (CLOCK_MONOTONIC, ns) passed; ERESTARTSYS when a signal ended the sleep: the caller
-/// passes it on or turns it into the restart rule of its system call.
+/// ETIMEDOUT when `deadline` (CLOCK_MONOTONIC, ns) passed; ERESTARTSYS when a signal ended the
+/// sleep: the caller passes it on or turns it into the restart rule of its system call.
 pub fn wait_until<T>(
     queues: &[&WaitQueue],
     deadline: Option<u64>,
@@ -155,8 +160,8 @@ pub fn wait_until<T>(
     wait(queues, false, deadline, sleep, condition)
 }
 
-/// As `wait_until`, interruptible, on one queue whose `wake_one` wakes only one of those that wait like this. Who takes only a part
-/// of what there is calls `pass_on`.
+/// As `wait_until`, interruptible, on one queue whose `wake_one` wakes only one of those that wait
+/// like this. Who takes only a part of what there is calls `pass_on`.
 pub fn wait_exclusive<T>(queue: &WaitQueue, deadline: Option<u64>, condition: impl FnMut() -> Option<T>) -> Result<T> {
     wait(&[queue], true, deadline, Sleep::Interruptible, condition)
 }

@@ -1,5 +1,6 @@
-//! What a faulting instruction was about: the host tells where an access failed, but seldom whether it was a read or a write, and of
-//! other exceptions not the error code. A signal frame has to say (Intel SDM volume 3, "Page-Fault Exception": bit 1).
+//! What a faulting instruction was about: the host tells where an access failed, but seldom whether
+//! it was a read or a write, and of other exceptions not the error code. A signal frame has to say
+//! (Intel SDM volume 3, "Page-Fault Exception": bit 1).
 
 use iced_x86::{
     CpuidFeature, Decoder, DecoderOptions, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register,
@@ -9,8 +10,8 @@ use umlab_model::Regs;
 /// The length of the longest instruction.
 pub const MAX_INSTRUCTION: usize = 15;
 
-/// Whether the instruction that begins `code` writes what it accesses at `addr`. None when it is no instruction that is known, or accesses
-/// nothing there.
+/// Whether the instruction that begins `code` writes what it accesses at `addr`. None when it is no
+/// instruction that is known, or accesses nothing there.
 pub fn writes_at(code: &[u8], regs: &Regs, addr: u64) -> Option<bool> {
     let instruction = decode(code, regs);
     if instruction.is_invalid() {
@@ -26,7 +27,8 @@ pub fn writes_at(code: &[u8], regs: &Regs, addr: u64) -> Option<bool> {
             size => size,
         };
         let Some(start) = memory.virtual_address(0, |register, _, _| value_of(register, regs)) else { continue };
-        // An operand that does not lie in the address space whole faults at whatever address the processor likes.
+        // An operand that does not lie in the address space whole faults at whatever address the
+        // processor likes.
         if addr.wrapping_sub(start) < size {
             let writes = matches!(
                 memory.access(),
@@ -38,8 +40,8 @@ pub fn writes_at(code: &[u8], regs: &Regs, addr: u64) -> Option<bool> {
     found
 }
 
-/// The error code of a general protection exception at this instruction, as far as the instruction has it: a selector, or a gate's number
-/// (Intel SDM volume 3, "Error Code").
+/// The error code of a general protection exception at this instruction, as far as the instruction
+/// has it: a selector, or a gate's number (Intel SDM volume 3, "Error Code").
 pub fn protection_error(code: &[u8], regs: &Regs) -> u64 {
     const OF_A_GATE: u64 = 2;
     let instruction = decode(code, regs);
@@ -52,7 +54,8 @@ pub fn protection_error(code: &[u8], regs: &Regs) -> u64 {
     }
 }
 
-/// Whether the instruction is one of the x87's, whose errors are another exception than those of SSE.
+/// Whether the instruction is one of the x87's, whose errors are another exception than those of
+/// SSE.
 pub fn is_x87(code: &[u8], regs: &Regs) -> bool {
     let instruction = decode(code, regs);
     instruction.mnemonic() == Mnemonic::Wait
@@ -68,7 +71,8 @@ fn decode(code: &[u8], regs: &Regs) -> Instruction {
     Decoder::with_ip(bitness, code, regs.rip, DecoderOptions::NONE).decode()
 }
 
-/// A register as part of an address. Segments other than fs and gs have no base in 64-bit code, nor in ours with 32 bits.
+/// A register as part of an address. Segments other than fs and gs have no base in 64-bit code, nor
+/// in ours with 32 bits.
 fn value_of(register: Register, regs: &Regs) -> Option<u64> {
     let full = match register.full_register() {
         Register::RAX => regs.rax,

@@ -1,7 +1,9 @@
-//! Timers that count CPU time: ITIMER_VIRTUAL, ITIMER_PROF, timer_create(2) on CPU clocks, RLIMIT_CPU.
+//! Timers that count CPU time: ITIMER_VIRTUAL, ITIMER_PROF, timer_create(2) on CPU clocks,
+//! RLIMIT_CPU.
 //!
-//! What a process used is known when its threads trap, so that is when these timers are looked at. A thread that computes without
-//! trapping is brought in by a wall-clock timer at the earliest time the next one could be due.
+//! What a process used is known when its threads trap, so that is when these timers are looked at.
+//! A thread that computes without trapping is brought in by a wall-clock timer at the earliest time
+//! the next one could be due.
 
 use super::info::SigInfo;
 use super::posix_timer::PosixTimer;
@@ -116,7 +118,8 @@ pub fn limit_changed(process: &Arc<Process>) {
     rearm(process);
 }
 
-/// Sends the signals of the CPU timers that are due. Cheap when none is armed; called when time was accounted.
+/// Sends the signals of the CPU timers that are due. Cheap when none is armed; called when time was
+/// accounted.
 pub fn check(process: &Arc<Process>) {
     if !process.signals.borrow().cpu.is_armed() {
         return;

@@ -1,4 +1,5 @@
-//! Delivery: what happens to pending signals on the way back to user mode, and to the system call they interrupted.
+//! Delivery: what happens to pending signals on the way back to user mode, and to the system call
+//! they interrupted.
 
 use super::action::{Default as Action, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN, SigAction, default_action};
 use super::info::SigInfo;
@@ -29,8 +30,9 @@ pub enum AfterSignals {
     Exit(i32),
 }
 
-/// Called before every return to user mode. `syscall` is the call that was trapped, its result already in the result register
-/// (ERESTART* included: they do not survive this function), None after other traps.
+/// Called before every return to user mode. `syscall` is the call that was trapped, its result
+/// already in the result register (ERESTART* included: they do not survive this function), None
+/// after other traps.
 pub fn on_user_return(task: &Arc<Task>, user: &mut dyn UserThread, syscall: Option<SyscallOutcome>) -> AfterSignals {
     let syscall = syscall.filter(|outcome| outcome.result.is_err_and(Errno::is_restart));
     if syscall.is_none() && !needs_attention(task) {
@@ -92,7 +94,8 @@ fn deliver(task: &Arc<Task>, user: &mut dyn UserThread, mut syscall: Option<Sysc
     if let Some(outcome) = syscall {
         restart_syscall(user, outcome);
     }
-    // No handler has taken the saved mask into its frame: the call that set a temporary one is over.
+    // No handler has taken the saved mask into its frame: the call that set a temporary one is
+    // over.
     let saved = task.signals.borrow_mut().saved_mask.take();
     if let Some(mask) = saved {
         set_mask(task, mask);
@@ -103,7 +106,8 @@ fn deliver(task: &Arc<Task>, user: &mut dyn UserThread, mut syscall: Option<Sysc
     AfterSignals::Continue
 }
 
-/// Takes a pending signal of `set`, the thread's own first, for those who take signals without a handler (sigwait, signalfd).
+/// Takes a pending signal of `set`, the thread's own first, for those who take signals without a
+/// handler (sigwait, signalfd).
 pub fn dequeue(task: &Task, set: SigSet) -> Option<SigInfo> {
     let take = |pending: &mut Pending| pending.set().intersection(set).first().and_then(|signal| pending.take(signal));
     loop {
@@ -122,7 +126,8 @@ pub fn dequeue(task: &Task, set: SigSet) -> Option<SigInfo> {
     }
 }
 
-/// Takes the next signal that is not blocked: what the thread itself caused, then its own, then the process's.
+/// Takes the next signal that is not blocked: what the thread itself caused, then its own, then the
+/// process's.
 fn take_next(task: &Task) -> Option<SigInfo> {
     let blocked = task.signals.borrow().mask;
     dequeue(task, SigSet::FULL.without(blocked))
@@ -164,7 +169,8 @@ fn interrupt_syscall(user: &mut dyn UserThread, outcome: SyscallOutcome, action:
     }
 }
 
-/// Sets the registers back to before the system call instruction (two bytes, whichever of the three it was).
+/// Sets the registers back to before the system call instruction (two bytes, whichever of the three
+/// it was).
 fn restart_syscall(user: &mut dyn UserThread, outcome: SyscallOutcome) {
     let number = match outcome.result {
         Err(Errno::ERESTART_RESTARTBLOCK) => libc::SYS_restart_syscall as u64,
@@ -189,8 +195,9 @@ pub fn set_mask(task: &Arc<Task>, mask: SigSet) {
     }
 }
 
-/// Runs the waiting part of a system call with another mask (ppoll, pselect, epoll_pwait, sigsuspend). When a signal ends it, the mask
-/// stays until that signal's handler runs, whose frame has the old one; else it is restored.
+/// Runs the waiting part of a system call with another mask (ppoll, pselect, epoll_pwait,
+/// sigsuspend). When a signal ends it, the mask stays until that signal's handler runs, whose frame
+/// has the old one; else it is restored.
 pub fn with_temporary_mask<T>(task: &Arc<Task>, mask: Option<SigSet>, wait: impl FnOnce() -> Result<T>) -> Result<T> {
     let Some(mask) = mask else { return wait() };
     let old = task.signals.borrow().mask;
@@ -205,7 +212,8 @@ pub fn with_temporary_mask<T>(task: &Arc<Task>, mask: Option<SigSet>, wait: impl
     result
 }
 
-/// The mask argument of such calls: none for a null pointer. EINVAL unless `size` is that of a kernel's sigset_t.
+/// The mask argument of such calls: none for a null pointer. EINVAL unless `size` is that of a
+/// kernel's sigset_t.
 pub fn read_mask(task: &Task, addr: u64, size: u64) -> Result<Option<SigSet>> {
     if addr == 0 {
         return Ok(None);

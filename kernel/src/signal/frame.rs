@@ -1,7 +1,8 @@
 //! Handler frames: what a handler finds on its stack, and how rt_sigreturn(2) goes back.
 //!
-//! The layout is ABI (ucontext and siginfo as <asm/ucontext.h> and <asm/sigcontext.h> give them): debuggers, unwinders, garbage
-//! collectors and language runtimes read it and write it. A frame that comes back is the guest's word and is judged like any.
+//! The layout is ABI (ucontext and siginfo as <asm/ucontext.h> and <asm/sigcontext.h> give them):
+//! debuggers, unwinders, garbage collectors and language runtimes read it and write it. A frame
+//! that comes back is the guest's word and is judged like any.
 
 use super::action::{SA_NODEFER, SA_ONSTACK, SA_RESTORER, SA_SIGINFO, SigAction};
 use super::deliver::set_mask;
@@ -50,7 +51,8 @@ const SIGINFO: usize = UC_MASK + 1;
 const FRAME_WORDS: usize = SIGINFO + SigInfo::SIZE / 8;
 const FRAME_SIZE: u64 = FRAME_WORDS as u64 * 8;
 
-/// Makes the thread run a handler, and blocks what the action says. EFAULT when its stack cannot take the frame.
+/// Makes the thread run a handler, and blocks what the action says. EFAULT when its stack cannot
+/// take the frame.
 pub(super) fn enter_handler(
     task: &Arc<Task>,
     user: &mut dyn UserThread,
@@ -160,7 +162,8 @@ fn general(regs: &mut Regs) -> [&mut u64; 17] {
     ]
 }
 
-/// rt_sigreturn(2): back to what the frame on the stack says. A frame that makes no sense is a SIGSEGV.
+/// rt_sigreturn(2): back to what the frame on the stack says. A frame that makes no sense is a
+/// SIGSEGV.
 pub fn sigreturn(task: &Arc<Task>, user: &mut dyn UserThread) {
     if restore(task, user).is_err() {
         trap::force(task, SigInfo::kernel(libc::SIGSEGV));
@@ -184,7 +187,8 @@ fn restore(task: &Arc<Task>, user: &mut dyn UserThread) -> Result<()> {
         *reg = *word;
     }
     regs.eflags = regs.eflags & !FLAGS_RESTORED | words[MC_FLAGS] & FLAGS_RESTORED;
-    // Only 64-bit code runs in a guest; a frame from before there was a place for `ss` gets the usual one.
+    // Only 64-bit code runs in a guest; a frame from before there was a place for `ss` gets the
+    // usual one.
     regs.cs = USER_CS;
     regs.ss = USER_SS;
     regs.orig_rax = u64::MAX;
@@ -203,7 +207,8 @@ fn restore(task: &Arc<Task>, user: &mut dyn UserThread) -> Result<()> {
 /// Sets the alternate stack, for a thread whose stack pointer is `rsp`.
 ///
 /// # Errors
-/// EPERM while it is in use; EINVAL for flags that do not exist; ENOMEM when it is smaller than `min_size`.
+/// EPERM while it is in use; EINVAL for flags that do not exist; ENOMEM when it is smaller than
+/// `min_size`.
 pub fn set_alt_stack(task: &Task, new: AltStack, rsp: u64, min_size: u64) -> Result<()> {
     let mut signals = task.signals.borrow_mut();
     if signals.alt_stack.size != 0 && signals.alt_stack.holds(rsp) {

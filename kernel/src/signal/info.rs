@@ -16,7 +16,8 @@ pub const CLD_TRAPPED: i32 = 4;
 pub const CLD_STOPPED: i32 = 5;
 pub const CLD_CONTINUED: i32 = 6;
 
-/// The siginfo of sigaction(2) in its ABI layout. Which fields hold depends on signal and code; they begin at byte 16.
+/// The siginfo of sigaction(2) in its ABI layout. Which fields hold depends on signal and code;
+/// they begin at byte 16.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SigInfo {
     words: [u32; 32],
@@ -55,7 +56,8 @@ impl SigInfo {
         info
     }
 
-    /// SIGCHLD. `code` is CLD_*, `status` the exit code or the signal, the times in clock ticks (1/100 s).
+    /// SIGCHLD. `code` is CLD_*, `status` the exit code or the signal, the times in clock ticks
+    /// (1/100 s).
     pub fn child(signal: i32, code: i32, pid: Pid, uid: u32, status: i32, utime: i64, stime: i64) -> SigInfo {
         let mut info = SigInfo::new(signal, code).with_sender(pid, uid);
         info.words[6] = status as u32;
@@ -79,7 +81,8 @@ impl SigInfo {
         info
     }
 
-    /// SIGIO and kin, with a descriptor (fcntl(2), F_SETSIG): `code` is POLL_*, `band` the poll events.
+    /// SIGIO and kin, with a descriptor (fcntl(2), F_SETSIG): `code` is POLL_*, `band` the poll
+    /// events.
     pub fn poll(signal: i32, code: i32, band: i64, fd: i32) -> SigInfo {
         let mut info = SigInfo::new(signal, code);
         info.set_long(4, band as u64);

@@ -9,8 +9,8 @@ use crate::lock::KCell;
 use crate::task::{Process, Task};
 use std::sync::Arc;
 
-/// execve(2), once nothing can fail any more and the other threads are gone: handlers go back to the default, what is ignored
-/// stays ignored, mask and pending signals stay.
+/// execve(2), once nothing can fail any more and the other threads are gone: handlers go back to
+/// the default, what is ignored stays ignored, mask and pending signals stay.
 pub fn on_exec(task: &Arc<Task>) {
     let mut own = task.actions.borrow().borrow().clone();
     own.reset_for_exec();
@@ -42,7 +42,8 @@ pub fn on_process_exit(process: &Arc<Process>) {
     process.signals.borrow_mut().pending.flush(SigSet::FULL);
 }
 
-/// A thread begins to exit: it takes no more signals, and those of the process it was woken for go to others.
+/// A thread begins to exit: it takes no more signals, and those of the process it was woken for go
+/// to others.
 pub fn on_task_exit(task: &Arc<Task>) {
     let mask = {
         let mut signals = task.signals.borrow_mut();

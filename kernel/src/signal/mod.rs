@@ -1,8 +1,9 @@
 //! Signals: sending, and delivery on the way back to user mode.
 //!
-//! A signal waits in a queue of its thread ([`TaskSignals`]) or process ([`ProcessSignals`]) until a thread that does not
-//! block it is about to return to user mode; there [`on_user_return`] takes it and carries out its action. Nothing is
-//! kept that says "signals are pending": it is worked out from queues and masks each time it is asked, a few loads.
+//! A signal waits in a queue of its thread ([`TaskSignals`]) or process ([`ProcessSignals`]) until
+//! a thread that does not block it is about to return to user mode; there [`on_user_return`] takes
+//! it and carries out its action. Nothing is kept that says "signals are pending": it is worked out
+//! from queues and masks each time it is asked, a few loads.
 
 pub mod access;
 mod action;

@@ -1,7 +1,8 @@
 //! Timers that send signals: POSIX ones (timer_create(2)), and setitimer(2)'s ITIMER_REAL.
 //!
-//! A periodic timer is armed again when its signal is taken, not when it expires: a process that does not take the signal costs
-//! nothing, and the expirations it missed are counted then (the overrun).
+//! A periodic timer is armed again when its signal is taken, not when it expires: a process that
+//! does not take the signal costs nothing, and the expirations it missed are counted then (the
+//! overrun).
 
 use super::cpu_timer::{self, CpuClock};
 use super::info::SigInfo;
@@ -14,7 +15,8 @@ use crate::task::{Pid, Process, Task};
 use crate::time;
 use std::sync::{Arc, Weak};
 
-/// A timer's setting in nanoseconds: time to the next expiration (0: disarmed), and the period (0: once).
+/// A timer's setting in nanoseconds: time to the next expiration (0: disarmed), and the period (0:
+/// once).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Setting {
     pub value: u64,
@@ -57,7 +59,8 @@ struct State {
     queued: bool,
     /// Rises when it is set anew: a signal queued before then is not its any more.
     generation: u64,
-    /// Expirations before the one at `due` that nobody was told of: set in the past, a periodic timer begins with them.
+    /// Expirations before the one at `due` that nobody was told of: set in the past, a periodic
+    /// timer begins with them.
     owed: u64,
     /// Expirations beside the one that was told, when its signal was last taken.
     overrun: i32,
@@ -194,7 +197,8 @@ impl PosixTimer {
         }
     }
 
-    /// Arms it for the next period; returns how many were missed. Not sooner than `at_least` from now.
+    /// Arms it for the next period; returns how many were missed. Not sooner than `at_least` from
+    /// now.
     fn next_period(&self, at_least: u64) -> u64 {
         let now = self.now();
         let (due, interval) = {
@@ -213,8 +217,8 @@ impl PosixTimer {
     }
 }
 
-/// When a timer is due on CLOCK_MONOTONIC that is due at `value` on a clock that now shows `by_clock`, and how many expirations of
-/// its period are over by then. The clocks go equally fast.
+/// When a timer is due on CLOCK_MONOTONIC that is due at `value` on a clock that now shows
+/// `by_clock`, and how many expirations of its period are over by then. The clocks go equally fast.
 fn from_absolute(value: u64, by_clock: u64, now: u64, interval: u64) -> (u64, u64) {
     let past = by_clock.saturating_sub(value);
     let since_last = past.checked_rem(interval).unwrap_or(0);
@@ -232,8 +236,8 @@ impl Wake for PosixTimer {
 }
 
 impl TimerSignal {
-    /// The signal is taken: arms the timer again, and says in `info` what was missed. False when the timer was set anew or deleted
-    /// meanwhile, and the signal means nothing any more.
+    /// The signal is taken: arms the timer again, and says in `info` what was missed. False when
+    /// the timer was set anew or deleted meanwhile, and the signal means nothing any more.
     pub fn taken(self, info: &mut SigInfo) -> bool {
         let Some(timer) = self.timer.upgrade() else { return false };
         let owed = {

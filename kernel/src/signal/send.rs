@@ -49,7 +49,8 @@ impl Drop for Charge {
     }
 }
 
-/// Sends a signal to a process: any of its threads may take it. A process that has ended, or is about to, takes none.
+/// Sends a signal to a process: any of its threads may take it. A process that has ended, or is
+/// about to, takes none.
 ///
 /// # Errors
 /// EAGAIN when it should be queued with a value and the receiver's RLIMIT_SIGPENDING is reached.
@@ -66,7 +67,8 @@ pub fn send_to_task(task: &Arc<Task>, info: SigInfo) -> Result<()> {
     send(&task.process, task, info, true)
 }
 
-/// Sends a POSIX timer's signal, to a thread or the process. It is queued whatever the limits. False when it is ignored.
+/// Sends a POSIX timer's signal, to a thread or the process. It is queued whatever the limits.
+/// False when it is ignored.
 pub(super) fn send_timer(
     process: &Arc<Process>,
     thread: Option<&Arc<Task>>,
@@ -95,8 +97,8 @@ pub(super) fn send_timer(
     true
 }
 
-/// Sends a signal to every process of a group, from the kernel (a terminal's Ctrl-C, SIGHUP of an orphaned group).
-/// ESRCH when the group is empty.
+/// Sends a signal to every process of a group, from the kernel (a terminal's Ctrl-C, SIGHUP of an
+/// orphaned group). ESRCH when the group is empty.
 pub fn send_to_group(group: Pid, info: SigInfo) -> Result<()> {
     let group = crate::task::find_group(group).ok_or(Errno::ESRCH)?;
     for process in group.members() {
@@ -106,7 +108,8 @@ pub fn send_to_group(group: Pid, info: SigInfo) -> Result<()> {
     Ok(())
 }
 
-/// Looks at a signal's action, and sets it. A signal that is ignored from now on is not pending any more.
+/// Looks at a signal's action, and sets it. A signal that is ignored from now on is not pending any
+/// more.
 pub fn set_action(task: &Task, signal: i32, new: Option<SigAction>) -> SigAction {
     let (before, ignored) = {
         let actions = task.actions.borrow();
@@ -163,8 +166,9 @@ fn send(process: &Arc<Process>, task: &Arc<Task>, info: SigInfo, private: bool) 
     Ok(())
 }
 
-/// What a signal does by being sent, whatever becomes of it: SIGCONT continues a stopped process, and signals that stop and
-/// that continue cancel each other. False when the process is ending and takes no more signals.
+/// What a signal does by being sent, whatever becomes of it: SIGCONT continues a stopped process,
+/// and signals that stop and that continue cancel each other. False when the process is ending and
+/// takes no more signals.
 fn prepare(process: &Arc<Process>, signal: i32) -> bool {
     if let Some(status) = process.exit_status() {
         if signal == libc::SIGKILL {
@@ -191,7 +195,8 @@ pub(super) fn flush(process: &Process, signals: SigSet) {
     }
 }
 
-/// Whether the signal can be dropped where it is made. One that is blocked cannot: its action may change before it is unblocked.
+/// Whether the signal can be dropped where it is made. One that is blocked cannot: its action may
+/// change before it is unblocked.
 fn is_ignored(task: &Task, signal: i32) -> bool {
     // A tracer is told of all but one.
     if task.trace.is_traced() && signal != libc::SIGKILL {
@@ -219,7 +224,8 @@ fn enqueue(process: &Process, task: &Arc<Task>, info: SigInfo, private: bool) ->
         }
         Charge::new(task.creds().uid, process.limit(limits::SIGPENDING))
     };
-    // Standard signals from the kernel and from kill(2) always get through, if need be without their information.
+    // Standard signals from the kernel and from kill(2) always get through, if need be without
+    // their information.
     let keep = charge.is_some() || signal < SIGRTMIN && !(info.code() < 0 && info.code() != super::SI_TKILL);
     if !keep && signal >= SIGRTMIN && info.code() != SI_USER {
         return Err(Errno::EAGAIN);
@@ -241,7 +247,8 @@ fn enqueue(process: &Process, task: &Arc<Task>, info: SigInfo, private: bool) ->
     Ok(())
 }
 
-/// Finds a thread to take the signal and wakes it; a signal that is sure to end the process does so now.
+/// Finds a thread to take the signal and wakes it; a signal that is sure to end the process does so
+/// now.
 fn complete(process: &Arc<Process>, task: &Arc<Task>, signal: i32, private: bool) {
     let chosen = if wants(task, signal) {
         task.clone()
@@ -282,8 +289,8 @@ pub(crate) fn wake(task: &Arc<Task>) {
     sched::interrupt(task);
 }
 
-/// Wakes other threads for those of `signals` that are pending for the process and that its waiter will not take any more, because
-/// it now blocks them or ends.
+/// Wakes other threads for those of `signals` that are pending for the process and that its waiter
+/// will not take any more, because it now blocks them or ends.
 pub fn retarget(task: &Arc<Task>, signals: SigSet) {
     let process = &task.process;
     let mut left = process.signals.borrow().pending.set().intersection(signals);

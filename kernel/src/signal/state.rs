@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 /// Signals that were sent and not yet taken: a queue of a thread, or one its whole process shares.
 #[derive(Default)]
 pub struct Pending {
-    /// The signals that are pending. One without an entry in the queue was sent when the queue was full.
+    /// The signals that are pending. One without an entry in the queue was sent when the queue was
+    /// full.
     set: SigSet,
     queue: VecDeque<Queued>,
 }
@@ -139,9 +140,11 @@ pub type Restart = Box<dyn FnOnce(&mut Call<'_>) -> Result<u64> + Send>;
 pub struct TaskSignals {
     /// Blocked signals.
     pub mask: SigSet,
-    /// The mask to go back to after a call that blocks others for its duration (sigsuspend, ppoll, ...).
+    /// The mask to go back to after a call that blocks others for its duration (sigsuspend, ppoll,
+    /// ...).
     pub saved_mask: Option<SigSet>,
-    /// The signals that rt_sigtimedwait(2) waits for: they wake the thread although they are blocked.
+    /// The signals that rt_sigtimedwait(2) waits for: they wake the thread although they are
+    /// blocked.
     pub awaited: SigSet,
     /// Signals sent to this thread alone.
     pub pending: Pending,
@@ -160,8 +163,8 @@ pub struct TaskSignals {
 }
 
 impl TaskSignals {
-    /// What a new thread or process starts with: its creator's mask, nothing pending. Threads that share memory (CLONE_VM
-    /// without CLONE_VFORK) do not share the alternate stack.
+    /// What a new thread or process starts with: its creator's mask, nothing pending. Threads that
+    /// share memory (CLONE_VM without CLONE_VFORK) do not share the alternate stack.
     pub fn for_clone(&self, keep_alt_stack: bool) -> TaskSignals {
         TaskSignals {
             mask: self.mask,
@@ -170,7 +173,8 @@ impl TaskSignals {
         }
     }
 
-    /// Keeps how to go on with the current system call, which returns the error given: `return Err(signals.restart_with(..))`.
+    /// Keeps how to go on with the current system call, which returns the error given:
+    /// `return Err(signals.restart_with(..))`.
     pub fn restart_with(&mut self, restart: Restart) -> Errno {
         self.restart = Some(restart);
         Errno::ERESTART_RESTARTBLOCK
@@ -182,7 +186,8 @@ impl TaskSignals {
 pub struct ProcessSignals {
     /// Signals sent to the process as a whole.
     pub pending: Pending,
-    /// The signal that is stopping it, until all threads have stopped; then [`crate::task::process::Job`] has it.
+    /// The signal that is stopping it, until all threads have stopped; then
+    /// [`crate::task::process::Job`] has it.
     pub stopping: Option<i32>,
     pub timers: Timers,
     pub cpu: CpuTimers,

@@ -10,7 +10,8 @@ use crate::task::usage::ticks;
 use crate::task::{Process, Task};
 use std::sync::Arc;
 
-/// Begins to stop the process, by the stop signal that `task` has just taken; each thread joins on its way to user mode.
+/// Begins to stop the process, by the stop signal that `task` has just taken; each thread joins on
+/// its way to user mode.
 pub(super) fn begin(task: &Arc<Task>, signal: i32) {
     let process = &task.process;
     if process.exit_status().is_some() {
@@ -38,7 +39,8 @@ pub(super) fn take_part(task: &Arc<Task>) {
         signals.stopped = true;
     }
     complete_if_all_stopped(&task.process);
-    // Killed is the only way out besides, and for a tracer to take the stop over; all are looked at by the caller's loop.
+    // Killed is the only way out besides, and for a tracer to take the stop over; all are looked at
+    // by the caller's loop.
     let _ = wait_until(&[], None, Sleep::Killable, || {
         let signals = task.signals.borrow();
         (!signals.stopped || signals.trap_pending).then_some(())

@@ -49,13 +49,13 @@ pub fn force_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, trapno: 
     force(task, SigInfo::fault(signal, code, addr));
 }
 
-/// A memory access that the address space refuses: SIGSEGV with SEGV_MAPERR or SEGV_ACCERR, or SIGBUS with BUS_ADRERR.
-/// `write` and `exec` say what the access was.
+/// A memory access that the address space refuses: SIGSEGV with SEGV_MAPERR or SEGV_ACCERR, or
+/// SIGBUS with BUS_ADRERR. `write` and `exec` say what the access was.
 pub fn page_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, write: bool, exec: bool) {
     let refused = signal == libc::SIGSEGV && code == SEGV_ACCERR;
     let space = task.space();
-    // A page that may be read is brought in for the fetch of an instruction, and refused after that. What lies above all user
-    // addresses is always said to be there.
+    // A page that may be read is brought in for the fetch of an instruction, and refused after
+    // that. What lies above all user addresses is always said to be there.
     let present = addr >= USER_END || refused && if exec { space.is_readable(addr) } else { space.was_touched(addr) };
     // P, W/R, U/S and I/D of the page-fault error code.
     let error = present as u64 | (write as u64) << 1 | 1 << 2 | (exec as u64) << 4;
@@ -69,7 +69,8 @@ pub const SEGV_MAPERR: i32 = 1;
 pub const SEGV_ACCERR: i32 = 2;
 pub const BUS_ADRERR: i32 = 2;
 
-/// The signal for an exception that is no page fault. `instruction` is the code at which the registers stand.
+/// The signal for an exception that is no page fault. `instruction` is the code at which the
+/// registers stand.
 pub fn exception(task: &Arc<Task>, (signal, code, addr): (i32, i32, u64), instruction: &[u8], regs: &Regs) {
     // The exception that Linux turns into this signal, as far as the signal tells.
     let trapno = match (signal, code) {

@@ -1,7 +1,8 @@
 //! Extended state (x87, SSE, AVX, ...) in handler frames.
 //!
-//! A frame holds it as XSAVE lays it out, with a few words in the part that the CPU leaves to software: they say how long it is
-//! and what is in it. Programs may hand back a shorter or an older form (FXSAVE alone), or nonsense.
+//! A frame holds it as XSAVE lays it out, with a few words in the part that the CPU leaves to
+//! software: they say how long it is and what is in it. Programs may hand back a shorter or an
+//! older form (FXSAVE alone), or nonsense.
 
 use crate::mm::AddressSpace;
 use crate::{Errno, Result};
@@ -37,7 +38,8 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     }
 }
 
-/// Completes a thread's state for a frame. The first of software's words is, in what the host gives, the mask of the features there are.
+/// Completes a thread's state for a frame. The first of software's words is, in what the host
+/// gives, the mask of the features there are.
 pub(super) fn for_frame(mut state: Vec<u8>) -> Vec<u8> {
     state.resize(state.len().max(MIN_XSAVE), 0);
     let size = state.len();
@@ -63,7 +65,8 @@ pub(super) fn initial(size: usize) -> Vec<u8> {
     state
 }
 
-/// Takes the state from a frame; null stands for the initial one. What the CPU would refuse is an error.
+/// Takes the state from a frame; null stands for the initial one. What the CPU would refuse is an
+/// error.
 pub(super) fn restore(space: &AddressSpace, user: &mut dyn UserThread, addr: u64) -> Result<()> {
     let mut now = user.extended_state();
     now.resize(now.len().max(MIN_XSAVE), 0);
@@ -104,7 +107,8 @@ fn xsave_size(space: &AddressSpace, addr: u64, legacy: &[u8], max: usize) -> Opt
     (magic2 == MAGIC2).then_some(len)
 }
 
-/// Judges the state that a tracer sets in the place of `now`: FXSAVE's part alone, or all of it. EINVAL for what the CPU would refuse.
+/// Judges the state that a tracer sets in the place of `now`: FXSAVE's part alone, or all of it.
+/// EINVAL for what the CPU would refuse.
 pub(crate) fn judge(now: &[u8], new: &[u8]) -> Result<Vec<u8>> {
     let mut state = now.to_vec();
     state.resize(state.len().max(MIN_XSAVE), 0);
@@ -121,8 +125,9 @@ pub(crate) fn judge(now: &[u8], new: &[u8]) -> Result<Vec<u8>> {
     accept(state, known, known).map_err(|_| Errno::EINVAL)
 }
 
-/// Judges an image as XRSTOR does, and limits it to what its frame says that it holds. It is judged here, because a model may load it only
-/// when user code is about to run, and has nobody then to give the error to.
+/// Judges an image as XRSTOR does, and limits it to what its frame says that it holds. It is judged
+/// here, because a model may load it only when user code is about to run, and has nobody then to
+/// give the error to.
 fn accept(mut state: Vec<u8>, features: u64, known: u64) -> Result<Vec<u8>> {
     let present = word64(&state, LEGACY);
     let reserved_zero = state[LEGACY + 8..MIN_XSAVE].iter().all(|&b| b == 0);

@@ -28,7 +28,8 @@ const TICK_NS: u64 = 4_000_000;
 pub(super) enum Clock {
     /// One that the host has too.
     Wall(libc::clockid_t),
-    /// A process's CPU time, with the process; `tick` for the kinds that are only as fine as a tick.
+    /// A process's CPU time, with the process; `tick` for the kinds that are only as fine as a
+    /// tick.
     Process {
         process: Arc<Process>,
         counts: CpuClock,
@@ -63,7 +64,8 @@ impl Clock {
         }
     }
 
-    /// Negative numbers hold a PID or tid (its complement, three bits up), and below it what is counted (clock_getcpuclockid(3)).
+    /// Negative numbers hold a PID or tid (its complement, three bits up), and below it what is
+    /// counted (clock_getcpuclockid(3)).
     fn find_cpu(caller: &Arc<Task>, id: i32) -> Result<Clock> {
         let pid: Pid = !(id >> 3);
         let (counts, tick) = match id & 3 {
@@ -108,7 +110,8 @@ impl Clock {
     }
 }
 
-/// The clocks that wake a machine from sleep: numbers that exist, on a machine that has no such clock.
+/// The clocks that wake a machine from sleep: numbers that exist, on a machine that has no such
+/// clock.
 pub(super) fn is_alarm_clock(id: i32) -> bool {
     id == libc::CLOCK_REALTIME_ALARM || id == libc::CLOCK_BOOTTIME_ALARM
 }
@@ -221,7 +224,8 @@ fn sleep(deadline: u64) -> Result<()> {
     }
 }
 
-/// Sleeps until a point of CLOCK_MONOTONIC. Interrupted, it tells what is left, and goes on with restart_syscall(2).
+/// Sleeps until a point of CLOCK_MONOTONIC. Interrupted, it tells what is left, and goes on with
+/// restart_syscall(2).
 fn sleep_until(task: &Arc<Task>, deadline: u64, remainder: u64) -> Result<u64> {
     if sleep(deadline).is_ok() {
         return Ok(0);
@@ -276,7 +280,8 @@ fn clock_adjtime(call: &mut Call<'_>) -> Result<u64> {
 
 /// The clock is the host's: it can be looked at, not set.
 fn adjust(task: &Arc<Task>, addr: u64) -> Result<u64> {
-    // struct timex: modes, offset, freq, maxerror, esterror, status, constant, precision, tolerance, time, tick, ...
+    // struct timex: modes, offset, freq, maxerror, esterror, status, constant, precision,
+    // tolerance, time, tick, ...
     let space = task.space();
     let mut timex = space.read::<[u64; 26]>(addr)?;
     if timex[0] as u32 != 0 {

@@ -111,8 +111,8 @@ const CAPABILITY_VERSION_1: u32 = 0x1998_0330;
 const CAPABILITY_VERSION_2: u32 = 0x2007_1026;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
-/// The header of capget and capset: how many 32-bit words a set has, and the PID asked for. EINVAL, and the version that
-/// would be understood, for an unknown version.
+/// The header of capget and capset: how many 32-bit words a set has, and the PID asked for. EINVAL,
+/// and the version that would be understood, for an unknown version.
 fn read_cap_header(call: &Call<'_>) -> Result<(usize, i32)> {
     let space = call.task.space();
     let [version, pid]: [u32; 2] = space.read(call.args[0])?;

@@ -61,7 +61,8 @@ fn file(call: &Call<'_>, arg: usize) -> Result<Arc<OpenFile>> {
     call.task.files().get_io(call.int(arg))
 }
 
-/// The file that is read or written at `offset`, or at its position. A file that has none is refused before anything else is looked at.
+/// The file that is read or written at `offset`, or at its position. A file that has none is
+/// refused before anything else is looked at.
 fn file_at(call: &Call<'_>, offset: Option<u64>) -> Result<Arc<OpenFile>> {
     let file = file(call, 0)?;
     if offset.is_some() && !file.ops.seekable() { Err(Errno::ESPIPE) } else { Ok(file) }
@@ -91,8 +92,8 @@ fn vector_flags(call: &Call<'_>) -> Result<bool> {
     Ok(flags & libc::RWF_APPEND != 0)
 }
 
-/// Where a transfer begins: at `offset`, or at the file's position, where there is one. EINVAL when it would end beyond the largest
-/// offset.
+/// Where a transfer begins: at `offset`, or at the file's position, where there is one. EINVAL when
+/// it would end beyond the largest offset.
 fn start(file: &OpenFile, offset: Option<u64>, len: usize) -> Result<u64> {
     if !file.ops.seekable() {
         return if offset.is_some() { Err(Errno::ESPIPE) } else { Ok(0) };
@@ -104,12 +105,14 @@ fn start(file: &OpenFile, offset: Option<u64>, len: usize) -> Result<u64> {
     }
 }
 
-/// Most bytes that one step of a long transfer moves: as many as keep the core for well below a millisecond.
+/// Most bytes that one step of a long transfer moves: as many as keep the core for well below a
+/// millisecond.
 const STEP: usize = 256 * 1024;
 
-/// Has `step` move the bytes of `buf`, with a preemption point between two steps, where SIGKILL ends the transfer, and any signal that of a
-/// device. `step` is given how much is done, and the transfer ends when it does less than it could. What has no position is moved in one step:
-/// pipes, sockets and terminals see to it themselves.
+/// Has `step` move the bytes of `buf`, with a preemption point between two steps, where SIGKILL
+/// ends the transfer, and any signal that of a device. `step` is given how much is done, and the
+/// transfer ends when it does less than it could. What has no position is moved in one step: pipes,
+/// sockets and terminals see to it themselves.
 fn in_steps(
     file: &OpenFile,
     buf: &mut IoBuf<'_>,
@@ -212,7 +215,8 @@ pub(super) fn write_untold(file: &OpenFile, buf: &mut IoBuf<'_>, offset: Option<
     Ok(n)
 }
 
-/// RLIMIT_FSIZE: a write that would begin beyond it is EFBIG and SIGXFSZ, one that would end there is cut.
+/// RLIMIT_FSIZE: a write that would begin beyond it is EFBIG and SIGXFSZ, one that would end there
+/// is cut.
 fn obey_size_limit(buf: &mut IoBuf<'_>, at: u64) -> Result<()> {
     let task = crate::sched::current();
     let limit = task.process.limit(limits::FSIZE);
@@ -384,7 +388,8 @@ fn sendfile(call: &mut Call<'_>) -> Result<u64> {
     Ok(done as u64)
 }
 
-/// Copies bytes of a file, from `at` on, to where the other one is. Ends early when there are no more, or no more are taken, and for a signal.
+/// Copies bytes of a file, from `at` on, to where the other one is. Ends early when there are no
+/// more, or no more are taken, and for a signal.
 fn copy_to(output: &OpenFile, input: &OpenFile, mut at: u64, count: usize) -> Result<usize> {
     let mut chunk = vec![0; count.min(CHUNK)];
     let mut done = 0;

@@ -221,8 +221,8 @@ fn write_control(task: &Task, header: &Header, flags: i32, incoming: Incoming, o
     Ok(used)
 }
 
-/// Writes one control message, cut to the room there is; returns what it takes with its padding. One whose place is not there is
-/// left out: what came with it is received.
+/// Writes one control message, cut to the room there is; returns what it takes with its padding.
+/// One whose place is not there is left out: what came with it is received.
 fn put_control(space: &AddressSpace, addr: u64, room: u64, kind: i32, data: &[u8], out_flags: &mut i32) -> u64 {
     if room < HEADER as u64 {
         *out_flags |= libc::MSG_CTRUNC;

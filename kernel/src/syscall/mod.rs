@@ -1,6 +1,7 @@
 //! System calls: the table, and what a handler is given.
 //!
-//! One file an area. A handler decodes its arguments and calls the subsystem, which knows nothing of registers.
+//! One file an area. A handler decodes its arguments and calls the subsystem, which knows nothing
+//! of registers.
 
 mod attributes;
 mod clock;
@@ -69,8 +70,9 @@ pub type Handler = fn(&mut Call<'_>) -> Result<u64>;
 pub struct Entry {
     pub number: i64,
     pub name: &'static str,
-    /// How `--trace` shows the arguments, a letter each: d int, u unsigned, x hex, o octal, f descriptor, p path, s string,
-    /// b buffer with its length in the next argument, v iovec with its count in the next, P pointer, - not shown.
+    /// How `--trace` shows the arguments, a letter each: d int, u unsigned, x hex, o octal, f
+    /// descriptor, p path, s string, b buffer with its length in the next argument, v iovec with
+    /// its count in the next, P pointer, - not shown.
     pub args: &'static str,
     pub handler: Handler,
 }

@@ -1,6 +1,7 @@
 //! Mounts: mount(2), umount2(2), sync(2) and syncfs(2).
 //!
-//! There is one mount namespace and nothing propagates in it, so a mount is private from the beginning.
+//! There is one mount namespace and nothing propagates in it, so a mount is private from the
+//! beginning.
 
 use super::{Call, Entry, entry};
 use crate::fs::types;

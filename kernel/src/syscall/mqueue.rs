@@ -1,4 +1,5 @@
-//! POSIX message queues: mq_open, mq_unlink, mq_timedsend, mq_timedreceive, mq_notify, mq_getsetattr.
+//! POSIX message queues: mq_open, mq_unlink, mq_timedsend, mq_timedreceive, mq_notify,
+//! mq_getsetattr.
 
 use super::timeout::nanoseconds;
 use super::{Call, Entry, entry};
@@ -27,7 +28,8 @@ const MESSAGE: usize = 128;
 /// So many bytes of a message are copied between two preemption points.
 const STEP: usize = 64 << 10;
 
-/// struct mq_attr: flags, the most messages, the most bytes of each, messages there are, and room for more.
+/// struct mq_attr: flags, the most messages, the most bytes of each, messages there are, and room
+/// for more.
 type Attributes = [i64; 8];
 
 fn mq_open(call: &mut Call<'_>) -> Result<u64> {

@@ -117,7 +117,8 @@ fn msgctl(call: &mut Call<'_>) -> Result<u64> {
     }
 }
 
-/// struct msginfo: limits, or with `used`, in the places of three of them, how many queues, messages and bytes there are.
+/// struct msginfo: limits, or with `used`, in the places of three of them, how many queues,
+/// messages and bytes there are.
 fn information(used: bool) -> [i32; 8] {
     const SEGMENT: i32 = 16;
     const SEGMENTS: i32 = 0xffff;

@@ -52,7 +52,8 @@ pub(super) fn install_pair(
     Ok(0)
 }
 
-/// Where a splice reads or writes: at an offset the caller keeps in its memory, or at the file's position.
+/// Where a splice reads or writes: at an offset the caller keeps in its memory, or at the file's
+/// position.
 struct Place {
     addr: u64,
     offset: u64,
@@ -167,7 +168,8 @@ pub(super) fn check_kind(file: &OpenFile) -> Result<()> {
     }
 }
 
-/// Repeats `step`, which is given how much is done, until all is or a step does nothing. An error counts when it is the first.
+/// Repeats `step`, which is given how much is done, until all is or a step does nothing. An error
+/// counts when it is the first.
 fn repeat(len: usize, mut step: impl FnMut(usize) -> Result<usize>) -> Result<usize> {
     let mut done = 0;
     while done < len {

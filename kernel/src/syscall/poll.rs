@@ -35,7 +35,8 @@ struct Watched {
     wanted: Events,
 }
 
-/// Waits until `scan`, which is given what it finds of each file, counts at least one; counts 0 when `deadline` passed.
+/// Waits until `scan`, which is given what it finds of each file, counts at least one; counts 0
+/// when `deadline` passed.
 ///
 /// # Errors
 /// ERESTARTNOHAND when a signal came first.

@@ -102,7 +102,8 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
             set_creds(call, Creds { bounding, ..(*old).clone() });
         }
         libc::PR_GET_TSC => space.write(a, &libc::PR_TSC_ENABLE)?,
-        // The instruction works, and cannot be made to trap: the core's own use of it would in models whose core runs in the guest's processes.
+        // The instruction works, and cannot be made to trap: the core's own use of it would in
+        // models whose core runs in the guest's processes.
         libc::PR_SET_TSC => {
             if a != libc::PR_TSC_ENABLE as u64 {
                 return Err(Errno::EINVAL);

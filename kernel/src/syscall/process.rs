@@ -270,7 +270,8 @@ fn sys_unshare(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn sys_setns(call: &mut Call<'_>) -> Result<u64> {
-    // No descriptor is one of a namespace; a pidfd names some, but there are no others that could be joined.
+    // No descriptor is one of a namespace; a pidfd names some, but there are no others that could
+    // be joined.
     let file = call.task.files().get(call.int(0))?;
     match pidfd::process_of(&file) {
         Ok(_) if call.args[1] & clone::NAMESPACES == 0 || call.args[1] & !clone::NAMESPACES != 0 => Err(Errno::EINVAL),

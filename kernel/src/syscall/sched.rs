@@ -1,6 +1,7 @@
 //! Scheduling: policies, CPU affinity, giving way.
 //!
-//! Policies are kept and answered by Linux's rules, and the core's scheduler obeys real-time priorities and nice values.
+//! Policies are kept and answered by Linux's rules, and the core's scheduler obeys real-time
+//! priorities and nice values.
 
 use super::resource::may_nice;
 use super::{Call, Entry, entry};
@@ -173,7 +174,8 @@ fn sys_sched_getparam(call: &mut Call<'_>) -> Result<u64> {
     call.task.space().write(call.args[1], &priority).map(|()| 0)
 }
 
-/// struct sched_attr: size and policy, flags, nice and priority, then runtime, deadline, period, and utilization.
+/// struct sched_attr: size and policy, flags, nice and priority, then runtime, deadline, period,
+/// and utilization.
 type SchedAttr = [u64; 7];
 const ATTR_MIN: usize = 48;
 const ATTR_MAX: usize = size_of::<SchedAttr>();

@@ -28,7 +28,8 @@ fn semget(call: &mut Call<'_>) -> Result<u64> {
 
 fn semtimedop(call: &mut Call<'_>) -> Result<u64> {
     let space = call.task.space();
-    // An address that cannot be read comes before all else, a time that is none after the operations.
+    // An address that cannot be read comes before all else, a time that is none after the
+    // operations.
     let timeout = read_timespec(&space, call.args[3]);
     if timeout == Err(Errno::EFAULT) {
         return Err(Errno::EFAULT);
@@ -137,7 +138,8 @@ fn read_values(space: &AddressSpace, addr: u64, count: usize) -> Result<Vec<u16>
     Ok(bytes.chunks_exact(2).map(|value| u16::from_le_bytes([value[0], value[1]])).collect())
 }
 
-/// struct seminfo: limits, and the size of an undo structure and its highest value, or in their places how many sets and semaphores there are.
+/// struct seminfo: limits, and the size of an undo structure and its highest value, or in their
+/// places how many sets and semaphores there are.
 fn information(used: bool) -> [i32; 10] {
     const UNDO_BYTES: i32 = 20;
     let [most_in_set, most, most_operations, sets] = [0, 1, 2, 3].map(|which| sem::limit(which) as i32);

@@ -111,7 +111,8 @@ fn rt_sigtimedwait(call: &mut Call<'_>) -> Result<u64> {
     Ok(info.signal() as u64)
 }
 
-/// A siginfo that a process made itself. Only to itself may it claim to come from the kernel or from tgkill(2).
+/// A siginfo that a process made itself. Only to itself may it claim to come from the kernel or
+/// from tgkill(2).
 fn read_info(call: &Call<'_>, target: Pid, own: Pid, signal: i32, addr: u64) -> Result<SigInfo> {
     let mut bytes = [0u8; SigInfo::SIZE];
     call.task.space().read_bytes(addr, &mut bytes)?;

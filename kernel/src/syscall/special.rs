@@ -1,4 +1,5 @@
-//! Calls about files that have an area of their own: memfd_create(2), hints about use, and file handles.
+//! Calls about files that have an area of their own: memfd_create(2), hints about use, and file
+//! handles.
 
 use super::{Call, Entry, entry};
 use crate::fs::memfs;

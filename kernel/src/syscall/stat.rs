@@ -58,7 +58,8 @@ const SYNC_FLAGS: i32 = libc::AT_STATX_FORCE_SYNC | libc::AT_STATX_DONT_SYNC | l
 /// Most bytes of directory entries that one call gives.
 const MAX_ENTRIES: usize = 256 * 1024;
 
-/// What a path with AT_* flags names: a place in the tree, or with AT_EMPTY_PATH perhaps a file without one.
+/// What a path with AT_* flags names: a place in the tree, or with AT_EMPTY_PATH perhaps a file
+/// without one.
 pub(super) fn resolve(call: &Call<'_>, dirfd: i32, path_addr: u64, flags: i32) -> Result<(InodeRef, Option<Path>)> {
     let path = match path_addr {
         0 if flags & libc::AT_EMPTY_PATH != 0 => Vec::new(),

@@ -1,6 +1,7 @@
 //! syslog(2): the guest kernel's log.
 //!
-//! It has one line, the kernel's name. What the core has to say goes to the person who runs the guest, not into the guest.
+//! It has one line, the kernel's name. What the core has to say goes to the person who runs the
+//! guest, not into the guest.
 
 use super::{Call, Entry, entry};
 use crate::lock::KCell;

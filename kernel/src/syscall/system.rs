@@ -1,4 +1,5 @@
-//! The system as a whole: its names, its resources, random bytes, and what only a machine's administrator may do.
+//! The system as a whole: its names, its resources, random bytes, and what only a machine's
+//! administrator may do.
 
 use super::{Call, Entry, entry};
 use crate::mm::user::zeroed;

@@ -49,8 +49,8 @@ fn name(call: &Call<'_>) -> Result<Vec<u8>> {
     if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
 }
 
-/// Whether the task may use an attribute of that name: user.* as the file's permissions say (those of a
-/// directory that many write to are its owner's), trusted.* for the privileged.
+/// Whether the task may use an attribute of that name: user.* as the file's permissions say (those
+/// of a directory that many write to are its owner's), trusted.* for the privileged.
 fn check(call: &Call<'_>, inode: &InodeRef, name: &[u8], wanted: u32) -> Result<()> {
     let creds = call.task.creds();
     if name.starts_with(b"trusted.") && !creds.capable(CAP_SYS_ADMIN) {

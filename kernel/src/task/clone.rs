@@ -1,7 +1,7 @@
 //! Making tasks: what is behind fork(2), vfork(2), clone(2) and clone3(2).
 //!
-//! Everything that can fail is done before anything is visible to others; from `publish` on only the model's context can
-//! still be refused, and that undoes it.
+//! Everything that can fail is done before anything is visible to others; from `publish` on only
+//! the model's context can still be refused, and that undoes it.
 
 use super::creds::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use super::process::Settings;
@@ -92,7 +92,8 @@ impl VforkDone {
     }
 }
 
-/// Lets a vfork parent go on: called when the task has left the address space it shared, by execve and by exit.
+/// Lets a vfork parent go on: called when the task has left the address space it shared, by execve
+/// and by exit.
 pub fn release_vfork_parent(task: &Task) {
     if let Some(vfork) = task.vfork.take() {
         vfork.complete();
@@ -103,7 +104,8 @@ pub fn release_vfork_parent(task: &Task) {
 pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
     let parent = call.task.clone();
     check_flags(&parent, &args)?;
-    // A signal sent to the group while it forks reaches all of it: it is handled before the fork, not lost in between.
+    // A signal sent to the group while it forks reaches all of it: it is handled before the fork,
+    // not lost in between.
     if parent.signal_pending() {
         return Err(Errno::ERESTARTNOINTR);
     }
@@ -139,7 +141,8 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
             regs.fs_base = args.tls;
         }
     }
-    // A parent that was killed while it made the copy leaves no child behind: who kills all processes of a group reaches all of it.
+    // A parent that was killed while it made the copy leaves no child behind: who kills all
+    // processes of a group reaches all of it.
     if parent.fatal_signal_pending() {
         return Err(Errno::EINTR);
     }
@@ -201,7 +204,8 @@ fn check_flags(parent: &Arc<Task>, args: &CloneArgs) -> Result<()> {
     refuse_namespaces(parent, args.flags)
 }
 
-/// There are no namespaces to be had: for those who might have them EINVAL, as of a kernel that was built without them.
+/// There are no namespaces to be had: for those who might have them EINVAL, as of a kernel that was
+/// built without them.
 pub fn refuse_namespaces(task: &Task, flags: u64) -> Result<()> {
     let privileged = task.creds().capable(CAP_SYS_ADMIN);
     match flags & NAMESPACES {

@@ -88,8 +88,8 @@ impl Creds {
     }
 }
 
-/// Whether `caller` may look into `target`, as ptrace(2) and /proc define it: the same user without any privileges of its own, or
-/// CAP_SYS_PTRACE.
+/// Whether `caller` may look into `target`, as ptrace(2) and /proc define it: the same user without
+/// any privileges of its own, or CAP_SYS_PTRACE.
 pub fn may_inspect(caller: &Task, target: &Task) -> bool {
     may_inspect_one_of(caller, &target.process, &target.creds())
 }

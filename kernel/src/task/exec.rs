@@ -62,13 +62,15 @@ pub fn read_strings(space: &AddressSpace, array: u64, budget: &mut usize) -> Res
     }
 }
 
-/// Bytes of arguments and environment a process may be given: a quarter of the stack limit, at most 6 MiB.
+/// Bytes of arguments and environment a process may be given: a quarter of the stack limit, at most
+/// 6 MiB.
 pub fn argument_budget(task: &Task) -> usize {
     let stack = task.process.limit(limits::STACK);
     (stack / 4).clamp(32 * PAGE_SIZE, 6 << 20) as usize
 }
 
-/// Loads a program, or the interpreter of a script, into a new address space. Nothing of the task changes.
+/// Loads a program, or the interpreter of a script, into a new address space. Nothing of the task
+/// changes.
 pub fn prepare(task: &Arc<Task>, mut image: Image) -> Result<Prepared> {
     let name = image.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
     let name = name[..name.len().min(15)].to_vec();
@@ -146,9 +148,11 @@ fn load(task: &Arc<Task>, image: &Image, path: &[u8], program: &Program, name: V
     Ok(Prepared { space, entry, stack, name, creds })
 }
 
-/// Bytes at the top of the stack that `fill_stack` writes, in whole pages. E2BIG when the strings alone exceed the stack's limit.
+/// Bytes at the top of the stack that `fill_stack` writes, in whole pages. E2BIG when the strings
+/// alone exceed the stack's limit.
 fn stack_use(image: &Image, path: &[u8], limit: u64) -> Result<u64> {
-    /// The platform's name, random bytes, the auxiliary vector, the ends of the other vectors, and what aligning them takes.
+    /// The platform's name, random bytes, the auxiliary vector, the ends of the other vectors, and
+    /// what aligning them takes.
     const REST: u64 = 1024;
     let lists = image.arguments.iter().chain(&image.environment);
     let (mut strings, mut count) = (path.len() as u64 + 1, 1);
@@ -162,7 +166,8 @@ fn stack_use(image: &Image, path: &[u8], limit: u64) -> Result<u64> {
     Ok((STACK_END + strings + 8 * count + REST).next_multiple_of(PAGE_SIZE))
 }
 
-/// Maps the stack, `used` bytes of which are filled before the program starts; returns its top. `limit` is RLIMIT_STACK, in whole pages.
+/// Maps the stack, `used` bytes of which are filled before the program starts; returns its top.
+/// `limit` is RLIMIT_STACK, in whole pages.
 fn make_stack(space: &AddressSpace, used: u64, limit: u64, executable: bool) -> u64 {
     let top = model().vdso().map_or(u64::MAX, |vdso| vdso.data).min(model().user_top()) - PAGE_SIZE;
     let prot = Prot::READ | Prot::WRITE | if executable { Prot::EXEC } else { Prot::empty() };
@@ -175,7 +180,8 @@ fn make_stack(space: &AddressSpace, used: u64, limit: u64, executable: bool) -> 
         offset: 0,
         file: None,
     };
-    // The stack may grow to its limit before it meets what mmap places; at least 128 MiB, at most 5/6 of the space.
+    // The stack may grow to its limit before it meets what mmap places; at least 128 MiB, at most
+    // 5/6 of the space.
     let gap = (limit.clamp(128 << 20, top / 6 * 5) + 256 * PAGE_SIZE).next_multiple_of(PAGE_SIZE);
     space.add_stack(stack, top - gap);
     top
@@ -190,7 +196,8 @@ fn fill_stack(
     (main, interpreter): (&Loaded, Option<&Loaded>),
     top: u64,
 ) -> Result<u64> {
-    // From the top: an empty word, the file's name, environment, arguments; then the platform, random bytes, and the vectors.
+    // From the top: an empty word, the file's name, environment, arguments; then the platform,
+    // random bytes, and the vectors.
     let mut strings: Vec<u8> = Vec::new();
     let mut offsets = Vec::new();
     let empty: Vec<Vec<u8>> = vec![Vec::new()];
@@ -259,7 +266,8 @@ fn fill_stack(
     Ok(sp)
 }
 
-/// Puts a prepared program into the task. Its other threads are ended first. From then on there is no way back.
+/// Puts a prepared program into the task. Its other threads are ended first. From then on there is
+/// no way back.
 pub fn commit(task: &Arc<Task>, user: &mut dyn UserThread, prepared: Prepared) -> Result<()> {
     exit::become_only_thread(task)?;
     crate::signal::on_exec(task);

@@ -1,8 +1,9 @@
 //! How threads and processes end.
 //!
-//! A thread ends in two steps. First its end is decided ([`end_thread`], [`exit_group`]): it is woken if it sleeps, and brought back
-//! from user mode. Then, on its own kernel stack, the trap loop sees that and calls [`finish`], which gives up all it holds. The last
-//! thread takes the process along, which stays as a zombie until its parent has waited for it.
+//! A thread ends in two steps. First its end is decided ([`end_thread`], [`exit_group`]): it is
+//! woken if it sleeps, and brought back from user mode. Then, on its own kernel stack, the trap
+//! loop sees that and calls [`finish`], which gives up all it holds. The last thread takes the
+//! process along, which stays as a zombie until its parent has waited for it.
 
 use super::process::{Identity, Job};
 use super::usage::{Usage, ticks};
@@ -45,7 +46,8 @@ pub fn end_thread(task: &Arc<Task>, status: i32) {
     }
 }
 
-/// exit_group(2), or a fatal signal: ends all threads of the task's process with a wait status. The first call decides it.
+/// exit_group(2), or a fatal signal: ends all threads of the task's process with a wait status. The
+/// first call decides it.
 pub fn exit_group(task: &Arc<Task>, status: i32) {
     exit_process(&task.process, status);
 }
@@ -63,7 +65,8 @@ pub fn exit_process(process: &Arc<Process>, status: i32) {
     }
 }
 
-/// Ends a task whose end was decided, on its own kernel stack. Afterwards the trap loop leaves the context for good.
+/// Ends a task whose end was decided, on its own kernel stack. Afterwards the trap loop leaves the
+/// context for good.
 pub fn finish(task: &Arc<Task>) {
     let status = task.ending.borrow().unwrap_or(0);
     let process = task.process.clone();
@@ -124,8 +127,8 @@ pub(super) fn undo_clone(task: &Arc<Task>) {
     pid::uncount(task.creds.borrow().uid);
 }
 
-/// The last the task does with an address space that it is about to leave, by exit or execve: locks it holds there are let go, and
-/// whoever waits for its end is woken.
+/// The last the task does with an address space that it is about to leave, by exit or execve: locks
+/// it holds there are let go, and whoever waits for its end is woken.
 pub fn leave_space(task: &Arc<Task>) {
     let (clear, robust) = {
         let mut attributes = task.attributes.borrow_mut();
@@ -160,7 +163,8 @@ fn send_death_signals(task: &Task) {
 /// The process has no threads any more.
 fn end_process(process: &Arc<Process>, status: i32) {
     let group = process.group();
-    // Only a group with a stopped member has to be told that it became orphaned, and there seldom is one.
+    // Only a group with a stopped member has to be told that it became orphaned, and there seldom
+    // is one.
     let was_orphaned = !process::any_stopped() || group.is_orphaned(None);
     process.set_job(Job::default());
     signal::on_process_exit(process);
@@ -226,7 +230,8 @@ fn heir_of(process: &Arc<Process>) -> Arc<Process> {
     init::process()
 }
 
-/// A group that just became orphaned, with stopped members that nobody could continue: they are told, and continued.
+/// A group that just became orphaned, with stopped members that nobody could continue: they are
+/// told, and continued.
 pub(super) fn hang_up_if_orphaned(group: &Arc<ProcessGroup>) {
     let stopped = group.members().iter().any(|member| !member.ended() && member.job.borrow().stopped.is_some());
     if stopped && group.is_orphaned(None) {
@@ -235,7 +240,8 @@ pub(super) fn hang_up_if_orphaned(group: &Arc<ProcessGroup>) {
     }
 }
 
-/// Tells the tracer of a zombie, or else the parent, or clears it away at once when the parent will not ask.
+/// Tells the tracer of a zombie, or else the parent, or clears it away at once when the parent will
+/// not ask.
 pub(super) fn tell_parent(process: &Arc<Process>) {
     let Some(parent) = process.parent() else { return };
     if ptrace::wait::tell_of_end(process, process.exit_signal.get()) {
@@ -309,8 +315,9 @@ pub(super) fn add_usage(parent: &Process, child: &Process) {
     parent.children_usage.borrow_mut().add(&total);
 }
 
-/// For execve(2): ends all other threads of the process and waits until they are gone. The caller then is the first thread, and has
-/// the process's PID as its tid. EAGAIN when the process is ending or another thread does the same.
+/// For execve(2): ends all other threads of the process and waits until they are gone. The caller
+/// then is the first thread, and has the process's PID as its tid. EAGAIN when the process is
+/// ending or another thread does the same.
 pub fn become_only_thread(task: &Arc<Task>) -> crate::Result<()> {
     let process = &task.process;
     if task.ending().is_some() {

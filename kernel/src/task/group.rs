@@ -1,6 +1,7 @@
 //! Process groups and sessions (setpgid(2), setsid(2), credentials(7)).
 //!
-//! A group holds its session, a process its group; from above they are listed weakly, so a group ends with its last member.
+//! A group holds its session, a process its group; from above they are listed weakly, so a group
+//! ends with its last member.
 
 use super::{Pid, Process, pid};
 use crate::lock::KCell;
@@ -11,8 +12,8 @@ use std::sync::{Arc, Weak};
 
 /// What a session asks of its controlling terminal.
 pub trait ControllingTty: Send + Sync {
-    /// The session gives the terminal up: its leader ended (`hangup`: the foreground group gets SIGHUP and SIGCONT), or asked
-    /// for that with TIOCNOTTY. The session's `tty` is already None.
+    /// The session gives the terminal up: its leader ended (`hangup`: the foreground group gets
+    /// SIGHUP and SIGCONT), or asked for that with TIOCNOTTY. The session's `tty` is already None.
     fn release(&self, session: &Arc<Session>, hangup: bool);
     /// The device number, as /proc/PID/stat shows it.
     fn device(&self) -> u64;
@@ -84,8 +85,9 @@ impl ProcessGroup {
         self.members.borrow_mut().remove(&pid);
     }
 
-    /// Whether no member has a parent in another group of the same session who could continue it: such a group gets no stop
-    /// signals from the terminal. `without` is not counted: it is about to leave.
+    /// Whether no member has a parent in another group of the same session who could continue it:
+    /// such a group gets no stop signals from the terminal. `without` is not counted: it is about
+    /// to leave.
     pub fn is_orphaned(&self, without: Option<&Process>) -> bool {
         !self.members().iter().any(|member| {
             if without.is_some_and(|w| w.pid == member.pid) || member.ended() {
@@ -105,7 +107,8 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// setpgid(2): moves the process `pid` (0: the caller's) to the group `pgid` (0: one with its own PID).
+/// setpgid(2): moves the process `pid` (0: the caller's) to the group `pgid` (0: one with its own
+/// PID).
 pub fn set_group(caller: &Process, pid: Pid, pgid: Pid) -> Result<()> {
     let pid = if pid == 0 { caller.pid } else { pid };
     let pgid = if pgid == 0 { pid } else { pgid };

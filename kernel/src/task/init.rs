@@ -1,7 +1,8 @@
 //! The built-in init, PID 1: the parent of the guest's command and of all orphans.
 //!
-//! It is a process without user code: what it would do, reaping the children that end, is done when they end. When the command itself
-//! ends, so does the guest, with the command's status. It has a task, so that /proc and kill(2) find one, but that is never run.
+//! It is a process without user code: what it would do, reaping the children that end, is done when
+//! they end. When the command itself ends, so does the guest, with the command's status. It has a
+//! task, so that /proc and kill(2) find one, but that is never run.
 
 use super::creds::Creds;
 use super::limits::{Inherited, Limits};
@@ -71,8 +72,8 @@ pub fn boot(fs: Arc<FsContext>, creds: Arc<Creds>) -> Result<()> {
     Ok(())
 }
 
-/// Makes the process of the guest's command, a child of init and the leader of a session and group of its own. The caller loads the
-/// program, and starts the task with [`super::run::spawn`].
+/// Makes the process of the guest's command, a child of init and the leader of a session and group
+/// of its own. The caller loads the program, and starts the task with [`super::run::spawn`].
 pub fn new_command(
     space: Arc<AddressSpace>,
     files: Arc<FdTable>,
@@ -118,7 +119,8 @@ fn enter_tables(task: &Arc<Task>) {
     process.group().enter(process);
 }
 
-/// A child of init ended. True when it was the command: the guest ends, and the child stays as it is.
+/// A child of init ended. True when it was the command: the guest ends, and the child stays as it
+/// is.
 pub(super) fn child_ended(child: &Process, status: i32) -> bool {
     let ours = {
         let mut init = INIT.borrow_mut();

@@ -1,7 +1,9 @@
-//! Resource limits (getrlimit(2)). A process has one set, which its threads share and its children copy.
+//! Resource limits (getrlimit(2)). A process has one set, which its threads share and its children
+//! copy.
 //!
-//! Who enforces which: descriptors NOFILE; files FSIZE; core files CORE; clone NPROC; memory AS, DATA, STACK, MEMLOCK; signals SIGPENDING;
-//! usage CPU; priorities NICE and RTPRIO; message queues MSGQUEUE. RSS, LOCKS and RTTIME are kept and shown.
+//! Who enforces which: descriptors NOFILE; files FSIZE; core files CORE; clone NPROC; memory AS,
+//! DATA, STACK, MEMLOCK; signals SIGPENDING; usage CPU; priorities NICE and RTPRIO; message queues
+//! MSGQUEUE. RSS, LOCKS and RTTIME are kept and shown.
 
 use std::sync::atomic::AtomicI64;
 pub use umlab_host::limits::COUNT;
@@ -75,7 +77,8 @@ impl Limits {
     }
 }
 
-/// What a process has of the one that started it, beside descriptors and credentials. The command has it as if `uml` were not between.
+/// What a process has of the one that started it, beside descriptors and credentials. The command
+/// has it as if `uml` were not between.
 #[derive(Clone, Copy, Debug)]
 pub struct Inherited {
     pub umask: u32,

@@ -1,7 +1,8 @@
 //! Tasks and processes.
 //!
-//! A [`Task`] is a thread: what the scheduler runs, with a kernel stack of its own. A [`Process`] is a thread group: what has a PID,
-//! a parent, and ends with an exit status. PID 1 is built in ([`init`]).
+//! A [`Task`] is a thread: what the scheduler runs, with a kernel stack of its own. A [`Process`]
+//! is a thread group: what has a PID, a parent, and ends with an exit status. PID 1 is built in
+//! ([`init`]).
 
 pub mod clone;
 pub mod core_dump;
@@ -58,7 +59,8 @@ pub struct Task {
     pub fs: KCell<Arc<FsContext>>,
     pub creds: KCell<Arc<Creds>>,
     pub sched: KCell<SchedState>,
-    /// Some once the thread must end, with its wait status: it will not return to user mode, and its sleeps end.
+    /// Some once the thread must end, with its wait status: it will not return to user mode, and
+    /// its sleeps end.
     ending: KCell<Option<i32>>,
     /// What this thread alone used.
     pub usage: KCell<Usage>,
@@ -88,7 +90,8 @@ pub struct Attributes {
     pub clear_child_tid: u64,
     /// Head of the list of robust futexes, 0 for none.
     pub robust_list: u64,
-    /// The signal it gets when the parent's thread that made it ends (PR_SET_PDEATHSIG), 0 for none.
+    /// The signal it gets when the parent's thread that made it ends (PR_SET_PDEATHSIG), 0 for
+    /// none.
     pub parent_death_signal: i32,
     /// personality(2).
     pub personality: u32,
@@ -222,7 +225,8 @@ impl Task {
         self.process.usage.borrow_mut().minor_faults += 1;
     }
 
-    /// Its address space; only for a task that has not begun to exit, as the current one in a system call.
+    /// Its address space; only for a task that has not begun to exit, as the current one in a
+    /// system call.
     pub fn space(&self) -> Arc<AddressSpace> {
         self.space.borrow().clone().expect("a task in a system call has its address space")
     }

@@ -1,7 +1,8 @@
 //! The PID table: one number space for threads, processes, groups and sessions.
 //!
-//! A number is free for use again when nothing of the four kinds has it. Numbers rise and wrap, as on Linux, so that one is not
-//! reused soon. The table is an array, because a lookup is on the path of every kill, wait and futex owner check.
+//! A number is free for use again when nothing of the four kinds has it. Numbers rise and wrap, as
+//! on Linux, so that one is not reused soon. The table is an array, because a lookup is on the path
+//! of every kill, wait and futex owner check.
 
 use super::{Pid, Process, ProcessGroup, Session, Task};
 use crate::lock::KCell;
@@ -14,7 +15,8 @@ pub const PID_MAX: Pid = 32768;
 /// Where numbering goes on after a wrap: low numbers are left to early processes.
 const WRAP_TO: Pid = 300;
 
-/// No more tasks than this, however much memory there is: some models need several host processes for each.
+/// No more tasks than this, however much memory there is: some models need several host processes
+/// for each.
 const MOST_TASKS: usize = PID_MAX as usize / 4;
 
 #[derive(Default)]
@@ -209,7 +211,8 @@ pub(super) fn count(uid: u32) {
     *table.by_user.entry(uid).or_insert(0) += 1;
 }
 
-/// A task is no longer that user's: it ended (a process's first one only when it was waited for) or changed its real uid.
+/// A task is no longer that user's: it ended (a process's first one only when it was waited for) or
+/// changed its real uid.
 pub(super) fn uncount(uid: u32) {
     let mut table = TABLE.borrow_mut();
     table.tasks = table.tasks.saturating_sub(1);

@@ -22,7 +22,8 @@ pub fn open(process: &Arc<Process>, flags: i32) -> Arc<OpenFile> {
     )
 }
 
-/// The process that a signal is to be sent to: a pidfd's, or, as in the call's first form, the one whose directory in /proc the file is.
+/// The process that a signal is to be sent to: a pidfd's, or, as in the call's first form, the one
+/// whose directory in /proc the file is.
 pub fn addressee(file: &OpenFile) -> Result<Arc<Process>> {
     match crate::fs::procfs::process_of(file) {
         Some(process) if file.flags.get() & libc::O_PATH == 0 => process,

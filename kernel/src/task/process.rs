@@ -218,7 +218,8 @@ impl Process {
         self.threads.borrow().len()
     }
 
-    /// The thread that stands for the process: the first one, or another when that has ended. None for a zombie.
+    /// The thread that stands for the process: the first one, or another when that has ended. None
+    /// for a zombie.
     pub fn main_thread(&self) -> Option<Arc<Task>> {
         let threads = self.threads.borrow();
         threads.get(&self.pid).or_else(|| threads.values().next()).cloned()

@@ -11,8 +11,8 @@ pub const SECBIT_KEEP_CAPS: u32 = 1 << 4;
 pub const SECBIT_KEEP_CAPS_LOCKED: u32 = 1 << 5;
 pub const SECBIT_NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
 
-/// The capabilities that go with the file-system user id (CAP_FS_MASK): chown, dac_override, dac_read_search, fowner, fsetid,
-/// linux_immutable, mknod, mac_override.
+/// The capabilities that go with the file-system user id (CAP_FS_MASK): chown, dac_override,
+/// dac_read_search, fowner, fsetid, linux_immutable, mknod, mac_override.
 const FS_CAPS: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 9 | 1 << 27 | 1 << 32;
 
 /// "Leave it as it is", as an id argument.
@@ -38,7 +38,8 @@ pub fn commit(task: &Task, new: Creds) {
 pub fn commit_exec(task: &Task, new: Creds) {
     let same = new.euid == new.uid && new.egid == new.gid;
     if !same {
-        // What would make a set-id program's memory laid out or rights look as its caller wants is taken back.
+        // What would make a set-id program's memory laid out or rights look as its caller wants is
+        // taken back.
         const PER_CLEAR_ON_SETID: u32 = 0x0040_0000 | 0x0004_0000 | 0x0080_0000 | 0x0020_0000;
         task.attributes.borrow_mut().personality &= !PER_CLEAR_ON_SETID;
     }
@@ -241,7 +242,8 @@ pub struct ProgramFile {
     pub set_id_allowed: bool,
 }
 
-/// The credentials after an execve(2), and whether it is a secure one (AT_SECURE). The caller commits them.
+/// The credentials after an execve(2), and whether it is a secure one (AT_SECURE). The caller
+/// commits them.
 pub fn for_exec(old: &Creds, file: &ProgramFile) -> (Creds, bool) {
     let mut new = old.clone();
     let honoured = file.set_id_allowed && !old.no_new_privs;

@@ -1,8 +1,10 @@
 //! Whose the time is: user code's, the core's on a task's behalf, or nobody's.
 //!
-//! The clock is read at every way into user mode and out of it. Of what passes in between, two things are not user code's. The way there and back
-//! is the kernel's work, as on any machine: the shortest that was seen is taken for it. And while the host runs something else, time passes in
-//! which no task runs: where so much went by that this is possible, the host is asked how much it gave.
+//! The clock is read at every way into user mode and out of it. Of what passes in between, two
+//! things are not user code's. The way there and back is the kernel's work, as on any machine: the
+//! shortest that was seen is taken for it. And while the host runs something else, time passes in
+//! which no task runs: where so much went by that this is possible, the host is asked how much it
+//! gave.
 
 use super::Task;
 use crate::lock::KCell;
@@ -13,8 +15,8 @@ use umlab_model::{HostTime, Trap, UserThread};
 
 /// The host's scheduler gives a CPU to others for no less than this.
 const LONG_NS: u64 = 1_000_000;
-/// No more was used since the host's count was read last when user mode is entered: less than what matters, and much more than a task uses that
-/// runs for some microseconds at a time.
+/// No more was used since the host's count was read last when user mode is entered: less than what
+/// matters, and much more than a task uses that runs for some microseconds at a time.
 const FRESH_NS: u64 = 500_000;
 /// Nothing that takes longer is only the way through a trap.
 const MOST_FOR_TRAP_NS: u64 = 20_000;
@@ -25,7 +27,8 @@ static TRAP_NS: AtomicU64 = AtomicU64::new(MOST_FOR_TRAP_NS);
 #[derive(Default)]
 pub struct Times {
     inner: KCell<Inner>,
-    /// How often user mode was entered and left: odd while user code runs. The big lock orders all access.
+    /// How often user mode was entered and left: odd while user code runs. The big lock orders all
+    /// access.
     crossings: AtomicU64,
     /// An instruction that serializes is to be executed on the way back to user mode.
     serialize: AtomicBool,
@@ -69,7 +72,8 @@ impl Times {
 }
 
 impl Task {
-    /// Since when a running task is in the core without a pause: it came out of user mode, or was given a CPU (CLOCK_MONOTONIC, ns).
+    /// Since when a running task is in the core without a pause: it came out of user mode, or was
+    /// given a CPU (CLOCK_MONOTONIC, ns).
     pub fn in_core_since(&self) -> u64 {
         self.times.inner.borrow().until
     }
@@ -117,7 +121,8 @@ impl Task {
         Some(self.times.crossings.load(Relaxed)).filter(|crossings| crossings % 2 == 1)
     }
 
-    /// The CPU is to forget what it read ahead of this thread's code, before the thread goes back to user mode.
+    /// The CPU is to forget what it read ahead of this thread's code, before the thread goes back
+    /// to user mode.
     pub fn serialize_later(&self) {
         self.times.serialize.store(true, Relaxed);
     }

@@ -69,7 +69,8 @@ pub struct News {
 /// ECHILD when no child could ever match; ERESTARTSYS for signals.
 pub fn wait(task: &Arc<Task>, which: &Which, options: Options) -> Result<Option<News>> {
     let parent = &task.process;
-    // Some(Ok(None)) cannot happen: the closure either finds news, or an error, or has to go on waiting.
+    // Some(Ok(None)) cannot happen: the closure either finds news, or an error, or has to go on
+    // waiting.
     let look = || match find_news(task, which, options) {
         Ok(Some(news)) => Some(Ok(news)),
         Ok(None) => None,

@@ -1,7 +1,8 @@
 //! Whom a question by number is about: a thread, or what is left of a first thread that has ended.
 //!
-//! A process that has ended keeps its number until it is waited for, and so does a first thread whose process goes on. Until then
-//! the calls that ask about, or set, what a thread has of its own work as before.
+//! A process that has ended keeps its number until it is waited for, and so does a first thread
+//! whose process goes on. Until then the calls that ask about, or set, what a thread has of its own
+//! work as before.
 
 use super::creds::{Creds, may_inspect_one_of};
 use super::{Attributes, Pid, Process, Task, find, find_process};

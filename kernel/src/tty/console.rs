@@ -1,7 +1,8 @@
 //! The guest's console: a terminal whose other end is the host terminal that `uml` was started on.
 //!
-//! The host terminal is raw, so every key comes here and the guest's line discipline decides what it means. When `uml` was
-//! started without a terminal, /dev/console exists all the same: nothing is ever typed, and its output goes to standard error.
+//! The host terminal is raw, so every key comes here and the guest's line discipline decides what
+//! it means. When `uml` was started without a terminal, /dev/console exists all the same: nothing
+//! is ever typed, and its output goes to standard error.
 
 use super::termios::Termios;
 use super::{OtherEnd, Tty};
@@ -63,8 +64,8 @@ fn console() -> &'static Console {
     })
 }
 
-/// Connects the console with the host terminal on descriptors 0 and 1, and makes that raw. Called once, by boot, before anything of the
-/// guest runs; `restore` is its counterpart.
+/// Connects the console with the host terminal on descriptors 0 and 1, and makes that raw. Called
+/// once, by boot, before anything of the guest runs; `restore` is its counterpart.
 pub fn attach() -> Result<()> {
     let (Some(input), Some(output)) = (Stream::standard(0), Stream::standard(1)) else { return Err(Errno::ENOTTY) };
     let host = terminal::settings(input.fd())?;
@@ -87,8 +88,8 @@ pub fn attach() -> Result<()> {
     Ok(())
 }
 
-/// Writes out what the guest said last, waiting a little if need be, and gives the host terminal back. Called when the guest has ended;
-/// harmless without a console.
+/// Writes out what the guest said last, waiting a little if need be, and gives the host terminal
+/// back. Called when the guest has ended; harmless without a console.
 pub fn restore() {
     if let Some(console) = CONSOLE.get() {
         flush(&console.tty);

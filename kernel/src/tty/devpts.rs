@@ -1,4 +1,5 @@
-//! /dev/pts: the slaves of the pseudo terminals that exist, by number, and `ptmx`, which makes more.
+//! /dev/pts: the slaves of the pseudo terminals that exist, by number, and `ptmx`, which makes
+//! more.
 
 use super::pty::{self, Pair};
 use crate::vfs::device::{self, PTS, TTY_GROUP, TTY_SPECIAL};

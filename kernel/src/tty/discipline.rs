@@ -1,8 +1,8 @@
 //! The line discipline: what becomes of the bytes that come in from a terminal's keyboard.
 //!
-//! A state machine without any input or output of its own: it is given bytes and settings, collects lines, and says what to echo and
-//! what else is to happen. So its rules (c_iflag, c_lflag and the control characters of termios(3)) can be read
-//! and tested in one place.
+//! A state machine without any input or output of its own: it is given bytes and settings, collects
+//! lines, and says what to echo and what else is to happen. So its rules (c_iflag, c_lflag and the
+//! control characters of termios(3)) can be read and tested in one place.
 
 use super::output::Column;
 use super::termios::Termios;
@@ -18,7 +18,8 @@ enum Mark {
     None,
     /// The last byte of a line.
     End,
-    /// End of file was typed: ends a line but is not part of it. Its byte is 0, and that is what a raw reader gets.
+    /// End of file was typed: ends a line but is not part of it. Its byte is 0, and that is what a
+    /// raw reader gets.
     Eof,
 }
 
@@ -31,7 +32,8 @@ struct Unit {
 /// What the terminal has to do beyond echoing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// Send a signal to the foreground group; with `flush`, drop what waits to be written (input was dropped already).
+    /// Send a signal to the foreground group; with `flush`, drop what waits to be written (input
+    /// was dropped already).
     Signal {
         signal: i32,
         flush: bool,
@@ -56,7 +58,8 @@ pub struct Discipline {
 }
 
 impl Discipline {
-    /// Whether another byte can be taken. A line that is too long still takes bytes, to find its end.
+    /// Whether another byte can be taken. A line that is too long still takes bytes, to find its
+    /// end.
     pub fn has_room(&self, termios: &Termios) -> bool {
         self.input.len() < CAPACITY - 1 || termios.canonical() && self.complete == 0
     }
@@ -97,7 +100,8 @@ impl Discipline {
         self.literal = false;
     }
 
-    /// Takes the rest of a line, or of the buffer if that is shorter. None when there is no line. Some(0) is end of file.
+    /// Takes the rest of a line, or of the buffer if that is shorter. None when there is no line.
+    /// Some(0) is end of file.
     pub fn read_line(&mut self, buf: &mut IoBuf<'_>) -> Result<Option<usize>> {
         if self.complete == 0 {
             return Ok(None);
@@ -131,7 +135,8 @@ impl Discipline {
         Ok(n)
     }
 
-    /// One byte from the keyboard. `stopped`: output is held. What is to be shown is appended to `echo`.
+    /// One byte from the keyboard. `stopped`: output is held. What is to be shown is appended to
+    /// `echo`.
     pub fn receive(&mut self, byte: u8, termios: &Termios, stopped: bool, echo: &mut Vec<u8>) -> Option<Action> {
         let mut byte = byte;
         if termios.input(libc::ISTRIP) {
@@ -241,7 +246,8 @@ impl Discipline {
         fits
     }
 
-    /// A byte that means itself. A `literal` one, typed after VLNEXT, is shown as what it is even when it is a newline.
+    /// A byte that means itself. A `literal` one, typed after VLNEXT, is shown as what it is even
+    /// when it is a newline.
     fn ordinary(&mut self, byte: u8, literal: bool, termios: &Termios, echo: &mut Vec<u8>) {
         if self.input.len() >= CAPACITY - 1 {
             if termios.input(libc::IMAXBEL) {
@@ -363,7 +369,8 @@ impl Discipline {
         }
     }
 
-    /// The column modulo 8 after what is left of the line, counted from the last tab or the line's start.
+    /// The column modulo 8 after what is left of the line, counted from the last tab or the line's
+    /// start.
     fn column_after_rest(&self, termios: &Termios) -> usize {
         let mut width = 0;
         for unit in self.input.range(self.complete..).rev() {

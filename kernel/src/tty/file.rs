@@ -31,7 +31,8 @@ impl TtyFile {
         self.tty.state.borrow().generation != self.generation
     }
 
-    /// Sleeps until there are `amount` bytes or a line, or the terminal was hung up. False when the deadline passed.
+    /// Sleeps until there are `amount` bytes or a line, or the terminal was hung up. False when the
+    /// deadline passed.
     fn wait_input(&self, amount: usize, deadline: Option<u64>) -> Result<bool> {
         let ready = || {
             let state = self.tty.state.borrow();

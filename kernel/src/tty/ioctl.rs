@@ -83,7 +83,8 @@ impl Tty {
                 put(task, arg, &(waiting as i32))
             }
             TIOCSTI => {
-                // Faking someone's typing is how programs escape their sandbox: only for the administrator, as Linux has it now.
+                // Faking someone's typing is how programs escape their sandbox: only for the
+                // administrator, as Linux has it now.
                 if !task.creds().capable(CAP_SYS_ADMIN) {
                     return Err(Errno::EIO);
                 }
@@ -228,8 +229,8 @@ impl Tty {
         Ok(0)
     }
 
-    /// Waits until the other end has taken all output. A master that takes none is not waited for: a pseudo terminal counts its
-    /// output as gone once it is in the master's queue.
+    /// Waits until the other end has taken all output. A master that takes none is not waited for:
+    /// a pseudo terminal counts its output as gone once it is in the master's queue.
     fn drain(&self) -> Result<()> {
         if self.is_pty() {
             return Ok(());
@@ -241,7 +242,8 @@ impl Tty {
         wait_until(&[&self.writers], None, Sleep::Interruptible, empty)
     }
 
-    /// tcflush(3) of a pseudo terminal's master: drops what the slave's side has written. What the master wrote has arrived already.
+    /// tcflush(3) of a pseudo terminal's master: drops what the slave's side has written. What the
+    /// master wrote has arrived already.
     fn flush_master(&self, input: bool) {
         if input {
             self.state.borrow_mut().output.clear();
@@ -250,7 +252,8 @@ impl Tty {
         }
     }
 
-    /// Drops what waits to be read, or written (tcflush). What was written to a pseudo terminal has arrived at its master already.
+    /// Drops what waits to be read, or written (tcflush). What was written to a pseudo terminal has
+    /// arrived at its master already.
     pub(super) fn flush_queues(&self, input: bool, output: bool) {
         {
             let mut state = self.state.borrow_mut();

@@ -38,7 +38,8 @@ impl ControllingTty for Tty {
         if !hangup {
             tell(libc::SIGCONT);
         } else if !self.is_pty() {
-            // The open files of a line die with its session; those of a pseudo terminal with its master.
+            // The open files of a line die with its session; those of a pseudo terminal with its
+            // master.
             self.kill_open_files();
         }
         debug_assert!(session.tty.borrow().is_none());
@@ -79,7 +80,8 @@ impl Tty {
         let _ = signal::send_to_group(group, SigInfo::kernel(signal));
     }
 
-    /// Whether the current task may read from it (SIGTTIN) or change it (SIGTTOU) now: background groups are stopped.
+    /// Whether the current task may read from it (SIGTTIN) or change it (SIGTTOU) now: background
+    /// groups are stopped.
     ///
     /// # Errors
     /// EIO for those that could never be continued, ERESTARTSYS once the signal was sent.
@@ -191,7 +193,8 @@ impl Tty {
         Ok(0)
     }
 
-    /// The line is cut: the session's leader gets SIGHUP and SIGCONT, and all open files of the terminal are dead.
+    /// The line is cut: the session's leader gets SIGHUP and SIGCONT, and all open files of the
+    /// terminal are dead.
     pub fn hang_up(&self) {
         let control = self.control.take();
         if let Some(session) = control.session.upgrade() {

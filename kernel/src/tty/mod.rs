@@ -1,11 +1,12 @@
 //! Terminals.
 //!
-//! A [`Tty`] is what programs see of a terminal: settings, a line discipline that makes lines of keystrokes, output that is processed,
-//! a size, and a session that it controls. What is at the other end differs: a program that holds the master of a pseudo
-//! terminal ([`pty`]), or the host terminal that `uml` was started on ([`console`]).
+//! A [`Tty`] is what programs see of a terminal: settings, a line discipline that makes lines of
+//! keystrokes, output that is processed, a size, and a session that it controls. What is at the
+//! other end differs: a program that holds the master of a pseudo terminal ([`pty`]), or the host
+//! terminal that `uml` was started on ([`console`]).
 //!
-//! Bytes flow so: the other end calls [`Tty::type_in`], the discipline collects and echoes, readers take lines; writers' output goes, processed,
-//! to `output`, from where the other end takes it.
+//! Bytes flow so: the other end calls [`Tty::type_in`], the discipline collects and echoes, readers
+//! take lines; writers' output goes, processed, to `output`, from where the other end takes it.
 
 pub mod console;
 pub mod devpts;
@@ -206,7 +207,8 @@ impl Tty {
         }
     }
 
-    /// As `process_typed`, for a while only: a key may show a whole line again. True when there is more to do.
+    /// As `process_typed`, for a while only: a key may show a whole line again. True when there is
+    /// more to do.
     fn process_some(&self) -> bool {
         let mut echo = Vec::new();
         let mut signals: Vec<i32> = Vec::new();

@@ -1,7 +1,7 @@
 //! Pseudo terminals: a terminal whose other end is a program.
 //!
-//! Opening /dev/ptmx makes a pair: the open file is the master, and the slave appears in devpts under a number. The
-//! slave is an ordinary [`Tty`]; the master types into it and takes its output.
+//! Opening /dev/ptmx makes a pair: the open file is the master, and the slave appears in devpts
+//! under a number. The slave is an ordinary [`Tty`]; the master types into it and takes its output.
 
 use super::ioctl::put;
 use super::{OtherEnd, Tty, devpts};
@@ -100,7 +100,8 @@ impl Master {
         &self.0.slave
     }
 
-    /// Something to read: output, or news in packet mode. An error once the slave was closed by all.
+    /// Something to read: output, or news in packet mode. An error once the slave was closed by
+    /// all.
     fn ready(&self) -> Option<Result<()>> {
         let state = self.tty().state.borrow();
         if !state.output.is_empty() || state.packet_status != 0 {

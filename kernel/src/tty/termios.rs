@@ -133,7 +133,8 @@ impl Termios {
         self.cc[..8].copy_from_slice(&from[9..17]);
     }
 
-    /// Takes over what a person has set up of another terminal: the editing keys, and whether text is UTF-8.
+    /// Takes over what a person has set up of another terminal: the editing keys, and whether text
+    /// is UTF-8.
     pub fn take_habits(&mut self, from: &Termios) {
         let (min, time) = (self.cc[libc::VMIN], self.cc[libc::VTIME]);
         self.cc = from.cc;

@@ -135,7 +135,8 @@ impl Inode for AnonInode {
 }
 
 impl OpenFile {
-    /// An open file of the current task without a name. `flags` are O_RDONLY, ... and O_NONBLOCK and the like.
+    /// An open file of the current task without a name. `flags` are O_RDONLY, ... and O_NONBLOCK
+    /// and the like.
     pub fn anonymous(kind: AnonKind, ops: Arc<dyn FileOps>, flags: i32) -> Arc<OpenFile> {
         let creds = crate::sched::current().creds();
         let (uid, gid) = match kind {

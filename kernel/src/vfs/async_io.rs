@@ -1,4 +1,5 @@
-//! Signal-driven input and output: who gets a signal when a file with O_ASYNC becomes ready (F_SETOWN, F_SETSIG of fcntl(2)).
+//! Signal-driven input and output: who gets a signal when a file with O_ASYNC becomes ready
+//! (F_SETOWN, F_SETSIG of fcntl(2)).
 
 use super::file::OpenFile;
 use crate::lock::KCell;

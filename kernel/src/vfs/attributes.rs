@@ -1,4 +1,5 @@
-//! Changes of a file's attributes, whichever call asks for them: the change itself, and the event that watches get.
+//! Changes of a file's attributes, whichever call asks for them: the change itself, and the event
+//! that watches get.
 
 use super::Path;
 use super::inode::{FileKind, InodeRef, SetAttr};
@@ -19,7 +20,8 @@ pub fn change(inode: &InodeRef, path: Option<&Path>, change: &SetAttr) -> Result
     Ok(())
 }
 
-/// A time that changes alone is one of reading or writing; both change when somebody sets them (utimensat(2)).
+/// A time that changes alone is one of reading or writing; both change when somebody sets them
+/// (utimensat(2)).
 fn event_of(change: &SetAttr) -> u32 {
     let owner = change.mode.or(change.uid).or(change.gid).map_or(0, |_| notify::ATTRIB);
     let size = change.size.map_or(0, |_| notify::MODIFY);
@@ -32,15 +34,16 @@ fn event_of(change: &SetAttr) -> u32 {
     owner | size | times
 }
 
-/// The mode without the bits that give a program another identity, which a new owner or new contents take from it. None when there
-/// are none to take.
+/// The mode without the bits that give a program another identity, which a new owner or new
+/// contents take from it. None when there are none to take.
 pub fn without_set_ids(creds: &Creds, inode: &InodeRef) -> Result<Option<u32>> {
     if inode.kind() != FileKind::Regular {
         return Ok(None);
     }
     let owner = inode.owner()?;
     let mut kept = owner.mode & !libc::S_ISUID;
-    // Without the right to execute, the group's bit once meant something else: it stays for those who may set it.
+    // Without the right to execute, the group's bit once meant something else: it stays for those
+    // who may set it.
     if owner.mode & libc::S_IXGRP != 0 || !creds.in_group(owner.gid) && !creds.capable(CAP_FSETID) {
         kept &= !libc::S_ISGID;
     }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 /// By inode: how many have it open for writing, or, negative, how many execute it.
 static CLAIMS: KCell<Option<HashMap<usize, i32>>> = KCell::new(None);
 
-/// A use of a file that excludes the other kind. Ends with the value; the owner of the inode's reference keeps it.
+/// A use of a file that excludes the other kind. Ends with the value; the owner of the inode's
+/// reference keeps it.
 pub struct Claim {
     inode: usize,
     step: i32,

@@ -61,7 +61,8 @@ struct Inner {
     size: u64,
     /// Number of frames in `runs`.
     pages: u64,
-    /// Frames beyond the end of the file up to this page were asked for (FALLOC_FL_KEEP_SIZE); others there were only taken ahead.
+    /// Frames beyond the end of the file up to this page were asked for (FALLOC_FL_KEEP_SIZE);
+    /// others there were only taken ahead.
     allocated: u64,
 }
 
@@ -134,7 +135,8 @@ impl Contents {
             }
             let left = (size - at).min(buf.remaining() as u64) as usize;
             let within = (at % PAGE_SIZE) as usize;
-            // No borrow is held while guest memory is reached: it may be a mapping of this very file.
+            // No borrow is held while guest memory is reached: it may be a mapping of this very
+            // file.
             let source = {
                 let inner = self.inner.borrow();
                 inner.find(at / PAGE_SIZE).map(|(first, frames)| {
@@ -195,10 +197,12 @@ impl Contents {
         Ok(GuestWindow::of_frames(frames, ((page - first) * PAGE_SIZE) as usize + within, len))
     }
 
-    /// Puts a run of zero frames at a hole: at least one page, for `wanted` or more as the file grows.
+    /// Puts a run of zero frames at a hole: at least one page, for `wanted` or more as the file
+    /// grows.
     fn fill(&self, inner: &mut Inner, page: u64, wanted: u64) -> Result<()> {
         let room = inner.next_after(page).map_or(u64::MAX, |next| next - page);
-        // A file that grows at its end is given as much again as it has, so that it stays in few runs.
+        // A file that grows at its end is given as much again as it has, so that it stays in few
+        // runs.
         let at_end = room == u64::MAX && page * PAGE_SIZE >= inner.size && page > 0;
         let ahead = if at_end { inner.pages.min(MAX_RUN / 4) } else { 0 };
         let mut count = wanted.max(ahead).min(room).clamp(1, MAX_RUN);
@@ -231,7 +235,8 @@ impl Contents {
         }
     }
 
-    /// Sets the size. What lies beyond the end is given up, and reads as zero if the file grows again.
+    /// Sets the size. What lies beyond the end is given up, and reads as zero if the file grows
+    /// again.
     pub fn truncate(&self, size: u64) {
         let keep = size.div_ceil(PAGE_SIZE);
         let (removed, cut) = {
@@ -260,7 +265,8 @@ impl Contents {
         self.mappers.any_writes_to()
     }
 
-    /// Gives up what was taken ahead: the file's end jumps over it, and there is a hole. Nobody can have mapped it.
+    /// Gives up what was taken ahead: the file's end jumps over it, and there is a hole. Nobody can
+    /// have mapped it.
     fn give_up_ahead(&self, inner: &mut Inner) {
         let end = inner.end();
         let removed = inner.remove(end, u64::MAX);

@@ -1,10 +1,13 @@
-//! The dentry cache: the tree of names as far as it was looked at, names that do not exist included.
+//! The dentry cache: the tree of names as far as it was looked at, names that do not exist
+//! included.
 //!
-//! Nearly all work of a build is asking for names, most of which do not exist. So every answer of a file system is kept: a
-//! directory's dentry holds what is known of each name. The file system says with [`Inode::names_version`] whether that still
-//! holds: a number that changes when names changed without the core's doing (on the host, say).
+//! Nearly all work of a build is asking for names, most of which do not exist. So every answer of a
+//! file system is kept: a directory's dentry holds what is known of each name. The file system says
+//! with [`Inode::names_version`] whether that still holds: a number that changes when names changed
+//! without the core's doing (on the host, say).
 //!
-//! A dentry is a name that exists, and its inode never changes; a name that does not exist is only an entry of its parent.
+//! A dentry is a name that exists, and its inode never changes; a name that does not exist is only
+//! an entry of its parent.
 //! [`Inode::names_version`]: super::inode::Inode::names_version
 
 use super::inode::{FileKind, InodeRef};
@@ -62,7 +65,8 @@ struct Child {
 }
 
 static CACHE: KCell<VecDeque<Weak<Dentry>>> = KCell::new(VecDeque::new());
-/// The directories that remember names that do not exist, those longest here first, and how many names that are.
+/// The directories that remember names that do not exist, those longest here first, and how many
+/// names that are.
 static ABSENT: KCell<(VecDeque<Weak<Dentry>>, usize)> = KCell::new((VecDeque::new(), 0));
 
 /// How many of either a guest of this size keeps, of which it keeps `most` at most.
@@ -77,7 +81,8 @@ impl Dentry {
         Dentry::new(inode, Place::default())
     }
 
-    /// A file without a name that is shown with one all the same (memfd, O_TMPFILE): deleted from the beginning.
+    /// A file without a name that is shown with one all the same (memfd, O_TMPFILE): deleted from
+    /// the beginning.
     pub fn nameless(inode: InodeRef, parent: Option<Arc<Dentry>>, name: &[u8]) -> Arc<Dentry> {
         Dentry::new(inode, Place { parent, name: name.into(), deleted: true })
     }
@@ -241,7 +246,8 @@ impl Dentry {
         }
     }
 
-    /// The core moved this dentry to a new name. What had that name was removed, or, with `exchange`, comes to the old place.
+    /// The core moved this dentry to a new name. What had that name was removed, or, with
+    /// `exchange`, comes to the old place.
     pub fn moved(self: &Arc<Self>, to: &Arc<Dentry>, name: &[u8], exchange: Option<&Arc<Dentry>>) {
         let name: Arc<[u8]> = name.into();
         let (from, old_name) = {
@@ -286,7 +292,8 @@ impl Dentry {
         }
     }
 
-    /// Drops it from its parent if nothing but the cache holds it. `self` is one of the two references it then has.
+    /// Drops it from its parent if nothing but the cache holds it. `self` is one of the two
+    /// references it then has.
     fn evict(self: &Arc<Self>) -> bool {
         let unused =
             Arc::strong_count(self) == 2 && !self.used.swap(false, Relaxed) && self.mounts.load(Relaxed) == 0 && {
@@ -317,7 +324,8 @@ fn remember(dentry: &Arc<Dentry>) {
     }
 }
 
-/// Too many names that do not exist are remembered: the directory that has done so for longest begins anew.
+/// Too many names that do not exist are remembered: the directory that has done so for longest
+/// begins anew.
 fn forget_absent_of_oldest() {
     let oldest = ABSENT.borrow_mut().0.pop_front();
     if let Some(oldest) = oldest.and_then(|oldest| oldest.upgrade()) {
@@ -345,8 +353,8 @@ pub fn shrink() {
 }
 
 impl Drop for Dentry {
-    /// Drops the dentries above that only this one held, one after the other: a guest may nest directories deeper than a
-    /// kernel stack.
+    /// Drops the dentries above that only this one held, one after the other: a guest may nest
+    /// directories deeper than a kernel stack.
     fn drop(&mut self) {
         self.forget_absent();
         let mut next = self.end();

@@ -1,6 +1,7 @@
 //! Open directories: what getdents64(2) reads, the same for every file system.
 //!
-//! The entries are taken once, when reading starts, so positions stay what they were while names come and go.
+//! The entries are taken once, when reading starts, so positions stay what they were while names
+//! come and go.
 
 use super::file::{DirEntry, FileOps, OpenFile};
 use super::path::Path;

@@ -72,7 +72,8 @@ impl FdTable {
         entry.map(|entry| entry.file.clone()).ok_or(Errno::EBADF)
     }
 
-    /// As `get`, but not for descriptors that only name a file (O_PATH), which have no contents to work with.
+    /// As `get`, but not for descriptors that only name a file (O_PATH), which have no contents to
+    /// work with.
     pub fn get_io(&self, fd: i32) -> Result<Arc<OpenFile>> {
         let file = self.get(fd)?;
         if file.flags.get() & libc::O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
@@ -231,7 +232,8 @@ impl FdTable {
     }
 }
 
-/// A descriptor of `table` is gone: gives up the process's record locks, tells the file, and perhaps drops it.
+/// A descriptor of `table` is gone: gives up the process's record locks, tells the file, and
+/// perhaps drops it.
 fn closed(table: &FdTable, entry: Entry) {
     locks::descriptor_closed(table, &entry.file);
     entry.file.ops.descriptor_closed(&entry.file);

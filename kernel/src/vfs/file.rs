@@ -45,7 +45,8 @@ pub struct HostFile {
     pub fd: Arc<OwnedFd>,
     /// The host tells watchers when it is closed.
     writes: bool,
-    /// The core's own mapping of it, made when guest memory that it is behind is first read by a system call.
+    /// The core's own mapping of it, made when guest memory that it is behind is first read by a
+    /// system call.
     pub mapping: KCell<Option<Arc<FileMapping>>>,
     /// The same, shared and writable, for shared mappings of read-write trees.
     pub writable: KCell<Option<Arc<FileMapping>>>,
@@ -85,8 +86,9 @@ impl Drop for HostFile {
 
 /// Something whose contents are frames of physmem: a memory file, shared memory.
 pub trait PageSource: Send + Sync {
-    /// The frames from page `index` on: at least one page, at most `max` (what lies together is given together), shared with
-    /// the source. With `write`, holes are filled; without, they may be too. Pages wholly past the end: None (SIGBUS).
+    /// The frames from page `index` on: at least one page, at most `max` (what lies together is
+    /// given together), shared with the source. With `write`, holes are filled; without, they may
+    /// be too. Pages wholly past the end: None (SIGBUS).
     fn frames(&self, index: u64, max: u32, write: bool) -> Result<Option<crate::mm::Frames>>;
 
     /// As `frames`, of what is there, for the audit: nothing is filled.
@@ -100,8 +102,9 @@ pub trait PageSource: Send + Sync {
     /// The first page after `index` that is there.
     fn next_present(&self, index: u64) -> Option<u64>;
 
-    /// Where mappers are to be known, for sources whose pages can go away. A mapper holds no reference on frames it has mapped: the
-    /// source gives none of them up before its mappers have settled.
+    /// Where mappers are to be known, for sources whose pages can go away. A mapper holds no
+    /// reference on frames it has mapped: the source gives none of them up before its mappers have
+    /// settled.
     fn mappers(&self) -> Option<&Mappers> {
         None
     }
@@ -116,10 +119,11 @@ pub enum Gone {
     Punched,
 }
 
-/// Something that maps pages of a source: an address space. A source is known by its list of mappers.
+/// Something that maps pages of a source: an address space. A source is known by its list of
+/// mappers.
 pub trait Mapper: Send + Sync {
-    /// The source's pages from `first` to before `end` are no longer what they were: mappings of them must be looked up again at the
-    /// next touch. Nothing of the mapper's may be borrowed.
+    /// The source's pages from `first` to before `end` are no longer what they were: mappings of
+    /// them must be looked up again at the next touch. Nothing of the mapper's may be borrowed.
     fn invalidate(&self, source: &Mappers, first: u64, end: u64, gone: Gone);
 
     /// Whether user code may write to the source by way of this mapper.
@@ -160,7 +164,8 @@ impl Mappers {
     }
 }
 
-/// What one kind of file does. Everything has a default that answers as Linux does for a file without the operation.
+/// What one kind of file does. Everything has a default that answers as Linux does for a file
+/// without the operation.
 ///
 /// All of it is called with the big lock held and may sleep.
 #[allow(unused_variables)]
@@ -180,7 +185,8 @@ pub trait FileOps: Send + Sync + Any {
         false
     }
 
-    /// For SEEK_END the end (the caller adds the offset, and passes 0); for SEEK_DATA and SEEK_HOLE the position found from `offset` on.
+    /// For SEEK_END the end (the caller adds the offset, and passes 0); for SEEK_DATA and SEEK_HOLE
+    /// the position found from `offset` on.
     fn seek_special(&self, file: &OpenFile, offset: i64, whence: i32) -> Result<u64> {
         Err(Errno::EINVAL)
     }
@@ -200,7 +206,8 @@ pub trait FileOps: Send + Sync + Any {
         Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM
     }
 
-    /// The queues that are woken when what `poll` says may have changed. None: it never changes (epoll refuses such files).
+    /// The queues that are woken when what `poll` says may have changed. None: it never changes
+    /// (epoll refuses such files).
     fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {
         None
     }
@@ -253,10 +260,12 @@ pub struct DirEntry<'a> {
     pub name: &'a [u8],
 }
 
-/// An open file description (open(2)): shared by the descriptors that dup and fork made of one open.
+/// An open file description (open(2)): shared by the descriptors that dup and fork made of one
+/// open.
 pub struct OpenFile {
     pub ops: Arc<dyn FileOps>,
-    /// The inode it was opened on; anonymous files (pipes, epoll, ...) have one of their own file system.
+    /// The inode it was opened on; anonymous files (pipes, epoll, ...) have one of their own file
+    /// system.
     pub inode: super::inode::InodeRef,
     /// Where it was opened; None for files without a name.
     pub path: Option<super::Path>,
@@ -339,7 +348,8 @@ impl OpenFile {
         })
     }
 
-    /// Waits until no transfer at the position is under way. With `long`, the caller's is one until the answer is dropped.
+    /// Waits until no transfer at the position is under way. With `long`, the caller's is one until
+    /// the answer is dropped.
     ///
     /// # Errors
     /// EINTR when the caller was killed meanwhile.
@@ -354,7 +364,8 @@ impl OpenFile {
         }))
     }
 
-    /// Whether nothing of it may be executed, not even where it is mapped: on a mount that is noexec, and what has no place in any.
+    /// Whether nothing of it may be executed, not even where it is mapped: on a mount that is
+    /// noexec, and what has no place in any.
     pub fn is_noexec(&self) -> bool {
         self.path.as_ref().is_none_or(|path| path.mount.flags().contains(MountFlags::NOEXEC))
     }

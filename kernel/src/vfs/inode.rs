@@ -121,8 +121,9 @@ pub enum NewNode<'a> {
     Socket,
 }
 
-/// A file system's node. Names are single components, never "." or "..", and at most NAME_MAX long. Permissions were
-/// checked by the caller; what only the file system knows (read-only, whiteouts, quotas) it checks itself.
+/// A file system's node. Names are single components, never "." or "..", and at most NAME_MAX long.
+/// Permissions were checked by the caller; what only the file system knows (read-only, whiteouts,
+/// quotas) it checks itself.
 #[allow(unused_variables)]
 pub trait Inode: Send + Sync + Any {
     fn attr(&self) -> Result<Attr>;
@@ -138,12 +139,14 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::ENOTDIR)
     }
 
-    /// What making a name here says to everybody, whatever their rights, where a name that is not there cannot even be looked up.
+    /// What making a name here says to everybody, whatever their rights, where a name that is not
+    /// there cannot even be looked up.
     fn no_names(&self) -> Option<Errno> {
         None
     }
 
-    /// Nobody may write to it, whatever their rights: EPERM, as for FS_IMMUTABLE_FL of ioctl_iflags(2).
+    /// Nobody may write to it, whatever their rights: EPERM, as for FS_IMMUTABLE_FL of
+    /// ioctl_iflags(2).
     fn immutable(&self) -> bool {
         false
     }
@@ -153,7 +156,8 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::EPERM)
     }
 
-    /// A nameless regular file (O_TMPFILE); `linkable` says whether link(2) may give it a name later.
+    /// A nameless regular file (O_TMPFILE); `linkable` says whether link(2) may give it a name
+    /// later.
     fn create_unnamed(&self, mode: u32, creds: &Creds, linkable: bool) -> Result<InodeRef> {
         Err(Errno::EOPNOTSUPP)
     }
@@ -170,7 +174,8 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::EPERM)
     }
 
-    /// Moves `name` to `new_name` in `new_dir` (of the same file system); RENAME_* flags of renameat2(2).
+    /// Moves `name` to `new_name` in `new_dir` (of the same file system); RENAME_* flags of
+    /// renameat2(2).
     fn rename(&self, name: &[u8], new_dir: &InodeRef, new_name: &[u8], flags: u32) -> Result<()> {
         Err(Errno::EPERM)
     }
@@ -184,7 +189,8 @@ pub trait Inode: Send + Sync + Any {
         None
     }
 
-    /// The operations of a newly opened file (open flags in `flags`); O_TRUNC is done by the caller.
+    /// The operations of a newly opened file (open flags in `flags`); O_TRUNC is done by the
+    /// caller.
     fn open(self: Arc<Self>, flags: i32) -> Result<Arc<dyn FileOps>>;
 
     /// Directory entries from position `from`, without "." and "..".
@@ -192,7 +198,8 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::ENOTDIR)
     }
 
-    /// Where lseek(2) leads in a directory that is not about its position: as [`FileOps::seek_special`]. EINVAL if there is no such place.
+    /// Where lseek(2) leads in a directory that is not about its position: as
+    /// [`FileOps::seek_special`]. EINVAL if there is no such place.
     fn seek_dir(&self, offset: i64, whence: i32) -> Result<u64> {
         Err(Errno::EINVAL)
     }
@@ -202,8 +209,9 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::EOPNOTSUPP)
     }
 
-    /// A number that changes when names of this directory may have changed without the core's doing: what was looked up is kept as
-    /// long as it stays the same. None: nothing is kept, every lookup asks the file system.
+    /// A number that changes when names of this directory may have changed without the core's
+    /// doing: what was looked up is kept as long as it stays the same. None: nothing is kept, every
+    /// lookup asks the file system.
     fn names_version(&self) -> Option<u64> {
         None
     }
@@ -238,7 +246,8 @@ pub trait Inode: Send + Sync + Any {
         None
     }
 
-    /// Whether a change of the host's file is one of this file: a change of the entry `name`, or of the file itself if the name is empty.
+    /// Whether a change of the host's file is one of this file: a change of the entry `name`, or of
+    /// the file itself if the name is empty.
     fn shows_host(&self, name: &[u8]) -> bool {
         false
     }

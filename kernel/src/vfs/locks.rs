@@ -1,7 +1,8 @@
 //! File locks: record locks of processes (fcntl(2)) and of open files (F_OFD_*), and flock(2).
 //!
-//! Record locks of both kinds stand in each other's way; flock's are a world of their own. All are advisory, and kept by the file's device and
-//! inode number, so that names and file systems in between do not matter.
+//! Record locks of both kinds stand in each other's way; flock's are a world of their own. All are
+//! advisory, and kept by the file's device and inode number, so that names and file systems in
+//! between do not matter.
 
 use super::FdTable;
 use super::file::OpenFile;
@@ -19,7 +20,8 @@ pub enum Kind {
     Write,
 }
 
-/// Who holds a lock. Objects are told apart by their addresses, and give their locks up before they go away.
+/// Who holds a lock. Objects are told apart by their addresses, and give their locks up before they
+/// go away.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Owner {
     /// A process, that is, its descriptor table.
@@ -37,7 +39,8 @@ impl Owner {
     }
 }
 
-/// A lock on bytes `start` to `end`, both included; `end` is [`END`] for "however long the file gets".
+/// A lock on bytes `start` to `end`, both included; `end` is [`END`] for "however long the file
+/// gets".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Record {
     pub owner: Owner,
@@ -123,8 +126,8 @@ fn first_conflict(locks: &FileLocks, wanted: &Record) -> Option<Record> {
 /// Takes a record lock, in place of what its owner had in the range.
 ///
 /// # Errors
-/// EAGAIN when another's is in the way and `wait` is not set; EDEADLK when waiting would never end; ERESTARTSYS when a signal
-/// came first; ENOLCK without memory.
+/// EAGAIN when another's is in the way and `wait` is not set; EDEADLK when waiting would never end;
+/// ERESTARTSYS when a signal came first; ENOLCK without memory.
 pub fn lock(file: &OpenFile, wanted: Record, wait: bool) -> Result<()> {
     crate::mm::pressure::room_for(256).map_err(|_| Errno::ENOLCK)?;
     let key = key(file)?;
@@ -307,7 +310,8 @@ pub fn held(file: (u64, u64)) -> Vec<Held> {
     records.iter().map(of_record).chain(flocks.iter().map(of_flock)).collect()
 }
 
-/// A descriptor of the file was closed in this table: its process loses all its record locks on the file.
+/// A descriptor of the file was closed in this table: its process loses all its record locks on the
+/// file.
 pub fn descriptor_closed(table: &FdTable, file: &OpenFile) {
     if LOCKED_FILES.load(Relaxed) > 0
         && let Ok(key) = key(file)

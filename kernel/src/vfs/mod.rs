@@ -1,4 +1,5 @@
-//! Files, as the kernel sees them whatever holds them: inodes, names, mounts, open files, the page cache, locks, permission.
+//! Files, as the kernel sees them whatever holds them: inodes, names, mounts, open files, the page
+//! cache, locks, permission.
 
 pub mod anon;
 pub mod async_io;

@@ -1,6 +1,7 @@
 //! Mounts: which file system's tree shows where.
 //!
-//! There is one tree for the whole guest. A mount shows a directory (or a file) of a file system over a place of another mount.
+//! There is one tree for the whole guest. A mount shows a directory (or a file) of a file system
+//! over a place of another mount.
 
 use super::dentry::Dentry;
 use super::inode::InodeRef;
@@ -83,7 +84,8 @@ struct Table {
 static TABLE: KCell<Table> = KCell::new(Table { by_id: BTreeMap::new(), by_place: BTreeMap::new(), root: None });
 static NEXT_ID: AtomicU32 = AtomicU32::new(20);
 
-/// fs.mount-max. A walk over a place passes all the mounts that lie over each other there, in one go.
+/// fs.mount-max. A walk over a place passes all the mounts that lie over each other there, in one
+/// go.
 pub const MOUNT_MAX: usize = 20_000;
 /// References the table itself holds on a mount that is attached.
 const TABLE_REFERENCES: usize = 2;
@@ -139,7 +141,8 @@ impl Mount {
 }
 
 impl Drop for Mount {
-    /// With the last mount of a file system go the names that are cached of it: they would keep its files.
+    /// With the last mount of a file system go the names that are cached of it: they would keep its
+    /// files.
     fn drop(&mut self) {
         if Arc::strong_count(&self.fs) > 1 {
             return;
@@ -176,8 +179,9 @@ pub fn root() -> Path {
 /// Shows `mount` over `place`.
 ///
 /// # Errors
-/// ENOTDIR when one of them is a directory and the other is not; ENOENT when the place was deleted; EINVAL when it is in a mount that is
-/// nowhere itself; ENOSPC when there are too many mounts; ENOMEM without memory.
+/// ENOTDIR when one of them is a directory and the other is not; ENOENT when the place was deleted;
+/// EINVAL when it is in a mount that is nowhere itself; ENOSPC when there are too many mounts;
+/// ENOMEM without memory.
 pub fn attach(mount: &Arc<Mount>, place: &Path) -> Result<()> {
     if mount.root.is_dir() != place.is_dir() {
         return Err(Errno::ENOTDIR);
@@ -208,7 +212,8 @@ pub fn attach(mount: &Arc<Mount>, place: &Path) -> Result<()> {
 /// Takes a mount out of the tree.
 ///
 /// # Errors
-/// EINVAL for what is not mounted; EBUSY when it is in use and `lazy` does not say to wait for that to end.
+/// EINVAL for what is not mounted; EBUSY when it is in use and `lazy` does not say to wait for that
+/// to end.
 pub fn detach(mount: &Arc<Mount>, lazy: bool) -> Result<()> {
     let Some(place) = mount.place() else { return Err(Errno::EINVAL) };
     let children = mount.children();

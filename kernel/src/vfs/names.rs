@@ -1,4 +1,5 @@
-//! Making, removing and moving names: what mkdir(2), link(2), unlink(2), rename(2) and their kind do in every file system.
+//! Making, removing and moving names: what mkdir(2), link(2), unlink(2), rename(2) and their kind
+//! do in every file system.
 
 use super::dentry::Dentry;
 use super::inode::{InodeRef, NewNode};
@@ -12,7 +13,8 @@ use crate::{Errno, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Where something new is to be made: EEXIST when something is there. Only directories may be named with a slash behind.
+/// Where something new is to be made: EEXIST when something is there. Only directories may be named
+/// with a slash behind.
 fn vacancy(task: &Task, dirfd: i32, path: &[u8], directory: bool) -> Result<Found> {
     let found = walk::walk(task, dirfd, path, Walk::CREATE)?;
     if found.target.is_some() || found.last != Last::Name {
@@ -192,7 +194,8 @@ pub fn is_mount_point(dentry: &Dentry) -> bool {
     dentry.mounts.load(Relaxed) > 0
 }
 
-/// The node of a socket that bind(2) makes, for the current task; EADDRINUSE when something is there.
+/// The node of a socket that bind(2) makes, for the current task; EADDRINUSE when something is
+/// there.
 pub fn make_socket(path: &[u8], mode: u32) -> Result<InodeRef> {
     let task = crate::sched::current();
     match make(&task, libc::AT_FDCWD, path, &NewNode::Socket, mode) {

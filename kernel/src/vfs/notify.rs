@@ -1,4 +1,5 @@
-//! Who watches which file (inotify(7)): the file layer tells of what it did, and the watches of the inodes concerned hear it.
+//! Who watches which file (inotify(7)): the file layer tells of what it did, and the watches of the
+//! inodes concerned hear it.
 
 use super::Path;
 use super::dentry::Dentry;
@@ -155,7 +156,8 @@ pub fn closed(open: &OpenFile) {
     }
 }
 
-/// A name was removed, that of `dentry`, which the caller is done with: if nobody else uses the file, its watches end first.
+/// A name was removed, that of `dentry`, which the caller is done with: if nobody else uses the
+/// file, its watches end first.
 pub fn removed(dir: &Arc<Dentry>, dentry: Arc<Dentry>, name: &[u8]) {
     if !active() {
         return;

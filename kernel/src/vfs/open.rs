@@ -25,7 +25,8 @@ const NOT_KEPT: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TR
 /// What Linux sets for every 64-bit program.
 pub const LARGEFILE: i32 = 0o100000;
 
-/// The flags that hold of those asked for. EINVAL for those that exclude each other, whatever the path.
+/// The flags that hold of those asked for. EINVAL for those that exclude each other, whatever the
+/// path.
 pub fn check_flags(mut flags: i32) -> Result<i32> {
     if flags & libc::O_PATH != 0 {
         flags &= libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_PATH | libc::O_CLOEXEC;
@@ -36,7 +37,8 @@ pub fn check_flags(mut flags: i32) -> Result<i32> {
     if makes_directory || unnamed && wrong_unnamed { Err(Errno::EINVAL) } else { Ok(flags) }
 }
 
-/// openat2(2) in full: flags and mode of open(2), and how to walk the path. The flags are such as [`check_flags`] leaves them.
+/// openat2(2) in full: flags and mode of open(2), and how to walk the path. The flags are such as
+/// [`check_flags`] leaves them.
 pub fn open(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, resolve: Walk) -> Result<Arc<OpenFile>> {
     let mut how = resolve;
     if flags & libc::O_DIRECTORY != 0 {

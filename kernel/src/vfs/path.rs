@@ -46,7 +46,8 @@ impl Path {
         crossed
     }
 
-    /// One step up, over mount points, but not above `root` if one is given. False when there is nothing above.
+    /// One step up, over mount points, but not above `root` if one is given. False when there is
+    /// nothing above.
     pub fn ascend(&mut self, root: Option<&Path>) -> bool {
         loop {
             if root == Some(&*self) {
@@ -62,8 +63,9 @@ impl Path {
         }
     }
 
-    /// The name from `root` on, as getcwd(2) and /proc/PID/fd show it, and whether `root` is above it at all. A name that is too long for a
-    /// path is not whole: its beginning is missing, and it is still too long.
+    /// The name from `root` on, as getcwd(2) and /proc/PID/fd show it, and whether `root` is above
+    /// it at all. A name that is too long for a path is not whole: its beginning is missing, and it
+    /// is still too long.
     pub fn name_below(&self, root: &Path) -> (Vec<u8>, bool) {
         let mut names: Vec<Arc<[u8]>> = Vec::new();
         let mut len = 0;
@@ -100,7 +102,8 @@ impl Path {
         (text, reachable)
     }
 
-    /// The name within its file system, for mounts that show only a part of one; of one that is too long for a path the end.
+    /// The name within its file system, for mounts that show only a part of one; of one that is too
+    /// long for a path the end.
     pub fn name_in_fs(&self) -> Vec<u8> {
         let mut names = Vec::new();
         let mut len = 0;
@@ -120,7 +123,8 @@ impl Path {
         text
     }
 
-    /// The name as /proc shows it to somebody whose root is `root`: " (deleted)" behind names that are gone.
+    /// The name as /proc shows it to somebody whose root is `root`: " (deleted)" behind names that
+    /// are gone.
     pub fn display(&self, root: &Path) -> Vec<u8> {
         let (mut text, _) = self.name_below(root);
         if self.dentry.is_deleted() {

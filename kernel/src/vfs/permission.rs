@@ -1,4 +1,5 @@
-//! Who may do what with a file: owner, group and others, and the capabilities that stand above them.
+//! Who may do what with a file: owner, group and others, and the capabilities that stand above
+//! them.
 
 use super::dentry::Dentry;
 use super::inode::{FileKind, Inode, InodeRef};
@@ -38,7 +39,8 @@ pub fn check(creds: &Creds, inode: &dyn Inode, wanted: u32) -> Result<()> {
     if overridden { Ok(()) } else { Err(Errno::EACCES) }
 }
 
-/// Whether somebody who is neither owner nor privileged is held off: EPERM as chmod(2) and others give it.
+/// Whether somebody who is neither owner nor privileged is held off: EPERM as chmod(2) and others
+/// give it.
 pub fn check_owner(creds: &Creds, inode: &dyn Inode) -> Result<()> {
     if creds.capable(CAP_FOWNER) || inode.owner()?.uid == creds.fsuid { Ok(()) } else { Err(Errno::EPERM) }
 }
@@ -47,7 +49,8 @@ pub fn check_owner(creds: &Creds, inode: &dyn Inode) -> Result<()> {
 pub static PROTECTED_HARDLINKS: AtomicI64 = AtomicI64::new(1);
 pub static PROTECTED_SYMLINKS: AtomicI64 = AtomicI64::new(1);
 
-/// Whether another name may be made for a file: EPERM for a stranger's file that has a privilege or that the caller could not open himself.
+/// Whether another name may be made for a file: EPERM for a stranger's file that has a privilege or
+/// that the caller could not open himself.
 pub fn check_link(creds: &Creds, inode: &dyn Inode) -> Result<()> {
     if PROTECTED_HARDLINKS.load(Relaxed) == 0 || creds.capable(CAP_FOWNER) {
         return Ok(());
@@ -64,7 +67,8 @@ pub fn check_link(creds: &Creds, inode: &dyn Inode) -> Result<()> {
     }
 }
 
-/// Whether a symbolic link at a path's end may be followed: EACCES where anybody can leave links for others, as in /tmp, and a stranger did.
+/// Whether a symbolic link at a path's end may be followed: EACCES where anybody can leave links
+/// for others, as in /tmp, and a stranger did.
 pub fn check_follow(creds: &Creds, dir: &dyn Inode, link: &dyn Inode) -> Result<()> {
     const ANYBODY: u32 = libc::S_ISVTX | libc::S_IWOTH;
     if PROTECTED_SYMLINKS.load(Relaxed) == 0 {
@@ -90,7 +94,8 @@ pub fn check_create(creds: &Creds, dir: &Path) -> Result<()> {
     check(creds, &**dir.inode(), WRITE | EXEC)
 }
 
-/// Whether `victim` may be removed from, or renamed away in `dir`; `as_dir` says which of rmdir(2) and unlink(2) asks, None for rename.
+/// Whether `victim` may be removed from, or renamed away in `dir`; `as_dir` says which of rmdir(2)
+/// and unlink(2) asks, None for rename.
 pub fn check_delete(creds: &Creds, dir: &InodeRef, victim: &Arc<Dentry>, as_dir: Option<bool>) -> Result<()> {
     check(creds, &**dir, WRITE | EXEC)?;
     if !creds.capable(CAP_FOWNER) {

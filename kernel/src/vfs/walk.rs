@@ -172,7 +172,8 @@ impl Walker<'_> {
             };
             let is_link = dentry.inode.kind() == FileKind::Symlink;
             let create = self.how.contains(Walk::CREATE);
-            // Nothing can be made where a slash follows the name, so a link there is not looked into.
+            // Nothing can be made where a slash follows the name, so a link there is not looked
+            // into.
             let asked = self.how.contains(Walk::FOLLOW);
             let follow = if create { asked && !slash } else { asked || slash };
             if is_link && (!is_last || follow) {
@@ -246,7 +247,8 @@ impl Walker<'_> {
         Ok(())
     }
 
-    /// Where a symbolic link leads: a path, or None when it led straight to an object, where the walk now is.
+    /// Where a symbolic link leads: a path, or None when it led straight to an object, where the
+    /// walk now is.
     fn link_target(&mut self, dentry: &Arc<Dentry>) -> Result<Option<Vec<u8>>> {
         self.links += 1;
         if self.links > LINKS_MAX || self.how.contains(Walk::NO_LINKS) {

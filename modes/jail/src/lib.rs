@@ -1,10 +1,13 @@
 //! tt-jail: [tt](umlab_tt) with the core's memory write-protected while user code runs.
 //!
-//! On the way out of the core its variables, heap, physmem and kernel stacks become read-only in that address space; the first thing
-//! on the way in makes them writable again. (Its text is never writable.) What the way out still writes lies in the slots of the tasks of
-//! this address space, which is no other's memory. Guests can read the core. The cost grows with the page-table entries of the core's memory.
+//! On the way out of the core its variables, heap, physmem and kernel stacks become read-only in
+//! that address space; the first thing on the way in makes them writable again. (Its text is never
+//! writable.) What the way out still writes lies in the slots of the tasks of this address space,
+//! which is no other's memory. Guests can read the core. The cost grows with the page-table entries
+//! of the core's memory.
 //!
-//! The rights are those of an address space, so two CPUs in one would undo each other's protection: there is one CPU.
+//! The rights are those of an address space, so two CPUs in one would undo each other's protection:
+//! there is one CPU.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -33,7 +36,8 @@ impl Jail {
     }
 }
 
-/// The core's memory: address and length of its parts; its variables are the last one. Those of what lies side by side are one.
+/// The core's memory: address and length of its parts; its variables are the last one. Those of
+/// what lies side by side are one.
 fn parts() -> &'static [(usize, usize)] {
     static PARTS: OnceLock<Vec<(usize, usize)>> = OnceLock::new();
     PARTS.get_or_init(|| {
@@ -52,7 +56,8 @@ fn parts() -> &'static [(usize, usize)] {
     })
 }
 
-/// Changes the rights of parts of the core's memory. Nothing but the slot is written to: no errno, that is.
+/// Changes the rights of parts of the core's memory. Nothing but the slot is written to: no errno,
+/// that is.
 fn protect(parts: &[(usize, usize)], prot: i32) {
     for &(start, len) in parts {
         let result: i64;
@@ -69,13 +74,15 @@ fn protect(parts: &[(usize, usize)], prot: i32) {
     }
 }
 
-/// So often a task maps physmem anew on its way out. What the core touched of it until then has page-table entries that each later
-/// change of rights has to walk; a new mapping has none, and the few pages that are used all the time are soon back.
+/// So often a task maps physmem anew on its way out. What the core touched of it until then has
+/// page-table entries that each later change of rights has to walk; a new mapping has none, and the
+/// few pages that are used all the time are soon back.
 const FORGET_EVERY: u32 = 16;
 /// `tt-jail,forget=off` shows what it costs without.
 static FORGET: AtomicBool = AtomicBool::new(true);
 
-/// How long the host's memory management kept us, for the counters. The last part of the way out is not in it: the counter lies there.
+/// How long the host's memory management kept us, for the counters. The last part of the way out is
+/// not in it: the counter lies there.
 fn took(since: Instant) {
     umlab_tt::count(|c| &c.protection_ns, since.elapsed().as_nanos() as u64);
 }

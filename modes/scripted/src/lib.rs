@@ -1,11 +1,14 @@
 //! scripted: a process model whose programs are closures, for tests of the kernel.
 //!
-//! There is no host process and no machine code. A guest thread is a host thread of this process that runs a closure ([`User`]) and hands
-//! the kernel each trap, as the CPU would. It reaches guest memory through what the kernel has mapped ([`space`]): what is not mapped, or not
-//! with the right, is a fault. So a mapping that the kernel forgot, left too wide or took away too late is seen by the program.
+//! There is no host process and no machine code. A guest thread is a host thread of this process
+//! that runs a closure ([`User`]) and hands the kernel each trap, as the CPU would. It reaches
+//! guest memory through what the kernel has mapped ([`space`]): what is not mapped, or not with the
+//! right, is a fault. So a mapping that the kernel forgot, left too wide or took away too late is
+//! seen by the program.
 //!
-//! The kernel finds programs by name, as ever. A test registers closures with [`Scripted::program`], which gives each the bytes of an
-//! executable file; whoever executes such a file runs the closure.
+//! The kernel finds programs by name, as ever. A test registers closures with
+//! [`Scripted::program`], which gives each the bytes of an executable file; whoever executes such a
+//! file runs the closure.
 
 mod image;
 mod space;
@@ -27,7 +30,8 @@ pub type Program = Arc<dyn Fn(&User) -> i32 + Send + Sync>;
 /// Programs by their entry points.
 type Programs = Arc<Mutex<BTreeMap<u64, Program>>>;
 
-/// The model, for a guest of one CPU: two programs at once would have to be stopped to take memory away from one.
+/// The model, for a guest of one CPU: two programs at once would have to be stopped to take memory
+/// away from one.
 pub struct Scripted {
     threads: Threads,
     programs: Programs,

@@ -36,7 +36,8 @@ impl Thread {
         Thread { programs, regs, extended: initial_extended(), body: None, next: Arc::default(), running: None }
     }
 
-    /// What runs from here: a duplicate's own closure, or the program whose entry point the registers name.
+    /// What runs from here: a duplicate's own closure, or the program whose entry point the
+    /// registers name.
     fn begin(&mut self) -> Option<Running> {
         let body = self.body.take().or_else(|| {
             let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);

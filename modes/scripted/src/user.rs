@@ -30,7 +30,8 @@ struct Gone;
 /// The instruction pointer after every system call, and at every access to memory.
 const AFTER_CALL: u64 = 0x40_0e02;
 const AT_ACCESS: u64 = 0x40_0e10;
-/// The length of the instruction `syscall`, by which the kernel goes back to have a call made again.
+/// The length of the instruction `syscall`, by which the kernel goes back to have a call made
+/// again.
 const CALL_LENGTH: u64 = 2;
 /// Where the code of signal handlers begins, an address for each, and what they return to.
 const HANDLERS: u64 = 0x40_0f00;
@@ -68,7 +69,8 @@ impl User {
         }));
     }
 
-    /// Makes a system call. Returns what is left in the result register: errors are small negative numbers.
+    /// Makes a system call. Returns what is left in the result register: errors are small negative
+    /// numbers.
     pub fn call(&self, number: i64, args: &[u64]) -> i64 {
         let mut all = [0; 6];
         all[..args.len()].copy_from_slice(args);
@@ -172,7 +174,8 @@ impl User {
         self.must(libc::SYS_rt_sigaction, &[signal as u64, place, 0, 8]);
     }
 
-    /// Tries an access until it succeeds: each failure is a fault that the kernel resolves, or answers with a signal.
+    /// Tries an access until it succeeds: each failure is a fault that the kernel resolves, or
+    /// answers with a signal.
     fn access(&self, addr: u64, access: Access, mut look: impl FnMut(&Pages) -> Result<(), Missed>) {
         loop {
             let pages = self.pages.borrow().clone();
@@ -183,7 +186,8 @@ impl User {
         }
     }
 
-    /// Leaves user mode, and comes back to `rip` or just before it. Handlers that are entered meanwhile have run then.
+    /// Leaves user mode, and comes back to `rip` or just before it. Handlers that are entered
+    /// meanwhile have run then.
     fn trap(&self, trap: Trap, rip: u64) {
         self.leave(trap);
         loop {

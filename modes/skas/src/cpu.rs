@@ -1,4 +1,5 @@
-//! What each guest CPU keeps of host processes: its stub processes that no address space uses, or its guest process.
+//! What each guest CPU keeps of host processes: its stub processes that no address space uses, or
+//! its guest process.
 
 use crate::guest::Guest;
 use crate::stub::Stub;

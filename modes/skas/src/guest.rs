@@ -1,8 +1,10 @@
-//! Guest processes on a patched host (skas3): one host process for each guest CPU, which hops between address spaces.
+//! Guest processes on a patched host (skas3): one host process for each guest CPU, which hops
+//! between address spaces.
 //!
-//! It begins as a fork of the core, and leaves that memory with its first hop: what it runs in then holds what the guest has mapped and
-//! nothing else. It never makes a system call of the host: PTRACE_SYSEMU takes those of user code, a seccomp filter what
-//! that does not see (the vsyscall page), and mappings are made from outside.
+//! It begins as a fork of the core, and leaves that memory with its first hop: what it runs in then
+//! holds what the guest has mapped and nothing else. It never makes a system call of the host:
+//! PTRACE_SYSEMU takes those of user code, a seccomp filter what that does not see (the vsyscall
+//! page), and mappings are made from outside.
 
 use crate::cpu::{self, count};
 use crate::stub::{self, Loaded};

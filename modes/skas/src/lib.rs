@@ -1,13 +1,16 @@
 //! skas: the core in its own process and address space, guests in address spaces of their own.
 //!
-//! On a stock host (`skas0`) an address space is a host process, a *stub* process: nothing is mapped in it but what the guest
-//! has mapped, the vDSO, and two pages of ours below the very top ([`stub`]). It is traced by the CPU thread that it runs guests
-//! for. A system call is one stop: resumed with PTRACE_SYSEMU, the guest stops at its next system call, which the host skips.
-//! Mappings are made by the stub process itself, obeying a batch of orders that only the core can write.
+//! On a stock host (`skas0`) an address space is a host process, a *stub* process: nothing is
+//! mapped in it but what the guest has mapped, the vDSO, and two pages of ours below the very top
+//! ([`stub`]). It is traced by the CPU thread that it runs guests for. A system call is one stop:
+//! resumed with PTRACE_SYSEMU, the guest stops at its next system call, which the host skips.
+//! Mappings are made by the stub process itself, obeying a batch of orders that only the core can
+//! write.
 //!
-//! Each guest CPU is one thread of the core ([`umlab_threads`]), pinned to one host CPU together with its stub processes, because a
-//! hand-over within a CPU costs a seventh of one across CPUs. A guest address space whose threads run on several CPUs has a stub process for
-//! each of them. Both map the same memory, as two CPUs' TLBs would.
+//! Each guest CPU is one thread of the core ([`umlab_threads`]), pinned to one host CPU together
+//! with its stub processes, because a hand-over within a CPU costs a seventh of one across CPUs. A
+//! guest address space whose threads run on several CPUs has a stub process for each of them. Both
+//! map the same memory, as two CPUs' TLBs would.
 
 mod cpu;
 mod guest;
@@ -93,7 +96,8 @@ impl ProcessModel for Skas {
     fn vdso(&self) -> Option<Vdso> {
         match self.kind {
             Kind::Stubs => vdso::place(),
-            // Such an address space begins empty, and the host's vDSO cannot be mapped a second time.
+            // Such an address space begins empty, and the host's vDSO cannot be mapped a second
+            // time.
             Kind::ProcMm(_) => None,
         }
     }

@@ -1,12 +1,14 @@
 //! Guest address spaces on a patched host (skas3): descriptors of `/proc/mm`.
 //!
-//! There is one host address space for each guest's, whatever the CPUs that run its threads, and the core changes it from outside: the
-//! host sees to it that no CPU uses what was taken away. Changes are still collected, because one call for many is
-//! cheaper, and because most of them can wait until somebody enters user mode there.
+//! There is one host address space for each guest's, whatever the CPUs that run its threads, and
+//! the core changes it from outside: the host sees to it that no CPU uses what was taken away.
+//! Changes are still collected, because one call for many is cheaper, and because most of them can
+//! wait until somebody enters user mode there.
 //!
-//! Collected changes are carried out in their order, under the big lock: if two CPUs did it without, an older mapping could come to lie over
-//! a newer one. With a single CPU nobody can be overtaken, and the host does all of it on the way to user mode: changes, hop and
-//! resumption in one call.
+//! Collected changes are carried out in their order, under the big lock: if two CPUs did it
+//! without, an older mapping could come to lie over a newer one. With a single CPU nobody can be
+//! overtaken, and the host does all of it on the way to user mode: changes, hop and resumption in
+//! one call.
 
 use crate::cpu::{self, count};
 use crate::guest::Guest;
@@ -153,7 +155,8 @@ impl ModelSpace for MmSpace {
     }
 
     fn sync(&self) {
-        // A single CPU is in the core now, and carries the changes out before user code runs there again.
+        // A single CPU is in the core now, and carries the changes out before user code runs there
+        // again.
         if cpu::all().len() == 1 || !self.changes.borrow().urgent {
             return;
         }

@@ -1,10 +1,11 @@
 //! Orders: changes of a stub process's address space, which the process makes itself.
 //!
-//! An order is a host system call. It is made of a [`PageRange`], so it names at least one page, and only such as are the guest's. The stub
-//! reads its orders from pages that only the core can write, and that guests can read: they hold nothing while user code runs.
+//! An order is a host system call. It is made of a [`PageRange`], so it names at least one page,
+//! and only such as are the guest's. The stub reads its orders from pages that only the core can
+//! write, and that guests can read: they hold nothing while user code runs.
 //!
-//! Whether a used stub process may serve another guest process is a matter of what it was ever told to change. So that is noted here, where every
-//! order passes, and nowhere else.
+//! Whether a used stub process may serve another guest process is a matter of what it was ever told
+//! to change. So that is noted here, where every order passes, and nowhere else.
 
 use crate::cpu::count;
 use crate::stub::{CODE, ORDERS, Stub, USER_CS, USER_DS};
@@ -43,7 +44,8 @@ impl Order {
         Order([libc::SYS_mprotect as u64, range.start(), range.len(), prot.bits() as u64, 0, 0, 0])
     }
 
-    /// Moves one of the core's mappings, which a stub process has at first, to a place of the guest's.
+    /// Moves one of the core's mappings, which a stub process has at first, to a place of the
+    /// guest's.
     pub fn adopt(start: u64, len: u64, place: u64) -> Order {
         let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
         Order([libc::SYS_mremap as u64, start, len, len, flags, place, 0])
@@ -115,7 +117,8 @@ impl OrderPages {
         Ok(())
     }
 
-    /// Takes away what guests must not read: where others have their memory, and what it is to the host.
+    /// Takes away what guests must not read: where others have their memory, and what it is to the
+    /// host.
     pub fn wipe(&self, orders: usize) {
         self.memory.window(0, orders * size_of::<Order>() + size_of_val(&END)).zero();
     }
@@ -135,8 +138,8 @@ struct Obeyed {
 }
 
 impl Servant {
-    /// Has the process carry out all `orders`. The thread state in it is overwritten: the caller has read its registers and writes them
-    /// again. Returns whether an interrupt came meanwhile.
+    /// Has the process carry out all `orders`. The thread state in it is overwritten: the caller
+    /// has read its registers and writes them again. Returns whether an interrupt came meanwhile.
     pub fn carry_out(&self, orders: &mut [Order]) -> Result<bool> {
         let mut interrupted = false;
         let mut done = 0;
@@ -156,7 +159,8 @@ impl Servant {
                 *order = instead;
                 continue;
             }
-            // There may be as many mappings as the host allows one process: then all are taken away, and faults bring back what is used.
+            // There may be as many mappings as the host allows one process: then all are taken
+            // away, and faults bring back what is used.
             if error == Errno::ENOMEM && emptied_for != Some(done) {
                 emptied_for = Some(done);
                 let obeyed = self.obey(&Stub::clear_orders().collect::<Vec<_>>())?;

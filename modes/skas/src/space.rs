@@ -1,4 +1,5 @@
-//! Guest address spaces: a stub process for each CPU that runs the space's threads, and the orders each still has to carry out.
+//! Guest address spaces: a stub process for each CPU that runs the space's threads, and the orders
+//! each still has to carry out.
 
 use crate::cpu::{self, count};
 use crate::orders::{Order, Servant};
@@ -12,7 +13,8 @@ use umlab_host::{Errno, Result};
 use umlab_model::lock::{self, KCell};
 use umlab_model::{Access, BackingFile, HostView, Mapping, ModelSpace, PageRange, Prot, Trap, When};
 
-/// A guest may give orders without end that nobody has to carry out yet: no more than about so many are put off.
+/// A guest may give orders without end that nobody has to carry out yet: no more than about so many
+/// are put off.
 pub const PUT_OFF: usize = 1024;
 
 /// Orders for one stub process, in the sequence they were given.
@@ -31,8 +33,9 @@ impl Batch {
         self.urgent |= urgent || self.orders.len() >= PUT_OFF;
     }
 
-    /// Whether a mapping of the whole range is among the orders. User code can then reach nothing there before they are carried out, so
-    /// that taking away from the range (ld.so maps a library whole and its segments over it) can wait as long as they can.
+    /// Whether a mapping of the whole range is among the orders. User code can then reach nothing
+    /// there before they are carried out, so that taking away from the range (ld.so maps a library
+    /// whole and its segments over it) can wait as long as they can.
     fn maps(&self, range: PageRange) -> bool {
         self.orders.iter().any(|order| order.maps_all_of(range))
     }
@@ -117,7 +120,8 @@ impl SkasSpace {
                 && number != cpu
             {
                 local.batch.push(order, true);
-                // None of the space's threads may run there for long. All is taken away then, and what is used comes back by faults.
+                // None of the space's threads may run there for long. All is taken away then, and
+                // what is used comes back by faults.
                 if local.batch.orders.len() >= PUT_OFF && !local.in_user {
                     let orders = Stub::clear_orders().chain(self.vdso.borrow().orders()).collect();
                     local.batch = Batch { orders, files: Vec::new(), urgent: true };
@@ -152,8 +156,8 @@ impl SkasSpace {
     }
 }
 
-/// Has a batch carried out, without the big lock: it takes as long as the host needs to change mappings, and concerns the current CPU alone.
-/// Returns whether an interrupt came.
+/// Has a batch carried out, without the big lock: it takes as long as the host needs to change
+/// mappings, and concerns the current CPU alone. Returns whether an interrupt came.
 fn carry_out(servant: &Servant, batch: Batch) -> Result<bool> {
     let Batch { mut orders, files, .. } = batch;
     lock::leave();
@@ -266,8 +270,9 @@ impl ModelSpace for SkasSpace {
 }
 
 impl UserSpace for SkasSpace {
-    /// Sees to it that the current CPU has a stub process that has carried out its urgent orders, and that no other CPU runs user code with
-    /// mappings that were taken away. The big lock is dropped meanwhile. Returns a trap in the place of user mode's, if there is one.
+    /// Sees to it that the current CPU has a stub process that has carried out its urgent orders,
+    /// and that no other CPU runs user code with mappings that were taken away. The big lock is
+    /// dropped meanwhile. Returns a trap in the place of user mode's, if there is one.
     fn prepare(&self) -> Result<Option<Trap>> {
         self.sync();
         let mut interrupted = false;

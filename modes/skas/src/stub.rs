@@ -1,11 +1,12 @@
 //! Stub processes: the host processes whose address spaces guests have.
 //!
-//! A stub process begins as a fork of the core that gives up everything it inherited. What remains in its address space, from the
-//! top down: the stub's code (read and execute), the order page (read only; the core writes it through its own mapping), and
-//! the host's vDSO with its data, moved to where every guest expects it. Guest code could jump to the stub's code, but its system calls
-//! stop like any other while user code runs, and orders are only obeyed from the page that guests cannot write. A
-//! seccomp filter refuses system calls from anywhere else, even if the tracer should ever let one through, and catches the
-//! vsyscall page, which ptrace does not.
+//! A stub process begins as a fork of the core that gives up everything it inherited. What remains
+//! in its address space, from the top down: the stub's code (read and execute), the order page
+//! (read only; the core writes it through its own mapping), and the host's vDSO with its data,
+//! moved to where every guest expects it. Guest code could jump to the stub's code, but its system
+//! calls stop like any other while user code runs, and orders are only obeyed from the page that
+//! guests cannot write. A seccomp filter refuses system calls from anywhere else, even if the
+//! tracer should ever let one through, and catches the vsyscall page, which ptrace does not.
 
 use crate::cpu::{self, count};
 use crate::orders::{self, Order, OrderPages, Servant};
@@ -96,15 +97,16 @@ pub struct Stub {
     pub loaded: Loaded,
 }
 
-/// So many idle stub processes are kept, by all CPUs together: a burst of processes is seldom the last one, and a new stub process costs several times
-/// what an idle one does, which takes some tens of KiB of the host's memory.
+/// So many idle stub processes are kept, by all CPUs together: a burst of processes is seldom the
+/// last one, and a new stub process costs several times what an idle one does, which takes some
+/// tens of KiB of the host's memory.
 const POOLED: usize = 128;
 /// So many of them a CPU may keep in any case.
 const POOLED_HERE: usize = 16;
 
 impl Stub {
-    /// A stub process for the current CPU, from the pool if there is one, and the orders it has to carry out before any other: they empty its
-    /// address space, but for the vDSO.
+    /// A stub process for the current CPU, from the pool if there is one, and the orders it has to
+    /// carry out before any other: they empty its address space, but for the vDSO.
     pub fn take() -> Result<(Stub, impl Iterator<Item = Order>)> {
         let cpu = cpu::this();
         let doomed = cpu.doomed.take();
@@ -121,7 +123,8 @@ impl Stub {
         Ok((stub, Stub::clear_orders()))
     }
 
-    /// Puts a stub process aside on the current CPU for who will `take` it after `unpromise`. Returns the CPU.
+    /// Puts a stub process aside on the current CPU for who will `take` it after `unpromise`.
+    /// Returns the CPU.
     pub fn promise() -> Result<usize> {
         let cpu = cpu::this();
         if cpu.pool.borrow().len() <= *cpu.promised.borrow() {
@@ -137,9 +140,11 @@ impl Stub {
         *cpu::all()[cpu].promised.borrow_mut() -= 1;
     }
 
-    /// Gives it back to its CPU, from whichever CPU, when no thread runs in its address space any more. It serves another guest process unless it
-    /// has carried out an order that changed its vDSO, which cannot be made again. All else that it has of this one is replaced: mappings by
-    /// the orders that `take` gives, registers and extended state by those of the next thread, whose state is not in it yet.
+    /// Gives it back to its CPU, from whichever CPU, when no thread runs in its address space any
+    /// more. It serves another guest process unless it has carried out an order that changed its
+    /// vDSO, which cannot be made again. All else that it has of this one is replaced: mappings by
+    /// the orders that `take` gives, registers and extended state by those of the next thread,
+    /// whose state is not in it yet.
     pub fn put_back(mut self) {
         self.forget_thread();
         let cpu = &cpu::all()[self.cpu];
@@ -174,7 +179,8 @@ impl Stub {
 
     fn fork() -> Result<Stub> {
         count(|c| &c.stubs_made, 1);
-        // What the child has to do before its first stop, as orders, because its own code goes away on the way.
+        // What the child has to do before its first stop, as orders, because its own code goes away
+        // on the way.
         let todo: Vec<Order> = vdso::move_orders().chain(Stub::clear_orders()).collect();
         let pages = Arc::new(OrderPages::new(&todo)?);
         let fds = (code_fd(), pages.fd());
@@ -252,7 +258,8 @@ struct Plan {
     parent: i32,
 }
 
-/// Stack of a child until it is the stub. Kernel stacks are not inherited: there may be thousands, and the fork would walk them all.
+/// Stack of a child until it is the stub. Kernel stacks are not inherited: there may be thousands,
+/// and the fork would walk them all.
 #[repr(align(16))]
 struct ChildStack(UnsafeCell<MaybeUninit<[u8; 32 * 1024]>>);
 
@@ -262,7 +269,8 @@ unsafe impl Sync for ChildStack {}
 static CHILD_STACK: ChildStack = ChildStack(UnsafeCell::new(MaybeUninit::uninit()));
 
 std::arch::global_asm!(
-    // umlab_fork(flags, stack): clone, the child going on at the top of `stack`, where the argument and the function lie.
+    // umlab_fork(flags, stack): clone, the child going on at the top of `stack`, where the argument
+    // and the function lie.
     ".global umlab_fork",
     "umlab_fork:",
     "mov eax, 56",
@@ -289,12 +297,14 @@ extern "C" fn child_start(plan: *const Plan) -> ! {
     child_main(unsafe { &*plan })
 }
 
-/// Forks a child that shares the descriptor table only and runs `child_main`. Returns its process number.
+/// Forks a child that shares the descriptor table only and runs `child_main`. Returns its process
+/// number.
 fn fork_on_own_stack(plan: Plan) -> Result<i32> {
     let size = size_of_val(&CHILD_STACK.0);
     let base = CHILD_STACK.0.get().cast::<u8>();
-    // SAFETY: everything written lies within the stack, which only this function uses, and which is not in use: a child has its own copy. The plan comes
-    // first, from the top; then, 16-byte aligned, what the child pops: the argument and the function.
+    // SAFETY: everything written lies within the stack, which only this function uses, and which is
+    // not in use: a child has its own copy. The plan comes first, from the top; then, 16-byte
+    // aligned, what the child pops: the argument and the function.
     let pid = unsafe {
         let at = base.add((size - size_of::<Plan>()) & !15).cast::<Plan>();
         at.write(plan);
@@ -313,7 +323,8 @@ fn trap_all() -> libc::sock_filter {
     libc::sock_filter { code, jt: 0, jf: 0, k: libc::SECCOMP_RET_TRAP }
 }
 
-/// A filter that lets system calls through from the stub's code only, and turns all others into SIGSYS.
+/// A filter that lets system calls through from the stub's code only, and turns all others into
+/// SIGSYS.
 fn filter() -> [libc::sock_filter; 7] {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
@@ -332,7 +343,8 @@ fn filter() -> [libc::sock_filter; 7] {
     ]
 }
 
-/// The child's side of the fork: gives up what it inherited and ends in the stub's code. Exits with the step's number when one fails.
+/// The child's side of the fork: gives up what it inherited and ends in the stub's code. Exits with
+/// the step's number when one fails.
 fn child_main(plan: &Plan) -> ! {
     let call = |number: i64, a: u64, b: u64, c: u64, d: u64, e: u64, f: u64| -> i64 {
         let result: i64;
@@ -358,7 +370,8 @@ fn child_main(plan: &Plan) -> ! {
     let nothing: u64 = 0;
     must(3, call(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as u64, &raw const nothing as u64, 0, 8, 0, 0));
     must(4, call(libc::SYS_ptrace, libc::PTRACE_TRACEME as u64, 0, 0, 0, 0, 0));
-    // A process that can be looked into by others of its user is no danger; one that dumps core would leave files behind.
+    // A process that can be looked into by others of its user is no danger; one that dumps core
+    // would leave files behind.
     let no_core = [0u64, 0u64];
     call(libc::SYS_prlimit64, 0, libc::RLIMIT_CORE as u64, &raw const no_core as u64, 0, 0, 0);
     let map = |step: u64, at: u64, len: usize, prot: i32, fd: i32| {
@@ -373,17 +386,19 @@ fn child_main(plan: &Plan) -> ! {
     let program = libc::sock_fprog { len: plan.filter.len() as u16, filter: plan.filter.as_ptr().cast_mut() };
     must(8, call(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as u64, 0, &raw const program as u64, 0, 0, 0));
     if plan.stub.is_none() {
-        // SAFETY: the breakpoint stops the process for its tracer, and it never goes on here: it is moved to another address space.
+        // SAFETY: the breakpoint stops the process for its tracer, and it never goes on here: it is
+        // moved to another address space.
         unsafe { std::arch::asm!("int3", "ud2", options(noreturn)) };
     }
-    // SAFETY: the stub's code is mapped at CODE and obeys the orders at ORDERS; nothing of this stack is used any more.
+    // SAFETY: the stub's code is mapped at CODE and obeys the orders at ORDERS; nothing of this
+    // stack is used any more.
     unsafe {
         std::arch::asm!("mov rbx, rcx", "jmp rax", in("rax") CODE, in("rcx") ORDERS, options(noreturn));
     }
 }
 
-/// The C library registered a restartable-sequence area for this thread; it goes away with the core's memory, and the host would kill the
-/// process for it.
+/// The C library registered a restartable-sequence area for this thread; it goes away with the
+/// core's memory, and the host would kill the process for it.
 fn unregister_rseq(call: &dyn Fn(i64, u64, u64, u64, u64, u64, u64) -> i64) {
     const RSEQ_FLAG_UNREGISTER: u64 = 1;
     const RSEQ_SIG: u64 = 0x5305_3053;
@@ -398,7 +413,8 @@ fn unregister_rseq(call: &dyn Fn(i64, u64, u64, u64, u64, u64, u64) -> i64) {
         (thread_pointer.wrapping_add(__rseq_offset as u64), __rseq_size)
     };
     if size != 0 {
-        // The size registered is 32, or more on newer libraries; the host checks that it is the same one.
+        // The size registered is 32, or more on newer libraries; the host checks that it is the
+        // same one.
         for len in [32, size as u64] {
             if call(libc::SYS_rseq, area, len, RSEQ_FLAG_UNREGISTER, RSEQ_SIG, 0, 0) == 0 {
                 break;

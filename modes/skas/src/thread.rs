@@ -1,7 +1,7 @@
 //! Guest threads: their user-mode state, and the way into user mode and back.
 //!
-//! A thread's state stays in the stub process it last ran in for as long as no other thread runs there, so a system call moves
-//! its arguments out and its result in, and nothing else.
+//! A thread's state stays in the stub process it last ran in for as long as no other thread runs
+//! there, so a system call moves its arguments out and its result in, and nothing else.
 
 use crate::cpu::{self, count};
 use crate::mm_space::{MmSpace, Run};
@@ -27,12 +27,14 @@ pub struct State {
 }
 
 impl State {
-    /// Whether this stub process holds it. One that held it may still name it, though it has moved to another CPU's since.
+    /// Whether this stub process holds it. One that held it may still name it, though it has moved
+    /// to another CPU's since.
     pub fn is_on(&self, tracee: Tracee) -> bool {
         self.on.is_some_and(|(on, _)| on == tracee)
     }
 
-    /// Reads the registers from the stub process, if it alone has them, because it is about to lose them.
+    /// Reads the registers from the stub process, if it alone has them, because it is about to lose
+    /// them.
     pub fn save_regs(&mut self, tracee: Tracee) -> Result<()> {
         if self.is_on(tracee) && std::mem::take(&mut self.stub_has_regs) {
             count(|c| &c.register_reads, 1);
@@ -72,10 +74,11 @@ pub struct SkasThread {
 
 /// An address space as its threads see it: with a host process on each CPU that they run on.
 pub trait UserSpace: ModelSpace {
-    /// Sees to it that the current CPU has a process, and that no mapping that was taken away is met in user mode there. Returns a
-    /// trap in the place of user mode's, if there is one.
+    /// Sees to it that the current CPU has a process, and that no mapping that was taken away is
+    /// met in user mode there. Returns a trap in the place of user mode's, if there is one.
     fn prepare(&self) -> Result<Option<Trap>>;
-    /// Calls `with` with the current CPU's process, and the name of the thread whose state is in it.
+    /// Calls `with` with the current CPU's process, and the name of the thread whose state is in
+    /// it.
     fn with_process(&self, with: &mut dyn FnMut(Tracee, &mut Loaded) -> Result<()>) -> Result<()>;
     /// User code is about to run: how.
     fn enter(&self) -> Result<Entry>;
@@ -148,8 +151,8 @@ impl SkasThread {
         SkasThread { state, regs, known: true, changed: true, result: None }
     }
 
-    /// Puts the thread's state into the current CPU's process of the space, and whoever's was there out of it. What is still to
-    /// be written of the registers is returned: that needs no lock.
+    /// Puts the thread's state into the current CPU's process of the space, and whoever's was there
+    /// out of it. What is still to be written of the registers is returned: that needs no lock.
     fn load(&mut self, tracee: Tracee, loaded: &mut Loaded) -> Result<Write> {
         let cpu = cpu::current();
         let named = loaded.as_ref().is_some_and(|loaded| Arc::ptr_eq(loaded, &self.state));
@@ -158,7 +161,8 @@ impl SkasThread {
             if let Some(other) = other {
                 State::unload(&other);
             }
-            // It may still lie in a stub process of another space (a vfork child's parent's, before an exec).
+            // It may still lie in a stub process of another space (a vfork child's parent's, before
+            // an exec).
             State::unload(&self.state);
             count(|c| &c.state_moves, 1);
             let mut state = self.state.borrow_mut();
@@ -286,7 +290,8 @@ impl SkasThread {
     }
 
     fn exception(&mut self, info: SignalInfo, access: Option<Access>) -> Trap {
-        // Signals that somebody on the host sent are not the guest's; SI_KERNEL is the host's way to report some exceptions.
+        // Signals that somebody on the host sent are not the guest's; SI_KERNEL is the host's way
+        // to report some exceptions.
         if info.code <= 0 {
             return Trap::Interrupt;
         }
@@ -306,7 +311,8 @@ impl SkasThread {
                 count(|c| &c.exception_stops, 1);
                 Trap::Exception { signal, code: info.code, addr: info.addr }
             }
-            // What the host's kernel has against its own process, as a limit on CPU time, is no exception of user code.
+            // What the host's kernel has against its own process, as a limit on CPU time, is no
+            // exception of user code.
             _ => Trap::Interrupt,
         }
     }
@@ -333,7 +339,8 @@ fn initial_extended_state(tracee: Tracee) -> Result<&'static [u8]> {
         return Ok(state);
     }
     let mut state = tracee.extended_state()?;
-    // The legacy area: control word and MXCSR as after reset; bytes 464 to 511 tell the features saved. Then the header's bit map.
+    // The legacy area: control word and MXCSR as after reset; bytes 464 to 511 tell the features
+    // saved. Then the header's bit map.
     let software = state[464..512].to_vec();
     state.fill(0);
     state[0..2].copy_from_slice(&0x037fu16.to_le_bytes());
@@ -342,7 +349,8 @@ fn initial_extended_state(tracee: Tracee) -> Result<&'static [u8]> {
     Ok(INITIAL.get_or_init(|| state))
 }
 
-/// Selectors and bases are those user code may have, whatever a guest wrote into a signal frame. Flags are cut by the host.
+/// Selectors and bases are those user code may have, whatever a guest wrote into a signal frame.
+/// Flags are cut by the host.
 fn make_harmless(regs: &mut Regs) {
     if regs.cs != USER_CS32 {
         regs.cs = USER_CS;
@@ -433,7 +441,8 @@ impl UserThread for SkasThread {
     }
 
     fn reset(&mut self) {
-        // The state object stays, because others hold it; the stub process that held the old state has nothing to save.
+        // The state object stays, because others hold it; the stub process that held the old state
+        // has nothing to save.
         self.state.set(State::default());
         let fresh = SkasThread::new();
         *self = SkasThread { state: self.state.clone(), ..fresh };

@@ -1,7 +1,9 @@
-//! The host's vDSO in guests: its parts, where every stub process gets them, and what a guest process has changed of them.
+//! The host's vDSO in guests: its parts, where every stub process gets them, and what a guest
+//! process has changed of them.
 //!
-//! The host makes a vDSO for each process of its own, and nothing can map another one. So a stub process keeps the one it inherits from the
-//! core, moved to where every guest expects it; and what a guest takes away of it is gone from that stub process for good.
+//! The host makes a vDSO for each process of its own, and nothing can map another one. So a stub
+//! process keeps the one it inherits from the core, moved to where every guest expects it; and what
+//! a guest takes away of it is gone from that stub process for good.
 
 use crate::orders::Order;
 use crate::stub::USER_TOP;
@@ -82,7 +84,8 @@ pub fn split(range: PageRange) -> (Option<PageRange>, [Option<PageRange>; 2]) {
     }
 }
 
-/// What a guest process has changed of its vDSO, so that it can be changed in another stub process of the same address space.
+/// What a guest process has changed of its vDSO, so that it can be changed in another stub process
+/// of the same address space.
 #[derive(Default)]
 pub struct Changes(Vec<(PageRange, Change)>);
 

@@ -66,17 +66,19 @@ fn own(context: &dyn Context) -> &ThreadContext {
 
 pub(crate) fn switch(from: &dyn Context, to: &dyn Context) {
     count(|c| &c.context_switches, 1);
-    // SAFETY: the scheduler passes the running context and one that was prepared or left by a switch; it holds the big lock, and
-    // its task keeps `to` alive while it runs.
+    // SAFETY: the scheduler passes the running context and one that was prepared or left by a
+    // switch; it holds the big lock, and its task keeps `to` alive while it runs.
     unsafe { own(from).saved.switch(&own(to).saved) };
 }
 
 extern "C" fn context_main(argument: usize) -> ! {
-    // SAFETY: the scheduler keeps the context alive while it runs, and drops it from another one after the final switch.
+    // SAFETY: the scheduler keeps the context alive while it runs, and drops it from another one
+    // after the final switch.
     let context = unsafe { &*(argument as *const ThreadContext) };
     let main = context.start.replace(None).expect("a context starts once");
     let next = main();
-    // The reference must not be left on a stack that is never unwound: whoever is switched to is held by its task or its CPU.
+    // The reference must not be left on a stack that is never unwound: whoever is switched to is
+    // held by its task or its CPU.
     let to: *const ThreadContext = own(&*next);
     drop(next);
     // SAFETY: as above.

@@ -41,8 +41,8 @@ thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The CPU that the calling host thread is. Not inlined: a context may go on in another thread after a switch, and the compiler must
-/// not keep the address of one thread's variable across it.
+/// The CPU that the calling host thread is. Not inlined: a context may go on in another thread
+/// after a switch, and the compiler must not keep the address of one thread's variable across it.
 #[inline(never)]
 pub fn current() -> usize {
     CURRENT.with(Cell::get)
@@ -53,8 +53,9 @@ pub fn this() -> &'static Cpu {
 }
 
 impl Cpu {
-    /// Runs `user`, in which user code runs in `process` of the host, on this CPU's thread and without the big lock. SIGALRM, sent to the
-    /// process, interrupts it. None if an interrupt is due already: then `user` is not run.
+    /// Runs `user`, in which user code runs in `process` of the host, on this CPU's thread and
+    /// without the big lock. SIGALRM, sent to the process, interrupts it. None if an interrupt is
+    /// due already: then `user` is not run.
     #[inline]
     pub fn run_user<T>(&self, process: i32, user: impl FnOnce() -> T) -> Option<T> {
         self.place.follow(process);
@@ -77,7 +78,8 @@ impl Cpu {
         self.kicks.take();
     }
 
-    /// A kick that comes before user mode is entered is found by `run_user`; one that comes later stops user code. False if there is none.
+    /// A kick that comes before user mode is entered is found by `run_user`; one that comes later
+    /// stops user code. False if there is none.
     fn interrupt(&self) -> bool {
         self.kicks.give();
         let user = self.user.load(SeqCst);

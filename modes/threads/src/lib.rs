@@ -1,11 +1,13 @@
-//! The machine of process models whose kernel is one process of the host: a pinned host thread for each guest CPU.
+//! The machine of process models whose kernel is one process of the host: a pinned host thread for
+//! each guest CPU.
 //!
-//! Kernel stacks are memory that a CPU's thread runs on ([`context`]). User code runs in another process of the host, or in another thread,
-//! which the CPU's thread waits for: a kick or an alarm interrupts that ([`cpu`]). A CPU's thread and what it runs user code in stay on
-//! one host CPU, which may change ([`placement`]).
+//! Kernel stacks are memory that a CPU's thread runs on ([`context`]). User code runs in another
+//! process of the host, or in another thread, which the CPU's thread waits for: a kick or an alarm
+//! interrupts that ([`cpu`]). A CPU's thread and what it runs user code in stay on one host CPU,
+//! which may change ([`placement`]).
 //!
-//! A model has one [`Threads`], returns it from [`umlab_model::ProcessModel::machine`], and enters user mode by
-//! [`Cpu::run_user`].
+//! A model has one [`Threads`], returns it from [`umlab_model::ProcessModel::machine`], and enters
+//! user mode by [`Cpu::run_user`].
 
 mod context;
 mod cpu;

@@ -1,5 +1,6 @@
-//! Where a guest CPU runs on the host: its thread and the processes that it runs user code in, pinned to one host CPU, which may become
-//! another one while the guest runs. The thread moves itself and each of its processes when user mode is next entered there.
+//! Where a guest CPU runs on the host: its thread and the processes that it runs user code in,
+//! pinned to one host CPU, which may become another one while the guest runs. The thread moves
+//! itself and each of its processes when user mode is next entered there.
 
 use crate::{count, cpu};
 use std::collections::BTreeSet;
@@ -20,8 +21,8 @@ pub(crate) struct Place {
 /// What is on the host CPU already.
 struct Pinned {
     host_cpu: usize,
-    /// Processes that came along, none of which has to be named before the first move: they are made there. The number of one that
-    /// ended can only be that of a younger one.
+    /// Processes that came along, none of which has to be named before the first move: they are
+    /// made there. The number of one that ended can only be that of a younger one.
     along: Option<BTreeSet<i32>>,
     /// The one that ran last.
     last: i32,
@@ -36,7 +37,8 @@ impl Place {
         }
     }
 
-    /// Called by the guest CPU's thread when it starts. Pinning is for speed only, here and below; a host that forbids it still runs guests.
+    /// Called by the guest CPU's thread when it starts. Pinning is for speed only, here and below;
+    /// a host that forbids it still runs guests.
     pub fn begin(&self) {
         self.thread.store(thread::id(), SeqCst);
         let _ = thread::pin(self.host_cpu.load(SeqCst));

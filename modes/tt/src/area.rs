@@ -1,9 +1,9 @@
-//! What belongs to a task's kernel context, at the same addresses in all processes: an area of shared memory with its kernel stack, its
-//! record and a block of thread-local storage for core code; and a slot of its process's own memory, where the host puts the
-//! frame of a signal.
+//! What belongs to a task's kernel context, at the same addresses in all processes: an area of
+//! shared memory with its kernel stack, its record and a block of thread-local storage for core
+//! code; and a slot of its process's own memory, where the host puts the frame of a signal.
 //!
-//! Areas and slots are found from each other by arithmetic, so code that was just entered by a signal, and knows nothing
-//! but its stack pointer, finds the record. An area, from the bottom:
+//! Areas and slots are found from each other by arithmetic, so code that was just entered by a
+//! signal, and knows nothing but its stack pointer, finds the record. An area, from the bottom:
 //!
 //! | what | |
 //! |---|---|
@@ -12,10 +12,12 @@
 //! | record | [`Record`] |
 //! | thread-local storage | of core code on this stack |
 //!
-//! A slot is the task's alternate signal stack while user code runs, and holds the frame then and until user mode is entered again by a
-//! sigreturn from it. All that a task writes at the border between user mode and the core lies there, so that all shared memory can be
-//! protected while user code runs. Nothing in a slot is trusted that was not written since user code last ran: threads of one address
-//! space can reach each other's. While the core runs there is no alternate stack: its own faults are handled on the kernel stack.
+//! A slot is the task's alternate signal stack while user code runs, and holds the frame then and
+//! until user mode is entered again by a sigreturn from it. All that a task writes at the border
+//! between user mode and the core lies there, so that all shared memory can be protected while user
+//! code runs. Nothing in a slot is trusted that was not written since user code last ran: threads
+//! of one address space can reach each other's. While the core runs there is no alternate stack:
+//! its own faults are handled on the kernel stack.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
@@ -34,7 +36,8 @@ pub const SLOT: usize = 1 << SLOT_SHIFT;
 const TLS_AT: usize = RECORD_AT + 1024;
 const AREAS: usize = 1 << 16;
 
-/// A task's record. The offsets of the first fields are known to the assembly in `entry.rs`; the tracer reads and writes atomics.
+/// A task's record. The offsets of the first fields are known to the assembly in `entry.rs`; the
+/// tracer reads and writes atomics.
 #[repr(C)]
 pub struct Record {
     /// Where the context left off: callee-saved registers and a return address lie there.
@@ -88,7 +91,8 @@ impl Record {
 
 struct Areas {
     memory: SharedMemory,
-    /// Areas are taken from here downwards: the heap lies above, so what is used of both has page tables in common.
+    /// Areas are taken from here downwards: the heap lies above, so what is used of both has page
+    /// tables in common.
     end: usize,
     slots: usize,
     used: AtomicUsize,
@@ -102,7 +106,8 @@ struct Areas {
 
 static AREAS_OF_ALL: OnceLock<Areas> = OnceLock::new();
 
-/// Reserves address space for all areas, and keeps the calling thread's thread-local storage as what new ones begin with.
+/// Reserves address space for all areas, and keeps the calling thread's thread-local storage as
+/// what new ones begin with.
 pub fn init() -> Result<()> {
     let memory = SharedMemory::new(c"umlab-stacks", AREAS * AREA)?;
     let end = (memory.base() as usize + memory.len()) & !(AREA - 1);
@@ -162,8 +167,8 @@ pub fn take() -> Result<&'static Record> {
     let base = areas.base(number.ok_or(Errno::EAGAIN)?);
     let at = (base + AREA - (areas.template.len() - areas.below)) & !63;
     assert!(at - areas.below >= base + TLS_AT, "the thread-local storage has its room");
-    // SAFETY: the area is nobody else's now; everything written lies within it. The thread control block begins with pointers to itself, at
-    // bytes 0 and 16.
+    // SAFETY: the area is nobody else's now; everything written lies within it. The thread control
+    // block begins with pointers to itself, at bytes 0 and 16.
     unsafe {
         std::ptr::copy_nonoverlapping(areas.template.as_ptr(), (at - areas.below) as *mut u8, areas.template.len());
         *(at as *mut usize) = at;
@@ -215,15 +220,17 @@ pub fn mapping() -> (usize, usize) {
     (memory.base() as usize, memory.len())
 }
 
-/// Has the calling process fault where the stack ends, if the host can do that without splitting the mapping (Linux 6.15). Elsewhere
-/// the next area's storage lies there; it takes core code some hundred kilobytes to get so far. Returns whether the host can.
+/// Has the calling process fault where the stack ends, if the host can do that without splitting
+/// the mapping (Linux 6.15). Elsewhere the next area's storage lies there; it takes core code some
+/// hundred kilobytes to get so far. Returns whether the host can.
 pub fn guard(record: &Record) -> bool {
     const MADV_GUARD_INSTALL: i32 = 102;
     // SAFETY: the last page of a stack that nothing has used so far.
     unsafe { libc::madvise(record.base() as *mut _, umlab_host::memory::PAGE, MADV_GUARD_INSTALL) == 0 }
 }
 
-/// A copy of the calling thread's thread-local storage with its control block, and how much of it lies below the thread pointer.
+/// A copy of the calling thread's thread-local storage with its control block, and how much of it
+/// lies below the thread pointer.
 fn tls_template() -> Result<(Vec<u8>, usize)> {
     /// More than the C library's thread control block has.
     const CONTROL_BLOCK: usize = 2304;
@@ -257,7 +264,8 @@ mod tests {
 
     /// How a child process ends that writes to a byte of an area whose stack it guards.
     fn end_of_a_write(record: &Record, at: usize) -> i32 {
-        // SAFETY: the child only makes system calls and writes to shared memory that is nobody else's.
+        // SAFETY: the child only makes system calls and writes to shared memory that is nobody
+        // else's.
         unsafe {
             let child = libc::fork();
             if child == 0 {

@@ -12,8 +12,9 @@ use umlab_host::{Errno, Result};
 use umlab_model::lock::KCell;
 use umlab_model::{Context, ContextMain, ModelSpace};
 
-/// Descriptors and the working directory are the core's own, whichever process it runs in; children are children of `uml`, traced by the same
-/// thread, and the host puts their number into the record.
+/// Descriptors and the working directory are the core's own, whichever process it runs in; children
+/// are children of `uml`, traced by the same thread, and the host puts their number into the
+/// record.
 const SHARED: u64 = (libc::CLONE_FILES | libc::CLONE_FS | libc::CLONE_PARENT_SETTID | libc::CLONE_SETTLS) as u64;
 const TRACED: u64 = (libc::CLONE_PARENT | libc::CLONE_PTRACE) as u64;
 
@@ -131,7 +132,8 @@ pub fn seed(record: &Record, first: extern "C" fn(&Record)) -> Result<()> {
 pub fn rehost(context: &TtContext) -> Result<Arc<Mm>> {
     count(|c| &c.host_processes_replaced, 1);
     let record = context.record;
-    // SAFETY: the stack is in shared memory; the process that is left does not touch it after the clone.
+    // SAFETY: the stack is in shared memory; the process that is left does not touch it after the
+    // clone.
     Errno::check_raw(unsafe { entry::umlab_tt_rehost(SHARED | TRACED | libc::SIGCHLD as u64, record) })?;
     area::guard(record);
     context.leave_mm();

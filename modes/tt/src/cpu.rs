@@ -1,4 +1,5 @@
-//! Guest CPUs: tokens that guest tasks hand on to each other. A thread of `uml`'s own has a CPU while it has nothing to do.
+//! Guest CPUs: tokens that guest tasks hand on to each other. A thread of `uml`'s own has a CPU
+//! while it has nothing to do.
 
 use crate::area::{self, Record};
 use crate::entry::KICK_SIGNAL;
@@ -91,7 +92,8 @@ pub fn kick(cpu: usize) {
     cpu.kicks.give();
     let user = cpu.user.load(SeqCst);
     if user != 0 {
-        // In the core it is blocked: one that comes too early or too late stops user code as soon as there is any.
+        // In the core it is blocked: one that comes too early or too late stops user code as soon
+        // as there is any.
         thread::interrupt(user, user, KICK_SIGNAL);
     } else {
         cpu.kicks.wake();

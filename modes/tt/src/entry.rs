@@ -1,14 +1,18 @@
-//! The few instructions by which a host task enters the core, leaves it, hands the CPU over, begins and ends.
+//! The few instructions by which a host task enters the core, leaves it, hands the CPU over, begins
+//! and ends.
 //!
-//! A context that does not run has its callee-saved registers and a return address on its kernel stack, at `kernel_rsp`, whether it
-//! is in user mode, or waits for its turn: so whoever continues it does the same thing.
+//! A context that does not run has its callee-saved registers and a return address on its kernel
+//! stack, at `kernel_rsp`, whether it is in user mode, or waits for its turn: so whoever continues
+//! it does the same thing.
 //!
-//! Once a task has woken another one, that one may have left for user mode on the same CPU at once, and in jail everything
-//! but *its* kernel stack is then read-only. So from there to the end of the wait nothing is written and no stack is used.
+//! Once a task has woken another one, that one may have left for user mode on the same CPU at once,
+//! and in jail everything but *its* kernel stack is then read-only. So from there to the end of the
+//! wait nothing is written and no stack is used.
 //!
-//! Core code begins with flags of its own. The host gives a handler fresh floating-point state and clears the direction and trap flags, but
-//! leaves the others as user code had them: an alignment check would end the core at its first unaligned access. A
-//! sigreturn brings back all but two of them.
+//! Core code begins with flags of its own. The host gives a handler fresh floating-point state and
+//! clears the direction and trap flags, but leaves the others as user code had them: an alignment
+//! check would end the core at its first unaligned access. A sigreturn brings back all but two of
+//! them.
 
 use crate::area::{AREA, AREA_SHIFT, RECORD_AT, Record, SLOT_SHIFT};
 use crate::frame::Frame;
@@ -16,7 +20,8 @@ use std::mem::offset_of;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 std::arch::global_asm!(
-    // The handler of all signals of guest tasks: (signal, info, frame), below the frame on the slot, or on the kernel stack.
+    // The handler of all signals of guest tasks: (signal, info, frame), below the frame on the
+    // slot, or on the kernel stack.
     ".global umlab_tt_entry",
     "umlab_tt_entry:",
     "push {core_flags}",
@@ -53,8 +58,8 @@ std::arch::global_asm!(
     "mov eax, {sigreturn}",
     "syscall",
     "ud2",
-    // Leaves for user mode: (record, frame). Returns when the task enters the core again. The signal waits until the sigreturn lets
-    // it through.
+    // Leaves for user mode: (record, frame). Returns when the task enters the core again. The
+    // signal waits until the sigreturn lets it through.
     ".global umlab_tt_leave",
     "umlab_tt_leave:",
     "push rbp",
@@ -141,7 +146,8 @@ std::arch::global_asm!(
     "jz 5b",
     "pop r12",
     "ret",
-    // As above, from a thread that is not traced: (flags, record, function). The function is called first, with the record, on the new stack.
+    // As above, from a thread that is not traced: (flags, record, function). The function is called
+    // first, with the record, on the new stack.
     ".global umlab_tt_seed",
     "umlab_tt_seed:",
     "push r12",
@@ -164,7 +170,8 @@ std::arch::global_asm!(
     "8: mov rdi, r12",
     "call r13",
     "jmp 5b",
-    // Goes on in a new host process on the same stack, and ends this one: (flags, record). Returns 0, or an error.
+    // Goes on in a new host process on the same stack, and ends this one: (flags, record). Returns
+    // 0, or an error.
     ".global umlab_tt_rehost",
     "umlab_tt_rehost:",
     "mov r9, rsi",
@@ -232,7 +239,8 @@ std::arch::global_asm!(
 
 /// Nothing but the bit that is always set.
 const CORE_FLAGS: u32 = 2;
-/// Nested task, and the flag by which old programs look for CPUID: the host's sigreturn(2) does not touch these.
+/// Nested task, and the flag by which old programs look for CPUID: the host's sigreturn(2) does not
+/// touch these.
 const KEPT_FLAGS: u32 = 1 << 14 | 1 << 21;
 
 /// What the handler must know before it knows anything.
@@ -260,9 +268,10 @@ pub fn set_places(areas_end: usize, slots: usize, slots_len: usize) {
     PLACES.slots_len.store(slots_len, SeqCst);
 }
 
-/// What a variant of the model does at the border between core and user mode, in the guest's own process: jail protects the core's
-/// memory here. Called with the task's record, without the big lock, on a part of the task's slot. From the end of `leave` to the beginning of `enter` nothing but
-/// the slot is written to.
+/// What a variant of the model does at the border between core and user mode, in the guest's own
+/// process: jail protects the core's memory here. Called with the task's record, without the big
+/// lock, on a part of the task's slot. From the end of `leave` to the beginning of `enter` nothing
+/// but the slot is written to.
 pub struct Guard {
     pub leave: extern "C" fn(&Record),
     pub enter: extern "C" fn(&Record),
@@ -325,7 +334,8 @@ pub fn install_handlers() {
             restorer: umlab_tt_restorer as *const () as usize,
             mask: !open,
         };
-        // SAFETY: the host's own sigaction structure, as rt_sigaction(2) wants it, and a handler that runs on the alternate stack.
+        // SAFETY: the host's own sigaction structure, as rt_sigaction(2) wants it, and a handler
+        // that runs on the alternate stack.
         unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, 0usize, 8usize) };
     }
     let mask = !open;
@@ -333,8 +343,8 @@ pub fn install_handlers() {
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0usize, 8usize) };
 }
 
-/// A signal that came while core code ran in a guest's process: memory that was missing, or the core broke. After its report the
-/// instruction faults once more, and the tracer ends the guest.
+/// A signal that came while core code ran in a guest's process: memory that was missing, or the
+/// core broke. After its report the instruction faults once more, and the tracer ends the guest.
 extern "C" fn core_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the arguments are the host's.
     unsafe {

@@ -1,5 +1,5 @@
-//! The frame that the host leaves when a signal takes a task out of user mode, and from which sigreturn enters it again: all
-//! of a guest thread's user-mode state but two segment bases.
+//! The frame that the host leaves when a signal takes a task out of user mode, and from which
+//! sigreturn enters it again: all of a guest thread's user-mode state but two segment bases.
 
 use crate::area::SLOT;
 use std::sync::OnceLock;
@@ -61,7 +61,8 @@ const LEGACY: usize = 512;
 const SOFTWARE: std::ops::Range<usize> = 464..512;
 const MXCSR: usize = 24;
 
-/// What the host puts into a frame, in the state that a program starts with; the second magic number stands at the end.
+/// What the host puts into a frame, in the state that a program starts with; the second magic
+/// number stands at the end.
 static INITIAL: OnceLock<Vec<u8>> = OnceLock::new();
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -77,7 +78,8 @@ pub fn init() -> Result<()> {
     static SEEN: SharedSlot = SharedSlot(std::cell::UnsafeCell::new(Vec::new()));
     extern "C" fn look(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
         let frame = context.cast::<Frame>();
-        // SAFETY: the host's frame; its extended state says how long it is. Only one signal is ever sent, and waited for.
+        // SAFETY: the host's frame; its extended state says how long it is. Only one signal is ever
+        // sent, and waited for.
         unsafe {
             let at = (*frame).extended as *const u8;
             let legacy = std::slice::from_raw_parts(at, LEGACY);
@@ -92,7 +94,8 @@ pub fn init() -> Result<()> {
     struct SharedSlot(std::cell::UnsafeCell<Vec<u8>>);
     // SAFETY: used by this function alone, which is called once.
     unsafe impl Sync for SharedSlot {}
-    // SAFETY: the handler has the type that SA_SIGINFO asks for; it only copies into memory that was made before. raise(3) returns after it.
+    // SAFETY: the handler has the type that SA_SIGINFO asks for; it only copies into memory that
+    // was made before. raise(3) returns after it.
     let mut state = unsafe {
         *SEEN.0.get() = vec![0; 16 << 10];
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -127,7 +130,8 @@ fn image_len() -> usize {
     word(initial(), SOFTWARE.start + 16) as usize
 }
 
-/// The image of the initial state, as the core handles it: the first of software's words tells the features.
+/// The image of the initial state, as the core handles it: the first of software's words tells the
+/// features.
 pub fn initial_image() -> Vec<u8> {
     as_image(initial()[..image_len()].to_vec())
 }
@@ -174,8 +178,9 @@ impl FrameAt {
         within(extended as usize, image_len()).then_some(FrameAt { slot, frame, extended })
     }
 
-    /// Makes of the frame what the host would have: another thread's user code may have written there since. The registers and the extended
-    /// state, which are left, are the thread's own, and harmless whatever they are.
+    /// Makes of the frame what the host would have: another thread's user code may have written
+    /// there since. The registers and the extended state, which are left, are the thread's own, and
+    /// harmless whatever they are.
     pub fn seal(self) {
         // SAFETY: the frame is in the slot, and the running task is the only one that uses it now.
         let frame = unsafe { &mut *self.frame };
@@ -219,7 +224,8 @@ impl Frame {
         regs
     }
 
-    /// Sets the registers. Selectors are made those that user code may have; flags are cut by the host.
+    /// Sets the registers. Selectors are made those that user code may have; flags are cut by the
+    /// host.
     pub fn set_regs(&mut self, regs: &Regs) {
         macro_rules! copy { ($($name:ident)*) => { $(self.$name = regs.$name;)* } }
         copy!(r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp rip eflags);

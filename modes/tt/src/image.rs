@@ -1,8 +1,9 @@
-//! The core's own memory, put where every guest process has it: at the top of the address space, shared.
+//! The core's own memory, put where every guest process has it: at the top of the address space,
+//! shared.
 //!
-//! `uml` is a static position-independent program, which a host without address randomisation loads at the very top, and which maps
-//! everything else below itself. Its variables move to a memory object, its heap is one already; what is cloned from it then has
-//! the same core.
+//! `uml` is a static position-independent program, which a host without address randomisation loads
+//! at the very top, and which maps everything else below itself. Its variables move to a memory
+//! object, its heap is one already; what is cloned from it then has the same core.
 
 use crate::space::{FILES_FROM, USER_TOP};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -12,7 +13,8 @@ use std::sync::OnceLock;
 use umlab_host::{Errno, Result, arena, limits, memory};
 use umlab_model::Vdso;
 
-/// Starts this program anew without address randomisation, if it stands elsewhere than at the top. Returns when it stands there.
+/// Starts this program anew without address randomisation, if it stands elsewhere than at the top.
+/// Returns when it stands there.
 pub fn stand_at_top() -> std::result::Result<(), String> {
     const QUERY: u64 = 0xffff_ffff;
     // SAFETY: a query and a flag, of this process alone.
@@ -67,7 +69,8 @@ fn maps() -> Vec<Line> {
     text.lines().filter_map(parse).collect()
 }
 
-/// Puts variables and heap on memory that child processes share. Called once, before there are other threads.
+/// Puts variables and heap on memory that child processes share. Called once, before there are
+/// other threads.
 pub fn share() -> Result<()> {
     let heap = arena::heap();
     memory::share_with_children(heap.base() as usize, FILES_FROM);
@@ -98,8 +101,8 @@ pub fn share() -> Result<()> {
 /// Replaces private memory that is in use by shared memory with the same contents.
 #[inline(never)]
 fn share_range((start, len): (usize, usize)) -> Result<()> {
-    // SAFETY: nothing is written to the range between the copy and the mapping: there is one thread, and these are plain system calls, which
-    // at most set errno, which lies elsewhere.
+    // SAFETY: nothing is written to the range between the copy and the mapping: there is one
+    // thread, and these are plain system calls, which at most set errno, which lies elsewhere.
     unsafe {
         let fd = Errno::check(libc::memfd_create(c"umlab-data".as_ptr(), libc::MFD_CLOEXEC) as i64)? as i32;
         let fd = OwnedFd::from_raw_fd(fd);

@@ -1,11 +1,13 @@
 //! tt: the core in every guest's host process, and a tracing thread.
 //!
-//! Every guest process is a host process whose address space ends with the core: the program `uml` at the very top, below it its
-//! variables, heap, kernel stacks and physmem, shared by all. Guest threads are host tasks that share an address space. A
-//! system call or a fault enters the core by a signal, on the task's own kernel stack; one thread of `uml`'s process ([`tracer`]) traces all of
-//! them and switches the interception of system calls off and on.
+//! Every guest process is a host process whose address space ends with the core: the program `uml`
+//! at the very top, below it its variables, heap, kernel stacks and physmem, shared by all. Guest
+//! threads are host tasks that share an address space. A system call or a fault enters the core by
+//! a signal, on the task's own kernel stack; one thread of `uml`'s process ([`tracer`]) traces all
+//! of them and switches the interception of system calls off and on.
 //!
-//! A guest CPU is a token: the task that runs wakes the next one and sleeps. Nothing protects the core from guests.
+//! A guest CPU is a token: the task that runs wakes the next one and sleeps. Nothing protects the
+//! core from guests.
 
 pub mod area;
 mod context;
@@ -43,7 +45,8 @@ pub struct Options {
 }
 
 impl Tt {
-    /// Makes the model for a guest of `cpus` CPUs. The first call in a process may start the program anew.
+    /// Makes the model for a guest of `cpus` CPUs. The first call in a process may start the
+    /// program anew.
     pub fn new(name: &'static str, cpus: usize, options: Options) -> Result<Tt, String> {
         probe()?;
         image::stand_at_top()?;

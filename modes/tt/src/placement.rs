@@ -1,10 +1,13 @@
-//! Where threads of the model run: a guest CPU's on its host CPU, which may become another one; the tracing thread on those that have guest
-//! tasks in user mode or in the core, and on no other. (Guest tasks see to themselves: `context::place`.)
+//! Where threads of the model run: a guest CPU's on its host CPU, which may become another one; the
+//! tracing thread on those that have guest tasks in user mode or in the core, and on no other.
+//! (Guest tasks see to themselves: `context::place`.)
 //!
-//! A hand-over within a CPU costs a fraction of one across CPUs. When a task stops, the host wakes the tracer on the CPU of that task,
-//! unless another one is free: it takes the tracer for something that gains by a CPU of its own. So a guest CPU without work is
-//! kept out of the tracer's affinity. The affinity is changed when a task is about to enter user mode and the set is not right, not when
-//! a CPU falls idle: short rests of one CPU while no other enters user mode cost nothing.
+//! A hand-over within a CPU costs a fraction of one across CPUs. When a task stops, the host wakes
+//! the tracer on the CPU of that task, unless another one is free: it takes the tracer for
+//! something that gains by a CPU of its own. So a guest CPU without work is kept out of the
+//! tracer's affinity. The affinity is changed when a task is about to enter user mode and the set
+//! is not right, not when a CPU falls idle: short rests of one CPU while no other enters user mode
+//! cost nothing.
 
 use crate::cpu;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::*};
@@ -43,7 +46,8 @@ pub fn set_busy(number: usize, busy: bool) {
     }
 }
 
-/// A task is about to enter user mode. Called with the big lock held, so changes do not overtake each other.
+/// A task is about to enter user mode. Called with the big lock held, so changes do not overtake
+/// each other.
 pub fn follow() {
     let (tracer, busy) = (TRACER.load(Relaxed), BUSY.load(Relaxed));
     if tracer == 0 || PLACED.load(Relaxed) == busy && !MOVED.load(Relaxed) {

@@ -1,5 +1,6 @@
-//! Guest address spaces: the user part of a host address space, which only host tasks that live in it can change. So changes are
-//! kept as orders until one of them carries them out: before it enters user mode, or at once when it is the one that runs.
+//! Guest address spaces: the user part of a host address space, which only host tasks that live in
+//! it can change. So changes are kept as orders until one of them carries them out: before it
+//! enters user mode, or at once when it is the one that runs.
 
 use crate::area::Record;
 use crate::context::{self, TtContext};
@@ -11,7 +12,8 @@ use umlab_host::{Errno, Result};
 use umlab_model::lock::{self, KCell};
 use umlab_model::{BackingFile, HostMap, HostView, Mapping, ModelSpace, PageRange, Prot, When};
 
-/// One past the last address of guests. All of the core lies above: the program itself at the very top, below it what it maps.
+/// One past the last address of guests. All of the core lies above: the program itself at the very
+/// top, below it what it maps.
 pub const USER_TOP: u64 = 0x7000_0000_0000;
 /// Where files lie that the core maps for itself.
 pub const FILES_FROM: usize = USER_TOP as usize;
@@ -85,7 +87,8 @@ impl TtSpace {
         self.0.mm.cloned()
     }
 
-    /// Sees to it that the running task lives in the space, and that urgent orders are carried out. ESRCH when the space is elsewhere.
+    /// Sees to it that the running task lives in the space, and that urgent orders are carried out.
+    /// ESRCH when the space is elsewhere.
     pub fn prepare(&self, task: &TtContext) -> Result<()> {
         let mine = task.mm.cloned().ok_or(Errno::ESRCH)?;
         match self.mm() {
@@ -96,7 +99,8 @@ impl TtSpace {
         if self.0.urgent.get() { self.flush() } else { Ok(()) }
     }
 
-    /// A fresh guest address space takes a host address space for its own: the task's, when nobody else lives there, else a new one.
+    /// A fresh guest address space takes a host address space for its own: the task's, when nobody
+    /// else lives there, else a new one.
     fn settle_in(&self, task: &TtContext, mine: Arc<Mm>) -> Result<()> {
         let mm = if mine.tasks.get() == 1 { mine } else { context::rehost(task)? };
         if let Some(before) = mm.owner.borrow().upgrade() {
@@ -119,11 +123,13 @@ impl TtSpace {
             }
             let mut result = call(order.call, &order);
             if result == Err(Errno::ENOMEM) && order.call == libc::SYS_mprotect {
-                // Parts of the range are not mapped. Faults bring the others back with the new rights.
+                // Parts of the range are not mapped. Faults bring the others back with the new
+                // rights.
                 result = call(libc::SYS_munmap, &order);
             }
             if result == Err(Errno::ENOMEM) {
-                // There may be as many mappings as the host allows one process: then all are taken away, and faults bring back what is used.
+                // There may be as many mappings as the host allows one process: then all are taken
+                // away, and faults bring back what is used.
                 empty()?;
                 result = if order.call == libc::SYS_mmap { call(order.call, &order) } else { Ok(0) };
             }
@@ -174,7 +180,8 @@ fn lives_in(tid: i32, cpu: usize, mm: &Arc<Mm>) -> bool {
 fn tasks_in(mm: &Arc<Mm>) -> impl Iterator<Item = &'static Record> {
     crate::area::all().filter(|record| {
         record.context.load(SeqCst) != 0 && {
-            // SAFETY: contexts are dropped under the lock that we hold, and take their address out before.
+            // SAFETY: contexts are dropped under the lock that we hold, and take their address out
+            // before.
             let context = unsafe { &*(record.context.load(SeqCst) as *const TtContext) };
             context.mm.borrow().as_ref().is_some_and(|other| Arc::ptr_eq(other, mm))
         }
@@ -182,7 +189,8 @@ fn tasks_in(mm: &Arc<Mm>) -> impl Iterator<Item = &'static Record> {
 }
 
 impl ModelSpace for TtSpace {
-    /// The host process of a fork's child is made with its context, which is refused when the host has none.
+    /// The host process of a fork's child is made with its context, which is refused when the host
+    /// has none.
     fn reserve(&self) -> Result<()> {
         Ok(())
     }

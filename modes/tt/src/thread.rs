@@ -1,4 +1,5 @@
-//! Guest threads: their user-mode state, which lies in the frame on the kernel stack, and the way into user mode and back.
+//! Guest threads: their user-mode state, which lies in the frame on the kernel stack, and the way
+//! into user mode and back.
 
 use crate::context;
 use crate::cpu;
@@ -65,7 +66,8 @@ impl TtThread {
             let base = |base: u64| if base >= TASK_SIZE { 0 } else { base };
             self.frame().expect("made above").set_regs(&regs);
             record.user_fs.store(base(regs.fs_base), Relaxed);
-            // SAFETY: core code does not use the register; the value is one that user code may have.
+            // SAFETY: core code does not use the register; the value is one that user code may
+            // have.
             unsafe { std::arch::asm!("wrgsbase {}", in(reg) base(regs.gs_base)) };
         }
         Ok(at.frame as usize)
@@ -88,7 +90,8 @@ impl TtThread {
         context::place(record, cpu::current());
         placement::follow();
         lock::leave();
-        // SAFETY: the frame is complete, and lies where nothing else is written while user code runs but the next frame.
+        // SAFETY: the frame is complete, and lies where nothing else is written while user code
+        // runs but the next frame.
         unsafe { entry::umlab_tt_leave(record, frame) };
         own_cpu.user.store(0, SeqCst);
         lock::enter();
@@ -236,7 +239,8 @@ impl UserThread for TtThread {
     }
 }
 
-/// Why the model does not work here, if it does not: it reads and writes segment bases by instructions that the host must have allowed.
+/// Why the model does not work here, if it does not: it reads and writes segment bases by
+/// instructions that the host must have allowed.
 pub fn probe() -> std::result::Result<(), String> {
     const HWCAP2_FSGSBASE: u64 = 2;
     if umlab_host::auxv::get(libc::AT_HWCAP2) & HWCAP2_FSGSBASE == 0 {

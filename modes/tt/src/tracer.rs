@@ -1,10 +1,12 @@
 //! The tracing thread: it traces all guest tasks, and is the only one that waits for them.
 //!
-//! User code runs with its system calls intercepted. At one, the host is made to do nothing, and the task is let go on with a signal,
-//! untraced but for signals: the handler is the core. A task that wants to leave the core signals itself, which is blocked there, and makes
-//! the sigreturn into user code, which lets the signal through: that is where interception is switched on again. Three
-//! stops, then: the call, the signal's delivery, the task's own signal. (As first built, the signal came before the sigreturn, which then was
-//! intercepted too and had to be let through: a fourth stop.)
+//! User code runs with its system calls intercepted. At one, the host is made to do nothing, and
+//! the task is let go on with a signal, untraced but for signals: the handler is the core. A task
+//! that wants to leave the core signals itself, which is blocked there, and makes the sigreturn
+//! into user code, which lets the signal through: that is where interception is switched on again.
+//! Three stops, then: the call, the signal's delivery, the task's own signal. (As first built, the
+//! signal came before the sigreturn, which then was intercepted too and had to be let through: a
+//! fourth stop.)
 
 use crate::area::{self, Record};
 use crate::context;
@@ -113,7 +115,8 @@ extern "C" fn first_steps(_record: &Record) {
     unregister_rseq();
     catch_vsyscalls();
     thread::set_name(c"guest");
-    // SAFETY: all-zero is a valid stack_t. The one of the tracer's thread is not ours; user code's comes with the first frame.
+    // SAFETY: all-zero is a valid stack_t. The one of the tracer's thread is not ours; user code's
+    // comes with the first frame.
     unsafe {
         let mut none: libc::stack_t = std::mem::zeroed();
         none.ss_flags = libc::SS_DISABLE;
@@ -126,15 +129,16 @@ extern "C" fn first_steps(_record: &Record) {
     thread::interrupt(own, own, libc::SIGSTOP);
 }
 
-/// The host carries out calls through the vsyscall page without any stop; a filter turns them into SIGSYS. Core code makes none. Where the
-/// host takes no filter, those three calls tell a guest the host's time.
+/// The host carries out calls through the vsyscall page without any stop; a filter turns them into
+/// SIGSYS. Core code makes none. Where the host takes no filter, those three calls tell a guest the
+/// host's time.
 fn catch_vsyscalls() {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    // struct seccomp_data: the number at 0, the upper half of the instruction pointer at 12. All others are let through by number, which
-    // the host remembers.
+    // struct seccomp_data: the number at 0, the upper half of the instruction pointer at 12. All
+    // others are let through by number, which the host remembers.
     let filter = [
         op(LOAD, 0, 0, 0),
         op(EQUAL, 3, 0, libc::SYS_gettimeofday as u32),
@@ -159,7 +163,8 @@ fn catch_vsyscalls() {
     }
 }
 
-/// The C library registered a restartable-sequence area for the tracer's thread. The copy of it here is nobody's.
+/// The C library registered a restartable-sequence area for the tracer's thread. The copy of it
+/// here is nobody's.
 fn unregister_rseq() {
     const RSEQ_FLAG_UNREGISTER: u64 = 1;
     const RSEQ_SIG: u64 = 0x5305_3053;
@@ -194,7 +199,8 @@ fn note_rseq_area() {
     }
 }
 
-/// Records by the numbers of their host tasks. Not on the core's heap: whoever is killed may hold its lock.
+/// Records by the numbers of their host tasks. Not on the core's heap: whoever is killed may hold
+/// its lock.
 struct Table(*mut *const Record);
 
 const MAX_PID: usize = 1 << 22;
@@ -371,7 +377,8 @@ fn on_end(record: &'static Record, pid: i32) {
     if !in_user && record.parked.load(SeqCst) == 0 {
         fatal("a host process was killed, or broke, while the guest kernel ran in it: the guest ends");
     }
-    // The kernel context is whole: its stack lies in shared memory. A new host task goes on there, and finds that user mode is lost.
+    // The kernel context is whole: its stack lies in shared memory. A new host task goes on there,
+    // and finds that user mode is lost.
     record.lost.store(1, SeqCst);
     if in_user {
         record.word.store(1, SeqCst);
@@ -387,8 +394,8 @@ fn on_end(record: &'static Record, pid: i32) {
     }
 }
 
-/// Ends the guest, with all its processes: the host kills them when their tracer ends. Takes no lock and allocates nothing, since what was
-/// killed may have held whatever there is.
+/// Ends the guest, with all its processes: the host kills them when their tracer ends. Takes no
+/// lock and allocates nothing, since what was killed may have held whatever there is.
 fn fatal(message: &str) -> ! {
     terminal::restore();
     for part in ["uml: ", message, "\n"] {

@@ -1,4 +1,5 @@
-//! Sockets and futexes given memory that is only partly there: what was done, what is lost, what is kept.
+//! Sockets and futexes given memory that is only partly there: what was done, what is lost, what is
+//! kept.
 
 use crate::sock::{address, connect, listener, send_fds};
 use crate::sys::*;

@@ -67,8 +67,8 @@ fn by_threads() {
     });
 }
 
-/// Two threads that each write one place and read the other's: never do both read what was there before. Only one of them has a
-/// barrier, for both.
+/// Two threads that each write one place and read the other's: never do both read what was there
+/// before. Only one of them has a barrier, for both.
 fn litmus(command: i32) {
     let (x, y, turn, done) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let seen = AtomicU64::new(0);

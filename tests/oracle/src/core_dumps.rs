@@ -1,4 +1,5 @@
-//! Core dumps, as far as they do not depend on where this host has them go: /proc/PID/coredump_filter, and processes without one.
+//! Core dumps, as far as they do not depend on where this host has them go:
+//! /proc/PID/coredump_filter, and processes without one.
 
 use crate::sys::*;
 
@@ -58,7 +59,8 @@ fn filter_of_the_dead() {
     v!(std::fs::write(&path, "3").map_err(|e| e.raw_os_error()));
 }
 
-/// Without a dump, whatever the limit is: no bit in the status says that there was one, and CLD_KILLED is how it ended.
+/// Without a dump, whatever the limit is: no bit in the status says that there was one, and
+/// CLD_KILLED is how it ended.
 fn undumpable() {
     let limit = [u64::MAX, u64::MAX];
     for signal in [SIGABRT, SIGSEGV, SIGQUIT, SIGTRAP, SIGXCPU, SIGSYS] {

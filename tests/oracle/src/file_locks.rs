@@ -437,7 +437,8 @@ fn listed() {
     v!(lines(fd, &[me]));
 }
 
-/// A table of descriptors ends while a lock is held somewhere, and with it a file that is about the table itself.
+/// A table of descriptors ends while a lock is held somewhere, and with it a file that is about the
+/// table itself.
 fn table_replaced() {
     let fd = file(c"f", b"text");
     t!(SYS_flock, fd, LOCK_EX);

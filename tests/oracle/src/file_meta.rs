@@ -320,8 +320,8 @@ fn utime_old() {
     v!(times(c"f"));
 }
 
-/// Which of modification and change time an operation moves. Both are set into the past first (the change time
-/// cannot be), and clocks are coarse: so a pause, and then a comparison.
+/// Which of modification and change time an operation moves. Both are set into the past first (the
+/// change time cannot be), and clocks are coarse: so a pause, and then a comparison.
 fn moved<T>(path: &std::ffi::CStr, what: &str, op: impl FnOnce() -> T) {
     must!(SYS_utimensat, AT_FDCWD, path, &[ts(1000, 0), ts(1000, 0)], AT_SYMLINK_NOFOLLOW);
     let before = stat(path);

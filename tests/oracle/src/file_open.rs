@@ -1,4 +1,5 @@
-//! Opening: every flag of openat, openat2's rules of resolution, what O_PATH can do, descriptors and their flags.
+//! Opening: every flag of openat, openat2's rules of resolution, what O_PATH can do, descriptors
+//! and their flags.
 
 use crate::sys::*;
 
@@ -562,7 +563,8 @@ fn o_sync_flags() {
     }));
 }
 
-/// O_DIRECT is for regular files of file systems with a store, and for pipes, where it means another thing.
+/// O_DIRECT is for regular files of file systems with a store, and for pipes, where it means
+/// another thing.
 fn direct() {
     must!(SYS_mkdir, c"d", 0o755);
     must!(SYS_mknod, c"fifo", S_IFIFO | 0o644, 0);

@@ -415,7 +415,8 @@ extern "C" fn sleeper(_: *mut c_void) -> i32 {
     5
 }
 
-/// Real-time threads on one CPU: who waits with the highest priority is woken first, and runs before the others.
+/// Real-time threads on one CPU: who waits with the highest priority is woken first, and runs
+/// before the others.
 fn priorities() {
     static WORD: AtomicU32 = AtomicU32::new(0);
     static ORDER: std::sync::Mutex<Vec<i32>> = std::sync::Mutex::new(Vec::new());

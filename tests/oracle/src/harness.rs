@@ -1,8 +1,9 @@
 //! Running cases so that one cannot disturb another, and so that every run begins alike.
 //!
-//! A case is a function that prints what it sees. It runs in a child of its own, in an empty directory of its own,
-//! with the descriptors, signals, limits and file mode mask that every other case begins with. What it prints must
-//! depend on nothing but the kernel: no process ids, addresses, times, or inode numbers.
+//! A case is a function that prints what it sees. It runs in a child of its own, in an empty
+//! directory of its own, with the descriptors, signals, limits and file mode mask that every other
+//! case begins with. What it prints must depend on nothing but the kernel: no process ids,
+//! addresses, times, or inode numbers.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -20,7 +21,8 @@ macro_rules! cases {
     ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name as fn())),*] };
 }
 
-/// Longer than any case takes on a busy machine; `ORACLE_TIMEOUT` (in seconds) is for guests that are slower still.
+/// Longer than any case takes on a busy machine; `ORACLE_TIMEOUT` (in seconds) is for guests that
+/// are slower still.
 const TIMEOUT: u64 = 20;
 
 /// Run the cases that `wanted` names (as `AREA` or `AREA/CASE`), or all of them.
@@ -131,8 +133,8 @@ fn wait(pid: i32, timeout: Duration) -> String {
 
 /// End what a case left behind: its group, and orphans that had left the group.
 fn end_all(pid: i32) {
-    // SAFETY: the group is the case's own; a group of that number cannot be another's while the case is not reaped
-    // or members remain, and otherwise the call fails.
+    // SAFETY: the group is the case's own; a group of that number cannot be another's while the
+    // case is not reaped or members remain, and otherwise the call fails.
     unsafe { libc::kill(-pid, libc::SIGKILL) };
     let (me, start) = (std::process::id(), Instant::now());
     // Bounded, since a kernel that is being tested may not tell who its children are.

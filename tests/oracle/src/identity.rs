@@ -1,4 +1,5 @@
-//! Who a process is: user and group ids, supplementary groups, capabilities. As another user than root, most is refused.
+//! Who a process is: user and group ids, supplementary groups, capabilities. As another user than
+//! root, most is refused.
 
 use crate::sys::*;
 

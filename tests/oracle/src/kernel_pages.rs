@@ -1,4 +1,5 @@
-//! The page with the oldest system calls (vsyscall), at an address that programs may know: it is listed and works, or neither.
+//! The page with the oldest system calls (vsyscall), at an address that programs may know: it is
+//! listed and works, or neither.
 
 use crate::sys::*;
 

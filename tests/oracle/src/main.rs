@@ -1,8 +1,9 @@
 //! The oracle: a program that asks a kernel many small questions and prints the answers.
 //!
-//! The host is right by definition. The same binary is run on the host and in a guest, with the same user and in an
-//! empty directory of each, and the two outputs must be equal, line by line. So a case states nothing about what is
-//! expected; it only asks, and prints nothing that may differ between two runs of a correct kernel.
+//! The host is right by definition. The same binary is run on the host and in a guest, with the
+//! same user and in an empty directory of each, and the two outputs must be equal, line by line. So
+//! a case states nothing about what is expected; it only asks, and prints nothing that may differ
+//! between two runs of a correct kernel.
 
 #[macro_use]
 mod harness;

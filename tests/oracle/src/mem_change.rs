@@ -257,7 +257,8 @@ fn mremap_spanning() {
     v!((0..4).map(|i| load(b + i * PAGE)).collect::<Vec<_>>());
 }
 
-/// Several areas with holes between and behind them are moved: what is at the target stays there where nothing comes from.
+/// Several areas with holes between and behind them are moved: what is at the target stays there
+/// where nothing comes from.
 fn move_with_holes() {
     for hole in 0..4 {
         let from = map(5 * PAGE, RW, ANON);
@@ -553,7 +554,8 @@ fn mincore_errors() {
     t!(SYS_mincore, a, usize::MAX, &mut vec);
 }
 
-/// Of much memory, only what was touched is there; in steps so large that nothing brings in the one with the other.
+/// Of much memory, only what was touched is there; in steps so large that nothing brings in the one
+/// with the other.
 fn mincore_touched() {
     const STEP: usize = 8 << 20;
     let a = map(8 * STEP, RW, ANON);
@@ -690,7 +692,8 @@ fn vdso_in_children() {
     v!((load(a), store(a, 7), shown()));
 }
 
-/// Pages with holes between are moved onto the vDSO: those cannot be moved that would cut it, even if the whole range covers it.
+/// Pages with holes between are moved onto the vDSO: those cannot be moved that would cut it, even
+/// if the whole range covers it.
 fn holes_move_onto_the_vdso() {
     let (vdso, len) = vdso();
     let pages = len / PAGE;

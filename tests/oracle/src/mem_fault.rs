@@ -10,7 +10,8 @@ pub const CASES: &[crate::harness::Case] = cases![
     failed_read_keeps_position, failed_pipe_leaks_nothing,
 ];
 
-/// Addresses that are bad in different ways. The last begins in a mapped page and runs into an unmapped one.
+/// Addresses that are bad in different ways. The last begins in a mapped page and runs into an
+/// unmapped one.
 fn kinds() -> [(&'static str, usize); 7] {
     let a = map(4 * PAGE, RW, ANON);
     must!(SYS_munmap, a + PAGE, PAGE);
@@ -51,7 +52,8 @@ macro_rules! each {
     };
 }
 
-// A call in the table below reads the address to try through `bad()`, so that its text can be printed as it stands.
+// A call in the table below reads the address to try through `bad()`, so that its text can be
+// printed as it stands.
 std::thread_local! {
     static BAD: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }

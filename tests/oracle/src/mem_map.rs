@@ -442,7 +442,8 @@ fn stack_guard() {
     }));
 }
 
-/// The mappings that cover `range`, as permissions, offset and path; the address relative to the range in pages.
+/// The mappings that cover `range`, as permissions, offset and path; the address relative to the
+/// range in pages.
 fn maps_in(start: usize, len: usize) -> Vec<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
     let mut out = Vec::new();

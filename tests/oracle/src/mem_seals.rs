@@ -1,4 +1,5 @@
-//! Seals of memory files: every way to write one that must fail, and what seals need of mappings that are there already.
+//! Seals of memory files: every way to write one that must fail, and what seals need of mappings
+//! that are there already.
 
 use crate::sys::*;
 

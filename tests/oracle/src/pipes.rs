@@ -401,7 +401,8 @@ fn fifo_hangup() {
     v!(poll1(w, POLLOUT));
 }
 
-/// Eight pages with a number in each: written memory, a page of nothing yet, one that may only be read, one that a file shares.
+/// Eight pages with a number in each: written memory, a page of nothing yet, one that may only be
+/// read, one that a file shares.
 fn areas() -> usize {
     let a = map(8 * PAGE, RW, ANON);
     (0..8).filter(|i| *i != 3).for_each(|i| fill(a + i * PAGE, PAGE, i as u8 + 1));

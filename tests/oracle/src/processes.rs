@@ -135,7 +135,8 @@ fn waitid_nothing() {
 
 fn stop_and_continue() {
     let pid = spawn(|| {
-        // Long enough pauses that the continuation is fetched before what comes next makes it forgotten.
+        // Long enough pauses that the continuation is fetched before what comes next makes it
+        // forgotten.
         sc!(SYS_kill, sc!(SYS_getpid).0, SIGSTOP);
         sleep_ms(200);
         sc!(SYS_kill, sc!(SYS_getpid).0, SIGTSTP);
@@ -534,7 +535,8 @@ fn user_and_system_time() {
     });
     v!((user > 5_000, user > 2 * system));
     let zero = open(c"/dev/zero", O_RDONLY);
-    // Calls that take milliseconds: of short ones, the way into the kernel would be the larger part.
+    // Calls that take milliseconds: of short ones, the way into the kernel would be the larger
+    // part.
     let mut buffer = vec![1u8; 1 << 20];
     let vectors = iov(&[(buffer.as_mut_ptr() as usize, buffer.len()); 64]);
     let (user, system) = cost_of(|| {

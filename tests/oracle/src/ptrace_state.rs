@@ -163,7 +163,8 @@ fn memory_refused() {
 }
 
 fn memory_rights() {
-    // Private memory that may only be read becomes the tracee's own, and nobody else finds it changed.
+    // Private memory that may only be read becomes the tracee's own, and nobody else finds it
+    // changed.
     let fd = file(&c("f"), &[7; PAGE]);
     let private = must!(SYS_mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, fd, 0).addr();
     let zero = page(PROT_READ, MAP_PRIVATE);

@@ -1,4 +1,5 @@
-//! ptrace(2): tracers and tracees, signals, stops of job control, and wait(2). Each case is the tracer of children of its own.
+//! ptrace(2): tracers and tracees, signals, stops of job control, and wait(2). Each case is the
+//! tracer of children of its own.
 #![expect(clippy::needless_borrows_for_generic_args, reason = "the address of a word is meant, not the word")]
 
 use crate::signals::{handle, kill_self, log_signal, logged};

@@ -1,4 +1,5 @@
-//! The many small settings of a process: prctl, limits, priorities, scheduling, names; and looking at others.
+//! The many small settings of a process: prctl, limits, priorities, scheduling, names; and looking
+//! at others.
 
 use crate::sys::*;
 use std::ffi::CStr;

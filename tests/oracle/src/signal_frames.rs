@@ -1,4 +1,5 @@
-//! Handlers' frames: what is in them, what may be put into them, alternate stacks, interrupted and restarted calls.
+//! Handlers' frames: what is in them, what may be put into them, alternate stacks, interrupted and
+//! restarted calls.
 
 use crate::signals::{current_mask, handle};
 use crate::sys::*;

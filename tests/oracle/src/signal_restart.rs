@@ -102,7 +102,8 @@ fn now_ms() -> i64 {
     t.tv_sec * 1000 + t.tv_nsec / 1_000_000
 }
 
-/// Calls that a stop interrupts go on afterwards, each in its way, and none is longer or shorter for it.
+/// Calls that a stop interrupts go on afterwards, each in its way, and none is longer or shorter
+/// for it.
 fn restart_stopped() {
     let (r, _w) = pipe();
     let stop_it = |pid: i32| {

@@ -1,4 +1,5 @@
-//! splice, tee and vmsplice at their borders: full pipes, vectors that are only partly there, nobody at the other end.
+//! splice, tee and vmsplice at their borders: full pipes, vectors that are only partly there,
+//! nobody at the other end.
 
 use crate::sys::*;
 

@@ -1,8 +1,10 @@
-//! System calls as the cases write them: by number, with bad arguments where a case wants bad arguments.
+//! System calls as the cases write them: by number, with bad arguments where a case wants bad
+//! arguments.
 //!
-//! Going around the C library keeps its own checks, retries and caches out of the comparison: what is printed is
-//! what the kernel answered. `t!` performs a call and prints it with its result; `o!` prints only whether it
-//! worked, for results that differ between runs such as addresses; `must!` is for the steps a case stands on.
+//! Going around the C library keeps its own checks, retries and caches out of the comparison: what
+//! is printed is what the kernel answered. `t!` performs a call and prints it with its result; `o!`
+//! prints only whether it worked, for results that differ between runs such as addresses; `must!`
+//! is for the steps a case stands on.
 
 /// The kernel's constants and structures; the names defined here shadow the C library's functions.
 pub use libc::*;
@@ -76,8 +78,8 @@ pub fn raw(nr: libc::c_long, args: &[usize]) -> Ret {
     let mut a = [0usize; 6];
     a[..args.len()].copy_from_slice(args);
     let ret: i64;
-    // SAFETY: none in the language's sense. A case decides what the call does to its own process, which is a
-    // child made for that case; the clobbers are those of the system call convention.
+    // SAFETY: none in the language's sense. A case decides what the call does to its own process,
+    // which is a child made for that case; the clobbers are those of the system call convention.
     unsafe {
         std::arch::asm!("syscall", inlateout("rax") nr => ret, in("rdi") a[0], in("rsi") a[1], in("rdx") a[2],
             in("r10") a[3], in("r8") a[4], in("r9") a[5], lateout("rcx") _, lateout("r11") _);
@@ -182,7 +184,8 @@ pub fn exit(code: i32) -> ! {
 
 /// Run `f` in a child process. It exits with 0 when `f` returns.
 pub fn spawn(f: impl FnOnce()) -> i32 {
-    // SAFETY: a case's process has one thread unless the case made more, and then it does not call this.
+    // SAFETY: a case's process has one thread unless the case made more, and then it does not call
+    // this.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         let done = catch_unwind(AssertUnwindSafe(f));
@@ -218,7 +221,8 @@ pub fn in_child(f: impl FnOnce()) -> Text {
     reap(spawn(f))
 }
 
-/// Run `f` as user and group 65534 when we are root, as ourselves otherwise: never with root's powers.
+/// Run `f` as user and group 65534 when we are root, as ourselves otherwise: never with root's
+/// powers.
 pub fn unprivileged(f: impl FnOnce()) -> Text {
     in_child(|| {
         if sc!(SYS_geteuid).0 == 0 {
@@ -239,7 +243,8 @@ pub fn sleep_ms(ms: i64) {
     sc!(SYS_nanosleep, &ts, 0);
 }
 
-/// Wait until `done` holds; the harness's watchdog bounds it. For states of another process that nothing announces.
+/// Wait until `done` holds; the harness's watchdog bounds it. For states of another process that
+/// nothing announces.
 pub fn until(mut done: impl FnMut() -> bool) {
     while !done() {
         sleep_ms(1);
@@ -252,7 +257,8 @@ pub fn state_of(pid: i32) -> char {
     stat.rsplit(')').next().and_then(|s| s.trim().chars().next()).unwrap_or('-')
 }
 
-/// Wait until it sleeps, or has ended: then what comes next tells so, better than a wait without an end.
+/// Wait until it sleeps, or has ended: then what comes next tells so, better than a wait without an
+/// end.
 pub fn until_sleeping(pid: i32) {
     until(|| matches!(state_of(pid), 'S' | 'Z'));
 }
@@ -267,7 +273,8 @@ pub fn open(path: &CStr, flags: i32) -> i32 {
     must!(SYS_openat, libc::AT_FDCWD, path, flags, 0o644).fd()
 }
 
-/// Create a file with this content and return a descriptor open for reading and writing, at the start.
+/// Create a file with this content and return a descriptor open for reading and writing, at the
+/// start.
 pub fn file(path: &CStr, content: &[u8]) -> i32 {
     let fd = open(path, libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC);
     put(fd, content);

@@ -1,4 +1,5 @@
-//! Terminals and processes: the controlling terminal, its foreground group, and the signals a terminal sends.
+//! Terminals and processes: the controlling terminal, its foreground group, and the signals a
+//! terminal sends.
 
 use crate::sys::*;
 use crate::tty_line::{change, pair, settings, slave_name, slave_of};
@@ -12,7 +13,8 @@ pub const CASES: &[crate::harness::Case] = cases![
     stat_shows_terminal, setsid_rules, continue_after_hangup,
 ];
 
-/// Run `f` as the leader of a new session whose terminal is a new pair; it gets the slave. The master is ours.
+/// Run `f` as the leader of a new session whose terminal is a new pair; it gets the slave. The
+/// master is ours.
 fn session(f: impl FnOnce(i32)) -> (i32, i32) {
     let (m, s) = pair();
     let (r, w) = pipe();

@@ -1,5 +1,5 @@
-//! Programs that people use, with work of a few seconds. They are the machine's own, so their results may differ from one
-//! machine to another; between the host and its guests they may not.
+//! Programs that people use, with work of a few seconds. They are the machine's own, so their
+//! results may differ from one machine to another; between the host and its guests they may not.
 
 use crate::{About, Group, Param, Size};
 use anyhow::{Context, Result, bail};
@@ -69,7 +69,8 @@ impl Tool {
         let stdin = child.stdin.take();
         let input = self.input.unwrap_or_default();
         let output = std::thread::scope(|scope| {
-            // Beside the reading of its output, of which a pipe holds only so much. A program may end without reading.
+            // Beside the reading of its output, of which a pipe holds only so much. A program may
+            // end without reading.
             scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
             child.wait_with_output()
         });
@@ -82,7 +83,8 @@ impl Tool {
     }
 }
 
-/// Text that can be compressed as text can: words by chance, always the same ones. A xorshift generator is enough for that.
+/// Text that can be compressed as text can: words by chance, always the same ones. A xorshift
+/// generator is enough for that.
 pub fn text(bytes: usize, seed: u64) -> Vec<u8> {
     const WORDS: [&str; 16] = [
         "the", "kernel", "of", "a", "guest", "page", "fault", "is", "in", "process", "signal", "memory", "to", "and",

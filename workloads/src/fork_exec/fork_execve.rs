@@ -24,7 +24,8 @@ impl Workload for ForkExec {
                 setting,
                 report,
                 each(|| {
-                    // SAFETY: there is one thread, and the child only executes another program, or ends.
+                    // SAFETY: there is one thread, and the child only executes another program, or
+                    // ends.
                     match unsafe { fork() }.context("fork")? {
                         ForkResult::Child => {
                             let _ = execv(&argv[0], &argv);

@@ -22,7 +22,8 @@ const fn about(name: &'static str, summary: &'static str, definition: &'static s
     About { name, group: Group::ForkExec, summary, definition, sizes: SIZES, params: &[], needs: &[] }
 }
 
-/// Measures from a parent with 1, 64 and 512 MiB of resident memory: what a fork costs grows with it.
+/// Measures from a parent with 1, 64 and 512 MiB of resident memory: what a fork costs grows with
+/// it.
 fn by_parent(
     name: &str,
     setting: &Setting,
@@ -40,7 +41,8 @@ fn by_parent(
     Ok(())
 }
 
-/// The programs that are executed: a word for each, and its arguments. The static one is this program.
+/// The programs that are executed: a word for each, and its arguments. The static one is this
+/// program.
 fn programs() -> Result<[(&'static str, Vec<CString>); 2]> {
     Ok([("static", itself()?.into()), ("dynamic", vec![DYNAMIC.into()])])
 }

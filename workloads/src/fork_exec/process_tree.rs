@@ -6,7 +6,8 @@ use nix::unistd::pipe;
 use std::fs::File;
 use std::io::{Read, Write};
 
-/// A tree of processes: each makes its children, all at once, and waits for them. As many are alive together as it has nodes.
+/// A tree of processes: each makes its children, all at once, and waits for them. As many are alive
+/// together as it has nodes.
 pub struct ProcessTree;
 
 const FAN_OUT: u32 = 3;

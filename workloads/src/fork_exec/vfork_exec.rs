@@ -6,7 +6,8 @@ use nix::sched::{CloneFlags, clone};
 use std::ffi::CString;
 use std::ptr;
 
-/// A program started without a copy of the parent: the child borrows its memory until it executes something else.
+/// A program started without a copy of the parent: the child borrows its memory until it executes
+/// something else.
 pub struct VforkExec;
 
 impl Workload for VforkExec {
@@ -31,13 +32,15 @@ impl Workload for VforkExec {
                 each(|| {
                     let child = || {
                         let environment = [ptr::null()];
-                        // SAFETY: path, pointers and environment are C strings and arrays that end with null, alive while the
-                        // parent waits for this very call. Nothing is allocated: the memory is the parent's.
+                        // SAFETY: path, pointers and environment are C strings and arrays that end
+                        // with null, alive while the parent waits for this very call. Nothing is
+                        // allocated: the memory is the parent's.
                         unsafe { libc::execve(path.as_ptr(), pointers.as_ptr(), environment.as_ptr()) };
                         127
                     };
                     let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
-                    // SAFETY: the child has a stack of its own, and the parent does not go on before it has executed or ended.
+                    // SAFETY: the child has a stack of its own, and the parent does not go on
+                    // before it has executed or ended.
                     let pid = unsafe { clone(Box::new(child), &mut stack, flags, Some(libc::SIGCHLD)) };
                     ended_well(pid.context("clone")?)
                 }),

@@ -8,8 +8,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Writing where one may not: the fault, the signal that the kernel makes of it, the handler, and the return, which
-/// meets the fault again.
+/// Writing where one may not: the fault, the signal that the kernel makes of it, the handler, and
+/// the return, which meets the fault again.
 pub struct ProtectionFault;
 
 static PLACE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
@@ -18,12 +18,14 @@ static WRONG: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn again(_: i32, info: *mut libc::siginfo_t, _: *mut c_void) {
     let place = PLACE.load(Relaxed);
-    // SAFETY: the kernel gives a handler that asks for it (SA_SIGINFO) the information of a SIGSEGV.
+    // SAFETY: the kernel gives a handler that asks for it (SA_SIGINFO) the information of a
+    // SIGSEGV.
     if unsafe { (*info).si_addr() } != place {
         WRONG.fetch_add(1, Relaxed);
     }
     if LEFT.fetch_sub(1, Relaxed) == 1 {
-        // SAFETY: the page is a mapping of `run`'s, which holds no reference into it. mprotect is a plain system call.
+        // SAFETY: the page is a mapping of `run`'s, which holds no reference into it. mprotect is a
+        // plain system call.
         let done = unsafe { libc::mprotect(place, PAGE, libc::PROT_READ | libc::PROT_WRITE) };
         if done != 0 {
             crate::children::exit_now(1);

@@ -4,7 +4,8 @@ use anyhow::{Result, ensure};
 use nix::sys::stat::stat;
 use std::fs;
 
-/// Asking for a file's attributes by its name, and for those of one that is not there: half of what a build does.
+/// Asking for a file's attributes by its name, and for those of one that is not there: half of what
+/// a build does.
 pub struct Stat;
 
 impl Workload for Stat {

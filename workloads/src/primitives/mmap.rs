@@ -46,7 +46,8 @@ fn map(memory: &File, page: usize, place: Option<NonNull<c_void>>) -> Result<Non
     let fixed = if place.is_some() { MapFlags::MAP_FIXED } else { MapFlags::empty() };
     let address = place.and_then(|place| NonZeroUsize::new(place.as_ptr() as usize));
     let length = NonZeroUsize::new(PAGE).context("a page")?;
-    // SAFETY: it replaces nothing but the page that an earlier call of this function has mapped, which nobody refers to.
+    // SAFETY: it replaces nothing but the page that an earlier call of this function has mapped,
+    // which nobody refers to.
     unsafe { mmap(address, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED | fixed, memory, (page * PAGE) as i64) }
         .context("mmap")
 }

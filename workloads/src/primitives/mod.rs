@@ -1,8 +1,10 @@
-//! What the host's own mechanisms cost that process models are made of: the founding observation of skas, that a switch
-//! of processes is cheaper than the delivery of a signal, is measured again here. Host only.
+//! What the host's own mechanisms cost that process models are made of: the founding observation of
+//! skas, that a switch of processes is cheaper than the delivery of a signal, is measured again
+//! here. Host only.
 //!
-//! Each gives its operations as batches, which the program and criterion (benches/primitives.rs) both run. All parties
-//! run on one CPU, as they do in a model: across CPUs the wake-up is what one would measure.
+//! Each gives its operations as batches, which the program and criterion (benches/primitives.rs)
+//! both run. All parties run on one CPU, as they do in a model: across CPUs the wake-up is what one
+//! would measure.
 
 use crate::{About, Group, Report, Setting, Workload};
 use anyhow::{Context, Result};

@@ -1,5 +1,6 @@
-//! What the patched host gives: skas3, whose address spaces are descriptors, beside the models that need no patch, and its batches beside the
-//! writes of 2002. A part of the report where skas3 was measured. Ratios only: such a host is mostly an emulated one.
+//! What the patched host gives: skas3, whose address spaces are descriptors, beside the models that
+//! need no patch, and its batches beside the writes of 2002. A part of the report where skas3 was
+//! measured. Ratios only: such a host is mostly an emulated one.
 
 use super::super::Report;
 use super::super::document::{Block, Section};
@@ -9,7 +10,8 @@ use crate::series::Series;
 use crate::stats::{CONFIDENCE, Estimate, median};
 
 const PATCHED: &str = "skas3";
-/// The same model with the first interface: a call for each change of an address space, and one for the hop into another.
+/// The same model with the first interface: a call for each change of an address space, and one for
+/// the hop into another.
 const WRITES: &str = "skas3-write";
 
 struct Part {

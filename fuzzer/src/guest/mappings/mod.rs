@@ -1,4 +1,5 @@
-//! The mapping stress: a thread changes mappings of pages that only it uses, and every word that it reads must be one that it wrote.
+//! The mapping stress: a thread changes mappings of pages that only it uses, and every word that it
+//! reads must be one that it wrote.
 
 mod model;
 
@@ -24,7 +25,8 @@ pub struct Stress {
     /// Where pages are copied from and to.
     buffer: u64,
     step: usize,
-    /// Pages that hold what is not known are given up: a call failed where a kernel may have done a part.
+    /// Pages that hold what is not known are given up: a call failed where a kernel may have done a
+    /// part.
     failed: bool,
 }
 
@@ -210,7 +212,8 @@ impl Stress {
         }
     }
 
-    /// A child sees what was there when it was made, though its parent goes on writing; and what it writes stays with it.
+    /// A child sees what was there when it was made, though its parent goes on writing; and what it
+    /// writes stays with it.
     fn fork_check(&mut self, page: usize, count: usize) {
         match ask(libc::SYS_fork, [0; 6]) {
             0 => {

@@ -14,7 +14,8 @@ pub enum Kind {
 pub enum Content {
     /// A value of its own; zero when it was never written.
     Own(u64),
-    /// What the file's page holds. Of a private mapping: since so many writes, because it is not said whether writes to the file show.
+    /// What the file's page holds. Of a private mapping: since so many writes, because it is not
+    /// said whether writes to the file show.
     File(u64),
 }
 
@@ -27,7 +28,8 @@ pub struct Page {
     pub file: usize,
 }
 
-/// A page's value names the thread, the page and how many writes there were: every write has a value of its own.
+/// A page's value names the thread, the page and how many writes there were: every write has a
+/// value of its own.
 pub struct Model {
     thread: u64,
     writes: u64,
@@ -89,8 +91,8 @@ impl Model {
         }
     }
 
-    /// Whether a write there is wrong in two ways, without the right and past the file's end. A model of which the host does not say whether
-    /// an access was a write sees the second one only.
+    /// Whether a write there is wrong in two ways, without the right and past the file's end. A
+    /// model of which the host does not say whether an access was a write sees the second one only.
     pub fn either(&self, page: usize, found: Option<i32>) -> bool {
         let past = |page: Page| page.is_file() && page.file >= self.size && page.protection & 1 != 0;
         found == Some(libc::SIGBUS) && self.pages[page].is_some_and(past)

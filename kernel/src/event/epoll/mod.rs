@@ -1,8 +1,8 @@
 //! epoll (epoll(7)): waiting for many files at the cost of those that are ready.
 //!
-//! Each watched file has an [`Item`] that sits in the file's wait queues as a `Wake` callback. When the file wakes its
-//! queues, the item puts itself on the ready list; epoll_wait looks only at that list, asks each file on it what really
-//! holds, and puts level-triggered ones back.
+//! Each watched file has an [`Item`] that sits in the file's wait queues as a `Wake` callback. When
+//! the file wakes its queues, the item puts itself on the ready list; epoll_wait looks only at that
+//! list, asks each file on it what really holds, and puts level-triggered ones back.
 
 mod item;
 mod nesting;
@@ -36,7 +36,8 @@ const ALWAYS: u32 = Events::ERR.union(Events::HUP).bits();
 const EXCLUSIVE_OK: u32 = Events::IN.union(Events::OUT).bits() | ALWAYS | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 const READY: u32 = Events::IN.union(Events::RDNORM).bits();
 
-/// By descriptor number and open file: a number may come to mean another file while the first is still open elsewhere.
+/// By descriptor number and open file: a number may come to mean another file while the first is
+/// still open elsewhere.
 type Key = (i32, usize);
 
 /// What an epoll file is: the watched files, and those that may be ready.
@@ -88,8 +89,9 @@ impl Epoll {
     /// EPOLL_CTL_ADD, for `own`, which is the epoll file.
     ///
     /// # Errors
-    /// EPERM for files that are always ready, EEXIST, EINVAL for itself, wrong use of EPOLLEXCLUSIVE or when a file would wake epoll files in
-    /// too many ways, ELOOP when epoll files would watch each other in a circle or too deep, ENOSPC when too many watch the file.
+    /// EPERM for files that are always ready, EEXIST, EINVAL for itself, wrong use of
+    /// EPOLLEXCLUSIVE or when a file would wake epoll files in too many ways, ELOOP when epoll
+    /// files would watch each other in a circle or too deep, ENOSPC when too many watch the file.
     pub fn add(
         self: &Arc<Self>,
         own: &Arc<OpenFile>,
@@ -208,7 +210,8 @@ impl Epoll {
         range.take(max).map(|(key, item)| (*key, item.clone())).collect()
     }
 
-    /// Waits for events and takes at most `max` of them; none when `deadline` (CLOCK_MONOTONIC, ns) passed.
+    /// Waits for events and takes at most `max` of them; none when `deadline` (CLOCK_MONOTONIC, ns)
+    /// passed.
     ///
     /// # Errors
     /// EINTR when a signal came first.
@@ -236,7 +239,8 @@ impl Epoll {
         }
     }
 
-    /// Takes what is ready now, and tells whether items are left that were not looked at. Level-triggered items go to the end of the list again.
+    /// Takes what is ready now, and tells whether items are left that were not looked at.
+    /// Level-triggered items go to the end of the list again.
     fn collect(&self, max: usize) -> (Vec<Event>, bool) {
         let mut out = Vec::new();
         let mut scan = self.ready.take();
@@ -262,7 +266,8 @@ impl Epoll {
             }
         }
         let left = !scan.is_empty();
-        // Those not looked at come first next time, then what was reported (polling may have woken more: last).
+        // Those not looked at come first next time, then what was reported (polling may have woken
+        // more: last).
         scan.append(&mut again);
         let mut ready = self.ready.borrow_mut();
         scan.append(&mut ready);
@@ -275,7 +280,8 @@ impl Epoll {
         (out, left)
     }
 
-    /// Whether epoll_wait would give an event now. Items that have none leave the ready list, so that none is looked at in vain twice.
+    /// Whether epoll_wait would give an event now. Items that have none leave the ready list, so
+    /// that none is looked at in vain twice.
     fn has_event(&self) -> bool {
         loop {
             let Some(item) = self.ready.borrow().front().cloned() else { return false };

@@ -1,9 +1,10 @@
 //! Epoll files that watch epoll files: how deep, and by how many ways a file wakes them.
 //!
-//! A wake-up climbs from a file to the epoll files that watch it, and from these to those that watch them, in one go, so both the
-//! height and the number of ways are bounded, as on Linux. Both are judged when an epoll file comes to watch another, or comes to watch
-//! something while it is watched itself: there may be any number of files to look at, so this has preemption points, and one task does
-//! it at a time.
+//! A wake-up climbs from a file to the epoll files that watch it, and from these to those that
+//! watch them, in one go, so both the height and the number of ways are bounded, as on Linux. Both
+//! are judged when an epoll file comes to watch another, or comes to watch something while it is
+//! watched itself: there may be any number of files to look at, so this has preemption points, and
+//! one task does it at a time.
 
 use super::item::Item;
 use super::{Epoll, EpollFile};
@@ -15,9 +16,11 @@ use crate::{Errno, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-/// How many steps a chain of epoll files may have, from the one that nobody watches to the one that watches no other.
+/// How many steps a chain of epoll files may have, from the one that nobody watches to the one that
+/// watches no other.
 const MAX_NESTING: usize = 4;
-/// In how many ways a file may wake epoll files that nobody watches, by the number of epoll files in between: any number directly.
+/// In how many ways a file may wake epoll files that nobody watches, by the number of epoll files
+/// in between: any number directly.
 const MAX_WAYS: [usize; MAX_NESTING + 1] = [usize::MAX, 500, 100, 50, 10];
 /// So many items are looked at between two preemption points.
 const BATCH: usize = 256;
@@ -25,7 +28,8 @@ const BATCH: usize = 256;
 static BUSY: KCell<bool> = KCell::new(false);
 static FREE: WaitQueue = WaitQueue::new();
 
-/// The right to let epoll files watch each other. While it is held, no nesting but its holder's is made.
+/// The right to let epoll files watch each other. While it is held, no nesting but its holder's is
+/// made.
 pub(super) struct Turn(());
 
 impl Turn {
@@ -51,15 +55,17 @@ fn address(epoll: &Epoll) -> usize {
     std::ptr::from_ref(epoll) as usize
 }
 
-/// ELOOP if epoll files would watch each other in a circle or in too long a chain when `watcher` watches `watched`.
+/// ELOOP if epoll files would watch each other in a circle or in too long a chain when `watcher`
+/// watches `watched`.
 pub(super) fn check_depth(_turn: &Turn, watcher: &Epoll, watched: &Epoll) -> Result<()> {
     let below = height(watched, &children, address(watcher), 0, &mut HashMap::new())?;
     let above = height(watcher, &parents, address(watched), 0, &mut HashMap::new())?;
     if below + 1 + above > MAX_NESTING { Err(Errno::ELOOP) } else { Ok(()) }
 }
 
-/// The longest chain from `from` on, in the direction of `next`; ELOOP if it is too long or reaches `end`. The recursion is as deep as
-/// MAX_NESTING at most; `known` keeps the heights found, since there are many more ways than epoll files.
+/// The longest chain from `from` on, in the direction of `next`; ELOOP if it is too long or reaches
+/// `end`. The recursion is as deep as MAX_NESTING at most; `known` keeps the heights found, since
+/// there are many more ways than epoll files.
 fn height(
     from: &Epoll,
     next: &dyn Fn(&Epoll) -> Vec<Arc<Epoll>>,
@@ -93,7 +99,8 @@ fn parents(epoll: &Epoll) -> Vec<Arc<Epoll>> {
     items.iter().filter_map(|item| item.upgrade()?.epoll()).collect()
 }
 
-/// EINVAL if one of the files that `file` stands for, itself or those that it watches, wakes epoll files in too many ways.
+/// EINVAL if one of the files that `file` stands for, itself or those that it watches, wakes epoll
+/// files in too many ways.
 pub(super) fn check_ways(_turn: &Turn, file: &OpenFile) -> Result<()> {
     match epoll_of(file) {
         Some(epoll) => check_ways_below(epoll),
@@ -125,7 +132,8 @@ fn check_ways_below(top: &Arc<Epoll>) -> Result<()> {
     Ok(())
 }
 
-/// Counts the ways from `file` up, which has `depth` epoll files between it and where the counting began.
+/// Counts the ways from `file` up, which has `depth` epoll files between it and where the counting
+/// began.
 fn count_ways(file: &OpenFile, depth: usize, ways: &mut [usize; MAX_NESTING + 1]) -> Result<()> {
     let mut from = 0;
     loop {

@@ -1,4 +1,5 @@
-//! Changing a host tree that is shown read-write: the host does it, with its own rules and errors. Privileges do not pass ([`super::Access`]).
+//! Changing a host tree that is shown read-write: the host does it, with its own rules and errors.
+//! Privileges do not pass ([`super::Access`]).
 
 use super::HostInode;
 use super::set_ids::SET_IDS;
@@ -19,8 +20,9 @@ impl HostInode {
         if device && !self.fs.passes_privileges() { Err(Errno::EPERM) } else { Ok(()) }
     }
 
-    /// Whether the guest may change an attribute of that name on the host. Those of the system are access control lists, which the guest would
-    /// have to obey; those of security modules and of overlays are privileges.
+    /// Whether the guest may change an attribute of that name on the host. Those of the system are
+    /// access control lists, which the guest would have to obey; those of security modules and of
+    /// overlays are privileges.
     pub(super) fn want_xattr(&self, name: &[u8]) -> Result<()> {
         self.want_write()?;
         let privileged = name.starts_with(b"security.") || name.starts_with(b"trusted.");

@@ -1,4 +1,5 @@
-//! Open files of the host's tree: reads and writes go straight between the host's file and guest memory.
+//! Open files of the host's tree: reads and writes go straight between the host's file and guest
+//! memory.
 
 use super::HostInode;
 use crate::mm::IoBuf;
@@ -16,7 +17,8 @@ struct Regular {
     file: Arc<HostFile>,
 }
 
-/// Opens a regular file. Devices of the host are not for guests, and its pipes and sockets have their other ends there.
+/// Opens a regular file. Devices of the host are not for guests, and its pipes and sockets have
+/// their other ends there.
 pub fn open(inode: Arc<HostInode>, flags: i32) -> Result<Arc<dyn FileOps>> {
     if inode.kind() != FileKind::Regular {
         return Err(Errno::ENXIO);

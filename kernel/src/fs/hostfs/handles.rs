@@ -1,4 +1,5 @@
-//! Which inodes have host descriptors open: as many as the host lets this process have, those used last.
+//! Which inodes have host descriptors open: as many as the host lets this process have, those used
+//! last.
 
 use super::HostInode;
 use crate::lock::KCell;
@@ -8,7 +9,8 @@ use umlab_host::file as host;
 
 static KEPT: KCell<VecDeque<Weak<HostInode>>> = KCell::new(VecDeque::new());
 
-/// How many inodes may have descriptors: the rest of the process's limit is for files that are open or mapped, and for the core.
+/// How many inodes may have descriptors: the rest of the process's limit is for files that are open
+/// or mapped, and for the core.
 fn capacity() -> usize {
     static CAPACITY: OnceLock<usize> = OnceLock::new();
     *CAPACITY.get_or_init(|| (host::prepare_process() / 4).clamp(64, 32 * 1024) as usize)

@@ -1,4 +1,5 @@
-//! Inodes of the host's tree: what the host said of them, for how long that holds, and the way back to the host's file.
+//! Inodes of the host's tree: what the host said of them, for how long that holds, and the way back
+//! to the host's file.
 
 use super::{HostFs, Key, handles, set_ids, watch};
 use crate::lock::KCell;
@@ -51,7 +52,8 @@ pub(super) struct Open {
     handle: Option<Arc<OwnedFd>>,
     pub reader: Option<Arc<HostFile>>,
     pub writer: Option<Arc<HostFile>>,
-    /// The file opened last: may be alive in open files of guests when it is not kept here any more.
+    /// The file opened last: may be alive in open files of guests when it is not kept here any
+    /// more.
     last: Weak<HostFile>,
 }
 
@@ -189,7 +191,8 @@ impl HostInode {
         self.watchers.load(Relaxed) > 0
     }
 
-    /// If it is watched and has no name any more, closes what only it holds open: until then it is not gone for the host.
+    /// If it is watched and has no name any more, closes what only it holds open: until then it is
+    /// not gone for the host.
     pub(super) fn let_go(&self) {
         if self.is_watched() && self.ask().is_ok_and(|stat| stat.stx_nlink == 0) {
             self.close_unused(0);

@@ -1,12 +1,15 @@
 //! A directory tree of the host, as a file system.
 //!
-//! What the host said of a file is believed for a while (about a second for a tree that the guest only reads, hardly longer than
-//! a system call for one it writes), so most lookups and stats ask nothing. An inode is known by its host device and number. It has no
-//! descriptor of its own: those are opened when they are needed and kept as long as there is room ([`handles`]).
+//! What the host said of a file is believed for a while (about a second for a tree that the guest
+//! only reads, hardly longer than a system call for one it writes), so most lookups and stats ask
+//! nothing. An inode is known by its host device and number. It has no descriptor of its own: those
+//! are opened when they are needed and kept as long as there is room ([`handles`]).
 //!
-//! Two things stay on their own side. What the host's kernel shows of itself (/proc, /sys and the like) is not for guests, wherever
-//! it is mounted: a directory looks empty, a file too. And the guest's privileges do not become the host's: the set-user-ID and set-group-ID bits
-//! that a guest gives are kept in the guest alone ([`set_ids`]), and it makes no device nodes, unless [`Access::Special`] allows both.
+//! Two things stay on their own side. What the host's kernel shows of itself (/proc, /sys and the
+//! like) is not for guests, wherever it is mounted: a directory looks empty, a file too. And the
+//! guest's privileges do not become the host's: the set-user-ID and set-group-ID bits that a guest
+//! gives are kept in the guest alone ([`set_ids`]), and it makes no device nodes, unless
+//! [`Access::Special`] allows both.
 
 mod change;
 mod file;
@@ -43,7 +46,8 @@ pub enum Access {
     ReadOnly,
     /// Everything but privileges.
     Write,
-    /// Everything: device nodes, set-user-ID and set-group-ID bits, and the attributes that go with them.
+    /// Everything: device nodes, set-user-ID and set-group-ID bits, and the attributes that go with
+    /// them.
     Special,
 }
 
@@ -91,7 +95,8 @@ impl HostFs {
         now.wrapping_sub(at) < self.lifetime() && at > self.doubted.load(Relaxed)
     }
 
-    /// From now on the host tells of a change: what was known before may have changed since, and is asked again.
+    /// From now on the host tells of a change: what was known before may have changed since, and is
+    /// asked again.
     fn doubt(&self) {
         self.doubted.store(self.now(), Relaxed);
     }
@@ -121,8 +126,8 @@ impl HostFs {
             known.set_place(parent, name);
             return Ok(known);
         }
-        // Another file system begins only at a mount. Which one it is must be asked of an open file: a name or the number of a mount
-        // can be another's by now.
+        // Another file system begins only at a mount. Which one it is must be asked of an open
+        // file: a name or the number of a mount can be another's by now.
         let begins = stat.stx_mnt_id != parent.mount && key.0 != parent.key.0;
         let handle = if begins { Some(host::open_at(parent.handle()?.as_fd(), name, libc::O_PATH, 0)?) } else { None };
         let hidden = match &handle {
@@ -141,7 +146,8 @@ impl HostFs {
         Ok(inode)
     }
 
-    /// A name of a file is about to go, perhaps the last one: a watched file whose descriptors are closed ends at once.
+    /// A name of a file is about to go, perhaps the last one: a watched file whose descriptors are
+    /// closed ends at once.
     fn about_to_lose_name(&self, stat: &libc::statx) {
         if !watch::active() {
             return;

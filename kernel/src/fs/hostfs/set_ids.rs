@@ -1,7 +1,7 @@
 //! Set-user-ID and set-group-ID bits that files of a shared host directory have in the guest only.
 //!
-//! A guest's root is nobody on the host. A program that it marks set-user-ID runs with another identity inside the guest, as long as that lasts,
-//! and is an ordinary file outside.
+//! A guest's root is nobody on the host. A program that it marks set-user-ID runs with another
+//! identity inside the guest, as long as that lasts, and is an ordinary file outside.
 
 use super::{HostInode, Key, inode, watch};
 use crate::vfs::inode::Timestamp;
@@ -58,7 +58,8 @@ impl HostInode {
         Ok(())
     }
 
-    /// What of a new mode is the host's to have; the rest is kept here. A directory's group stays its files' group if it was that on the host.
+    /// What of a new mode is the host's to have; the rest is kept here. A directory's group stays
+    /// its files' group if it was that on the host.
     pub(super) fn host_part(&self, mode: u32) -> Result<u32> {
         if self.fs.passes_privileges() {
             return Ok(mode);
@@ -68,7 +69,8 @@ impl HostInode {
         Ok(mode & !SET_IDS | mode & there)
     }
 
-    /// Before the guest can write to a program of the host through `file`: privileges that it has on the host are not for what a guest puts into it.
+    /// Before the guest can write to a program of the host through `file`: privileges that it has
+    /// on the host are not for what a guest puts into it.
     pub(super) fn disarm(&self, file: BorrowedFd<'_>, stat: &libc::statx) -> Result<()> {
         let mode = stat.stx_mode as u32;
         if self.fs.passes_privileges() || self.is_directory() {
@@ -77,7 +79,8 @@ impl HostInode {
         if mode & SET_IDS != 0 {
             self.keep_set_ids(mode & SET_IDS | self.own_set_ids())?;
             match watch::quietly(libc::IN_ATTRIB, || host::change_mode(file, mode & 0o7777 & !SET_IDS)) {
-                // Who does not own the file has no privilege to keep the bits: the host drops them at the first write.
+                // Who does not own the file has no privilege to keep the bits: the host drops them
+                // at the first write.
                 Ok(()) | Err(Errno::EPERM) => {}
                 Err(e) => return Err(e),
             }

@@ -1,10 +1,13 @@
-//! What happens to the host's files while the guest watches them (inotify(7)): the host tells, whoever did it.
+//! What happens to the host's files while the guest watches them (inotify(7)): the host tells,
+//! whoever did it.
 //!
-//! For a file of a shared tree the host's word is the only one: what the guest itself does there comes back from the host, at once, because
-//! whoever is about to look at a guest's inotify file or to add to it takes in first what the host has to tell ([`take_in`]). So nothing is
-//! told twice. Opening, reading and closing are told by the core alone: when the host's file is opened and closed for a guest is the core's affair,
-//! and the host's readers are of no interest. For a file of an overlay the core tells what the guest does,
-//! and the host what happens below, as long as that shows through.
+//! For a file of a shared tree the host's word is the only one: what the guest itself does there
+//! comes back from the host, at once, because whoever is about to look at a guest's inotify file or
+//! to add to it takes in first what the host has to tell ([`take_in`]). So nothing is told twice.
+//! Opening, reading and closing are told by the core alone: when the host's file is opened and
+//! closed for a guest is the core's affair, and the host's readers are of no interest. For a file
+//! of an overlay the core tells what the guest does, and the host what happens below, as long as
+//! that shows through.
 
 use super::HostInode;
 use crate::lock::KCell;
@@ -162,7 +165,8 @@ pub fn take_in() {
     }
 }
 
-/// Does something to a host file, of which the host is to tell nothing: `events` are known or no business of the guest's.
+/// Does something to a host file, of which the host is to tell nothing: `events` are known or no
+/// business of the guest's.
 pub fn quietly<T>(events: u32, act: impl FnOnce() -> T) -> T {
     if !active() {
         return act();
@@ -173,7 +177,8 @@ pub fn quietly<T>(events: u32, act: impl FnOnce() -> T) -> T {
     result
 }
 
-/// A descriptor for writing is not needed any more. Its end is not the moment at which the guest closed the file.
+/// A descriptor for writing is not needed any more. Its end is not the moment at which the guest
+/// closed the file.
 pub fn close_later(file: Arc<OwnedFd>) {
     if active() {
         CLOSING.borrow_mut().push(file);

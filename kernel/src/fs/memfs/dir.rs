@@ -1,4 +1,5 @@
-//! Directories: names of their own, names that hide lower ones, and the lower directory's that show through.
+//! Directories: names of their own, names that hide lower ones, and the lower directory's that show
+//! through.
 
 use super::inode::MemInode;
 use super::timestamp;
@@ -87,7 +88,8 @@ impl MemInode {
         self.lower.as_ref().filter(|_| self.dir().is_ok_and(|dir| dir.borrow().entries.is_empty()))
     }
 
-    /// Whether the lower directory's entry of this name is seen, with its contents or its attributes.
+    /// Whether the lower directory's entry of this name is seen, with its contents or its
+    /// attributes.
     pub(super) fn entry_shows_lower(&self, name: &[u8]) -> bool {
         let Ok(dir) = self.dir() else { return false };
         match dir.borrow().entries.get(name) {
@@ -234,7 +236,8 @@ impl MemInode {
         node.touch_ctime()
     }
 
-    /// Whether an entry of this name covers a lower one; `exists` says whether the name was found, here or there.
+    /// Whether an entry of this name covers a lower one; `exists` says whether the name was found,
+    /// here or there.
     fn covers(&self, name: &[u8], exists: bool) -> Result<bool> {
         let dir = self.dir()?.borrow();
         Ok(dir.entries.get(name).map_or(exists, |entry| entry.over_lower))

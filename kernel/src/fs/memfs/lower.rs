@@ -20,7 +20,8 @@ fn key(lower: &InodeRef) -> usize {
 }
 
 impl Instance {
-    /// The inode that stands for a lower one; the same for all its names. `origin` says where it was found.
+    /// The inode that stands for a lower one; the same for all its names. `origin` says where it
+    /// was found.
     pub(super) fn stand_in(self: &Arc<Self>, lower: InodeRef, origin: Option<(Arc<MemInode>, &[u8])>) -> Arc<MemInode> {
         if let Some(known) = self.stand_ins.borrow().get(&key(&lower)).and_then(Weak::upgrade) {
             return known;

@@ -29,7 +29,8 @@ fn mount() -> &'static (Arc<MemFs>, Arc<Mount>) {
     })
 }
 
-/// A new memory file; `sealable` says whether seals can be added, `exec` whether it may be executed.
+/// A new memory file; `sealable` says whether seals can be added, `exec` whether it may be
+/// executed.
 pub fn memfd(name: &[u8], creds: &Creds, sealable: bool, exec: bool) -> Result<Arc<OpenFile>> {
     let (fs, mount) = mount();
     let inode = MemInode::new_detached(&fs.instance, if exec { 0o777 } else { 0o666 }, creds)?;
@@ -43,7 +44,8 @@ pub fn memfd(name: &[u8], creds: &Creds, sealable: bool, exec: bool) -> Result<A
     Ok(OpenFile::at(ops, Path { mount: mount.clone(), dentry }, libc::O_RDWR | crate::vfs::open::LARGEFILE))
 }
 
-/// Memory that is no file anywhere, though areas that map it are said to map one of that name, at that path.
+/// Memory that is no file anywhere, though areas that map it are said to map one of that name, at
+/// that path.
 pub fn nameless(name: &[u8], size: u64, creds: &Creds) -> Result<(Arc<Contents>, Path)> {
     let (fs, mount) = mount();
     let inode = MemInode::new_detached(&fs.instance, 0o777, creds)?;

@@ -1,9 +1,12 @@
-//! File systems in guest memory: tmpfs, and the overlay, which is the same with another tree showing through.
+//! File systems in guest memory: tmpfs, and the overlay, which is the same with another tree
+//! showing through.
 //!
-//! An inode here may stand for an inode of a *lower* tree that the guest only reads (the host's files). As long as nothing
-//! changes, all questions go to the lower one. A change first takes over what it changes: the attributes, the contents of a file, or in
-//! a directory the single name. So there is no second tree that would have to be kept parallel: a directory that moves takes its lower
-//! directory along, links to one lower file are links to one inode, and the guest's inode numbers never change.
+//! An inode here may stand for an inode of a *lower* tree that the guest only reads (the host's
+//! files). As long as nothing changes, all questions go to the lower one. A change first takes over
+//! what it changes: the attributes, the contents of a file, or in a directory the single name. So
+//! there is no second tree that would have to be kept parallel: a directory that moves takes its
+//! lower directory along, links to one lower file are links to one inode, and the guest's inode
+//! numbers never change.
 
 mod dir;
 mod file;
@@ -40,7 +43,8 @@ pub struct MemFs {
     root: Arc<MemInode>,
 }
 
-/// What the inodes of a file system share. They keep it, and it keeps none of them: what was unmounted ends with the last file in use.
+/// What the inodes of a file system share. They keep it, and it keeps none of them: what was
+/// unmounted ends with the last file in use.
 struct Instance {
     kind: &'static str,
     dev: u64,
@@ -51,7 +55,8 @@ struct Instance {
     next_ino: AtomicU64,
     /// The inodes that stand for lower ones, by the lower one's address.
     stand_ins: KCell<HashMap<usize, Weak<MemInode>>>,
-    /// The lower tree's devices: inode numbers of all but the first are told apart by their place here.
+    /// The lower tree's devices: inode numbers of all but the first are told apart by their place
+    /// here.
     lower_devices: KCell<Vec<u64>>,
     /// What /proc/mounts tells of it.
     options: KCell<String>,
@@ -96,7 +101,8 @@ impl Instance {
 }
 
 impl MemFs {
-    /// An empty file system of at most `size` bytes (half of the guest's memory if not given), whose root has these permissions.
+    /// An empty file system of at most `size` bytes (half of the guest's memory if not given),
+    /// whose root has these permissions.
     pub fn new(size: Option<u64>, mode: u32, uid: u32, gid: u32) -> Arc<MemFs> {
         MemFs::of_kind("tmpfs", size, mode, uid, gid)
     }
@@ -113,7 +119,8 @@ impl MemFs {
         Arc::new(MemFs { instance, root })
     }
 
-    /// An overlay: shows `lower`, and keeps all changes in memory, three quarters of the guest's at most.
+    /// An overlay: shows `lower`, and keeps all changes in memory, three quarters of the guest's at
+    /// most.
     pub fn over(lower: InodeRef) -> Arc<MemFs> {
         let instance = Instance::make("overlay", frames::limit() / 4 * 3 / PAGE_SIZE, OVERLAY_FIRST_INO);
         if let Ok(attr) = lower.attr() {

@@ -46,7 +46,8 @@ fn access_mode(subject: Subject) -> u32 {
 /// The directories of descriptors. What they hold is about a thread and a descriptor.
 struct Descriptors(&'static Entry);
 
-/// A subject for a descriptor: the thread, and the descriptor counted from 1, negative so that no thread is meant.
+/// A subject for a descriptor: the thread, and the descriptor counted from 1, negative so that no
+/// thread is meant.
 fn of_descriptor(task: &Task, fd: i32) -> Subject {
     Subject { id: task.tid(), sub: -1 - fd }
 }
@@ -107,7 +108,8 @@ pub fn describe(file: &OpenFile) -> Vec<u8> {
     format!("{kind}:[{ino}]").into_bytes()
 }
 
-/// Where following the link of an open file leads: its own place, or one that nothing else leads to.
+/// Where following the link of an open file leads: its own place, or one that nothing else leads
+/// to.
 fn place(file: &OpenFile) -> Result<Path> {
     if let Some(path) = &file.path {
         return Ok(path.clone());

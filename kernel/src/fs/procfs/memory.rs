@@ -1,4 +1,5 @@
-//! What /proc shows of a process's memory: maps, smaps, arguments and environment, and the memory itself.
+//! What /proc shows of a process's memory: maps, smaps, arguments and environment, and the memory
+//! itself.
 
 use super::super::pseudo::{Entry, Node, Subject};
 use super::files::describe;
@@ -44,7 +45,8 @@ pub fn cmdline(subject: Subject) -> Result<Vec<u8>> {
     let Some(space) = space(subject)? else { return Ok(Vec::new()) };
     let layout = space.layout();
     let mut bytes = range(&space, layout.arguments);
-    // A program that overwrote its arguments with one long title (setproctitle) used the environment's room too.
+    // A program that overwrote its arguments with one long title (setproctitle) used the
+    // environment's room too.
     if bytes.last().is_some_and(|&b| b != 0) {
         bytes.extend(range(&space, layout.environment));
         let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
@@ -211,7 +213,8 @@ fn open_mem(subject: Subject) -> Result<Arc<dyn FileOps>> {
     Ok(Arc::new(Mem(space(subject)?)))
 }
 
-/// The memory of the process as it was when the file was opened: after exec it is empty, not another program's.
+/// The memory of the process as it was when the file was opened: after exec it is empty, not
+/// another program's.
 struct Mem(Option<Arc<AddressSpace>>);
 
 impl Mem {
@@ -260,7 +263,8 @@ fn open_pagemap(subject: Subject) -> Result<Arc<dyn FileOps>> {
     Ok(Arc::new(PageMap(space(subject)?)))
 }
 
-/// Eight bytes for each page of the address space, by its number. Where a page is in memory is not told.
+/// Eight bytes for each page of the address space, by its number. Where a page is in memory is not
+/// told.
 struct PageMap(Option<Arc<AddressSpace>>);
 
 impl FileOps for PageMap {

@@ -1,7 +1,7 @@
 //! /proc: processes, and what the kernel tells about itself.
 //!
-//! Everything is honest about this guest: its processes, its memory, its CPUs. What describes the machine and cannot be the guest's own (the CPU's
-//! features) is the host's.
+//! Everything is honest about this guest: its processes, its memory, its CPUs. What describes the
+//! machine and cannot be the guest's own (the CPU's features) is the host's.
 
 mod files;
 mod memory;
@@ -116,7 +116,8 @@ fn parse_pid(name: &[u8]) -> Option<i32> {
 }
 
 impl Subject {
-    /// The thread that a file in a process's or a thread's directory is about. ESRCH when it is gone, or a zombie.
+    /// The thread that a file in a process's or a thread's directory is about. ESRCH when it is
+    /// gone, or a zombie.
     fn task(self) -> Result<Arc<Task>> {
         if self.sub > 0 {
             return task::find(self.sub).ok_or(Errno::ESRCH);
@@ -146,8 +147,8 @@ impl Subject {
     }
 }
 
-/// Whether the current task may look into this one's memory and files (ptrace(2)'s access check): the same user throughout, and
-/// not made undumpable, or the capability.
+/// Whether the current task may look into this one's memory and files (ptrace(2)'s access check):
+/// the same user throughout, and not made undumpable, or the capability.
 fn may_inspect(target: &Task) -> bool {
     let task = current();
     if Arc::ptr_eq(&task.process, &target.process) {

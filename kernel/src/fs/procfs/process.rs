@@ -164,7 +164,8 @@ const NET: &[Entry] = &[
     text("unix", |_| Ok(b"Num       RefCount Protocol Flags    Type St Inode Path\n".to_vec())),
 ];
 
-/// The files of the root belong to root, those of a process to its user, unless it was made undumpable.
+/// The files of the root belong to root, those of a process to its user, unless it was made
+/// undumpable.
 pub fn owner(subject: Subject) -> Result<(u32, u32)> {
     if subject.id == 0 {
         return Ok((0, 0));

@@ -1,4 +1,5 @@
-//! /proc/sys: the kernel's settings. Those that a guest can change take effect; the others say what holds.
+//! /proc/sys: the kernel's settings. Those that a guest can change take effect; the others say what
+//! holds.
 
 use super::super::pseudo::{Entry, Subject, dir, number, setting, text};
 use super::current;
@@ -23,7 +24,8 @@ macro_rules! fixed {
     };
 }
 
-/// A number that may be written and is kept, within limits; it changes nothing else, because the core has no use for it.
+/// A number that may be written and is kept, within limits; it changes nothing else, because the
+/// core has no use for it.
 macro_rules! kept {
     ($name:literal, $initial:expr, $range:expr) => {{
         static VALUE: AtomicI64 = AtomicI64::new($initial);

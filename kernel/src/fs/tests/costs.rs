@@ -1,7 +1,8 @@
 use super::*;
 use std::time::Instant;
 
-/// What the calls of a build cost: `cargo test --release -p umlab-kernel costs -- --ignored --nocapture`.
+/// What the calls of a build cost: `cargo test --release -p umlab-kernel costs -- --ignored
+/// --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn costs() {

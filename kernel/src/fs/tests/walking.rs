@@ -45,7 +45,8 @@ fn confined_walks() {
         guest.symlink("../secret", "jail/up").unwrap();
         guest.symlink("/d", "jail/abs").unwrap();
         let jail = guest.open("jail", libc::O_PATH).unwrap();
-        // The table's limit is the current task's, and there is none here: the working directory stands for the descriptor.
+        // The table's limit is the current task's, and there is none here: the working directory
+        // stands for the descriptor.
         guest.task.fs.borrow().cwd.set(jail.path.clone().unwrap());
         let walk = |path: &str, how| error(walk::lookup(&guest.task, HERE, path.as_bytes(), how | Walk::FOLLOW));
         assert_eq!(walk("up", Walk::empty()), None);

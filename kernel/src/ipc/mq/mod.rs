@@ -1,6 +1,7 @@
 //! POSIX message queues (mq_overview(7)).
 //!
-//! A queue has a name in a directory of its own, which is not mounted anywhere, and is used by descriptors.
+//! A queue has a name in a directory of its own, which is not mounted anywhere, and is used by
+//! descriptors.
 
 mod file;
 mod queue;
@@ -19,8 +20,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-/// Settings of /proc/sys/fs/mqueue: messages and bytes that a queue has unless it is told, the most it may be told, and how many queues
-/// there may be.
+/// Settings of /proc/sys/fs/mqueue: messages and bytes that a queue has unless it is told, the most
+/// it may be told, and how many queues there may be.
 pub static MSG_DEFAULT: AtomicI64 = AtomicI64::new(10);
 pub static MSG_MAX: AtomicI64 = AtomicI64::new(10);
 pub static SIZE_DEFAULT: AtomicI64 = AtomicI64::new(8192);
@@ -33,7 +34,8 @@ pub const HARD_SIZE_MAX: i64 = 16 << 20;
 /// One above the highest priority.
 pub const PRIORITIES: u32 = 32768;
 
-/// What counts against a user's RLIMIT_MSGQUEUE for each message that a queue may hold, and for each priority that they may have.
+/// What counts against a user's RLIMIT_MSGQUEUE for each message that a queue may hold, and for
+/// each priority that they may have.
 const MESSAGE_COST: u64 = 48;
 const PRIORITY_COST: u64 = 48;
 

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 pub use store::{Message, Which};
 
-/// The longest message, the bytes that a new queue may hold, and how many queues there may be (/proc/sys/kernel/msgmax, msgmnb, msgmni).
+/// The longest message, the bytes that a new queue may hold, and how many queues there may be
+/// (/proc/sys/kernel/msgmax, msgmnb, msgmni).
 pub static MAX_LEN: AtomicI64 = AtomicI64::new(8192);
 pub static MAX_BYTES: AtomicI64 = AtomicI64::new(16384);
 pub static MOST: AtomicI64 = AtomicI64::new(32000);

@@ -1,7 +1,7 @@
 //! A queue: its messages, and who waits for one or for room.
 //!
-//! A message goes straight to the first receiver that wants it, and room to the first sender whose message fits: the order of arrival
-//! decides, not who runs first.
+//! A message goes straight to the first receiver that wants it, and room to the first sender whose
+//! message fits: the order of arrival decides, not who runs first.
 
 use super::store::{Message, Messages, Which};
 use super::{MAX_BYTES, Object, Perm, seconds};

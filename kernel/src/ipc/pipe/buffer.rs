@@ -1,8 +1,9 @@
 //! The bytes in a pipe: a queue of page-size buffers.
 //!
-//! A byte ring would be simpler, but programs can see the buffers: a write starts a new one unless its last part fits
-//! into the one before, and a pipe is full when it has no free buffer left, however few bytes they hold. Doing the
-//! same gives the same answers from poll(2) and the same short writes as on Linux.
+//! A byte ring would be simpler, but programs can see the buffers: a write starts a new one unless
+//! its last part fits into the one before, and a pipe is full when it has no free buffer left,
+//! however few bytes they hold. Doing the same gives the same answers from poll(2) and the same
+//! short writes as on Linux.
 
 use crate::mm::IoBuf;
 use crate::mm::pressure::room_for;
@@ -74,7 +75,8 @@ impl Buffer {
         self.max_slots = max_slots;
     }
 
-    /// The first step of a write: what does not fill a page goes into the last buffer, if all of it fits there.
+    /// The first step of a write: what does not fill a page goes into the last buffer, if all of it
+    /// fits there.
     pub fn append_tail(&mut self, buf: &mut IoBuf<'_>) -> Result<usize> {
         let tail = buf.remaining() % PAGE;
         let Some(last) = self.slots.back_mut() else { return Ok(0) };
@@ -113,8 +115,8 @@ impl Buffer {
         Ok(done)
     }
 
-    /// Fills free buffers as vmsplice(2) does: one for each page of the caller's memory that has some of the bytes, as far as that memory
-    /// is there.
+    /// Fills free buffers as vmsplice(2) does: one for each page of the caller's memory that has
+    /// some of the bytes, as far as that memory is there.
     pub fn fill_by_page(&mut self, buf: &mut IoBuf<'_>) -> Result<usize> {
         let mut done = 0;
         while !buf.is_empty() && !self.is_full() {
@@ -132,7 +134,8 @@ impl Buffer {
         Ok(done)
     }
 
-    /// Moves up to `max` bytes into another pipe's free buffers; `keep` leaves them here as well. Buffers are never joined.
+    /// Moves up to `max` bytes into another pipe's free buffers; `keep` leaves them here as well.
+    /// Buffers are never joined.
     pub fn move_to(&mut self, to: &mut Buffer, max: usize, keep: bool) -> Result<usize> {
         let (mut done, mut at) = (0, 0);
         while done < max
@@ -169,8 +172,8 @@ impl Buffer {
         }
     }
 
-    /// Takes bytes out. A slot whose bytes only partly reach their place stays as it is. `packets` ends with the first packet, and
-    /// loses the part of it that was not wanted.
+    /// Takes bytes out. A slot whose bytes only partly reach their place stays as it is. `packets`
+    /// ends with the first packet, and loses the part of it that was not wanted.
     pub fn drain(&mut self, buf: &mut IoBuf<'_>, packets: bool) -> Result<usize> {
         let mut done = 0;
         while !buf.is_empty()

@@ -28,11 +28,12 @@ impl Fifo {
     }
 }
 
-/// Opens a named pipe with the flags of open(2): for reading it waits for a writer and the other way round, unless
-/// O_NONBLOCK says not to; opening both sides (O_RDWR) never waits.
+/// Opens a named pipe with the flags of open(2): for reading it waits for a writer and the other
+/// way round, unless O_NONBLOCK says not to; opening both sides (O_RDWR) never waits.
 ///
 /// # Errors
-/// ENXIO for a writer that will not wait when there is no reader; ERESTARTSYS when a signal came first.
+/// ENXIO for a writer that will not wait when there is no reader; ERESTARTSYS when a signal came
+/// first.
 pub fn open_fifo(fifo: &Fifo, flags: i32) -> Result<Arc<dyn FileOps>> {
     let pipe = &fifo.pipe();
     let nonblock = flags & libc::O_NONBLOCK != 0;

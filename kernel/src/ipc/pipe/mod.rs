@@ -1,7 +1,8 @@
 //! Pipes and named pipes (pipe(7), fifo(7)).
 //!
-//! Nearly every program run by a shell or by make reads or writes one, and make hands out its job slots through one, so
-//! the rules here are exact: which writes are atomic, when poll(2) says what, who is woken, who gets SIGPIPE.
+//! Nearly every program run by a shell or by make reads or writes one, and make hands out its job
+//! slots through one, so the rules here are exact: which writes are atomic, when poll(2) says what,
+//! who is woken, who gets SIGPIPE.
 
 mod buffer;
 pub mod fifo;
@@ -87,7 +88,8 @@ impl Pipe {
         }
     }
 
-    /// read(2), and with `packets` off a vmsplice(2) of the reading end, for which packets are bytes like others.
+    /// read(2), and with `packets` off a vmsplice(2) of the reading end, for which packets are
+    /// bytes like others.
     pub fn read(&self, buf: &mut IoBuf<'_>, nonblock: bool, packets: bool) -> Result<usize> {
         if buf.is_empty() {
             return Ok(0);
@@ -199,7 +201,8 @@ impl Pipe {
     /// F_SETPIPE_SZ. Returns the new size, the next power of two pages.
     ///
     /// # Errors
-    /// EPERM above /proc/sys/fs/pipe-max-size for the unprivileged, EBUSY when it holds more than that now.
+    /// EPERM above /proc/sys/fs/pipe-max-size for the unprivileged, EBUSY when it holds more than
+    /// that now.
     pub fn set_size(&self, size: u64, task: &Task) -> Result<usize> {
         if size > 1 << 31 {
             return Err(Errno::EINVAL);
@@ -275,7 +278,8 @@ pub struct PipeEnd {
     pipe: Arc<Pipe>,
     reads: bool,
     writes: bool,
-    /// Opened for reading without waiting and without a writer: no POLLHUP until one has come (since this many opens).
+    /// Opened for reading without waiting and without a writer: no POLLHUP until one has come
+    /// (since this many opens).
     quiet_until_writer: KCell<Option<u64>>,
     writers_seen: u64,
 }

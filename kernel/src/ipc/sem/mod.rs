@@ -1,7 +1,8 @@
 //! Semaphores (semget(2), semop(2), semctl(2)).
 //!
-//! A set of semaphores changes by lists of operations, each of which is done as a whole or not at all. Who has to wait leaves its list with
-//! the set, and whoever makes it possible does the operations in the sleeper's place: so the order of arrival decides, not who runs first.
+//! A set of semaphores changes by lists of operations, each of which is done as a whole or not at
+//! all. Who has to wait leaves its list with the set, and whoever makes it possible does the
+//! operations in the sleeper's place: so the order of arrival decides, not who runs first.
 
 mod set;
 pub mod undo;
@@ -21,7 +22,8 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// The highest value of a semaphore.
 pub const MAX_VALUE: i32 = 32767;
-/// /proc/sys/kernel/sem, in its order: semaphores in a set, semaphores, operations in a call, sets. They can be lowered.
+/// /proc/sys/kernel/sem, in its order: semaphores in a set, semaphores, operations in a call, sets.
+/// They can be lowered.
 pub const MOST: [i64; 4] = [32_000, 1_024_000_000, 500, 32_000];
 pub static LIMITS: [AtomicI64; 4] =
     [AtomicI64::new(MOST[0]), AtomicI64::new(MOST[1]), AtomicI64::new(MOST[2]), AtomicI64::new(MOST[3])];

@@ -66,7 +66,8 @@ pub struct Waiter {
 #[derive(Clone, Copy, Default)]
 struct Progress {
     outcome: Option<Result<()>>,
-    /// The operation that has to wait, and the value it found: as long as that is there, nothing comes of trying again.
+    /// The operation that has to wait, and the value it found: as long as that is there, nothing
+    /// comes of trying again.
     blocked: usize,
     found: u16,
 }
@@ -109,7 +110,8 @@ pub struct SemSet {
 
 struct Inner {
     sems: Vec<Sem>,
-    /// By arrival: those whose operations change nothing, which are looked at first, and the others.
+    /// By arrival: those whose operations change nothing, which are looked at first, and the
+    /// others.
     waiters: [BTreeMap<u64, Arc<Waiter>>; 2],
     next: u64,
     /// What is to be taken back when the tasks of a list have ended, by list.
@@ -191,8 +193,9 @@ impl SemSet {
         inner.waiters.iter_mut().for_each(|waiters| drop(waiters.remove(&serial)));
     }
 
-    /// Lets those go on whose operations can be done now: first all that only wait for zeros, then the first of the others, which changes
-    /// what can be done; again, until there is none. There are preemption points.
+    /// Lets those go on whose operations can be done now: first all that only wait for zeros, then
+    /// the first of the others, which changes what can be done; again, until there is none. There
+    /// are preemption points.
     pub fn release(&self) {
         loop {
             self.release_some(0);

@@ -1,7 +1,8 @@
 //! SEM_UNDO: what a task did to semaphores is taken back when it ends.
 //!
-//! Tasks that were made with CLONE_SYSVSEM share one list, which counts when the last of them ends. The set keeps the numbers, because it
-//! forgets them when it gets new values or is removed; a list has only the sets that may keep some for it.
+//! Tasks that were made with CLONE_SYSVSEM share one list, which counts when the last of them ends.
+//! The set keeps the numbers, because it forgets them when it gets new values or is removed; a list
+//! has only the sets that may keep some for it.
 
 use super::SETS;
 use crate::lock::KCell;
@@ -17,7 +18,8 @@ pub const COST: usize = 64;
 /// What is to be added to semaphores, by list and number.
 pub type Adjustments = BTreeMap<u64, BTreeMap<u16, i16>>;
 
-/// Sets that are gone are looked for when there are more than this, and twice as many as were left the last time.
+/// Sets that are gone are looked for when there are more than this, and twice as many as were left
+/// the last time.
 const MANY: usize = 64;
 
 pub struct UndoList {

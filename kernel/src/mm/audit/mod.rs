@@ -1,14 +1,19 @@
-//! The audit: whether what the core lists, what a model believes, and what the host shows of guest memory agree.
+//! The audit: whether what the core lists, what a model believes, and what the host shows of guest
+//! memory agree.
 //!
-//! Isolation between guest processes rests on one rule: user code reaches a frame only where its own address space has it. No single piece of
-//! code keeps that rule, so it can be checked from outside of them all. For each address space the audit takes what user code would find
-//! in every host process that serves it (the host's own list of its mappings, and on top of it the orders that the model still has to carry out),
-//! and compares that with the core's areas and pages. A process in a model's pool must show a fresh address space. And frames that are
-//! free give their memory back to the host, are kept from use for as long as can be, and must be empty until then.
+//! Isolation between guest processes rests on one rule: user code reaches a frame only where its
+//! own address space has it. No single piece of code keeps that rule, so it can be checked from
+//! outside of them all. For each address space the audit takes what user code would find in every
+//! host process that serves it (the host's own list of its mappings, and on top of it the orders
+//! that the model still has to carry out), and compares that with the core's areas and pages. A
+//! process in a model's pool must show a fresh address space. And frames that are free give their
+//! memory back to the host, are kept from use for as long as can be, and must be empty until then.
 //!
-//! Host mappings are a cache: what is missing there is no fault. What is there and should not be ends the guest kernel, with a message.
+//! Host mappings are a cache: what is missing there is no fault. What is there and should not be
+//! ends the guest kernel, with a message.
 //!
-//! It is off unless it is asked for, because it costs much: see [`start`]. Tests and fuzzers run with it.
+//! It is off unless it is asked for, because it costs much: see [`start`]. Tests and fuzzers run
+//! with it.
 
 pub mod quarantine;
 
@@ -34,7 +39,8 @@ struct State {
     /// Looks come at random moments, so that no program keeps in step with them.
     random: u64,
     looks: u64,
-    /// After a look the guest has as much time as the look took (CLOCK_MONOTONIC, ns): what has many mappings would not get on otherwise.
+    /// After a look the guest has as much time as the look took (CLOCK_MONOTONIC, ns): what has
+    /// many mappings would not get on otherwise.
     rest_until: u64,
     spaces: Vec<Weak<AddressSpace>>,
 }
@@ -100,7 +106,8 @@ pub fn before_end(space: &AddressSpace) {
     }
 }
 
-/// A host process goes into a pool or comes out of it; `view` is what the next address space will find there.
+/// A host process goes into a pool or comes out of it; `view` is what the next address space will
+/// find there.
 pub fn pooled(view: &dyn Fn() -> Option<HostView>) {
     if is_on() {
         view().iter().for_each(idle_agrees);

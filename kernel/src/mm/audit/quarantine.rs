@@ -1,4 +1,5 @@
-//! Frames that are free, during an audit: they are kept from use for as long as can be, and whoever still writes to them is found.
+//! Frames that are free, during an audit: they are kept from use for as long as can be, and whoever
+//! still writes to them is found.
 
 use super::report;
 use crate::mm::frames::{Fill, Frames};
@@ -39,7 +40,8 @@ impl Quarantine {
     }
 }
 
-/// Frames are about to be used again: nobody has written to them. They hold something that nobody expects, where they need not be zero.
+/// Frames are about to be used again: nobody has written to them. They hold something that nobody
+/// expects, where they need not be zero.
 pub fn leave(frames: &Frames, fill: Fill) {
     const PAGE: usize = PAGE_SIZE as usize;
     let page = |index: u32| frames.window(index as usize * PAGE, PAGE);

@@ -32,8 +32,8 @@ fn area(start: u64, flags: VmaFlags, backing: Backing) -> Vma {
     Vma { range, prot: RW, flags, backing, offset: 0, file: None }
 }
 
-/// An address space with a private area of eight pages, of which there are the third and the fourth, and a shared one, of which there is the
-/// second. Where these are in physmem.
+/// An address space with a private area of eight pages, of which there are the third and the
+/// fourth, and a shared one, of which there is the second. Where these are in physmem.
 fn space() -> (Inner, u64, u64) {
     let mut inner = Inner::default();
     inner.vmas.insert(area(AREA, VmaFlags::empty(), Backing::Anonymous));

@@ -116,8 +116,8 @@ impl Drop for Message {
     }
 }
 
-/// What a message of `len` bytes counts against the send buffer: on Linux it includes the memory around the bytes, and programs that
-/// fill a socket see when it is full.
+/// What a message of `len` bytes counts against the send buffer: on Linux it includes the memory
+/// around the bytes, and programs that fill a socket see when it is full.
 fn charge(len: usize, stream: bool) -> usize {
     const DESCRIPTOR: usize = 256;
     const SHARED_INFO: usize = 320;

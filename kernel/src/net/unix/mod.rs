@@ -1,7 +1,7 @@
 //! AF_UNIX (unix(7)): sockets between processes of the guest.
 //!
-//! A connected pair is two [`UnixSocket`]s that know each other; a message goes straight into the receiver's queue and counts
-//! against its sender's buffer until it is read.
+//! A connected pair is two [`UnixSocket`]s that know each other; a message goes straight into the
+//! receiver's queue and counts against its sender's buffer until it is read.
 
 mod connection;
 mod datagram;
@@ -156,7 +156,8 @@ impl UnixSocket {
         self.state.borrow().peer.clone()
     }
 
-    /// Whether it holds as many messages as senders that are not its peer may give it; for a listening one, connections.
+    /// Whether it holds as many messages as senders that are not its peer may give it; for a
+    /// listening one, connections.
     fn is_full(&self) -> bool {
         let state = self.state.borrow();
         match state.phase {
@@ -209,7 +210,8 @@ impl UnixSocket {
         }
     }
 
-    /// Wakes who waits for room in the queue: those that sleep in a send, and those that poll their own sockets.
+    /// Wakes who waits for room in the queue: those that sleep in a send, and those that poll their
+    /// own sockets.
     fn room_made(&self) {
         self.room.wake_all();
         let pollers = std::mem::take(&mut self.state.borrow_mut().pollers);
@@ -240,7 +242,8 @@ impl UnixSocket {
         }
     }
 
-    /// Ends it: the last open file is gone, or the listening socket that had it in its backlog. `embryo` for the second.
+    /// Ends it: the last open file is gone, or the listening socket that had it in its backlog.
+    /// `embryo` for the second.
     fn release(&self, embryo: bool) {
         let mut state = self.state.borrow_mut();
         if std::mem::replace(&mut state.dead, true) {

@@ -1,4 +1,5 @@
-//! Addresses of unix sockets: a node in the file system, or a name in a table of its own ("abstract", beginning with NUL).
+//! Addresses of unix sockets: a node in the file system, or a name in a table of its own
+//! ("abstract", beginning with NUL).
 
 use super::{Kind, UnixSocket};
 use crate::lock::KCell;
@@ -14,12 +15,14 @@ const MAX_LEN: usize = 110;
 
 /// Who is bound to an abstract name. Each kind of socket has its own.
 static ABSTRACT: KCell<BTreeMap<(Kind, Vec<u8>), Weak<UnixSocket>>> = KCell::new(BTreeMap::new());
-/// Who is bound to a node, by device and inode number; the name holds the inode, so that its number stays taken.
+/// Who is bound to a node, by device and inode number; the name holds the inode, so that its number
+/// stays taken.
 static NODES: KCell<BTreeMap<(u64, u64), Weak<UnixSocket>>> = KCell::new(BTreeMap::new());
 
 /// What a socket is bound to.
 pub struct Name {
-    /// sun_path as it was given, without a final NUL for a path; beginning with NUL for an abstract name.
+    /// sun_path as it was given, without a final NUL for a path; beginning with NUL for an abstract
+    /// name.
     bytes: Vec<u8>,
     node: Option<Node>,
 }
@@ -103,7 +106,8 @@ impl<'a> Target<'a> {
     /// The socket bound to the address.
     ///
     /// # Errors
-    /// ECONNREFUSED when there is none, EPROTOTYPE when it is of another kind, and the errors of path lookup.
+    /// ECONNREFUSED when there is none, EPROTOTYPE when it is of another kind, and the errors of
+    /// path lookup.
     pub fn find(&self, kind: Kind) -> Result<Arc<UnixSocket>> {
         let found = match self {
             Target::Abstract(name) => ABSTRACT.borrow().get(&(kind, name.to_vec())).and_then(Weak::upgrade),
@@ -137,7 +141,8 @@ impl UnixSocket {
         let path = until_nul(path);
         let inode = names::make_socket(path, mode)?;
         if is_bound {
-            // As Linux: the name is made before the socket is looked at, which who watches the directory can see.
+            // As Linux: the name is made before the socket is looked at, which who watches the
+            // directory can see.
             names::remove(&crate::sched::current(), libc::AT_FDCWD, path, false)?;
             return Err(Errno::EINVAL);
         }

@@ -1,8 +1,9 @@
 //! Open files on their way through a socket (SCM_RIGHTS).
 //!
-//! A file in a message is held open by the message. A socket may travel in a queue that only it can read, or two sockets in each
-//! other's queues: nobody can reach them again, and no reference count falls to zero. So files in flight are counted, a user may
-//! have only so many, and sockets that are held by nothing but messages are looked for ([`collect`]).
+//! A file in a message is held open by the message. A socket may travel in a queue that only it can
+//! read, or two sockets in each other's queues: nobody can reach them again, and no reference count
+//! falls to zero. So files in flight are counted, a user may have only so many, and sockets that
+//! are held by nothing but messages are looked for ([`collect`]).
 
 use super::UnixSocket;
 use crate::lock::KCell;
@@ -21,7 +22,8 @@ pub const MAX_RIGHTS: usize = 253;
 static SOCKETS: KCell<BTreeMap<usize, (std::sync::Weak<OpenFile>, usize)>> = KCell::new(BTreeMap::new());
 /// Files in flight for each user.
 static USERS: KCell<BTreeMap<u32, usize>> = KCell::new(BTreeMap::new());
-/// With more sockets in flight than this, lost ones are looked for: twice what the last search left, so that searches stay rare.
+/// With more sockets in flight than this, lost ones are looked for: twice what the last search
+/// left, so that searches stay rare.
 static COLLECT_AT: KCell<usize> = KCell::new(MIN_COLLECT);
 const MIN_COLLECT: usize = 64;
 
@@ -100,8 +102,8 @@ impl Drop for Rights {
 static CLOSING: KCell<Vec<Arc<OpenFile>>> = KCell::new(Vec::new());
 static IN_CLOSE: KCell<bool> = KCell::new(false);
 
-/// Drops files one after the other: a socket among them may hold messages with sockets in turn, in a chain of any length, which
-/// must not become a recursion of any depth.
+/// Drops files one after the other: a socket among them may hold messages with sockets in turn, in
+/// a chain of any length, which must not become a recursion of any depth.
 fn close_all(files: Vec<Arc<OpenFile>>) {
     CLOSING.borrow_mut().extend(files);
     if IN_CLOSE.replace(true) {
@@ -117,14 +119,16 @@ fn close_all(files: Vec<Arc<OpenFile>>) {
     IN_CLOSE.set(false);
 }
 
-/// Frees sockets that only messages hold which only they themselves could receive. Called when a socket is closed, and when there are many.
+/// Frees sockets that only messages hold which only they themselves could receive. Called when a
+/// socket is closed, and when there are many.
 pub fn collect() {
     if SOCKETS.borrow().is_empty() {
         return;
     }
     let flying: BTreeMap<usize, (Arc<OpenFile>, usize)> =
         SOCKETS.borrow().iter().filter_map(|(&key, (file, count))| Some((key, (file.upgrade()?, *count)))).collect();
-    // Held by someone outside of messages (one reference is ours): reachable, and so is all that is in its queues.
+    // Held by someone outside of messages (one reference is ours): reachable, and so is all that is
+    // in its queues.
     let mut work: Vec<usize> = Vec::new();
     let mut reachable = BTreeSet::new();
     for (&key, (file, count)) in &flying {
@@ -132,7 +136,8 @@ pub fn collect() {
             work.push(key);
         }
     }
-    // What lies in the queues of sockets that do not fly at all has no holder in `flying`: count what has.
+    // What lies in the queues of sockets that do not fly at all has no holder in `flying`: count
+    // what has.
     let mut held: BTreeMap<usize, usize> = BTreeMap::new();
     for (file, _) in flying.values() {
         for key in queued(file) {

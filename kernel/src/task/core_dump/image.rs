@@ -1,4 +1,5 @@
-//! The core file itself: an ELF file of the kind ET_CORE, with the notes and a segment for each area of the address space.
+//! The core file itself: an ELF file of the kind ET_CORE, with the notes and a segment for each
+//! area of the address space.
 
 use super::notes::{self, MappedFiles, ThreadState};
 use crate::fs::procfs;
@@ -103,7 +104,8 @@ impl Image {
     /// Writes all of it, or as much as there is room for.
     ///
     /// # Errors
-    /// What ended it early: EFBIG at a limit of the process, EINTR for SIGKILL, or what the file system says.
+    /// What ended it early: EFBIG at a limit of the process, EINTR for SIGKILL, or what the file
+    /// system says.
     pub fn write_to(&self, file: &Arc<OpenFile>, task: &Task) -> Result<()> {
         let limit = |which| task.process.limit(which);
         let mut out = Output { file, at: 0, room: limit(limits::CORE), end: limit(limits::FSIZE) };

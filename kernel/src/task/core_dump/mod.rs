@@ -1,8 +1,10 @@
-//! Core dumps: what is left of a process that was killed by a fault or an abort, for a debugger to look at (core(5)).
+//! Core dumps: what is left of a process that was killed by a fault or an abort, for a debugger to
+//! look at (core(5)).
 //!
-//! The thread that took the signal writes the file. First all others are stopped on their way out ([`take_part`]), where each leaves its
-//! registers and waits until the file is there, so that nothing of the process changes. The process's end is decided by then;
-//! SIGKILL only ends the writing.
+//! The thread that took the signal writes the file. First all others are stopped on their way out
+//! ([`take_part`]), where each leaves its registers and waits until the file is there, so that
+//! nothing of the process changes. The process's end is decided by then; SIGKILL only ends the
+//! writing.
 
 mod image;
 mod notes;
@@ -35,7 +37,8 @@ pub struct Dump {
     queue: WaitQueue,
 }
 
-/// Ends the process of the current task by a signal whose default action is a core dump, with the dump if there is to be one.
+/// Ends the process of the current task by a signal whose default action is a core dump, with the
+/// dump if there is to be one.
 pub fn end_process(task: &Arc<Task>, user: &mut dyn UserThread, info: &SigInfo) {
     let status = exit::killed_by(info.signal(), false);
     let process = &task.process;

@@ -1,4 +1,5 @@
-//! The notes of a core file: what there is to know of a process and its threads beside its memory (core(5), and elf.h).
+//! The notes of a core file: what there is to know of a process and its threads beside its memory
+//! (core(5), and elf.h).
 
 use crate::Result;
 use crate::mm::pressure::room_for;

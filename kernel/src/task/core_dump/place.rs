@@ -24,7 +24,8 @@ pub fn pattern() -> Vec<u8> {
     PATTERN.cloned().unwrap_or_else(|| b"core".to_vec())
 }
 
-/// EINVAL for a pattern that wants a program to be started: that is not done here, and nobody should wait for it.
+/// EINVAL for a pattern that wants a program to be started: that is not done here, and nobody
+/// should wait for it.
 pub fn set_pattern(pattern: &[u8]) -> Result<()> {
     if pattern.first() == Some(&b'|') {
         umlab_model::log!(Info, "kernel.core_pattern: core dumps are not piped to programs");
@@ -34,8 +35,8 @@ pub fn set_pattern(pattern: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Makes the file of a task's process: a new one, in the place of an old one of that name. It is for its owner alone, and never a file that
-/// somebody else has prepared.
+/// Makes the file of a task's process: a new one, in the place of an old one of that name. It is
+/// for its owner alone, and never a file that somebody else has prepared.
 pub fn make(task: &Arc<Task>, signal: i32) -> Result<Arc<OpenFile>> {
     let name = name(task, signal)?;
     // If it cannot be removed, it is in the way.

@@ -1,7 +1,8 @@
 //! Futexes (futex(2)): sleeping on a word of guest memory.
 //!
-//! The word is guest memory that user code on other CPUs changes at any time; the queues are core data. A waiter looks at the word
-//! and queues itself under the big lock, and whoever changes the word wakes through a system call afterwards, so no wake-up is lost.
+//! The word is guest memory that user code on other CPUs changes at any time; the queues are core
+//! data. A waiter looks at the word and queues itself under the big lock, and whoever changes the
+//! word wakes through a system call afterwards, so no wake-up is lost.
 
 mod op;
 mod pi;
@@ -118,7 +119,8 @@ fn take_next(key: FutexKey, from: &mut Place, bits: u32) -> Result<Option<Arc<Wa
     Ok(Some(waiter))
 }
 
-/// Wakes up to `count` waiters (but at least one, as Linux does) that take one of `bits`. Returns how many.
+/// Wakes up to `count` waiters (but at least one, as Linux does) that take one of `bits`. Returns
+/// how many.
 fn wake_key(key: FutexKey, count: i32, bits: u32) -> Result<u64> {
     let mut woken = 0;
     let mut from = FIRST;
@@ -140,7 +142,8 @@ pub fn wake(space: &Arc<AddressSpace>, addr: u64, private: bool, count: i32, bit
     wake_key(key_of(space, addr, private, Use::Look)?, count, bits)
 }
 
-/// Wakes waiters that the kernel itself promised to wake, whether they wait for a private or a shared futex.
+/// Wakes waiters that the kernel itself promised to wake, whether they wait for a private or a
+/// shared futex.
 pub fn wake_address(space: &Arc<AddressSpace>, addr: u64, count: i32) -> Result<u64> {
     let shared = key_of(space, addr, false, Use::Look)?;
     let private = key_of(space, addr, true, Use::Look)?;
@@ -154,7 +157,8 @@ pub fn wake_address(space: &Arc<AddressSpace>, addr: u64, count: i32) -> Result<
 /// FUTEX_WAIT and FUTEX_WAIT_BITSET: sleeps while the word is `expected`, until woken.
 ///
 /// # Errors
-/// EAGAIN when the word is something else; ETIMEDOUT after `deadline` (CLOCK_MONOTONIC, ns); ERESTARTSYS for signals.
+/// EAGAIN when the word is something else; ETIMEDOUT after `deadline` (CLOCK_MONOTONIC, ns);
+/// ERESTARTSYS for signals.
 pub fn wait(task: &Arc<Task>, addr: u64, private: bool, expected: u32, bits: u32, deadline: Option<u64>) -> Result<()> {
     if bits == 0 {
         return Err(Errno::EINVAL);
@@ -178,8 +182,9 @@ enum Use {
     Change,
 }
 
-/// The futex at `addr`. For one that others may look for the page is brought in as for writing, so that all find the same; only where
-/// that is forbidden, and the call would not, a page that can be read will do.
+/// The futex at `addr`. For one that others may look for the page is brought in as for writing, so
+/// that all find the same; only where that is forbidden, and the call would not, a page that can be
+/// read will do.
 fn key_of(space: &Arc<AddressSpace>, addr: u64, private: bool, purpose: Use) -> Result<FutexKey> {
     if !addr.is_multiple_of(4) {
         return Err(Errno::EINVAL);
@@ -201,7 +206,8 @@ fn load(space: &AddressSpace, addr: u64) -> Result<u32> {
     space.window(addr, 4, false)?.get().load_u32().ok_or(Errno::EFAULT)
 }
 
-/// Replaces the word as long as `change` gives a new value for the old one. Returns the last old value.
+/// Replaces the word as long as `change` gives a new value for the old one. Returns the last old
+/// value.
 fn update(space: &AddressSpace, addr: u64, mut change: impl FnMut(u32) -> Option<u32>) -> Result<u32> {
     let window = space.window(addr, 4, true)?;
     let window = window.get();

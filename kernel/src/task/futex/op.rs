@@ -4,8 +4,9 @@ use super::{AddressSpace, FIRST, MATCH_ANY, TABLE, Use, key_of, load, take_next,
 use crate::{Errno, Result};
 use std::sync::Arc;
 
-/// FUTEX_REQUEUE and FUTEX_CMP_REQUEUE: wakes up to `wake` waiters of the first futex and moves up to `moved` others to the second.
-/// With `expected`, the first word must be that, else EAGAIN. Returns how many were woken or moved.
+/// FUTEX_REQUEUE and FUTEX_CMP_REQUEUE: wakes up to `wake` waiters of the first futex and moves up
+/// to `moved` others to the second. With `expected`, the first word must be that, else EAGAIN.
+/// Returns how many were woken or moved.
 pub fn requeue(
     space: &Arc<AddressSpace>,
     (from, to): (u64, u64),
@@ -87,7 +88,8 @@ impl WakeOp {
     }
 }
 
-/// FUTEX_WAKE_OP: changes the second word, wakes waiters of the first, and if the second's old value compares, of the second too.
+/// FUTEX_WAKE_OP: changes the second word, wakes waiters of the first, and if the second's old
+/// value compares, of the second too.
 pub fn wake_op(
     space: &Arc<AddressSpace>,
     (first, second): (u64, u64),

@@ -1,7 +1,8 @@
-//! Priority-inheritance futexes: locks whose word holds the owner's tid, and which the kernel hands from owner to waiter.
+//! Priority-inheritance futexes: locks whose word holds the owner's tid, and which the kernel hands
+//! from owner to waiter.
 //!
-//! The core has no priorities worth inheriting; what remains, and what programs rely on, is the hand-over by rank, and that a
-//! lock whose owner died goes to the next waiter marked so.
+//! The core has no priorities worth inheriting; what remains, and what programs rely on, is the
+//! hand-over by rank, and that a lock whose owner died goes to the next waiter marked so.
 
 use super::{OWNER_DIED, TABLE, TID_MASK, Use, WAITERS, Waiter, key_of, remove, update};
 use crate::lock::KCell;

@@ -1,4 +1,5 @@
-//! Robust futexes: locks that a dying thread still holds are marked, and one of their waiters is woken.
+//! Robust futexes: locks that a dying thread still holds are marked, and one of their waiters is
+//! woken.
 //!
 //! The list of locks held is in the dying thread's memory, and may be nonsense, or endless.
 
@@ -11,7 +12,8 @@ use std::sync::Arc;
 /// No more list entries than this are believed.
 const MAX_ENTRIES: usize = 2048;
 
-/// Lets go of all the task holds: PI futexes with waiters, and the robust list at `head` (0 for none).
+/// Lets go of all the task holds: PI futexes with waiters, and the robust list at `head` (0 for
+/// none).
 pub fn release_held(task: &Arc<Task>, space: &Arc<AddressSpace>, head: u64) {
     pi::owner_died(task.tid());
     if head != 0 {

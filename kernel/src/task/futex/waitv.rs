@@ -14,7 +14,8 @@ pub struct WaitvEntry {
     pub private: bool,
 }
 
-/// Sleeps until one of the futexes is woken, and returns its index. EAGAIN when one of the words is not as expected.
+/// Sleeps until one of the futexes is woken, and returns its index. EAGAIN when one of the words is
+/// not as expected.
 pub fn waitv(task: &Arc<Task>, entries: &[WaitvEntry], deadline: Option<u64>) -> Result<usize> {
     let space = task.space();
     let mut waiters = Vec::with_capacity(entries.len());

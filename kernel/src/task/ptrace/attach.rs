@@ -14,7 +14,8 @@ use std::sync::{Arc, Weak};
 /// PTRACE_TRACEME: the parent becomes the tracer.
 ///
 /// # Errors
-/// EPERM with a tracer already, and when the parent may not trace the caller or is the built-in init, which traces nobody.
+/// EPERM with a tracer already, and when the parent may not trace the caller or is the built-in
+/// init, which traces nobody.
 pub fn trace_me(task: &Arc<Task>) -> Result<()> {
     let parent = task.process.parent().filter(|parent| !parent.is_init()).ok_or(Errno::EPERM)?;
     let maker = find(task.process.parent_thread()).filter(|maker| Arc::ptr_eq(&maker.process, &parent));
@@ -31,13 +32,15 @@ pub fn trace_me(task: &Arc<Task>) -> Result<()> {
 /// PTRACE_ATTACH, or with options PTRACE_SEIZE.
 ///
 /// # Errors
-/// EPERM for a thread of the same process, for one that has a tracer, and for one that may not be looked into.
+/// EPERM for a thread of the same process, for one that has a tracer, and for one that may not be
+/// looked into.
 pub fn attach(tracer: &Arc<Task>, target: &Arc<Task>, seize: Option<Options>) -> Result<()> {
     let process = &target.process;
     if Arc::ptr_eq(&tracer.process, process) || process.is_init() {
         return Err(Errno::EPERM);
     }
-    // A program that is being loaded is not joined half-way: the rights it will have are decided already.
+    // A program that is being loaded is not joined half-way: the rights it will have are decided
+    // already.
     wait_until(&[&process.exit_events], None, Sleep::Interruptible, || (process.executing.get() == 0).then_some(()))
         .map_err(|_| Errno::ERESTARTNOINTR)?;
     if !may_inspect(tracer, target) || target.trace.is_traced() || target.signals.borrow().exiting {
@@ -99,7 +102,8 @@ fn link(tracer: &Arc<Task>, task: &Arc<Task>, link: Link) {
     }
 }
 
-/// A new thread or process of a tracee has the same tracer, when an event tells of it or its maker asked for that, and begins with a stop.
+/// A new thread or process of a tracee has the same tracer, when an event tells of it or its maker
+/// asked for that, and begins with a stop.
 pub fn adopt_child(parent: &Arc<Task>, child: &Arc<Task>) {
     let Some(theirs) = parent.trace.link.cloned() else { return };
     let Some(tracer) = theirs.tracer.upgrade() else { return };
@@ -151,8 +155,8 @@ fn let_free(task: &Arc<Task>, signal: i32) {
     signal::wake(task);
 }
 
-/// A thread ends: it traces nobody any more, and its own tracer is to be told. Returns whether it stays counted until the tracer has asked.
-/// The process lists the thread no longer.
+/// A thread ends: it traces nobody any more, and its own tracer is to be told. Returns whether it
+/// stays counted until the tracer has asked. The process lists the thread no longer.
 pub fn on_task_exit(task: &Arc<Task>, status: i32) -> bool {
     release_tracees(task);
     if !task.trace.is_traced() {
@@ -200,7 +204,8 @@ fn release_tracees(tracer: &Arc<Task>) {
     }
 }
 
-/// A process whose first thread has ended has no tracer any more: its parent is told what the tracer was to be told first.
+/// A process whose first thread has ended has no tracer any more: its parent is told what the
+/// tracer was to be told first.
 pub(super) fn untrace_ended(tracer: &Arc<Process>, process: &Arc<Process>) {
     process.traced_by.set(None);
     let own_child = process.parent().is_some_and(|parent| Arc::ptr_eq(&parent, tracer));
@@ -211,7 +216,8 @@ pub(super) fn untrace_ended(tracer: &Arc<Process>, process: &Arc<Process>) {
     }
 }
 
-/// A thread other than the first has executed a program, and has the first one's number now: `old` was its own.
+/// A thread other than the first has executed a program, and has the first one's number now: `old`
+/// was its own.
 pub fn renumber(task: &Arc<Task>, old: Pid) {
     let process = &task.process;
     let first = process.traced_by.take().and_then(|tracer| tracer.upgrade());

@@ -102,7 +102,8 @@ pub fn set_signal_info(target: &Task, info: SigInfo) -> Result<()> {
     with_stop(target, |stop| stop.info.as_mut().map(|place| *place = info).ok_or(Errno::EINVAL))
 }
 
-/// Signals that are pending for the thread, or with `shared` for its process: at most `count`, from the one with this index on.
+/// Signals that are pending for the thread, or with `shared` for its process: at most `count`, from
+/// the one with this index on.
 pub fn pending(target: &Task, shared: bool, from: u64, count: usize) -> Vec<SigInfo> {
     let from = usize::try_from(from).unwrap_or(usize::MAX);
     if shared {
@@ -159,7 +160,8 @@ pub enum CallInfo {
     Neither,
 }
 
-/// The system call it is stopped at, which it tells only with PTRACE_O_TRACESYSGOOD, and its registers.
+/// The system call it is stopped at, which it tells only with PTRACE_O_TRACESYSGOOD, and its
+/// registers.
 pub fn call_info(target: &Task) -> Result<(CallInfo, Regs)> {
     const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
     with_stop(target, |stop| {

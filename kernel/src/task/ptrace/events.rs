@@ -1,4 +1,5 @@
-//! The occasions at which a tracee stops. All of this is called by the tracee itself, and returns at once for a thread without a tracer.
+//! The occasions at which a tracee stops. All of this is called by the tracee itself, and returns
+//! at once for a thread without a tracer.
 
 use super::registers::{FLAG_TRAP, call_arguments, number_of_call};
 use super::stop::{Kind, Occasion, end_step, stop, wants};
@@ -60,7 +61,8 @@ pub fn handler_entered(task: &Arc<Task>, user: &mut dyn UserThread, stepping: bo
     }
 }
 
-/// A handler is about to be entered: its frame must not have the tracer's trap flag. Returns whether there was one.
+/// A handler is about to be entered: its frame must not have the tracer's trap flag. Returns
+/// whether there was one.
 pub fn before_handler(task: &Arc<Task>, user: &mut dyn UserThread) -> bool {
     end_step(task, user)
 }
@@ -117,7 +119,8 @@ pub fn is_left_over_step(task: &Arc<Task>, user: &mut dyn UserThread, signal: i3
     signal == libc::SIGTRAP && code == TRAP_TRACE && !task.trace.is_traced() && end_step(task, user)
 }
 
-/// A system call begins. Its number and arguments may be others afterwards; false when it is not to be carried out.
+/// A system call begins. Its number and arguments may be others afterwards; false when it is not to
+/// be carried out.
 pub fn call_begins(task: &Arc<Task>, user: &mut dyn UserThread, number: &mut u64, args: &mut [u64; 6]) -> bool {
     let pace = task.trace.pace();
     if !matches!(pace, Pace::Syscall | Pace::Emulate) {

@@ -1,8 +1,9 @@
 //! ptrace(2): one thread, the tracer, watches another one, its tracee, and has it stop.
 //!
-//! A tracee's user-mode state belongs to its own kernel context, and only that can reach it. So a tracee that stops leaves a copy in its
-//! [`Stop`], where the tracer reads and changes it, and takes over what was changed when it goes on ([`stop`]). A tracer never touches more
-//! of a tracee than that, its signals and its memory; nothing here depends on the process model.
+//! A tracee's user-mode state belongs to its own kernel context, and only that can reach it. So a
+//! tracee that stops leaves a copy in its [`Stop`], where the tracer reads and changes it, and
+//! takes over what was changed when it goes on ([`stop`]). A tracer never touches more of a tracee
+//! than that, its signals and its memory; nothing here depends on the process model.
 //!
 //! - `attach`: how a tracer and a tracee come together and part;
 //! - `stop`: the stop itself, and what of it the tracer is told;
@@ -11,7 +12,8 @@
 //! - `registers`: the copy of the registers, and what of a tracer's changes is taken;
 //! - `wait`: news of tracees for wait(2), of those that ended as well.
 //!
-//! The tracer's process lists its tracees ([`Tracees`]); a tracee has a [`Link`] to its tracer. Both are made and taken away together.
+//! The tracer's process lists its tracees ([`Tracees`]); a tracee has a [`Link`] to its tracer.
+//! Both are made and taken away together.
 
 mod attach;
 pub mod control;
@@ -74,7 +76,8 @@ pub struct Trace {
 #[derive(Clone)]
 struct Link {
     tracer: Weak<Task>,
-    /// The tracer may trace programs that have more rights than it has: it had CAP_SYS_PTRACE when it attached.
+    /// The tracer may trace programs that have more rights than it has: it had CAP_SYS_PTRACE when
+    /// it attached.
     trusted: bool,
     /// By PTRACE_SEIZE.
     seized: bool,
@@ -82,7 +85,8 @@ struct Link {
     pace: Pace,
     /// What PTRACE_GETEVENTMSG gives.
     message: u64,
-    /// The number of the system call that the thread is in, or returns from, as orig_rax shows it; -1 for none.
+    /// The number of the system call that the thread is in, or returns from, as orig_rax shows it;
+    /// -1 for none.
     call: u64,
 }
 
@@ -124,7 +128,8 @@ impl Trace {
         self.link.borrow().as_ref().and_then(|link| link.tracer.upgrade())
     }
 
-    /// Whether a program that it executes must not gain rights: its tracer, who could use them, has not got them.
+    /// Whether a program that it executes must not gain rights: its tracer, who could use them, has
+    /// not got them.
     pub fn forbids_set_id(&self) -> bool {
         self.link.borrow().as_ref().is_some_and(|link| !link.trusted)
     }

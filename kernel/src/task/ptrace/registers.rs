@@ -1,7 +1,7 @@
 //! Registers as a tracer sees them, and what it may make of them.
 //!
-//! What a tracer sets is taken with the same reserve as what a signal's frame brings back: selectors and flags are those that user code
-//! may have anyway.
+//! What a tracer sets is taken with the same reserve as what a signal's frame brings back:
+//! selectors and flags are those that user code may have anyway.
 
 use crate::signal::{FLAGS_RESTORED, USER_CS, USER_SS};
 use crate::{Errno, Result};

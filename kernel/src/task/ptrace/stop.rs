@@ -40,7 +40,8 @@ pub struct Stop {
     /// In XSAVE layout.
     pub(super) extended: Vec<u8>,
     pub(super) extended_changed: bool,
-    /// PTRACE_LISTEN: it stays stopped, is not to be asked anything, and stops anew at what happens.
+    /// PTRACE_LISTEN: it stays stopped, is not to be asked anything, and stops anew at what
+    /// happens.
     pub(super) listening: bool,
     /// Some once the tracer lets it go on, with a signal or 0.
     pub(super) let_go: Option<i32>,
@@ -69,8 +70,9 @@ pub(super) struct Occasion {
     pub info: Option<SigInfo>,
 }
 
-/// Stops the current thread, which is a tracee, until its tracer lets it go on. None when it did not stop, or was killed meanwhile.
-/// `outcome` is the system call it returns from, which is another one afterwards if the tracer has changed its registers so.
+/// Stops the current thread, which is a tracee, until its tracer lets it go on. None when it did
+/// not stop, or was killed meanwhile. `outcome` is the system call it returns from, which is
+/// another one afterwards if the tracer has changed its registers so.
 pub(super) fn stop(
     task: &Arc<Task>,
     user: &mut dyn UserThread,

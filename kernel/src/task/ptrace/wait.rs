@@ -11,7 +11,8 @@ use crate::task::wait::{News, Options, Which};
 use crate::task::{Pid, Process, Task, exit, pid};
 use std::sync::{Arc, Weak};
 
-/// What is left of a thread, not its process's first, that ended as a tracee: it counts as a task until its tracer has asked or is gone.
+/// What is left of a thread, not its process's first, that ended as a tracee: it counts as a task
+/// until its tracer has asked or is gone.
 pub struct Remains {
     number: pid::Reserved,
     status: i32,
@@ -38,7 +39,8 @@ impl Drop for Remains {
     }
 }
 
-/// Sends a tracer SIGCHLD and wakes those of its process that wait. `stop` says that it is about no end.
+/// Sends a tracer SIGCHLD and wakes those of its process that wait. `stop` says that it is about no
+/// end.
 pub(super) fn tell(tracer: &Arc<Task>, info: SigInfo, stop: bool) {
     let action = tracer.actions.borrow().borrow().get(libc::SIGCHLD);
     if action.handler != SIG_IGN && !(stop && action.has(SA_NOCLDSTOP)) {
@@ -58,7 +60,8 @@ pub(super) fn tell_of_stop(tracer: &Arc<Task>, task: &Arc<Task>, kind: Kind, cod
     tell(tracer, info, true);
 }
 
-/// A process has ended whose first thread has a tracer: that is told, and the parent only when the tracer has asked. False without one.
+/// A process has ended whose first thread has a tracer: that is told, and the parent only when the
+/// tracer has asked. False without one.
 pub fn tell_of_end(process: &Arc<Process>, signal: i32) -> bool {
     let Some(tracer) = process.traced_by.borrow().as_ref().and_then(Weak::upgrade) else { return false };
     let thread = tracer.tracees.borrow().get(&process.pid).and_then(|traced| traced.tracer.upgrade());
@@ -72,7 +75,8 @@ pub fn tell_of_end(process: &Arc<Process>, signal: i32) -> bool {
     true
 }
 
-/// Whether a child's news are its parent's to ask for as a tracer: its first thread is a tracee of the same process.
+/// Whether a child's news are its parent's to ask for as a tracer: its first thread is a tracee of
+/// the same process.
 pub fn is_own_tracee(parent: &Process, child: &Process) -> bool {
     child.traced_by.borrow().as_ref().is_some_and(|tracer| std::ptr::eq(tracer.as_ptr(), parent))
 }
@@ -88,7 +92,8 @@ pub struct Found {
     tid: Pid,
 }
 
-/// Looks for news of the tracees of `task`'s process. `any` becomes true when there is one that is meant.
+/// Looks for news of the tracees of `task`'s process. `any` becomes true when there is one that is
+/// meant.
 pub fn find(task: &Task, which: &Which, options: Options, any: &mut bool) -> Option<Found> {
     let tracees = task.process.tracees.borrow();
     tracees.iter().filter(|(tid, traced)| matches(task, **tid, traced, which, options)).find_map(|(&tid, traced)| {

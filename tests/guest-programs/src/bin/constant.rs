@@ -1,5 +1,6 @@
-//! Writes a constant to standard output, straight from the mapping of its own program file: once, and once more in a child process. With
-//! a name it then reads the file of that name into a shared mapping of NAME.copy, and writes that mapping to standard output.
+//! Writes a constant to standard output, straight from the mapping of its own program file: once,
+//! and once more in a child process. With a name it then reads the file of that name into a shared
+//! mapping of NAME.copy, and writes that mapping to standard output.
 
 use std::os::fd::AsRawFd;
 

@@ -1,5 +1,6 @@
-//! A guest that asks for the host's interface to other address spaces: `/proc/mm`, and the requests that the patch in `host-patch/` adds to
-//! ptrace. It prints the answers, which must be the guest kernel's own: it has ptrace, but neither of those.
+//! A guest that asks for the host's interface to other address spaces: `/proc/mm`, and the requests
+//! that the patch in `host-patch/` adds to ptrace. It prints the answers, which must be the guest
+//! kernel's own: it has ptrace, but neither of those.
 
 use std::ffi::CStr;
 
@@ -38,7 +39,8 @@ fn main() {
         }
     }
     for (name, request) in requests {
-        // SAFETY: a request that is carried out takes a number at most, and null where it takes an address.
+        // SAFETY: a request that is carried out takes a number at most, and null where it takes an
+        // address.
         let result = unsafe { libc::syscall(libc::SYS_ptrace, request, child, 0, 0) };
         println!("ptrace {name}: {}", answer(result));
         if name == "ATTACH" {

@@ -1,5 +1,6 @@
-//! Where the address space of a guest process ends: maps the highest page there can be on x86-64 and writes to it, shows that the next
-//! one cannot be had, prints its mappings, and then computes for as many seconds as it is told, so that it can be looked at from outside.
+//! Where the address space of a guest process ends: maps the highest page there can be on x86-64
+//! and writes to it, shows that the next one cannot be had, prints its mappings, and then computes
+//! for as many seconds as it is told, so that it can be looked at from outside.
 
 const END: usize = 0x7fff_ffff_f000;
 const PAGE: usize = 4096;

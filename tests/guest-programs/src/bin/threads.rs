@@ -1,4 +1,5 @@
-//! A multi-threaded program by the standard library alone. It checks itself, and prints `done` when all was right.
+//! A multi-threaded program by the standard library alone. It checks itself, and prints `done` when
+//! all was right.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};

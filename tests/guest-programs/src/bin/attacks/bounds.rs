@@ -1,4 +1,5 @@
-//! Work and depth by the guest's numbers: chains and layers of epoll files, nested mounts, one call over terabytes, transfers without end.
+//! Work and depth by the guest's numbers: chains and layers of epoll files, nested mounts, one call
+//! over terabytes, transfers without end.
 
 use crate::Verdict;
 use crate::tools::*;
@@ -38,7 +39,8 @@ fn pipe() -> [i32; 2] {
     ends
 }
 
-/// A chain of epoll files, built from its top and from its bottom: no longer than five, and woken from its end.
+/// A chain of epoll files, built from its top and from its bottom: no longer than five, and woken
+/// from its end.
 pub fn epoll_chain() -> Verdict {
     many_descriptors();
     for from_top in [true, false] {
@@ -73,7 +75,8 @@ pub fn epoll_chain() -> Verdict {
     Ok(())
 }
 
-/// Layers of epoll files, each watching all of the next layer: a file must not wake the top in thousands of ways.
+/// Layers of epoll files, each watching all of the next layer: a file must not wake the top in
+/// thousands of ways.
 pub fn epoll_layers() -> Verdict {
     const WIDTH: usize = 40;
     many_descriptors();
@@ -123,7 +126,8 @@ pub fn huge_mincore() -> Verdict {
     for bits in (30..46).rev() {
         let len = 1usize << bits;
         let (prot, flags) = (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
-        // SAFETY: a new mapping, which nothing else uses; mincore is given an address that is not mapped.
+        // SAFETY: a new mapping, which nothing else uses; mincore is given an address that is not
+        // mapped.
         unsafe {
             let at = libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0);
             if at == libc::MAP_FAILED {

@@ -1,5 +1,6 @@
-//! How user code leaves for the guest kernel: with flags, floating-point state and a stack of its choice, and with signal frames of its
-//! threads that another one has written over, where the host keeps those within reach.
+//! How user code leaves for the guest kernel: with flags, floating-point state and a stack of its
+//! choice, and with signal frames of its threads that another one has written over, where the host
+//! keeps those within reach.
 
 use crate::Verdict;
 use crate::tools::*;
@@ -26,12 +27,13 @@ const SETS: [u64; 9] = [
     STEP | DOWN | NESTED | ALIGNMENT | IDENTIFICATION | ARITHMETIC,
 ];
 
-/// With these flags, all floating-point exceptions unmasked, one of the x87's pending, and no stack: a system call.
+/// With these flags, all floating-point exceptions unmasked, one of the x87's pending, and no
+/// stack: a system call.
 fn call(flags: u64, number: i64, arguments: [usize; 3]) -> i64 {
     let result: i64;
     let (sse, x87) = (0u32, 0x0340u16);
-    // SAFETY: what the calls below write to is theirs; the registers, the stack and the flags are put back. A step's trap is handled by
-    // nobody: it ends the process.
+    // SAFETY: what the calls below write to is theirs; the registers, the stack and the flags are
+    // put back. A step's trap is handled by nobody: it ends the process.
     unsafe {
         asm!(
             "fninit", "fldcw [r12]", "fldz", "fld1", "fdivrp st(1), st", "ldmxcsr [r13]",
@@ -105,7 +107,8 @@ pub fn flags() -> Verdict {
     Ok(())
 }
 
-/// Above here lies nothing of a guest's own, in the models that have their kernel in its address space.
+/// Above here lies nothing of a guest's own, in the models that have their kernel in its address
+/// space.
 const KERNEL_FROM: usize = 0x7000_0000_0000;
 /// What those set aside for frames.
 const SLOT: usize = 1 << 15;
@@ -117,7 +120,8 @@ fn writable(at: usize) -> bool {
     load(at).is_some_and(|byte| store(at, byte))
 }
 
-/// Where user code can write outside of its own memory, by steps in which all frames would be found once or twice.
+/// Where user code can write outside of its own memory, by steps in which all frames would be found
+/// once or twice.
 fn frames() -> Option<usize> {
     let own = listed();
     let steps =
@@ -133,7 +137,8 @@ fn word(at: usize) -> &'static AtomicU64 {
     unsafe { &*(at as *const AtomicU64) }
 }
 
-/// Changes a word of a frame whose selectors are at `at`, and of the extended state that belongs to it.
+/// Changes a word of a frame whose selectors are at `at`, and of the extended state that belongs to
+/// it.
 fn change(way: usize, base: usize, at: usize) {
     let flags = word(at - 8);
     let state = word(at + 40).load(Relaxed) as usize;
@@ -173,7 +178,8 @@ fn smear(way: usize, slot: usize) {
     }
 }
 
-/// A process whose threads sleep in the kernel while the first one changes their frames, and are then woken.
+/// A process whose threads sleep in the kernel while the first one changes their frames, and are
+/// then woken.
 fn with_sleepers(attack: impl Fn()) -> i32 {
     in_child(|| {
         let mut pipe = [0i32; 2];

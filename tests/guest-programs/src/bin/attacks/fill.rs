@@ -1,5 +1,5 @@
-//! Fillers of memory: each asks for more and more of one thing, until it is refused or has had enough. The test looks at what the host had to
-//! give for it.
+//! Fillers of memory: each asks for more and more of one thing, until it is refused or has had
+//! enough. The test looks at what the host had to give for it.
 
 use crate::Verdict;
 use crate::tools::*;
@@ -9,7 +9,8 @@ fn path(text: String) -> CString {
     CString::new(text).expect("a path without NUL")
 }
 
-/// Calls `more` with rising numbers until it fails, at most `enough` times. Fails unless that was for lack of something.
+/// Calls `more` with rising numbers until it fails, at most `enough` times. Fails unless that was
+/// for lack of something.
 fn fill(enough: u64, mut more: impl FnMut(u64) -> i64) -> Verdict {
     for i in 0..enough {
         if more(i) < 0 {
@@ -136,7 +137,8 @@ pub fn descriptor_tables() -> Verdict {
     }
 }
 
-/// Mappings that are all small enough to be given frames at once, and then touched whole: the process that does it is killed.
+/// Mappings that are all small enough to be given frames at once, and then touched whole: the
+/// process that does it is killed.
 pub fn touched_late() -> Verdict {
     const LEN: usize = 256 << 10;
     in_child(|| {

@@ -1,4 +1,5 @@
-//! Frames that count as free while a process still has them mapped: the next file that root writes would be laid into them.
+//! Frames that count as free while a process still has them mapped: the next file that root writes
+//! would be laid into them.
 
 use crate::Verdict;
 use crate::tools::*;
@@ -19,7 +20,8 @@ fn pipe() -> (File, File) {
     }
 }
 
-/// Has an unprivileged child prepare pages from [`AT`] on, root write a file, and the child look for it in those pages and change it there.
+/// Has an unprivileged child prepare pages from [`AT`] on, root write a file, and the child look
+/// for it in those pages and change it there.
 fn against_roots_file(prepare: impl FnOnce()) -> Verdict {
     let (mut prepared, mut tell_prepared) = pipe();
     let (mut written, mut tell_written) = pipe();

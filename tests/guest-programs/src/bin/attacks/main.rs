@@ -1,12 +1,16 @@
-//! Attacks of a guest process on other guest processes and on the guest kernel, one for each way that was ever found open.
+//! Attacks of a guest process on other guest processes and on the guest kernel, one for each way
+//! that was ever found open.
 //!
 //! Usage: attacks NAME | attacks (to list the names)
 //!
-//! Prints `held` and ends with 0 when nothing got through, else a line that says what did, and ends with 1. An attack that ends or
-//! freezes the guest kernel prints nothing of the kind. `tests/attacks.rs` runs each of them in every model.
+//! Prints `held` and ends with 0 when nothing got through, else a line that says what did, and ends
+//! with 1. An attack that ends or freezes the guest kernel prints nothing of the kind.
+//! `tests/attacks.rs` runs each of them in every model.
 //!
-//! An attack is a module with a function, and a line in [`ATTACKS`] and in the table of `tests/attacks.rs`. It has at most 20 seconds and 1 GiB, begins as
-//! root of the guest, and repeats itself where it is a race. A filler of memory has little of that, and the host's is measured.
+//! An attack is a module with a function, and a line in [`ATTACKS`] and in the table of
+//! `tests/attacks.rs`. It has at most 20 seconds and 1 GiB, begins as root of the guest, and
+//! repeats itself where it is a race. A filler of memory has little of that, and the host's is
+//! measured.
 
 mod bounds;
 mod endless;

@@ -1,4 +1,5 @@
-//! The core writes to memory that is copied at the write, while a thread on another CPU changes what is mapped there.
+//! The core writes to memory that is copied at the write, while a thread on another CPU changes
+//! what is mapped there.
 
 use crate::Verdict;
 use crate::tools::*;
@@ -53,7 +54,8 @@ fn victim() -> i32 {
     })
 }
 
-/// pread(2) into chunks that another thread unmaps meanwhile must not write into memory that somebody else was given.
+/// pread(2) into chunks that another thread unmaps meanwhile must not write into memory that
+/// somebody else was given.
 pub fn stale_window() -> Verdict {
     const CHUNK: usize = 16 * PAGE;
     const CHUNKS: usize = 100;

@@ -1,11 +1,13 @@
-//! Mappings that outlive their process: a process maps pages everywhere and ends, and the next ones look whether they find any of them.
+//! Mappings that outlive their process: a process maps pages everywhere and ends, and the next ones
+//! look whether they find any of them.
 
 use crate::Verdict;
 use crate::tools::*;
 
 const MARK: u8 = 0xa7;
 
-/// The places: just above and below everything that a process begins with, at both ends of the address space and some between.
+/// The places: just above and below everything that a process begins with, at both ends of the
+/// address space and some between.
 fn places() -> Vec<usize> {
     let mut places = Vec::new();
     let mut around = |at: usize| (0..16).for_each(|i| places.extend([at + i * PAGE, at.wrapping_sub((i + 1) * PAGE)]));

@@ -13,7 +13,8 @@ pub fn must(what: &str, result: i64) -> i64 {
     result
 }
 
-/// Runs `body` in a child of its own and returns its wait status: `Ok` is exit status 0, else it is 1 and the verdict is printed.
+/// Runs `body` in a child of its own and returns its wait status: `Ok` is exit status 0, else it is
+/// 1 and the verdict is printed.
 pub fn in_child(body: impl FnOnce() -> crate::Verdict) -> i32 {
     let child = start_child(body);
     wait_for(child)
@@ -63,7 +64,8 @@ pub fn become_nobody() {
     }
 }
 
-/// Fresh private memory at exactly this address, over whatever was there. False when the kernel refuses.
+/// Fresh private memory at exactly this address, over whatever was there. False when the kernel
+/// refuses.
 pub fn map_at(at: usize, len: usize, prot: i32) -> bool {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
     // SAFETY: the caller chose an address at which nothing of this program lies.
@@ -140,6 +142,7 @@ pub fn load(at: usize) -> Option<u8> {
 /// Has user code write a byte. Whether it may.
 pub fn store(at: usize, byte: u8) -> bool {
     catch_faults();
-    // SAFETY: a fault at `at` is caught; the caller chose an address at which nothing of this program lies.
+    // SAFETY: a fault at `at` is caught; the caller chose an address at which nothing of this
+    // program lies.
     unsafe { attacks_load(&byte, at as *mut u8) == 1 }
 }

@@ -1,5 +1,5 @@
-//! What a process can learn of those that had its host objects before: where their memory was, and what was in their
-//! registers.
+//! What a process can learn of those that had its host objects before: where their memory was, and
+//! what was in their registers.
 
 use crate::Verdict;
 use crate::tools::*;
@@ -9,7 +9,8 @@ const SECRET: usize = 0x1357_9bdf_0000;
 
 const PAGES: usize = 200;
 
-/// Has memory at that address, changes all of it at once, has the address in every register, and ends.
+/// Has memory at that address, changes all of it at once, has the address in every register, and
+/// ends.
 fn victim() {
     const WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
     for at in (0..PAGES).map(|i| SECRET + i * PAGE) {
@@ -36,7 +37,8 @@ fn victim() {
     }
 }
 
-/// Looks through everything that can be read outside of what the kernel lists for this process, in the highest part of the address space.
+/// Looks through everything that can be read outside of what the kernel lists for this process, in
+/// the highest part of the address space.
 pub fn pages_of_the_model() -> Verdict {
     for _ in 0..8 {
         in_child(|| {

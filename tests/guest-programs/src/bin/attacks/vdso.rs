@@ -1,9 +1,11 @@
-//! Code in another process's vDSO: a process replaces or changes its own, in ways that a later process might inherit.
+//! Code in another process's vDSO: a process replaces or changes its own, in ways that a later
+//! process might inherit.
 
 use crate::Verdict;
 use crate::tools::*;
 
-/// Where this process has it: first and one past the last address of its code; none when there is none.
+/// Where this process has it: first and one past the last address of its code; none when there is
+/// none.
 fn place() -> Option<(usize, usize)> {
     // SAFETY: a number.
     let start = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as usize;
