@@ -127,7 +127,7 @@ pub fn report(signal: i32, addr: usize, rip: usize) {
     use std::io::Write;
     let _ = writeln!(
         rest,
-        "uml: the guest kernel broke (signal {signal} at address {addr:#x}, {distance:#x} bytes from umlab_copy) and ends with all its guests. \
+        "uml: the guest kernel crashed (signal {signal} at address {addr:#x}, {distance:#x} bytes from umlab_copy) and ends with all its guests. \
          Please report it; `gdb --args uml ...` shows where it is."
     );
     let left = rest.len();
@@ -135,7 +135,7 @@ pub fn report(signal: i32, addr: usize, rip: usize) {
     unsafe { libc::write(2, text.as_ptr().cast(), text.len() - left) };
 }
 
-/// Has faults of this process come here. Models that take the host's signals themselves call
+/// Installs the fault handler of this process. Models that take the host's signals themselves call
 /// [`on_fault`].
 pub fn install() {
     static ONCE: Once = Once::new();

@@ -35,7 +35,7 @@ fn boot() -> i32 {
     let uml = match std::env::current_exe() {
         Ok(own) => own.with_file_name("uml"),
         Err(e) => {
-            eprintln!("umlab: cannot find out where it lies itself: {e}");
+            eprintln!("umlab: cannot determine the path of this executable: {e}");
             return STATUS_OWN;
         }
     };
@@ -49,7 +49,7 @@ fn bench(options: &umlab_bench::options::BenchOptions) -> i32 {
     let umlab = match std::env::current_exe() {
         Ok(own) => own,
         Err(e) => {
-            eprintln!("umlab: cannot find out where it lies itself: {e}");
+            eprintln!("umlab: cannot determine the path of this executable: {e}");
             return STATUS_OWN;
         }
     };
@@ -76,7 +76,8 @@ fn fuzz(options: &umlab_fuzzer::options::FuzzOptions) -> i32 {
         (model.probe)().map_err(|reason| format!("the model {} does not work here: {reason}", model.name))?;
         let most = model.most_cpus.unwrap_or(64) as usize;
         let allowed = umlab_host::thread::allowed_cpus().len().clamp(1, most);
-        let umlab = std::env::current_exe().map_err(|e| format!("cannot find out where it lies itself: {e}"))?;
+        let umlab =
+            std::env::current_exe().map_err(|e| format!("cannot determine the path of this executable: {e}"))?;
         Ok(umlab_fuzzer::command::Setting { umlab, cpus: options.cpus.map_or(allowed, usize::from) })
     };
     match setting() {

@@ -8,7 +8,7 @@ use umlab_workloads::{ALL, About, Report, Setting, Size, Workload, children, fin
 
 /// Run umlab's workloads, where this program is run
 #[derive(Parser)]
-#[command(version, after_help = "What a workload says while it runs is told in workloads/README.md.")]
+#[command(version, after_help = "workloads/README.md documents the output of a workload.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -1,7 +1,7 @@
 //! From a configuration to a running guest, and its end.
 
 mod news;
-mod tree;
+mod rootfs;
 
 pub use crate::fs::hostfs::Access;
 use crate::fs::stdio::{Standard, standard_streams};
@@ -109,7 +109,7 @@ pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result
 /// Makes init and the command's task, which goes on with `exec_command` in its own context.
 fn start_command(config: Config) -> std::result::Result<(), Failure> {
     let root = Arc::new(Creds::user(0, 0, Vec::new()));
-    let fs = tree::build(&config)?;
+    let fs = rootfs::build(&config)?;
     init::boot(fs.clone(), root).map_err(|e| own("cannot make init", e))?;
     crate::uts::set_hostname(&config.hostname);
     let creds = Arc::new(Creds::user(config.uid, config.gid, config.groups.clone()));
@@ -134,7 +134,7 @@ fn exec_command(task: &Arc<Task>, user: &mut dyn UserThread, config: Config) {
 fn try_exec(task: &Arc<Task>, user: &mut dyn UserThread, config: Config) -> std::result::Result<(), Failure> {
     open_streams(task).map_err(|e| own("cannot open the standard streams", e))?;
     let workdir = String::from_utf8_lossy(&config.workdir).into_owned();
-    tree::change_directory(task, &config.workdir)
+    rootfs::change_directory(task, &config.workdir)
         .map_err(|e| own(&format!("cannot change to the working directory '{workdir}'"), e))?;
     let name = config.command.first().cloned().unwrap_or_default();
     let shown = String::from_utf8_lossy(&name).into_owned();
@@ -170,7 +170,7 @@ fn open_streams(task: &Arc<Task>) -> Result<()> {
                 Some(file) => file.clone(),
                 None => {
                     crate::tty::console::attach()?;
-                    let file = tree::open_console(task)?;
+                    let file = rootfs::open_console(task)?;
                     crate::tty::console::tty().make_controlling(&task.process);
                     console.insert(file).clone()
                 }

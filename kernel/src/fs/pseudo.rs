@@ -16,7 +16,7 @@ use std::any::Any;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
-/// Whom a file is about; what the numbers mean is the file system's business.
+/// The object a file describes. Each file system defines its numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Subject {
     pub id: i32,

@@ -5,8 +5,8 @@ use super::frames::Frames;
 use super::gaps::Gaps;
 use super::space::max_areas;
 use super::window;
-use crate::vfs::busy;
 use crate::vfs::file::{HostFile, OpenFile, PageSource};
+use crate::vfs::write_access;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange, Prot};
@@ -106,7 +106,7 @@ impl Vma {
     /// hides what others write to the file later. So it is done for segments only, which are mostly
     /// written as soon as they are there, and while nobody has the file open for writing.
     pub fn copies_ahead(&self) -> bool {
-        let written = |file: &Arc<OpenFile>| file.writable() || busy::is_written(&file.inode);
+        let written = |file: &Arc<OpenFile>| file.writable() || write_access::is_written(&file.inode);
         self.flags.contains(VmaFlags::SEGMENT) && !self.file.as_ref().is_some_and(written)
     }
 

@@ -4,7 +4,7 @@ use super::{Call, Entry, entry};
 use crate::task::creds::CAP_DAC_READ_SEARCH;
 use crate::vfs::Path;
 use crate::vfs::inode::{FileKind, NewNode};
-use crate::vfs::names;
+use crate::vfs::namei;
 use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
 
@@ -54,7 +54,7 @@ fn path(call: &Call<'_>, addr: u64) -> Result<Vec<u8>> {
 }
 
 fn make(call: &Call<'_>, dirfd: i32, addr: u64, node: &NewNode<'_>, mode: u32) -> Result<u64> {
-    names::make(call.task, dirfd, &path(call, addr)?, node, mode)?;
+    namei::make(call.task, dirfd, &path(call, addr)?, node, mode)?;
     Ok(0)
 }
 
@@ -93,17 +93,17 @@ fn link(call: &Call<'_>, old: (i32, u64), new: (i32, u64), flags: i32) -> Result
         how |= Walk::EMPTY;
     }
     let target: Path = walk::lookup(call.task, old.0, &text, how)?;
-    names::link(call.task, &target, new.0, &path(call, new.1)?)?;
+    namei::link(call.task, &target, new.0, &path(call, new.1)?)?;
     Ok(0)
 }
 
 fn remove(call: &Call<'_>, dirfd: i32, addr: u64, directory: bool) -> Result<u64> {
-    names::remove(call.task, dirfd, &path(call, addr)?, directory)?;
+    namei::remove(call.task, dirfd, &path(call, addr)?, directory)?;
     Ok(0)
 }
 
 fn rename(call: &Call<'_>, old: (i32, u64), new: (i32, u64), flags: u32) -> Result<u64> {
     let (from, to) = (path(call, old.1)?, path(call, new.1)?);
-    names::rename(call.task, (old.0, &from), (new.0, &to), flags)?;
+    namei::rename(call.task, (old.0, &from), (new.0, &to), flags)?;
     Ok(0)
 }

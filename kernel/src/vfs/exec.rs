@@ -1,6 +1,5 @@
 //! What execve(2) needs of files.
 
-use super::busy::Claim;
 use super::file::OpenFile;
 use super::inode::FileKind;
 use super::mount::MountFlags;
@@ -8,6 +7,7 @@ use super::notify;
 use super::path::Path;
 use super::permission;
 use super::walk::{self, Walk};
+use super::write_access::Claim;
 use crate::task::Task;
 use crate::{Errno, Result};
 use std::sync::Arc;

@@ -270,7 +270,7 @@ pub struct OpenFile {
     /// Where it was opened; None for files without a name.
     pub path: Option<super::Path>,
     /// That it is open for writing, or being executed.
-    pub claim: Option<super::busy::Claim>,
+    pub claim: Option<super::write_access::Claim>,
     /// O_* flags, the access mode included, without those that only matter to open.
     pub flags: KCell<i32>,
     pub position: KCell<u64>,
@@ -321,7 +321,7 @@ impl OpenFile {
     pub fn claimed(
         ops: Arc<dyn FileOps>,
         path: super::Path,
-        claim: Option<super::busy::Claim>,
+        claim: Option<super::write_access::Claim>,
         flags: i32,
     ) -> Arc<OpenFile> {
         OpenFile::make(ops, path.inode().clone(), Some(path), claim, flags)
@@ -331,7 +331,7 @@ impl OpenFile {
         ops: Arc<dyn FileOps>,
         inode: super::inode::InodeRef,
         path: Option<super::Path>,
-        claim: Option<super::busy::Claim>,
+        claim: Option<super::write_access::Claim>,
         flags: i32,
     ) -> Arc<OpenFile> {
         let position = KCell::new(0);

@@ -4,8 +4,6 @@
 pub mod anon;
 pub mod async_io;
 pub mod attributes;
-pub mod busy;
-pub mod contents;
 pub mod context;
 pub mod dentry;
 pub mod device;
@@ -16,12 +14,14 @@ pub mod file;
 pub mod inode;
 pub mod locks;
 pub mod mount;
-pub mod names;
+pub mod namei;
 pub mod notify;
 pub mod open;
+pub mod page_cache;
 pub mod path;
 pub mod permission;
 pub mod walk;
+pub mod write_access;
 
 pub use context::FsContext;
 pub use fdtable::FdTable;

@@ -2,7 +2,6 @@
 
 use super::anon::AnonInode;
 use super::attributes;
-use super::busy::Claim;
 use super::directory::Directory;
 use super::file::{FileOps, OpenFile};
 use super::inode::{FileKind, InodeRef, NewNode, SetAttr};
@@ -11,6 +10,7 @@ use super::notify;
 use super::path::Path;
 use super::permission::{self, EXEC, READ, WRITE};
 use super::walk::{self, Last, Walk};
+use super::write_access::Claim;
 use crate::mm::IoBuf;
 use crate::task::Task;
 use crate::task::creds::Creds;

@@ -1,7 +1,7 @@
 //! What each guest CPU keeps of host processes: its stub processes that no address space uses, or
-//! its guest process.
+//! its runner.
 
-use crate::guest::Guest;
+use crate::runner::Runner;
 use crate::stub::Stub;
 use std::sync::OnceLock;
 use umlab_model::lock::KCell;
@@ -20,11 +20,11 @@ pub struct Cpu {
     /// Stub processes that no address space uses.
     pub pool: KCell<Vec<Stub>>,
     /// How many of them address spaces count on.
-    pub promised: KCell<usize>,
+    pub reserved: KCell<usize>,
     /// Stub processes to be ended, which only this CPU's thread can do.
-    pub doomed: KCell<Vec<Stub>>,
+    pub dead: KCell<Vec<Stub>>,
     /// On a patched host, the process that runs all user code of this CPU.
-    pub guest: KCell<Option<Guest>>,
+    pub runner: KCell<Option<Runner>>,
 }
 
 static CPUS: OnceLock<Vec<Cpu>> = OnceLock::new();
@@ -43,12 +43,12 @@ pub fn this() -> &'static Cpu {
 
 /// What a CPU's thread does for its processes, which only it can end.
 pub const UPKEEP: Upkeep = Upkeep {
-    idle: || this().doomed.take().into_iter().for_each(Stub::end),
+    idle: || this().dead.take().into_iter().for_each(Stub::end),
     end: || {
         let cpu = this();
-        cpu.pool.take().into_iter().chain(cpu.doomed.take()).for_each(Stub::end);
-        if let Some(guest) = cpu.guest.take() {
-            guest.end();
+        cpu.pool.take().into_iter().chain(cpu.dead.take()).for_each(Stub::end);
+        if let Some(runner) = cpu.runner.take() {
+            runner.end();
         }
     },
 };

@@ -13,9 +13,9 @@
 //! map the same memory, as two CPUs' TLBs would.
 
 mod cpu;
-mod guest;
 mod mm_space;
 mod orders;
+mod runner;
 mod space;
 mod stub;
 mod thread;

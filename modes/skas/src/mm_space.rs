@@ -11,7 +11,7 @@
 //! one call.
 
 use crate::cpu::{self, count};
-use crate::guest::Guest;
+use crate::runner::Runner;
 use crate::space::PUT_OFF;
 use crate::stub::{Loaded, TASK_SIZE};
 use crate::thread::{Entry, UserSpace};
@@ -134,7 +134,7 @@ impl Run {
 impl ModelSpace for MmSpace {
     fn reserve(&self) -> Result<()> {
         // The address space is there already, and a CPU's process serves all of them.
-        Guest::with(|_| Ok(()))
+        Runner::with(|_| Ok(()))
     }
 
     fn map(&self, mapping: Mapping, when: When) {
@@ -180,18 +180,18 @@ impl UserSpace for MmSpace {
         if now {
             self.carry_out()?;
         }
-        // There is a guest process, or it cannot be made.
-        Guest::with(|_| Ok(()))?;
+        // There is a runner, or it cannot be made.
+        Runner::with(|_| Ok(()))?;
         Ok(None)
     }
 
     fn with_process(&self, with: &mut dyn FnMut(Tracee, &mut Loaded) -> Result<()>) -> Result<()> {
-        Guest::with(|guest| with(guest.tracee, &mut guest.loaded))
+        Runner::with(|runner| with(runner.tracee, &mut runner.loaded))
     }
 
     fn enter(&self) -> Result<Entry> {
-        Guest::with(|guest| {
-            let hop = std::mem::replace(&mut guest.space, self.number) != self.number;
+        Runner::with(|runner| {
+            let hop = std::mem::replace(&mut runner.space, self.number) != self.number;
             if hop {
                 count(|c| &c.mm_switches, 1);
             }
@@ -203,7 +203,7 @@ impl UserSpace for MmSpace {
                     Ok(Entry::Run(Run { handle: self.handle.clone(), changes }))
                 }
                 Interface::Write if hop => {
-                    self.handle.switch_to(guest.tracee)?;
+                    self.handle.switch_to(runner.tracee)?;
                     Ok(Entry::Resume)
                 }
                 _ => Ok(Entry::Resume),
@@ -214,8 +214,8 @@ impl UserSpace for MmSpace {
     fn put_off(&self, entry: Entry) {
         let Entry::Run(mut run) = entry else { return };
         // The hop was not made.
-        if let Some(guest) = &mut *cpu::this().guest.borrow_mut() {
-            guest.space = 0;
+        if let Some(runner) = &mut *cpu::this().runner.borrow_mut() {
+            runner.space = 0;
         }
         let mut changes = self.changes.borrow_mut();
         run.changes.ops.append(&mut changes.ops);
@@ -236,12 +236,12 @@ impl UserSpace for MmSpace {
     }
 
     fn discard(&self) {
-        let guest = cpu::this().guest.take();
-        if let Some(guest) = guest {
-            if let Some(state) = guest.loaded.as_ref().filter(|state| state.borrow().is_on(guest.tracee)) {
+        let runner = cpu::this().runner.take();
+        if let Some(runner) = runner {
+            if let Some(state) = runner.loaded.as_ref().filter(|state| state.borrow().is_on(runner.tracee)) {
                 state.borrow_mut().forget();
             }
-            guest.end();
+            runner.end();
         }
     }
 }
@@ -252,8 +252,8 @@ pub fn probe() -> std::result::Result<(), String> {
         Errno::ENOENT => "the host's kernel has no /proc/mm (see host-patch/)".to_string(),
         error => format!("cannot open /proc/mm: {error}"),
     })?;
-    let tracee = crate::stub::fork_guest().map_err(|e| format!("cannot trace a child process with ptrace(2): {e}"))?;
+    let tracee = crate::stub::fork_runner().map_err(|e| format!("cannot trace a child process with ptrace(2): {e}"))?;
     let result = handle.switch_to(tracee).map_err(|e| format!("PTRACE_SWITCH_MM fails: {e}"));
-    Guest { tracee, loaded: None, space: 0 }.end();
+    Runner { tracee, loaded: None, space: 0 }.end();
     result
 }

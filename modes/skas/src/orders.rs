@@ -125,19 +125,19 @@ impl OrderPages {
 }
 
 /// A stub process as somebody who carries out orders, when the big lock is not held.
-pub struct Servant {
+pub struct StubHandle {
     pub tracee: Tracee,
     pub pages: Arc<OrderPages>,
 }
 
 /// How a batch of orders went.
-struct Obeyed {
+struct Outcome {
     /// The index and the error of the order that failed, if one did.
     failed: Option<(usize, Errno)>,
     interrupted: bool,
 }
 
-impl Servant {
+impl StubHandle {
     /// Has the process carry out all `orders`. The thread state in it is overwritten: the caller
     /// has read its registers and writes them again. Returns whether an interrupt came meanwhile.
     pub fn carry_out(&self, orders: &mut [Order]) -> Result<bool> {
@@ -147,9 +147,9 @@ impl Servant {
         let mut emptied_for = None;
         while done < orders.len() {
             let chunk = &orders[done..orders.len().min(done + MAX)];
-            let obeyed = self.obey(chunk)?;
-            interrupted |= obeyed.interrupted;
-            let Some((index, error)) = obeyed.failed else {
+            let outcome = self.run_batch(chunk)?;
+            interrupted |= outcome.interrupted;
+            let Some((index, error)) = outcome.failed else {
                 done += chunk.len();
                 continue;
             };
@@ -163,9 +163,9 @@ impl Servant {
             // away, and faults bring back what is used.
             if error == Errno::ENOMEM && emptied_for != Some(done) {
                 emptied_for = Some(done);
-                let obeyed = self.obey(&Stub::clear_orders().collect::<Vec<_>>())?;
-                interrupted |= obeyed.interrupted;
-                if obeyed.failed.is_none() {
+                let outcome = self.run_batch(&Stub::clear_orders().collect::<Vec<_>>())?;
+                interrupted |= outcome.interrupted;
+                if outcome.failed.is_none() {
                     continue;
                 }
             }
@@ -176,7 +176,7 @@ impl Servant {
     }
 
     /// Has the process carry out at most `MAX` orders, up to the first that fails.
-    fn obey(&self, orders: &[Order]) -> Result<Obeyed> {
+    fn run_batch(&self, orders: &[Order]) -> Result<Outcome> {
         count(|c| &c.order_stops, 1);
         count(|c| &c.orders, orders.len() as u64);
         if orders.iter().any(|order| vdso::overlaps(order.range())) {
@@ -190,7 +190,7 @@ impl Servant {
         let done = (stopped.wrapping_sub(ORDERS) / size_of::<Order>() as u64) as usize;
         let failed =
             if done < orders.len() { Some((done, Errno::from_raw(self.tracee.regs()?.rax as i32))) } else { None };
-        Ok(Obeyed { failed, interrupted })
+        Ok(Outcome { failed, interrupted })
     }
 
     /// Lets the stub's code run until its breakpoint. Returns whether an interrupt came.

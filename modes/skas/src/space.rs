@@ -2,7 +2,7 @@
 //! each still has to carry out.
 
 use crate::cpu::{self, count};
-use crate::orders::{Order, Servant};
+use crate::orders::{Order, StubHandle};
 use crate::stub::{Loaded, Stub};
 use crate::thread::{Entry, UserSpace};
 use crate::vdso;
@@ -48,7 +48,7 @@ pub struct Local {
     /// It runs user code at this moment.
     pub in_user: bool,
     /// It carries out orders at this moment.
-    obeys: bool,
+    in_batch: bool,
 }
 
 pub struct SkasSpace {
@@ -57,7 +57,7 @@ pub struct SkasSpace {
     /// Orders given before there was any stub process; the first one gets them.
     initial: KCell<Batch>,
     /// The CPU that has put a stub process aside for the space.
-    promise: KCell<Option<usize>>,
+    reserved: KCell<Option<usize>>,
     /// What every stub process of the space has to change of its vDSO.
     vdso: KCell<vdso::Changes>,
 }
@@ -65,50 +65,50 @@ pub struct SkasSpace {
 impl SkasSpace {
     pub fn new() -> SkasSpace {
         let locals = cpu::all().iter().map(|_| None).collect();
-        let (initial, promise, vdso) = Default::default();
-        SkasSpace { locals: KCell::new(locals), initial, promise, vdso }
+        let (initial, reserved, vdso) = Default::default();
+        SkasSpace { locals: KCell::new(locals), initial, reserved, vdso }
     }
 
     /// A CPU that has a stub process for the space.
     fn anywhere(&self) -> Option<usize> {
-        self.locals.borrow().iter().position(Option::is_some).or(*self.promise.borrow())
+        self.locals.borrow().iter().position(Option::is_some).or(*self.reserved.borrow())
     }
 
     /// Gives the space a stub process on the current CPU.
     fn take_stub(&self) -> Result<()> {
         let cpu = cpu::current();
-        if *self.promise.borrow() == Some(cpu) {
-            self.break_promise();
+        if *self.reserved.borrow() == Some(cpu) {
+            self.cancel_reservation();
         }
         let (stub, clear) = Stub::take()?;
-        self.break_promise();
+        self.cancel_reservation();
         let mut batch = self.initial.take();
         batch.orders.splice(0..0, clear.chain(self.vdso.borrow().orders()));
         batch.urgent = true;
-        self.locals.borrow_mut()[cpu] = Some(Local { stub, batch, in_user: false, obeys: false });
+        self.locals.borrow_mut()[cpu] = Some(Local { stub, batch, in_user: false, in_batch: false });
         Ok(())
     }
 
     /// The orders that the current CPU's stub process must carry out before user code runs.
-    fn next_batch(&self) -> Result<Option<(Servant, Batch)>> {
+    fn next_batch(&self) -> Result<Option<(StubHandle, Batch)>> {
         let cpu = cpu::current();
         let mut locals = self.locals.borrow_mut();
         let Some(local) = &mut locals[cpu] else { return Ok(None) };
         if !local.batch.urgent {
             return Ok(None);
         }
-        local.obeys = true;
+        local.in_batch = true;
         let batch = std::mem::take(&mut local.batch);
         if let Some(state) = &local.stub.loaded {
             state.borrow_mut().save_regs(local.stub.tracee)?;
         }
-        Ok(Some((local.stub.servant(), batch)))
+        Ok(Some((local.stub.handle(), batch)))
     }
 
     /// Lets go of the stub process that was put aside: the space has one, or needs none.
-    fn break_promise(&self) {
-        if let Some(cpu) = self.promise.take() {
-            Stub::unpromise(cpu);
+    fn cancel_reservation(&self) {
+        if let Some(cpu) = self.reserved.take() {
+            Stub::unreserve(cpu);
         }
     }
 
@@ -158,10 +158,10 @@ impl SkasSpace {
 
 /// Has a batch carried out, without the big lock: it takes as long as the host needs to change
 /// mappings, and concerns the current CPU alone. Returns whether an interrupt came.
-fn carry_out(servant: &Servant, batch: Batch) -> Result<bool> {
+fn carry_out(handle: &StubHandle, batch: Batch) -> Result<bool> {
     let Batch { mut orders, files, .. } = batch;
     lock::leave();
-    let result = servant.carry_out(&mut orders);
+    let result = handle.carry_out(&mut orders);
     lock::enter();
     // Files end under the lock.
     drop(files);
@@ -170,7 +170,7 @@ fn carry_out(servant: &Servant, batch: Batch) -> Result<bool> {
 
 impl Drop for SkasSpace {
     fn drop(&mut self) {
-        self.break_promise();
+        self.cancel_reservation();
         for local in self.locals.take().into_iter().flatten() {
             local.stub.put_back();
         }
@@ -179,8 +179,8 @@ impl Drop for SkasSpace {
 
 impl ModelSpace for SkasSpace {
     fn reserve(&self) -> Result<()> {
-        let promise = Stub::promise()?;
-        *self.promise.borrow_mut() = Some(promise);
+        let cpu = Stub::reserve()?;
+        *self.reserved.borrow_mut() = Some(cpu);
         Ok(())
     }
 
@@ -250,7 +250,7 @@ impl ModelSpace for SkasSpace {
         let mut views: Vec<HostView> = locals
             .iter()
             .flatten()
-            .filter(|local| !local.obeys)
+            .filter(|local| !local.in_batch)
             .filter_map(|local| {
                 let mut view = local.stub.view()?;
                 local.batch.orders.iter().for_each(|order| order.apply(&mut view));
@@ -286,10 +286,10 @@ impl UserSpace for SkasSpace {
             }
         }
         // More may be ordered by threads on other CPUs while these are carried out.
-        while let Some((servant, batch)) = self.next_batch()? {
-            let result = carry_out(&servant, batch);
+        while let Some((handle, batch)) = self.next_batch()? {
+            let result = carry_out(&handle, batch);
             if let Some(local) = &mut self.locals.borrow_mut()[cpu::current()] {
-                local.obeys = false;
+                local.in_batch = false;
             }
             interrupted |= result?;
         }

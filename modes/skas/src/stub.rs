@@ -9,7 +9,7 @@
 //! tracer should ever let one through, and catches the vsyscall page, which ptrace does not.
 
 use crate::cpu::{self, count};
-use crate::orders::{self, Order, OrderPages, Servant};
+use crate::orders::{self, Order, OrderPages, StubHandle};
 use crate::thread::State;
 use crate::vdso;
 use std::cell::UnsafeCell;
@@ -109,9 +109,9 @@ impl Stub {
     /// carry out before any other: they empty its address space, but for the vDSO.
     pub fn take() -> Result<(Stub, impl Iterator<Item = Order>)> {
         let cpu = cpu::this();
-        let doomed = cpu.doomed.take();
-        doomed.into_iter().for_each(Stub::end);
-        let spare = cpu.pool.borrow().len() > *cpu.promised.borrow();
+        let dead = cpu.dead.take();
+        dead.into_iter().for_each(Stub::end);
+        let spare = cpu.pool.borrow().len() > *cpu.reserved.borrow();
         let stub = match if spare { cpu.pool.borrow_mut().pop() } else { None } {
             Some(stub) => {
                 umlab_model::kernel::get().audit_pooled(&|| stub.idle_view());
@@ -123,21 +123,21 @@ impl Stub {
         Ok((stub, Stub::clear_orders()))
     }
 
-    /// Puts a stub process aside on the current CPU for who will `take` it after `unpromise`.
+    /// Puts a stub process aside on the current CPU for who will `take` it after `unreserve`.
     /// Returns the CPU.
-    pub fn promise() -> Result<usize> {
+    pub fn reserve() -> Result<usize> {
         let cpu = cpu::this();
-        if cpu.pool.borrow().len() <= *cpu.promised.borrow() {
+        if cpu.pool.borrow().len() <= *cpu.reserved.borrow() {
             let stub = Stub::fork()?;
             cpu.pool.borrow_mut().push(stub);
         }
-        *cpu.promised.borrow_mut() += 1;
+        *cpu.reserved.borrow_mut() += 1;
         Ok(cpu::current())
     }
 
     /// The stub process that was put aside on `cpu` is anybody's again.
-    pub fn unpromise(cpu: usize) {
-        *cpu::all()[cpu].promised.borrow_mut() -= 1;
+    pub fn unreserve(cpu: usize) {
+        *cpu::all()[cpu].reserved.borrow_mut() -= 1;
     }
 
     /// Gives it back to its CPU, from whichever CPU, when no thread runs in its address space any
@@ -154,7 +154,7 @@ impl Stub {
             pool.push(self);
         } else {
             self.tracee.kill();
-            cpu.doomed.borrow_mut().push(self);
+            cpu.dead.borrow_mut().push(self);
         }
     }
 
@@ -211,8 +211,8 @@ impl Stub {
     }
 
     /// A handle to have orders carried out with, when the big lock is not held.
-    pub fn servant(&self) -> Servant {
-        Servant { tracee: self.tracee, pages: self.pages.clone() }
+    pub fn handle(&self) -> StubHandle {
+        StubHandle { tracee: self.tracee, pages: self.pages.clone() }
     }
 }
 
@@ -221,7 +221,7 @@ pub const USER_CS32: u64 = 0x23;
 pub const USER_DS: u64 = 0x2b;
 
 /// A process for a patched host: stopped, and without a system call that it may make.
-pub fn fork_guest() -> Result<Tracee> {
+pub fn fork_runner() -> Result<Tracee> {
     let nothing = [trap_all(); 7];
     fork_until_int3(Plan { stub: None, filter: nothing, parent: std::process::id() as i32 })
 }

@@ -375,7 +375,7 @@ fn on_end(record: &'static Record, pid: i32) {
     }
     let in_user = matches!(record.mode.load(SeqCst), USER | CANCELLED);
     if !in_user && record.parked.load(SeqCst) == 0 {
-        fatal("a host process was killed, or broke, while the guest kernel ran in it: the guest ends");
+        fatal("a host process was killed or crashed while the guest kernel ran in it: the guest ends");
     }
     // The kernel context is whole: its stack lies in shared memory. A new host task goes on there,
     // and finds that user mode is lost.

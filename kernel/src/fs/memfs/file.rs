@@ -3,9 +3,9 @@
 use super::inode::MemInode;
 use super::timestamp;
 use crate::mm::IoBuf;
-use crate::vfs::contents::Contents;
 use crate::vfs::file::{FileOps, MapObject, OpenFile};
 use crate::vfs::mount::MountFlags;
+use crate::vfs::page_cache::Contents;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;

@@ -8,9 +8,9 @@ use crate::ipc::pipe::{Fifo, open_fifo};
 use crate::lock::KCell;
 use crate::mm::pressure::room_for;
 use crate::task::creds::Creds;
-use crate::vfs::contents::Contents;
 use crate::vfs::file::{DirEntry, FileOps};
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
+use crate::vfs::page_cache::Contents;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -204,7 +204,7 @@ impl MemInode {
 
     fn set_size(&self, size: u64) -> Result<()> {
         let regular = self.regular()?;
-        if size > crate::vfs::contents::MAX_SIZE {
+        if size > crate::vfs::page_cache::MAX_SIZE {
             return Err(Errno::EFBIG);
         }
         let contents = if size == 0 && regular.borrow().contents.is_none() {

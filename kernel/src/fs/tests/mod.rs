@@ -18,7 +18,7 @@ use crate::vfs::Path;
 use crate::vfs::file::{DirEntry, OpenFile};
 use crate::vfs::inode::{Attr, NewNode};
 use crate::vfs::mount::{FileSystem, Mount, MountFlags};
-use crate::vfs::names;
+use crate::vfs::namei;
 use crate::vfs::open;
 use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
@@ -112,24 +112,24 @@ impl Guest {
     }
 
     fn mkdir(&self, path: &str) -> Result<()> {
-        names::make(&self.task, HERE, path.as_bytes(), &NewNode::Directory, 0o755).map(drop)
+        namei::make(&self.task, HERE, path.as_bytes(), &NewNode::Directory, 0o755).map(drop)
     }
 
     fn symlink(&self, target: &str, path: &str) -> Result<()> {
-        names::make(&self.task, HERE, path.as_bytes(), &NewNode::Symlink(target.as_bytes()), 0o777).map(drop)
+        namei::make(&self.task, HERE, path.as_bytes(), &NewNode::Symlink(target.as_bytes()), 0o777).map(drop)
     }
 
     fn link(&self, old: &str, new: &str) -> Result<()> {
         let old = walk::lookup(&self.task, HERE, old.as_bytes(), Walk::empty())?;
-        names::link(&self.task, &old, HERE, new.as_bytes())
+        namei::link(&self.task, &old, HERE, new.as_bytes())
     }
 
     fn unlink(&self, path: &str) -> Result<()> {
-        names::remove(&self.task, HERE, path.as_bytes(), false)
+        namei::remove(&self.task, HERE, path.as_bytes(), false)
     }
 
     fn rmdir(&self, path: &str) -> Result<()> {
-        names::remove(&self.task, HERE, path.as_bytes(), true)
+        namei::remove(&self.task, HERE, path.as_bytes(), true)
     }
 
     fn rename(&self, old: &str, new: &str) -> Result<()> {
@@ -137,7 +137,7 @@ impl Guest {
     }
 
     fn rename2(&self, old: &str, new: &str, flags: u32) -> Result<()> {
-        names::rename(&self.task, (HERE, old.as_bytes()), (HERE, new.as_bytes()), flags)
+        namei::rename(&self.task, (HERE, old.as_bytes()), (HERE, new.as_bytes()), flags)
     }
 
     /// The names in a directory, sorted, "." and ".." left out.

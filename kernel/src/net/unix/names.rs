@@ -4,7 +4,7 @@
 use super::{Kind, UnixSocket};
 use crate::lock::KCell;
 use crate::vfs::inode::InodeRef;
-use crate::vfs::names;
+use crate::vfs::namei;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -112,7 +112,7 @@ impl<'a> Target<'a> {
         let found = match self {
             Target::Abstract(name) => ABSTRACT.borrow().get(&(kind, name.to_vec())).and_then(Weak::upgrade),
             Target::Path(path) => {
-                let inode = names::find_socket(path)?;
+                let inode = namei::find_socket(path)?;
                 let attr = inode.attr()?;
                 NODES.borrow().get(&(attr.dev, attr.ino)).and_then(Weak::upgrade)
             }
@@ -139,11 +139,11 @@ impl UnixSocket {
             return if self.bind_abstract(path.to_vec()) { Ok(()) } else { Err(Errno::EADDRINUSE) };
         }
         let path = until_nul(path);
-        let inode = names::make_socket(path, mode)?;
+        let inode = namei::make_socket(path, mode)?;
         if is_bound {
             // As Linux: the name is made before the socket is looked at, which who watches the
             // directory can see.
-            names::remove(&crate::sched::current(), libc::AT_FDCWD, path, false)?;
+            namei::remove(&crate::sched::current(), libc::AT_FDCWD, path, false)?;
             return Err(Errno::EINVAL);
         }
         let attr = inode.attr()?;

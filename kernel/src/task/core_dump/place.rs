@@ -4,7 +4,7 @@ use crate::lock::KCell;
 use crate::task::{Task, limits};
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::FileKind;
-use crate::vfs::names;
+use crate::vfs::namei;
 use crate::vfs::open;
 use crate::vfs::walk::Walk;
 use crate::{Errno, Result, time, uts};
@@ -40,7 +40,7 @@ pub fn set_pattern(pattern: &[u8]) -> Result<()> {
 pub fn make(task: &Arc<Task>, signal: i32) -> Result<Arc<OpenFile>> {
     let name = name(task, signal)?;
     // If it cannot be removed, it is in the way.
-    let _ = names::remove(task, libc::AT_FDCWD, &name, false);
+    let _ = namei::remove(task, libc::AT_FDCWD, &name, false);
     let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_NOFOLLOW;
     let file = open::open(task, libc::AT_FDCWD, &name, flags, 0o600, Walk::empty())?;
     let owner = file.inode.owner()?;
