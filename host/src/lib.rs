@@ -28,6 +28,8 @@ pub mod proc_mm;
 pub mod process;
 pub mod ptrace;
 pub mod random;
+pub mod rseq;
+pub mod seccomp;
 pub mod stream;
 pub mod terminal;
 pub mod thread;

@@ -18,7 +18,7 @@ use std::os::fd::AsRawFd;
 use std::sync::{Arc, OnceLock};
 use umlab_host::memory::{PAGE, SharedMemory};
 use umlab_host::ptrace::{Resume, Status, Tracee};
-use umlab_host::{Errno, Result};
+use umlab_host::{Errno, Result, rseq, seccomp};
 use umlab_model::lock::KCell;
 use umlab_model::{HostView, PageRange, Prot};
 
@@ -222,7 +222,7 @@ pub const USER_DS: u64 = 0x2b;
 
 /// A process for a patched host: stopped, and without a system call that it may make.
 pub fn fork_runner() -> Result<Tracee> {
-    let nothing = [trap_all(); 7];
+    let nothing = [seccomp::TRAP; 7];
     fork_until_int3(Plan { stub: None, filter: nothing, parent: std::process::id() as i32 })
 }
 
@@ -254,7 +254,7 @@ fn fork_until_int3(plan: Plan) -> Result<Tracee> {
 struct Plan {
     /// The descriptors of the stub's code and orders, if it becomes a stub.
     stub: Option<(i32, i32)>,
-    filter: [libc::sock_filter; 7],
+    filter: [seccomp::Instruction; 7],
     parent: i32,
 }
 
@@ -317,29 +317,17 @@ fn fork_on_own_stack(plan: Plan) -> Result<i32> {
     if pid < 0 { Err(Errno::from_raw(pid as i32)) } else { Ok(pid as i32) }
 }
 
-/// A filter's last word: no system call, but SIGSYS.
-fn trap_all() -> libc::sock_filter {
-    let code = (libc::BPF_RET | libc::BPF_K) as u16;
-    libc::sock_filter { code, jt: 0, jf: 0, k: libc::SECCOMP_RET_TRAP }
-}
-
 /// A filter that lets system calls through from the stub's code only, and turns all others into
 /// SIGSYS.
-fn filter() -> [libc::sock_filter; 7] {
-    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    // struct seccomp_data: the instruction pointer is at offset 8, low half first.
-    let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+fn filter() -> [seccomp::Instruction; 7] {
     [
-        op(LOAD, 0, 0, 12),
-        op(EQUAL, 0, 3, (CODE >> 32) as u32),
-        op(LOAD, 0, 0, 8),
-        op(AND, 0, 0, !(PAGE as u32 - 1)),
-        op(EQUAL, 1, 0, CODE as u32),
-        op(RETURN, 0, 0, libc::SECCOMP_RET_TRAP),
-        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        seccomp::load(seccomp::POINTER_HIGH),
+        seccomp::skip_if((CODE >> 32) as u32, 0, 3),
+        seccomp::load(seccomp::POINTER_LOW),
+        seccomp::and(!(PAGE as u32 - 1)),
+        seccomp::skip_if(CODE as u32, 1, 0),
+        seccomp::TRAP,
+        seccomp::ALLOW,
     ]
 }
 
@@ -383,7 +371,7 @@ fn child_main(plan: &Plan) -> ! {
         map(6, ORDERS, orders::PAGES * PAGE, libc::PROT_READ, orders);
     }
     must(7, call(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0));
-    let program = libc::sock_fprog { len: plan.filter.len() as u16, filter: plan.filter.as_ptr().cast_mut() };
+    let program = seccomp::program(&plan.filter);
     must(8, call(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as u64, 0, &raw const program as u64, 0, 0, 0));
     if plan.stub.is_none() {
         // SAFETY: the breakpoint stops the process for its tracer, and it never goes on here: it is
@@ -400,25 +388,10 @@ fn child_main(plan: &Plan) -> ! {
 /// The C library registered a restartable-sequence area for this thread; it goes away with the
 /// core's memory, and the host would kill the process for it.
 fn unregister_rseq(call: &dyn Fn(i64, u64, u64, u64, u64, u64, u64) -> i64) {
-    const RSEQ_FLAG_UNREGISTER: u64 = 1;
-    const RSEQ_SIG: u64 = 0x5305_3053;
-    unsafe extern "C" {
-        static __rseq_offset: isize;
-        static __rseq_size: u32;
-    }
-    // SAFETY: glibc's constants (2.35 and later), and the thread pointer.
-    let (area, size) = unsafe {
-        let thread_pointer: u64;
-        std::arch::asm!("mov {}, fs:0", out(reg) thread_pointer);
-        (thread_pointer.wrapping_add(__rseq_offset as u64), __rseq_size)
-    };
-    if size != 0 {
-        // The size registered is 32, or more on newer libraries; the host checks that it is the
-        // same one.
-        for len in [32, size as u64] {
-            if call(libc::SYS_rseq, area, len, RSEQ_FLAG_UNREGISTER, RSEQ_SIG, 0, 0) == 0 {
-                break;
-            }
+    let Some((area, lengths)) = rseq::area() else { return };
+    for len in lengths {
+        if call(libc::SYS_rseq, area, len, rseq::FLAG_UNREGISTER, rseq::SIGNATURE, 0, 0) == 0 {
+            break;
         }
     }
 }

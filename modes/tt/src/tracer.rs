@@ -14,10 +14,11 @@ use crate::cpu::{self, count};
 use crate::entry::{self, ENTRY_SIGNAL, FAULTS, KICK_SIGNAL, LEAVE_SIGNAL};
 use crate::placement;
 use std::io::Write;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
 use umlab_host::lock::{futex_wait, futex_wake};
 use umlab_host::ptrace::{Resume, Status, Tracee};
-use umlab_host::{Errno, Result, process, terminal, thread};
+use umlab_host::{Errno, Result, process, rseq, seccomp, terminal, thread};
 
 /// A thread of `uml`'s own process.
 pub const UNTRACED: u32 = 0;
@@ -133,24 +134,20 @@ extern "C" fn first_steps(_record: &Record) {
 /// SIGSYS. Core code makes none. Where the host takes no filter, those three calls tell a guest the
 /// host's time.
 fn catch_vsyscalls() {
-    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    // struct seccomp_data: the number at 0, the upper half of the instruction pointer at 12. All
-    // others are let through by number, which the host remembers.
+    // The upper half of the instruction pointer tells that page. All other calls are let through by
+    // number, which the host remembers.
     let filter = [
-        op(LOAD, 0, 0, 0),
-        op(EQUAL, 3, 0, libc::SYS_gettimeofday as u32),
-        op(EQUAL, 2, 0, libc::SYS_time as u32),
-        op(EQUAL, 1, 0, libc::SYS_getcpu as u32),
-        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
-        op(LOAD, 0, 0, 12),
-        op(EQUAL, 0, 1, u32::MAX),
-        op(RETURN, 0, 0, libc::SECCOMP_RET_TRAP),
-        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        seccomp::load(seccomp::NUMBER),
+        seccomp::skip_if(libc::SYS_gettimeofday as u32, 3, 0),
+        seccomp::skip_if(libc::SYS_time as u32, 2, 0),
+        seccomp::skip_if(libc::SYS_getcpu as u32, 1, 0),
+        seccomp::ALLOW,
+        seccomp::load(seccomp::POINTER_HIGH),
+        seccomp::skip_if(u32::MAX, 0, 1),
+        seccomp::TRAP,
+        seccomp::ALLOW,
     ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    let program = seccomp::program(&filter);
     // SAFETY: a filter that outlives the call.
     unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -166,36 +163,22 @@ fn catch_vsyscalls() {
 /// The C library registered a restartable-sequence area for the tracer's thread. The copy of it
 /// here is nobody's.
 fn unregister_rseq() {
-    const RSEQ_FLAG_UNREGISTER: u64 = 1;
-    const RSEQ_SIG: u64 = 0x5305_3053;
-    let area = RSEQ_AREA.load(SeqCst);
-    // SAFETY: glibc's constant, and a registration of our own; the host checks it.
-    unsafe {
-        for len in [32, __rseq_size as u64] {
-            if area == 0 || libc::syscall(libc::SYS_rseq, area, len, RSEQ_FLAG_UNREGISTER, RSEQ_SIG) == 0 {
-                break;
-            }
+    let Some((area, lengths)) = RSEQ_AREA.get() else { return };
+    for len in lengths {
+        // SAFETY: a registration of our own; the host checks it.
+        let result = unsafe { libc::syscall(libc::SYS_rseq, *area, *len, rseq::FLAG_UNREGISTER, rseq::SIGNATURE) };
+        if result == 0 {
+            break;
         }
     }
 }
 
-/// Where that area is.
-static RSEQ_AREA: AtomicUsize = AtomicUsize::new(0);
-
-unsafe extern "C" {
-    // glibc's constants (2.35 and later).
-    static __rseq_offset: isize;
-    static __rseq_size: u32;
-}
+/// Where that area is, and how long it may be.
+static RSEQ_AREA: OnceLock<(u64, [u64; 2])> = OnceLock::new();
 
 fn note_rseq_area() {
-    // SAFETY: the constants, and the thread pointer, whose first word is its own address.
-    unsafe {
-        let thread_pointer: usize;
-        std::arch::asm!("mov {}, fs:0", out(reg) thread_pointer);
-        if __rseq_size != 0 {
-            RSEQ_AREA.store(thread_pointer.wrapping_add_signed(__rseq_offset), SeqCst);
-        }
+    if let Some(area) = rseq::area() {
+        let _ = RSEQ_AREA.set(area);
     }
 }
 
