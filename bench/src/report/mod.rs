@@ -84,7 +84,10 @@ pub fn write(path: &Path, out: Option<&Path>) -> Result<PathBuf, String> {
 }
 
 /// The files of a report by name, but for the pictures of its charts in dots.
-fn texts(results: &Results, document: &Document) -> Result<Vec<(String, Vec<u8>)>, String> {
+///
+/// # Errors
+/// A file that could not be made.
+pub fn texts(results: &Results, document: &Document) -> Result<Vec<(String, Vec<u8>)>, String> {
     let svg = |chart: &Chart| (format!("charts/{}.svg", chart.id), chart.scene.standalone_svg().into_bytes());
     let mut files: Vec<_> = document.charts().map(svg).collect();
     files.push(("results.csv".into(), csv::render(results)?));

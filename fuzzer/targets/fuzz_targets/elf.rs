@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
 
 fn write(path: &[u8], bytes: &[u8]) -> Result<()> {
     // What was executed may still be mapped there: a new file each time.
-    let _ = vfs::names::remove(task(), libc::AT_FDCWD, path, false);
+    let _ = vfs::namei::remove(task(), libc::AT_FDCWD, path, false);
     let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
     let file: Arc<OpenFile> = open::open(task(), libc::AT_FDCWD, path, flags, 0o755, Walk::empty())?;
     let mut written = 0;

@@ -13,7 +13,7 @@ use umlab_kernel::mm::IoBuf;
 use umlab_kernel::vfs::inode::NewNode;
 use umlab_kernel::vfs::mount::{self, Mount, MountFlags};
 use umlab_kernel::vfs::walk::{self, Walk};
-use umlab_kernel::vfs::{Path, dentry, names, open};
+use umlab_kernel::vfs::{Path, dentry, namei, open};
 use umlab_kernel::{Errno, Result};
 
 const HERE: i32 = libc::AT_FDCWD;
@@ -87,8 +87,8 @@ fn one_call(input: &mut Input, root: &Path, model: &mut Tree) {
                 make(model, first, Kind::Link(target.to_vec()), &NewNode::Symlink(target));
             }
         }
-        3 => same("unlink", first, names::remove(task(), HERE, first, false), model.remove(first, false)),
-        4 => same("rmdir", first, names::remove(task(), HERE, first, true), model.remove(first, true)),
+        3 => same("unlink", first, namei::remove(task(), HERE, first, false), model.remove(first, false)),
+        4 => same("rmdir", first, namei::remove(task(), HERE, first, true), model.remove(first, true)),
         5 => {
             let (how, flags) = match call / 9 % 3 {
                 0 => (Rename::Replace, 0),
@@ -96,13 +96,13 @@ fn one_call(input: &mut Input, root: &Path, model: &mut Tree) {
                 _ => (Rename::Exchange, libc::RENAME_EXCHANGE),
             };
             let to = path(input);
-            let done = names::rename(task(), (HERE, first), (HERE, to), flags);
+            let done = namei::rename(task(), (HERE, first), (HERE, to), flags);
             same("rename", first, done, model.rename(first, to, how));
         }
         6 => {
             let new = path(input);
             let done =
-                walk::lookup(task(), HERE, first, Walk::empty()).and_then(|old| names::link(task(), &old, HERE, new));
+                walk::lookup(task(), HERE, first, Walk::empty()).and_then(|old| namei::link(task(), &old, HERE, new));
             same("link", first, done, model.link(first, new));
         }
         7 => {
@@ -121,7 +121,7 @@ fn one_call(input: &mut Input, root: &Path, model: &mut Tree) {
 }
 
 fn make(model: &mut Tree, path: &[u8], kind: Kind, node: &NewNode) {
-    let made = names::make(task(), HERE, path, node, 0o755);
+    let made = namei::make(task(), HERE, path, node, 0o755);
     let id = model.make(path, kind);
     if let (Ok(made), Ok(id)) = (&made, &id) {
         model.nodes[*id].ino = ino(made);

@@ -53,9 +53,8 @@ fn report(results: &Results) {
         let plan = |results: &Results| (results.head.plan.runners.clone(), results.head.plan.absent.clone());
         assert_eq!(plan(&again), plan(results));
     }
-    let report = Report::new(results);
-    let charts = report.charts();
-    let files = texts(&report, &charts).expect("a report in memory");
+    let document = Report::new(results).document();
+    let files = texts(results, &document).expect("a report in memory");
     let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     // Each series and sample is there a few times, its name in each of the report's forms.
     assert!(bytes < (1 << 20) + 2000 * text.len(), "{bytes} bytes of report of {} bytes of results", text.len());

@@ -69,7 +69,7 @@ fn first_task() -> Result<Arc<Task>> {
     own.umask.set(0);
     let task = init::new_command(AddressSpace::new()?, FdTable::new(), own, creds, &inherited)?;
     for directory in ["/proc", "/tree"] {
-        vfs::names::make(&task, libc::AT_FDCWD, directory.as_bytes(), &vfs::inode::NewNode::Directory, 0o755)?;
+        vfs::namei::make(&task, libc::AT_FDCWD, directory.as_bytes(), &vfs::inode::NewNode::Directory, 0o755)?;
     }
     let proc = vfs::walk::lookup(&task, libc::AT_FDCWD, b"/proc", vfs::walk::Walk::empty())?;
     mount::attach(&Mount::new(procfs::file_system(), b"proc", MountFlags::empty()), &proc)?;
@@ -110,6 +110,10 @@ impl Context for Here {
 impl ProcessModel for Fuzzed {
     fn name(&self) -> &'static str {
         "fuzzed"
+    }
+
+    fn machine(&self) -> &dyn Machine {
+        self
     }
 
     fn user_top(&self) -> u64 {
