@@ -11,8 +11,8 @@ unsafe extern "C" {
     static __rseq_size: u32;
 }
 
-/// Where the calling thread's area is, and the lengths that it may have been registered with: the host
-/// takes the right one only. None if the library registered none.
+/// Where the calling thread's area is, and the lengths that it may have been registered with: the
+/// host takes the right one only. None if the library registered none.
 pub fn area() -> Option<(u64, [u64; 2])> {
     // SAFETY: constants of the library.
     let (offset, size) = unsafe { (__rseq_offset, __rseq_size) };
