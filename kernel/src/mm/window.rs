@@ -88,10 +88,9 @@ impl GuestWindow {
     pub(crate) fn of_frames(frames: &Frames, offset: usize, len: usize) -> GuestWindow {
         const PAGE: usize = PAGE_SIZE as usize;
         let (first, within) = (offset / PAGE, offset % PAGE);
-        let pages = within.saturating_add(len).div_ceil(PAGE).clamp(1, MAX_PAGES as usize);
-        let pages = pages.min(frames.count() as usize - first);
-        let shown = Shown::Frames(frames.share(first as u32, pages as u32));
-        GuestWindow::new(shown, within, len.min(pages * PAGE - within))
+        let pages = pages_of(within, len).max(1).min(frames.count() - first as u32);
+        let shown = Shown::Frames(frames.share(first as u32, pages));
+        GuestWindow::new(shown, within, len.min(pages as usize * PAGE - within))
     }
 
     /// Bytes of a host file, at most to its end.

@@ -38,8 +38,9 @@ pub struct Times {
 struct Inner {
     /// Up to when it is clear whose the time is (CLOCK_MONOTONIC, ns).
     until: u64,
-    /// Time in the core that is accounted for when user mode is left again.
-    before_user: u64,
+    /// The time before that, back to the change before: in user mode, the core's, which is
+    /// accounted for when user mode is left again.
+    lap: u64,
     read: Option<Reading>,
 }
 
@@ -62,8 +63,9 @@ impl Times {
     fn lap(&self, now: u64) -> (Inner, u64) {
         let mut inner = self.inner.borrow_mut();
         let last = *inner;
-        inner.until = now;
-        (last, now.saturating_sub(last.until))
+        let lap = now.saturating_sub(last.until);
+        (inner.until, inner.lap) = (now, lap);
+        (last, lap)
     }
 
     fn cross(&self) {
@@ -85,8 +87,7 @@ impl Task {
             umlab_host::thread::serialize();
         }
         self.times.cross();
-        let (last, lap) = self.times.lap(time::now());
-        self.times.inner.borrow_mut().before_user = lap;
+        let (last, _) = self.times.lap(time::now());
         if last.read.is_none_or(|read| read.cpu != machine().current_cpu()) {
             self.read_host(user);
         }
@@ -95,7 +96,7 @@ impl Task {
     /// The trap loop has left user mode.
     pub fn leave_user(&self, user: &dyn UserThread, trap: &Trap) {
         self.times.cross();
-        let (Inner { before_user, read, .. }, mut lap) = self.times.lap(time::now());
+        let (Inner { lap: before_user, read, .. }, mut lap) = self.times.lap(time::now());
         if let Some(last) = read
             && (lap >= LONG_NS || self.process.usage.borrow().total().saturating_sub(last.used) >= FRESH_NS)
             && let Some(host) = self.read_host(user)
