@@ -371,8 +371,9 @@ fn in_own_namespaces(script: &str, model: &str) -> Option<Outcome> {
 
 /// Guests with one CPU each, one after the other, in a network of their own, so that those of other
 /// tests make no claims there, and on a host that does not say how busy its CPUs are, so that what
-/// else runs moves none of them. The first is killed, and its CPU is the next one's. What is
-/// printed are the host CPUs.
+/// else runs moves none of them. The first is killed, and its CPU is the next one's, once the last
+/// of its host processes has ended: they share the claim, and die just after `uml`. The host CPUs
+/// are printed.
 const THREE_GUESTS: &str = "
     touch $T/stat && mount --bind $T/stat /proc/stat || { echo unshare; exit; }
     start() {
@@ -383,8 +384,9 @@ const THREE_GUESTS: &str = "
         done
         echo $cpus
     }
-    start; first=$last; start; second=$last
+    start; first=$last first_cpu=$cpus; start; second=$last
     kill -KILL $first; wait $first 2>/dev/null
+    for i in $(seq 500); do grep -q umlab-cpu-.*-$first_cpu-0 /proc/net/unix || break; sleep 0.02; done
     start; kill -TERM $second $last; wait $second $last";
 
 #[test]

@@ -2,8 +2,9 @@
 //!
 //! A guest CPU keeps to one host CPU, so guests that all began with the first one would share it
 //! while others are free. Each therefore puts a claim on the CPUs it chose: a socket that is bound
-//! to a name in the host's abstract space, which the host takes back when the process ends, however
-//! it ends. Several can claim one CPU, at different levels; a CPU's lowest free level tells how
+//! to a name in the host's abstract space. The host takes it back when the guest's last host
+//! process has ended, however it ended: processes that share the descriptors of `uml` die just
+//! after it. Several can claim one CPU, at different levels; a CPU's lowest free level tells how
 //! many are there. Claims are advice: whoever cannot have one goes without.
 
 use crate::{Errno, thread};
