@@ -79,7 +79,14 @@ pub trait UserThread: Send {
     /// Replaces the extended state. What the CPU would refuse is EINVAL.
     fn set_extended_state(&mut self, xsave: &[u8]) -> Result<()>;
 
-    /// What execve(2) does to it: registers zero, extended state initial.
+    /// Whether `rdtsc` and `rdtscp` work in user code, as they do at first.
+    fn timestamps(&self) -> bool;
+
+    /// Lets `rdtsc` and `rdtscp` work, or raise SIGSEGV: PR_SET_TSC of prctl(2).
+    fn set_timestamps(&mut self, on: bool);
+
+    /// What execve(2) does to it: registers zero, extended state initial. Time stamps stay as they
+    /// are.
     fn reset(&mut self);
 
     /// A new thread with the same user-mode state, for fork(2) and clone(2).

@@ -84,6 +84,12 @@ impl UserThread for FuzzedThread {
         Ok(())
     }
 
+    fn timestamps(&self) -> bool {
+        true
+    }
+
+    fn set_timestamps(&mut self, _on: bool) {}
+
     fn reset(&mut self) {
         let cpu = CPUS.iter().position(|cpu| cpu.0 == self.components).expect("made of one of them");
         *self = FuzzedThread::new(cpu);

@@ -101,14 +101,15 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
             let bounding = old.bounding & !(1 << a);
             set_creds(call, Creds { bounding, ..(*old).clone() });
         }
-        libc::PR_GET_TSC => space.write(a, &libc::PR_TSC_ENABLE)?,
-        // The instruction works, and cannot be made to trap: the core's own use of it would in
-        // models whose core runs in the guest's processes.
-        libc::PR_SET_TSC => {
-            if a != libc::PR_TSC_ENABLE as u64 {
-                return Err(Errno::EINVAL);
-            }
+        libc::PR_GET_TSC => {
+            let setting = if call.user.timestamps() { libc::PR_TSC_ENABLE } else { libc::PR_TSC_SIGSEGV };
+            space.write(a, &setting)?
         }
+        libc::PR_SET_TSC => match a as i32 {
+            libc::PR_TSC_ENABLE => call.user.set_timestamps(true),
+            libc::PR_TSC_SIGSEGV => call.user.set_timestamps(false),
+            _ => return Err(Errno::EINVAL),
+        },
         libc::PR_GET_SECUREBITS => return Ok(task.creds().securebits as u64),
         libc::PR_SET_SECUREBITS => return set_securebits(call, a),
         libc::PR_SET_TIMERSLACK => {

@@ -16,6 +16,7 @@ pub struct Thread {
     programs: Programs,
     regs: Regs,
     extended: Vec<u8>,
+    timestamps: bool,
     /// What a thread made by `duplicate` will run.
     body: Option<Body>,
     /// What this thread's next duplicate will run; the program puts it there.
@@ -33,7 +34,8 @@ impl Thread {
     pub fn new(programs: Programs) -> Thread {
         // User code's selectors, and interrupts on.
         let regs = Regs { cs: 0x33, ss: 0x2b, eflags: 0x202, orig_rax: u64::MAX, ..Regs::new_zeroed() };
-        Thread { programs, regs, extended: initial_extended(), body: None, next: Arc::default(), running: None }
+        let extended = initial_extended();
+        Thread { programs, regs, extended, timestamps: true, body: None, next: Arc::default(), running: None }
     }
 
     /// What runs from here: a duplicate's own closure, or the program whose entry point the
@@ -120,14 +122,24 @@ impl UserThread for Thread {
         Ok(())
     }
 
+    fn timestamps(&self) -> bool {
+        self.timestamps
+    }
+
+    /// Closures do not run the instructions: the setting alone is kept.
+    fn set_timestamps(&mut self, on: bool) {
+        self.timestamps = on;
+    }
+
     fn reset(&mut self) {
-        *self = Thread::new(self.programs.clone());
+        *self = Thread { timestamps: self.timestamps, ..Thread::new(self.programs.clone()) };
     }
 
     fn duplicate(&mut self) -> Box<dyn UserThread> {
         let body = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
         let new = Thread::new(self.programs.clone());
-        Box::new(Thread { regs: self.regs, extended: self.extended.clone(), body, ..new })
+        let (extended, timestamps) = (self.extended.clone(), self.timestamps);
+        Box::new(Thread { regs: self.regs, extended, timestamps, body, ..new })
     }
 
     fn residence(&self) -> Arc<dyn Residence> {

@@ -172,7 +172,7 @@ impl ModelSpace for MmSpace {
 }
 
 impl UserSpace for MmSpace {
-    fn prepare(&self) -> Result<Option<Trap>> {
+    fn prepare(&self, timestamps: bool) -> Result<Option<Trap>> {
         let now = {
             let changes = self.changes.borrow();
             changes.urgent && !self.joins(&changes)
@@ -181,7 +181,7 @@ impl UserSpace for MmSpace {
             self.carry_out()?;
         }
         // There is a runner, or it cannot be made.
-        Runner::with(|_| Ok(()))?;
+        Runner::provide(timestamps)?;
         Ok(None)
     }
 
@@ -252,8 +252,9 @@ pub fn probe() -> std::result::Result<(), String> {
         Errno::ENOENT => "the host's kernel has no /proc/mm (see host-patch/)".to_string(),
         error => format!("cannot open /proc/mm: {error}"),
     })?;
-    let tracee = crate::stub::fork_runner().map_err(|e| format!("cannot trace a child process with ptrace(2): {e}"))?;
+    let tracee =
+        crate::stub::fork_runner(true).map_err(|e| format!("cannot trace a child process with ptrace(2): {e}"))?;
     let result = handle.switch_to(tracee).map_err(|e| format!("PTRACE_SWITCH_MM fails: {e}"));
-    Runner { tracee, loaded: None, space: 0 }.end();
+    Runner { tracee, loaded: None, space: 0, timestamps: true }.end();
     result
 }

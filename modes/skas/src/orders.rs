@@ -1,8 +1,10 @@
-//! Orders: changes of a stub process's address space, which the process makes itself.
+//! Orders: changes of a stub process, which the process makes itself: of its address space, and of
+//! whether it may read the time stamp counter.
 //!
-//! An order is a host system call. It is made of a [`PageRange`], so it names at least one page,
-//! and only such as are the guest's. The stub reads its orders from pages that only the core can
-//! write, and that guests can read: they hold nothing while user code runs.
+//! An order is a host system call. One that changes the address space is made of a [`PageRange`],
+//! so it names at least one page, and only such as are the guest's. The stub reads its orders from
+//! pages that only the core can write, and that guests can read: they hold nothing while user code
+//! runs.
 //!
 //! Whether a used stub process may serve another guest process is a matter of what it was ever told
 //! to change. So that is noted here, where every order passes, and nowhere else.
@@ -51,8 +53,17 @@ impl Order {
         Order([libc::SYS_mremap as u64, start, len, len, flags, place, 0])
     }
 
+    /// Lets the instructions that read the time stamp counter work, or fault.
+    pub fn timestamps(on: bool) -> Order {
+        let setting = if on { libc::PR_TSC_ENABLE } else { libc::PR_TSC_SIGSEGV };
+        Order([libc::SYS_prctl as u64, libc::PR_SET_TSC as u64, setting as u64, 0, 0, 0, 0])
+    }
+
     /// First address, and one past the last one, of what it changes.
     fn range(&self) -> (u64, u64) {
+        if self.0[0] == libc::SYS_prctl as u64 {
+            return (0, 0);
+        }
         (self.0[1], self.0[1] + self.0[2])
     }
 
@@ -69,6 +80,7 @@ impl Order {
         match call as i64 {
             libc::SYS_mmap => view.map(start, len, prot, flags as i32, fd as i32, offset),
             libc::SYS_munmap => view.unmap(start, len),
+            libc::SYS_prctl => {}
             _ => view.protect(start, len, prot),
         }
     }

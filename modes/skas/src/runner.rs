@@ -8,6 +8,7 @@
 
 use crate::cpu::{self, count};
 use crate::stub::{self, Loaded};
+use crate::thread::State;
 use umlab_host::Result;
 use umlab_host::ptrace::{Status, Tracee};
 
@@ -17,13 +18,32 @@ pub struct Runner {
     pub loaded: Loaded,
     /// The number of the space it is in; 0 for none that anybody runs in.
     pub space: u64,
+    /// It may read the time stamp counter.
+    pub timestamps: bool,
 }
 
 impl Runner {
-    fn new() -> Result<Runner> {
+    fn new(timestamps: bool) -> Result<Runner> {
         count(|c| &c.stubs_made, 1);
-        let tracee = stub::fork_runner()?;
-        Ok(Runner { tracee, loaded: None, space: 0 })
+        let tracee = stub::fork_runner(timestamps)?;
+        Ok(Runner { tracee, loaded: None, space: 0, timestamps })
+    }
+
+    /// Sees to it that the current CPU has a runner, with or without the time stamp counter. A
+    /// runner makes no system calls, so another one takes its place where it has the wrong setting.
+    pub fn provide(timestamps: bool) -> Result<()> {
+        let mut runner = cpu::this().runner.borrow_mut();
+        if runner.as_ref().is_some_and(|runner| runner.timestamps == timestamps) {
+            return Ok(());
+        }
+        let other = Runner::new(timestamps)?;
+        if let Some(old) = runner.replace(other) {
+            if let Some(state) = old.loaded.as_ref().filter(|state| state.borrow().is_on(old.tracee)) {
+                State::unload(state);
+            }
+            old.end();
+        }
+        Ok(())
     }
 
     /// Calls `with` with the current CPU's runner, which is made if there is none.
@@ -31,7 +51,7 @@ impl Runner {
         let mut runner = cpu::this().runner.borrow_mut();
         match &mut *runner {
             Some(runner) => with(runner),
-            none => with(none.insert(Runner::new()?)),
+            none => with(none.insert(Runner::new(true)?)),
         }
     }
 

@@ -89,11 +89,17 @@ impl SkasSpace {
         Ok(())
     }
 
-    /// The orders that the current CPU's stub process must carry out before user code runs.
-    fn next_batch(&self) -> Result<Option<(StubHandle, Batch)>> {
+    /// The orders that the current CPU's stub process must carry out before user code runs, with or
+    /// without the time stamp counter.
+    fn next_batch(&self, timestamps: bool) -> Result<Option<(StubHandle, Batch)>> {
         let cpu = cpu::current();
         let mut locals = self.locals.borrow_mut();
         let Some(local) = &mut locals[cpu] else { return Ok(None) };
+        if local.stub.timestamps != timestamps {
+            local.batch.push(Order::timestamps(timestamps), true);
+            // If the order fails, the process is discarded.
+            local.stub.timestamps = timestamps;
+        }
         if !local.batch.urgent {
             return Ok(None);
         }
@@ -273,7 +279,7 @@ impl UserSpace for SkasSpace {
     /// Sees to it that the current CPU has a stub process that has carried out its urgent orders,
     /// and that no other CPU runs user code with mappings that were taken away. The big lock is
     /// dropped meanwhile. Returns a trap in the place of user mode's, if there is one.
-    fn prepare(&self) -> Result<Option<Trap>> {
+    fn prepare(&self, timestamps: bool) -> Result<Option<Trap>> {
         self.sync();
         let mut interrupted = false;
         if self.locals.borrow()[cpu::current()].is_none() {
@@ -286,7 +292,7 @@ impl UserSpace for SkasSpace {
             }
         }
         // More may be ordered by threads on other CPUs while these are carried out.
-        while let Some((handle, batch)) = self.next_batch()? {
+        while let Some((handle, batch)) = self.next_batch(timestamps)? {
             let result = carry_out(&handle, batch);
             if let Some(local) = &mut self.locals.borrow_mut()[cpu::current()] {
                 local.in_batch = false;

@@ -95,6 +95,8 @@ pub struct Stub {
     pages: Arc<OrderPages>,
     /// The thread whose user-mode state is in the process.
     pub loaded: Loaded,
+    /// It may read the time stamp counter. Whoever runs in it says whether it should.
+    pub timestamps: bool,
 }
 
 /// So many idle stub processes are kept, by all CPUs together: a burst of processes is seldom the
@@ -184,9 +186,10 @@ impl Stub {
         let todo: Vec<Order> = vdso::move_orders().chain(Stub::clear_orders()).collect();
         let pages = Arc::new(OrderPages::new(&todo)?);
         let fds = (code_fd(), pages.fd());
-        let tracee = fork_until_int3(Plan { stub: Some(fds), filter: filter(), parent: std::process::id() as i32 })?;
+        let parent = std::process::id() as i32;
+        let tracee = fork_until_int3(Plan { stub: Some(fds), filter: filter(), parent, timestamps: true })?;
         pages.wipe(todo.len());
-        let stub = Stub { tracee, cpu: cpu::current(), pages, loaded: None };
+        let stub = Stub { tracee, cpu: cpu::current(), pages, loaded: None, timestamps: true };
         let done = ORDERS + (todo.len() * size_of::<Order>()) as u64;
         if tracee.rbx()? != done {
             stub.end();
@@ -221,9 +224,9 @@ pub const USER_CS32: u64 = 0x23;
 pub const USER_DS: u64 = 0x2b;
 
 /// A process for a patched host: stopped, and without a system call that it may make.
-pub fn fork_runner() -> Result<Tracee> {
+pub fn fork_runner(timestamps: bool) -> Result<Tracee> {
     let nothing = [seccomp::TRAP; 7];
-    fork_until_int3(Plan { stub: None, filter: nothing, parent: std::process::id() as i32 })
+    fork_until_int3(Plan { stub: None, filter: nothing, parent: std::process::id() as i32, timestamps })
 }
 
 /// Forks a traced child and waits until it has prepared itself, which the int3 at its end tells.
@@ -256,6 +259,8 @@ struct Plan {
     stub: Option<(i32, i32)>,
     filter: [seccomp::Instruction; 7],
     parent: i32,
+    /// It may read the time stamp counter.
+    timestamps: bool,
 }
 
 /// Stack of a child until it is the stub. Kernel stacks are not inherited: there may be thousands,
@@ -370,9 +375,12 @@ fn child_main(plan: &Plan) -> ! {
         map(5, CODE, PAGE, libc::PROT_READ | libc::PROT_EXEC, code);
         map(6, ORDERS, orders::PAGES * PAGE, libc::PROT_READ, orders);
     }
-    must(7, call(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0));
+    if !plan.timestamps {
+        must(7, call(libc::SYS_prctl, libc::PR_SET_TSC as u64, libc::PR_TSC_SIGSEGV as u64, 0, 0, 0, 0));
+    }
+    must(8, call(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0));
     let program = seccomp::program(&plan.filter);
-    must(8, call(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as u64, 0, &raw const program as u64, 0, 0, 0));
+    must(9, call(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as u64, 0, &raw const program as u64, 0, 0, 0));
     if plan.stub.is_none() {
         // SAFETY: the breakpoint stops the process for its tracer, and it never goes on here: it is
         // moved to another address space.

@@ -70,13 +70,15 @@ pub struct SkasThread {
     changed: bool,
     /// The result register is to be set; the rest is as it was.
     result: Option<u64>,
+    timestamps: bool,
 }
 
 /// An address space as its threads see it: with a host process on each CPU that they run on.
 pub trait UserSpace: ModelSpace {
     /// Sees to it that the current CPU has a process, and that no mapping that was taken away is
-    /// met in user mode there. Returns a trap in the place of user mode's, if there is one.
-    fn prepare(&self) -> Result<Option<Trap>>;
+    /// met in user mode there, nor the time stamp counter where the thread has none. Returns a trap
+    /// in the place of user mode's, if there is one.
+    fn prepare(&self, timestamps: bool) -> Result<Option<Trap>>;
     /// Calls `with` with the current CPU's process, and the name of the thread whose state is in
     /// it.
     fn with_process(&self, with: &mut dyn FnMut(Tracee, &mut Loaded) -> Result<()>) -> Result<()>;
@@ -148,7 +150,7 @@ impl SkasThread {
 
     fn with(regs: Regs, extended: Option<Vec<u8>>) -> SkasThread {
         let state = Arc::new(KCell::new(State { extended, ..State::default() }));
-        SkasThread { state, regs, known: true, changed: true, result: None }
+        SkasThread { state, regs, known: true, changed: true, result: None, timestamps: true }
     }
 
     /// Puts the thread's state into the current CPU's process of the space, and whoever's was there
@@ -236,7 +238,7 @@ impl SkasThread {
     }
 
     fn try_run(&mut self, space: &dyn UserSpace) -> Result<Trap> {
-        if let Some(trap) = space.prepare()? {
+        if let Some(trap) = space.prepare(self.timestamps)? {
             return Ok(trap);
         }
         let mut ready = Err(Errno::ESRCH);
@@ -440,18 +442,27 @@ impl UserThread for SkasThread {
         }
     }
 
+    fn timestamps(&self) -> bool {
+        self.timestamps
+    }
+
+    fn set_timestamps(&mut self, on: bool) {
+        self.timestamps = on;
+    }
+
     fn reset(&mut self) {
         // The state object stays, because others hold it; the stub process that held the old state
         // has nothing to save.
         self.state.set(State::default());
         let fresh = SkasThread::new();
-        *self = SkasThread { state: self.state.clone(), ..fresh };
+        *self = SkasThread { state: self.state.clone(), timestamps: self.timestamps, ..fresh };
     }
 
     fn duplicate(&mut self) -> Box<dyn UserThread> {
         let regs = *self.regs();
         let extended = self.extended_state();
-        Box::new(SkasThread::with(regs, (!extended.is_empty()).then_some(extended)))
+        let copy = SkasThread::with(regs, (!extended.is_empty()).then_some(extended));
+        Box::new(SkasThread { timestamps: self.timestamps, ..copy })
     }
 
     fn residence(&self) -> Arc<dyn Residence> {

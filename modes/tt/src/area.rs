@@ -58,6 +58,9 @@ pub struct Record {
     /// The system call that was stopped; written by the tracer.
     pub number: AtomicU64,
     pub compat: AtomicU32,
+    /// User code has no time stamp counter. The core reads it in the same host task, so the way out
+    /// takes it away and the way in brings it back.
+    pub without_timestamps: AtomicU32,
     /// What the task is to the tracer: one of the constants in `tracer.rs`.
     pub mode: AtomicU32,
     /// The host task was killed by somebody else, and another one took its place.

@@ -21,6 +21,7 @@ pub struct TtThread {
     changed: bool,
     /// The extended state of a thread that never ran; none for the initial one.
     extended: Option<Vec<u8>>,
+    timestamps: bool,
 }
 
 // SAFETY: the frame lies in the area of the task that owns the thread, and is only reached by it.
@@ -38,7 +39,7 @@ const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
 impl TtThread {
     pub fn new() -> TtThread {
-        TtThread { at: None, regs: fresh_regs(), known: true, changed: true, extended: None }
+        TtThread { at: None, regs: fresh_regs(), known: true, changed: true, extended: None, timestamps: true }
     }
 
     fn frame(&mut self) -> Option<&mut Frame> {
@@ -82,6 +83,7 @@ impl TtThread {
         space::own(space).prepare(task)?;
         let frame = self.store()?;
         let own_cpu = cpu::this();
+        record.without_timestamps.store(!self.timestamps as u32, Relaxed);
         own_cpu.user.store(record.tid.load(SeqCst), SeqCst);
         if own_cpu.kicks.take() {
             own_cpu.user.store(0, SeqCst);
@@ -224,14 +226,22 @@ impl UserThread for TtThread {
         }
     }
 
+    fn timestamps(&self) -> bool {
+        self.timestamps
+    }
+
+    fn set_timestamps(&mut self, on: bool) {
+        self.timestamps = on;
+    }
+
     fn reset(&mut self) {
-        *self = TtThread::new();
+        *self = TtThread { timestamps: self.timestamps, ..TtThread::new() };
     }
 
     fn duplicate(&mut self) -> Box<dyn UserThread> {
         let regs = *self.regs();
         let extended = Some(self.extended_state());
-        Box::new(TtThread { at: None, regs, known: true, changed: true, extended })
+        Box::new(TtThread { at: None, regs, known: true, changed: true, extended, timestamps: self.timestamps })
     }
 
     fn residence(&self) -> Arc<dyn Residence> {

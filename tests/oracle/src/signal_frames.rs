@@ -11,7 +11,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     restorer_needed, handler_nowhere, stack_nowhere, frame_changes, frame_xmm_changes, state_kept, state_at_entry,
     hostile_selectors, hostile_flags, hostile_rip, hostile_fpstate, hostile_stack, restore_initial_state,
     restore_mask, trap_flag, nested_handlers, flags_over_calls, flags_over_faults, flags_of_children,
-    float_exceptions_over_calls,
+    float_exceptions_over_calls, time_stamps, time_stamps_by_turns,
 ];
 
 static SEEN: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
@@ -661,4 +661,61 @@ fn float_exceptions_over_calls() {
         }
         println!("{number}: {} {status:x} {mxcsr:x}", result > 0 || number == SYS_sysinfo && result == 0);
     }
+}
+
+/// What PR_GET_TSC answers, and how the two instructions that it is about behave.
+fn show_time_stamps(who: &str) {
+    let mut setting = 0;
+    must!(SYS_prctl, PR_GET_TSC, &mut setting, 0, 0, 0);
+    SEEN[1].store(0, SeqCst);
+    fault!("rdtsc", 0, 2, "rdtsc", out("eax") _, out("edx") _);
+    fault!("rdtscp", 0, 3, "rdtscp", out("eax") _, out("edx") _, out("ecx") _);
+    println!("{who}: setting {setting}");
+}
+
+fn time_stamps() {
+    handle(SIGSEGV, step_over as *const () as usize, SA_SIGINFO, &[]);
+    for setting in [0usize, 3, 1 << 32 | PR_TSC_ENABLE as usize] {
+        t!(SYS_prctl, PR_SET_TSC, setting, 0, 0, 0);
+    }
+    t!(SYS_prctl, PR_GET_TSC, 8, 0, 0, 0);
+    show_time_stamps("at first");
+    t!(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
+    show_time_stamps("without");
+    v!(in_child(|| {
+        show_time_stamps("child");
+        t!(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0);
+        show_time_stamps("child with");
+    }));
+    show_time_stamps("still without");
+    t!(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0);
+    show_time_stamps("with");
+}
+
+/// Processes, then threads, that differ in it and take turns.
+fn time_stamps_by_turns() {
+    handle(SIGSEGV, step_over as *const () as usize, SA_SIGINFO, &[]);
+    let ((here, wake_here), (there, wake_there)) = (pipe(), pipe());
+    let other = || {
+        t!(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
+        for _ in 0..20 {
+            get(there, 1);
+            show_time_stamps("other");
+            put(wake_here, b"x");
+        }
+    };
+    let first = || {
+        for _ in 0..20 {
+            put(wake_there, b"x");
+            get(here, 1);
+            show_time_stamps("first");
+        }
+    };
+    let child = spawn(other);
+    first();
+    v!(reap(child));
+    std::thread::scope(|scope| {
+        scope.spawn(other);
+        first();
+    });
 }
