@@ -20,7 +20,7 @@ type Answers = BTreeMap<String, Vec<String>>;
 fn oracle(arguments: &[&str]) -> Program {
     let mut argv = vec![guest_programs().join("oracle").into_os_string()];
     argv.extend(arguments.iter().map(Into::into));
-    Program::new(&argv).env("TMPDIR", "/dev/shm").env("ORACLE_TIMEOUT", "30").limit(LIMIT)
+    Program::new(&argv).env("TMPDIR", "/dev/shm").env("ORACLE_TIMEOUT", "90").limit(LIMIT)
 }
 
 /// The lines below each header `== AREA/CASE`.

@@ -39,7 +39,10 @@ pub fn start(signals: &[i32], callback: impl Fn(Event) + Send + 'static) -> Resu
     std::thread::Builder::new()
         .name("io".into())
         .stack_size(256 << 10)
-        .spawn(move || serve(fd, &signal_fd, &callback))
+        .spawn(move || {
+            crate::thread::keep_stacks_from_forks();
+            serve(fd, &signal_fd, &callback)
+        })
         .map_err(Errno::from)?;
     Ok(())
 }

@@ -102,7 +102,10 @@ pub fn watch(claims: Vec<Claim>, guest: Guest) {
     }
     let watcher = std::thread::Builder::new().name("placement".into()).stack_size(256 << 10);
     // For speed only.
-    let _ = watcher.spawn(move || Watcher::new(claims, allowed, guest).serve());
+    let _ = watcher.spawn(move || {
+        thread::keep_stacks_from_forks();
+        Watcher::new(claims, allowed, guest).serve()
+    });
 }
 
 struct Watcher {

@@ -25,6 +25,13 @@ pub fn end_when_nobody_reads() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
+/// Has the C library serve all threads from one heap. The core has its own, so this one is hardly
+/// used, and each further one costs two mappings, which tt copies at every fork.
+pub fn keep_libc_heap_small() {
+    // SAFETY: plain numbers.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
 /// The mask that takes rights away from new files. Called while there is one thread.
 pub fn umask() -> u32 {
     // SAFETY: plain numbers; the mask is as before afterwards.

@@ -16,6 +16,7 @@ struct Uml {
 }
 
 fn main() {
+    umlab_host::process::keep_libc_heap_small();
     let uml = Uml::try_parse().unwrap_or_else(|e| umlab::run::usage(&e));
     std::process::exit(umlab::run::run(uml.options));
 }

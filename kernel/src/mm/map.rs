@@ -207,15 +207,17 @@ impl AddressSpace {
         let mut more = Totals::of(&vma);
         inner.may_lock_more(more)?;
         if fixed {
-            let replaced: u64 = inner.vmas.within(range).map(|vma| vma.len()).sum();
+            let replaced = inner.vmas.mapped_within(range);
             more.mapped -= replaced;
             more.data = more.data.saturating_sub(replaced);
         }
         inner.may_grow(more)?;
-        if !inner.vmas.may_remove(range) {
-            return Err(Errno::ENOMEM);
+        if fixed {
+            if !inner.vmas.may_remove(range) {
+                return Err(Errno::ENOMEM);
+            }
+            self.take_out(&mut inner, range)?;
         }
-        self.take_out(&mut inner, range)?;
         let populate = flags & libc::MAP_POPULATE != 0 && flags & libc::MAP_NONBLOCK == 0;
         let soon = if populate || vma_flags.locked_at_once() {
             Soon::Populate
@@ -417,7 +419,7 @@ impl AddressSpace {
             let mut inner = self.inner.borrow_mut();
             let pages = inner.pages.remove(0, u64::MAX);
             inner.garbage.extend(pages);
-            inner.vmas.remove(PageRange::everything())
+            inner.vmas.clear()
         };
         let executable = self.inner.borrow_mut().layout.executable.take();
         drop((removed, executable));

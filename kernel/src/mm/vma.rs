@@ -131,6 +131,12 @@ impl Vma {
         Some(Vma { range, offset: self.offset_of(range.start()), ..self.clone() })
     }
 
+    /// Becomes the part of it within a range, which overlaps it.
+    fn shrink(&mut self, range: PageRange) {
+        let range = self.range.common(range).expect("a range that overlaps the area");
+        (self.offset, self.range) = (self.offset_of(range.start()), range);
+    }
+
     /// Whether it is the model's own.
     pub fn is_model_owned(&self) -> bool {
         matches!(self.backing, Backing::Model(..))
@@ -185,6 +191,12 @@ impl Totals {
         self.locked += more.locked;
         self.data += more.data;
     }
+
+    fn remove(&mut self, less: Totals) {
+        self.mapped -= less.mapped;
+        self.locked -= less.locked;
+        self.data -= less.data;
+    }
 }
 
 /// More areas than an address space may have.
@@ -234,6 +246,11 @@ impl Vmas {
     /// The parts of the areas that lie in a range, in order.
     pub fn within(&self, range: PageRange) -> impl Iterator<Item = Vma> {
         self.overlapping(range).filter_map(move |vma| vma.cut(range))
+    }
+
+    /// Bytes of a range that are mapped.
+    pub fn mapped_within(&self, range: PageRange) -> u64 {
+        self.overlapping(range).filter_map(|vma| vma.range.common(range)).map(|part| part.len()).sum()
     }
 
     /// Whether nothing is mapped in a range.
@@ -296,10 +313,7 @@ impl Vmas {
 
     fn pull(&mut self, start: u64) -> Vma {
         let vma = self.areas.remove(&start).expect("an area that is listed");
-        let Totals { mapped, locked, data } = Totals::of(&vma);
-        self.totals.mapped -= mapped;
-        self.totals.locked -= locked;
-        self.totals.data -= data;
+        self.totals.remove(Totals::of(&vma));
         vma
     }
 
@@ -321,17 +335,18 @@ impl Vmas {
 
     fn join_in(&mut self, mut vma: Vma) {
         self.changes += 1;
-        if let Some(before) = self.before(vma.start())
-            && before.continues_in(&vma)
-        {
-            let before = self.pull(before.start());
-            vma = Vma { range: joined(before.range, vma.range), ..before };
-        }
         if let Some(after) = self.areas.get(&vma.end())
             && vma.continues_in(after)
         {
             let after = self.pull(after.start());
             vma.range = joined(vma.range, after.range);
+        }
+        if let Some((_, before)) = self.areas.range_mut(..vma.start()).next_back()
+            && before.continues_in(&vma)
+        {
+            before.range = joined(before.range, vma.range);
+            self.totals.add(Totals::of(&vma));
+            return;
         }
         self.put(vma);
     }
@@ -351,14 +366,30 @@ impl Vmas {
         let keys: Vec<u64> = self.overlapping(range).filter(whole).map(Vma::start).collect();
         let mut removed = Vec::with_capacity(keys.len());
         for key in keys {
-            let vma = self.pull(key);
-            let rest = [vma.range.below(range.start()), vma.range.above(range.end())];
-            for vma in rest.into_iter().flatten().filter_map(|rest| vma.cut(rest)) {
-                self.put(vma);
-            }
-            removed.extend(vma.cut(range));
+            let vma = self.areas.get_mut(&key).expect("just listed");
+            let above = vma.range.above(range.end()).and_then(|above| vma.cut(above));
+            let mut part = match vma.range.below(range.start()) {
+                // Stays where it is.
+                Some(below) => {
+                    let part = vma.clone();
+                    self.totals.remove(Totals::of(vma));
+                    vma.range = below;
+                    self.totals.add(Totals::of(vma));
+                    part
+                }
+                None => self.pull(key),
+            };
+            above.into_iter().for_each(|above| self.put(above));
+            part.shrink(range);
+            removed.push(part);
         }
         removed
+    }
+
+    /// Takes everything out.
+    pub fn clear(&mut self) -> impl Sized + use<> {
+        let changes = self.changes + 1;
+        std::mem::replace(self, Vmas { changes, ..Vmas::default() })
     }
 
     /// Changes all areas within a range, cutting them at its ends and joining what then continues

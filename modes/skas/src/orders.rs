@@ -67,6 +67,17 @@ impl Order {
         (self.0[1], self.0[1] + self.0[2])
     }
 
+    /// Whether it leaves something mapped in a range.
+    fn maps_some_of(&self, range: PageRange) -> bool {
+        let (start, end) = self.range();
+        self.0[0] == libc::SYS_mmap as u64 && start < range.end() && range.start() < end
+    }
+
+    fn unmaps_all_of(&self, range: PageRange) -> bool {
+        let (start, end) = self.range();
+        self.0[0] == libc::SYS_munmap as u64 && start <= range.start() && range.end() <= end
+    }
+
     /// Whether it maps all of a range.
     pub fn maps_all_of(&self, range: PageRange) -> bool {
         let (start, end) = self.range();
@@ -98,13 +109,15 @@ pub struct OrderPages {
     memory: SharedMemory,
     /// An order carried out changed the vDSO, or may have.
     vdso_changed: AtomicBool,
+    /// An order mapped something above the vDSO, or may have, and none has emptied that part since.
+    used_above_vdso: AtomicBool,
 }
 
 impl OrderPages {
     /// Pages for a new process, with the orders by which it prepares itself.
     pub fn new(first: &[Order]) -> Result<OrderPages> {
         let memory = SharedMemory::new(c"umlab-orders", PAGES * PAGE)?;
-        let pages = OrderPages { memory, vdso_changed: AtomicBool::new(false) };
+        let pages = OrderPages { memory, vdso_changed: false.into(), used_above_vdso: false.into() };
         pages.write(first)?;
         Ok(pages)
     }
@@ -112,6 +125,29 @@ impl OrderPages {
     /// The descriptor to map them by.
     pub fn fd(&self) -> i32 {
         self.memory.fd().as_raw_fd()
+    }
+
+    /// The orders that empty what its process has of the guest's part, but for the vDSO.
+    pub fn clear_orders(&self) -> impl Iterator<Item = Order> + use<> {
+        let [below, above] = Stub::guest_parts();
+        let above = above.filter(|_| self.used_above_vdso.load(Relaxed));
+        below.into_iter().chain(above).map(Order::unmap)
+    }
+
+    /// Keeps in mind what orders change for who has the process next: before they are carried out,
+    /// and when all of them were.
+    fn note(&self, orders: &[Order], done: bool) {
+        if orders.iter().any(|order| vdso::overlaps(order.range())) {
+            self.vdso_changed.store(true, Relaxed);
+        }
+        let Some(above) = vdso::above() else { return };
+        for order in orders {
+            if order.maps_some_of(above) {
+                self.used_above_vdso.store(true, Relaxed);
+            } else if done && order.unmaps_all_of(above) {
+                self.used_above_vdso.store(false, Relaxed);
+            }
+        }
     }
 
     /// Whether the vDSO is as it was made.
@@ -191,9 +227,7 @@ impl StubHandle {
     fn run_batch(&self, orders: &[Order]) -> Result<Outcome> {
         count(|c| &c.order_stops, 1);
         count(|c| &c.orders, orders.len() as u64);
-        if orders.iter().any(|order| vdso::overlaps(order.range())) {
-            self.pages.vdso_changed.store(true, Relaxed);
-        }
+        self.pages.note(orders, false);
         self.pages.write(orders)?;
         let interrupted = self.run();
         self.pages.wipe(orders.len());
@@ -202,6 +236,9 @@ impl StubHandle {
         let done = (stopped.wrapping_sub(ORDERS) / size_of::<Order>() as u64) as usize;
         let failed =
             if done < orders.len() { Some((done, Errno::from_raw(self.tracee.regs()?.rax as i32))) } else { None };
+        if failed.is_none() {
+            self.pages.note(orders, true);
+        }
         Ok(Outcome { failed, interrupted })
     }
 

@@ -122,7 +122,8 @@ impl Stub {
             }
             None => Stub::fork()?,
         };
-        Ok((stub, Stub::clear_orders()))
+        let clear = stub.pages.clear_orders();
+        Ok((stub, clear))
     }
 
     /// Puts a stub process aside on the current CPU for who will `take` it after `unreserve`.
@@ -175,8 +176,12 @@ impl Stub {
 
     /// The orders that empty the guest's part of the address space, but for the vDSO.
     pub fn clear_orders() -> impl Iterator<Item = Order> {
-        let (_, others) = vdso::split(PageRange::new(0, USER_TOP).expect("the guest's part"));
-        others.into_iter().flatten().map(Order::unmap)
+        Stub::guest_parts().into_iter().flatten().map(Order::unmap)
+    }
+
+    /// What of the guest's part lies below the vDSO, and what above.
+    pub fn guest_parts() -> [Option<PageRange>; 2] {
+        vdso::split(PageRange::new(0, USER_TOP).expect("the guest's part")).1
     }
 
     fn fork() -> Result<Stub> {
@@ -209,7 +214,7 @@ impl Stub {
     /// For the audit: what the next address space will find mapped.
     pub fn idle_view(&self) -> Option<HostView> {
         let mut view = self.view()?;
-        Stub::clear_orders().for_each(|order| order.apply(&mut view));
+        self.pages.clear_orders().for_each(|order| order.apply(&mut view));
         Some(view)
     }
 

@@ -84,6 +84,11 @@ pub fn split(range: PageRange) -> (Option<PageRange>, [Option<PageRange>; 2]) {
     }
 }
 
+/// The guest's part above it, where few programs have anything.
+pub fn above() -> Option<PageRange> {
+    place().and_then(|vdso| PageRange::new(vdso.end, USER_TOP))
+}
+
 /// What a guest process has changed of its vDSO, so that it can be changed in another stub process
 /// of the same address space.
 #[derive(Default)]

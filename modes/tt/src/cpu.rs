@@ -136,6 +136,7 @@ pub fn set_alarm(deadline: Option<u64>) {
 pub fn serve_alarms(number: usize) {
     let cpu = &all()[number];
     cpu.alarm.store(thread::id(), SeqCst);
+    thread::keep_stacks_from_forks();
     let _ = thread::pin(cpu.host_cpu.load(SeqCst));
     let mut expirations = 0u64;
     loop {
