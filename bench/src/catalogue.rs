@@ -2,34 +2,14 @@
 //! added there needs no change here.
 
 use crate::schema::WorkloadInfo;
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use umlab_workloads::protocol::Entry;
 
 /// The one measurement that needs nothing to run: how long a guest takes that does nothing.
 pub const START: &str = "start-to-end";
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct Entry {
-    pub name: String,
-    pub group: String,
-    #[serde(default)]
-    pub summary: String,
-    #[serde(default)]
-    pub definition: String,
-    #[serde(default)]
-    pub sizes: Vec<String>,
-    /// By size, the size whose output it can begin with, so that this is made only once.
-    #[serde(default)]
-    pub prepared: BTreeMap<String, String>,
-    #[serde(default)]
-    pub host_only: bool,
-    /// Programs that must be on the PATH.
-    #[serde(default)]
-    pub needs: Vec<String>,
-}
 
 #[derive(Debug)]
 pub struct Catalogue {
@@ -53,10 +33,13 @@ impl Catalogue {
             group: "fork-exec".into(),
             summary: "/bin/true, from the start of the runner's process to its end".into(),
             definition: String::new(),
+            remark: String::new(),
             sizes: Vec::new(),
+            seconds: BTreeMap::new(),
+            params: BTreeMap::new(),
             prepared: BTreeMap::new(),
-            host_only: false,
             needs: Vec::new(),
+            host_only: false,
         });
         // The main one first: when the time is short, it has its samples.
         entries.sort_by_key(|entry| entry.group != "kernel-build");

@@ -7,7 +7,6 @@ use crate::plan::KERNEL_BUILD;
 use crate::process::{self, End, Finished, Interrupt};
 use crate::runner::{Job, Runner};
 use crate::schema::*;
-use serde::Deserialize;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use umlab_workloads::protocol::Line;
 
 /// Folders for what runs, removed at the end: one in memory, and one outside of /dev.
 pub struct Scratch {
@@ -220,55 +220,26 @@ pub fn blank(order: &Order) -> Sample {
     }
 }
 
-/// What a workload says, a line each; other lines (a console's messages) are none of ours.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Word {
-    Begin { begin: String },
-    End { end: String },
-    Metric(MetricWord),
-    Check { check: String, value: String },
-    Skip { skip: String, reason: String },
-    Done { done: bool },
-}
-
-#[derive(Deserialize)]
-struct MetricWord {
-    metric: String,
-    value: f64,
-    unit: String,
-    #[serde(default)]
-    n: Option<u64>,
-    #[serde(default)]
-    batches: Vec<f64>,
-}
-
 /// Fills in what it said, and whether that counts; returns the log.
 fn judge(sample: &mut Sample, done: &Finished, order: &Order) -> Vec<u8> {
     let mut log = done.stderr.clone();
     let mut begun: BTreeMap<String, Duration> = BTreeMap::new();
     let mut complete = order.workload.name == START;
     for line in &done.lines {
-        match serde_json::from_str(&line.text) {
-            Ok(Word::Begin { begin }) => drop(begun.insert(begin, line.at)),
-            Ok(Word::End { end }) => {
+        match serde_json::from_str::<Line>(&line.text) {
+            Ok(Line::Begin { begin }) => drop(begun.insert(begin, line.at)),
+            Ok(Line::End { end }) => {
                 if let Some(start) = begun.remove(&end) {
                     sample.phases.push(Phase { name: end, seconds: (line.at - start).as_secs_f64() });
                 }
             }
-            Ok(Word::Metric(m)) if m.value.is_finite() => {
-                sample.metrics.push(Metric {
-                    name: m.metric,
-                    value: m.value,
-                    unit: m.unit,
-                    n: m.n,
-                    batches: m.batches,
-                });
+            Ok(Line::Metric { metric, unit, value, n, batches }) if value.is_finite() => {
+                sample.metrics.push(Metric { name: metric, value, unit, n, batches });
             }
-            Ok(Word::Check { check, value }) => drop(sample.checks.insert(check, value)),
-            Ok(Word::Skip { skip, reason }) => sample.left_out.push(LeftOut { name: skip, reason }),
-            Ok(Word::Done { done }) => complete |= done,
-            Ok(Word::Metric(_)) | Err(_) => {
+            Ok(Line::Check { check, value }) => drop(sample.checks.insert(check, value)),
+            Ok(Line::Skip { skip, reason }) => sample.left_out.push(LeftOut { name: skip, reason }),
+            Ok(Line::Done { done }) => complete |= done,
+            Ok(Line::Metric { .. }) | Err(_) => {
                 log.extend_from_slice(line.text.as_bytes());
                 log.push(b'\n');
             }

@@ -1,12 +1,13 @@
 //! From the command line to what will be run. Every mistake is found here, before any work starts.
 
-use crate::catalogue::{Catalogue, Entry};
+use crate::catalogue::Catalogue;
 use crate::environment::project_root;
 use crate::options::BenchOptions;
 use crate::runner::{Model, PEERS, Runner};
 use crate::schema::{Absent, Plan, WorkloadInfo};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use umlab_workloads::protocol::Entry;
 
 /// It needs a kernel tree and is measured with several numbers of CPUs.
 pub const KERNEL_BUILD: &str = "kernel-build";
@@ -219,6 +220,7 @@ fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptio
         group: entry.group.clone(),
         summary: entry.summary.clone(),
         definition: entry.definition.clone(),
+        remark: entry.remark.clone(),
         size: size.map(|s| s.to_string()).unwrap_or_default(),
         // Everything but the build is about one task's costs, or about two that hand over to each
         // other; but who names CPUs gets them.

@@ -88,6 +88,9 @@ pub struct WorkloadInfo {
     /// What is done, exactly.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub definition: String,
+    /// What a reader of its figures has to know, where they are not what one would expect.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remark: String,
     pub size: String,
     /// The numbers of CPUs (and jobs) it is measured with.
     pub cpus: Vec<u32>,

@@ -62,6 +62,7 @@ pub fn convert(value: &Value) -> Result<Results, String> {
                 group: group.into(),
                 summary: summary.into(),
                 definition: String::new(),
+                remark: String::new(),
                 size: if measurement.name == "full" { "full".into() } else { "quick".into() },
                 cpus: vec![measurement.cpus],
                 host_only: false,

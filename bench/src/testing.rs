@@ -19,6 +19,7 @@ pub fn head() -> Head {
                 group: "micro".into(),
                 summary: "some work".into(),
                 definition: String::new(),
+                remark: String::new(),
                 size: "quick".into(),
                 cpus: vec![1],
                 host_only: false,

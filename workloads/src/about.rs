@@ -1,6 +1,6 @@
 //! What a workload says of itself.
 
-use serde_json::{Value, json};
+use crate::protocol::Entry;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
@@ -46,6 +46,9 @@ pub struct About {
     pub summary: &'static str,
     /// What one operation is, exactly; lmbench's name for it where it has one.
     pub definition: &'static str,
+    /// What a reader of its figures has to know, where they are not what one would expect. Empty
+    /// for most.
+    pub remark: &'static str,
     /// Smallest first. `smoke` is for tests and quick runs, `quick` for ordinary ones, `full` for
     /// long ones.
     pub sizes: &'static [Size],
@@ -55,21 +58,21 @@ pub struct About {
 }
 
 impl About {
-    /// A row in the list that the harness reads.
-    pub fn json(&self) -> Value {
-        let seconds: serde_json::Map<String, Value> =
-            self.sizes.iter().map(|size| (size.name.into(), size.seconds.into())).collect();
-        json!({
-            "name": self.name,
-            "group": self.group.name(),
-            "summary": self.summary,
-            "definition": self.definition,
-            "sizes": self.sizes.iter().map(|size| size.name).collect::<Vec<_>>(),
-            "seconds": seconds,
-            "params": self.params.iter().map(|param| (param.key.into(), param.meaning.into())).collect::<serde_json::Map<String, Value>>(),
-            "needs": self.needs,
-            "host_only": self.group == Group::Primitives,
-        })
+    /// Its row in the list that the harness reads, but for what its sizes can begin with.
+    pub fn entry(&self) -> Entry {
+        Entry {
+            name: self.name.into(),
+            group: self.group.name().into(),
+            summary: self.summary.into(),
+            definition: self.definition.into(),
+            remark: self.remark.into(),
+            sizes: self.sizes.iter().map(|size| size.name.into()).collect(),
+            seconds: self.sizes.iter().map(|size| (size.name.into(), size.seconds)).collect(),
+            params: self.params.iter().map(|param| (param.key.into(), param.meaning.into())).collect(),
+            prepared: Default::default(),
+            needs: self.needs.iter().map(|&program| program.into()).collect(),
+            host_only: self.group == Group::Primitives,
+        }
     }
 }
 

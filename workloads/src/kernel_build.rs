@@ -54,6 +54,7 @@ impl Workload for KernelBuild {
                          all of a build, which begins with the configuration and `prepare`: that alone (prepare), to bzImage (full), or to bzImage \
                          of defconfig (defconfig); or the configuration, which builds and runs the program for it (smoke); checked: SHA-256 of all \
                          objects",
+            remark: "",
             sizes: &[
                 Size { name: "smoke", seconds: 3.0 },
                 Size { name: "init", seconds: 3.5 },

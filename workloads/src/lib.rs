@@ -15,6 +15,7 @@ pub mod kernel_build;
 pub mod memory;
 pub mod micro;
 pub mod primitives;
+pub mod protocol;
 pub mod report;
 pub mod setting;
 pub mod timing;

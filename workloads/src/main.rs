@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
+use umlab_workloads::protocol::Entry;
 use umlab_workloads::{ALL, About, Report, Setting, Size, Workload, children, find};
 
 /// Run umlab's workloads, where this program is run
@@ -81,20 +82,19 @@ fn run(name: &str, size: Option<&str>, jobs: u32, pins: &[usize], params: &[Stri
 }
 
 /// A row in the list that the harness reads.
-fn row(workload: &dyn Workload) -> serde_json::Value {
+fn entry(workload: &dyn Workload) -> Entry {
     let about = workload.about();
-    let mut row = about.json();
-    let prepared = |size: &Size| Some((size.name.to_string(), workload.prepared_by(size.name)?.into()));
-    row["prepared"] = about.sizes.iter().filter_map(prepared).collect::<serde_json::Map<_, _>>().into();
-    row
+    let prepared = |size: &Size| Some((size.name.into(), workload.prepared_by(size.name)?.into()));
+    Entry { prepared: about.sizes.iter().filter_map(prepared).collect(), ..about.entry() }
 }
 
 fn list(json: bool, markdown: bool) -> Result<()> {
     let abouts: Vec<About> = ALL.iter().map(|workload| workload.about()).collect();
     let mut text = String::new();
     if json {
-        let rows: Vec<String> = ALL.iter().map(|workload| row(*workload).to_string()).collect();
-        text = format!("[{}]\n", rows.join(",\n "));
+        let rows: Result<Vec<String>, _> =
+            ALL.iter().map(|workload| serde_json::to_string(&entry(*workload))).collect();
+        text = format!("[{}]\n", rows.context("cannot put the list into JSON")?.join(",\n "));
     } else if markdown {
         text = umlab_workloads::about::table(&abouts);
     } else {

@@ -1,17 +1,8 @@
-//! What a workload says while it runs: lines of JSON, each written at once, because the harness
-//! takes the time when it sees one.
-//!
-//! ```text
-//! {"begin":"lib"} ... {"end":"lib"}                               a phase, timed by the reader's clock
-//! {"metric":"null-call","unit":"ns","value":171,"n":10000,"batches":[171,170,172]}   measured here
-//! {"check":"objects","value":"..."}                               must be the same on every kernel
-//! {"skip":"fork+exit, 512 MiB","reason":"..."}                    not measured, and why
-//! {"done":true}                                                   the end: without it the run does not count
-//! ```
+//! Writes what a workload reports while it runs: the lines of [`crate::protocol`].
 
+use crate::protocol::Line;
 use crate::timing::{self, Effort};
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::time::Duration;
@@ -25,17 +16,18 @@ impl<'a> Report<'a> {
         Report { out }
     }
 
-    fn line(&mut self, value: Value) -> Result<()> {
+    fn line(&mut self, line: Line) -> Result<()> {
         // In one write, so that nothing is left in a buffer that a forked child has too.
-        let line = format!("{value}\n");
-        self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush()).context("cannot write the report")
+        let mut text = serde_json::to_string(&line).context("cannot put the report into JSON")?;
+        text.push('\n');
+        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).context("cannot write the report")
     }
 
     /// A phase: the reader takes its time.
     pub fn phase<T>(&mut self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.line(json!({ "begin": name }))?;
+        self.line(Line::Begin { begin: name.into() })?;
         let value = work()?;
-        self.line(json!({ "end": name }))?;
+        self.line(Line::End { end: name.into() })?;
         Ok(value)
     }
 
@@ -67,12 +59,12 @@ impl<'a> Report<'a> {
         let measured = timing::measure(effort, batch).with_context(|| name.to_string())?;
         let batches: Vec<f64> = measured.batches.iter().map(|ns| value(*ns)).collect();
         let value = value(measured.median());
-        self.line(json!({ "metric": name, "unit": unit, "value": value, "n": measured.n, "batches": batches }))
+        self.line(Line::Metric { metric: name.into(), unit: unit.into(), value, n: Some(measured.n), batches })
     }
 
     /// A result that must be the same everywhere.
     pub fn check(&mut self, name: &str, value: impl ToString) -> Result<()> {
-        self.line(json!({ "check": name, "value": value.to_string() }))
+        self.line(Line::Check { check: name.into(), value: value.to_string() })
     }
 
     /// A result that is too long to be told.
@@ -81,11 +73,11 @@ impl<'a> Report<'a> {
     }
 
     pub fn skip(&mut self, name: &str, reason: &str) -> Result<()> {
-        self.line(json!({ "skip": name, "reason": reason }))
+        self.line(Line::Skip { skip: name.into(), reason: reason.into() })
     }
 
     pub fn done(&mut self) -> Result<()> {
-        self.line(json!({ "done": true }))
+        self.line(Line::Done { done: true })
     }
 }
 
@@ -121,14 +113,15 @@ mod tests {
         report.bandwidth("speed", 1000, Effort::SMOKE, |n| Ok(Duration::from_micros(n))).unwrap();
         report.skip("\"quoted\"", "no memory").unwrap();
         report.done().unwrap();
-        let lines: Vec<Value> = writes.0.iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
+        let lines: Vec<Line> = writes.0.iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
         assert!(writes.0.iter().all(|line| line.ends_with(b"\n")));
-        assert_eq!(lines[0], json!({"begin": "one"}));
-        assert_eq!(lines[1], json!({"end": "one"}));
-        assert_eq!(lines[2]["value"], "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(lines[3]["value"], 1000.0);
-        assert_eq!(lines[4]["skip"], "\"quoted\"");
-        assert_eq!(lines[5], json!({"done": true}));
+        assert_eq!(lines[0], Line::Begin { begin: "one".into() });
+        assert_eq!(lines[1], Line::End { end: "one".into() });
+        let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(lines[2], Line::Check { check: "sum".into(), value: sum.into() });
+        assert!(matches!(&lines[3], Line::Metric { value: 1000.0, .. }), "{:?}", lines[3]);
+        assert_eq!(lines[4], Line::Skip { skip: "\"quoted\"".into(), reason: "no memory".into() });
+        assert_eq!(lines[5], Line::Done { done: true });
     }
 
     #[test]

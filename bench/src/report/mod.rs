@@ -10,7 +10,6 @@ mod document;
 mod growth;
 mod html;
 mod markdown;
-mod remarks;
 mod sections;
 mod table;
 

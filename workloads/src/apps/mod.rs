@@ -23,7 +23,7 @@ const fn about(
     needs: &'static [&'static str],
 ) -> About {
     const NONE: &[Param] = &[];
-    About { name, group: Group::Apps, summary, definition, sizes: SIZES, params: NONE, needs }
+    About { name, group: Group::Apps, summary, definition, remark: "", sizes: SIZES, params: NONE, needs }
 }
 
 /// A program to run: in a clean environment, with nothing but what it is given.

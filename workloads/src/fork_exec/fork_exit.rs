@@ -4,16 +4,21 @@ use crate::{About, Report, Setting, Workload};
 use anyhow::{Context, Result};
 use nix::unistd::{ForkResult, fork};
 
+const REMARK: &str = "A fork costs the host a copy of the parent's page tables, a page at a time. umlab's core keeps the \
+                      pages of a large process in runs, shares these, and has them mapped when they are touched; so its \
+                      models beat the host once the parent is large.";
+
 /// A process that is made, ends at once and is waited for.
 pub struct ForkExit;
 
 impl Workload for ForkExit {
     fn about(&self) -> About {
-        super::about(
+        let about = super::about(
             "fork-exit",
             "fork, exit, wait; parents of 1, 64, 512 MiB",
             "fork; the child calls _exit; wait for it (lmbench: process fork+exit)",
-        )
+        );
+        About { remark: REMARK, ..about }
     }
 
     fn run(&self, setting: &Setting, report: &mut Report) -> Result<()> {

@@ -19,7 +19,7 @@ const SIZES: &[Size] =
     &[Size { name: "smoke", seconds: 0.2 }, Size { name: "quick", seconds: 1.2 }, Size { name: "full", seconds: 8.0 }];
 
 const fn about(name: &'static str, summary: &'static str, definition: &'static str) -> About {
-    About { name, group: Group::ForkExec, summary, definition, sizes: SIZES, params: &[], needs: &[] }
+    About { name, group: Group::ForkExec, summary, definition, remark: "", sizes: SIZES, params: &[], needs: &[] }
 }
 
 /// Measures from a parent with 1, 64 and 512 MiB of resident memory: what a fork costs grows with

@@ -22,6 +22,7 @@ impl Workload for ProcessTree {
             group: Group::ForkExec,
             summary: "a tree of 120 processes, forked and waited for",
             definition: "each process forks three children, four levels deep, and waits for them; each writes a byte to one pipe",
+            remark: "",
             sizes: &[
                 Size { name: "smoke", seconds: 0.2 },
                 Size { name: "quick", seconds: 0.5 },

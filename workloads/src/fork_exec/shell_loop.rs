@@ -14,6 +14,7 @@ impl Workload for ShellLoop {
             group: Group::ForkExec,
             summary: "bash runs /bin/true 300 times",
             definition: "one bash, started before; it runs /bin/true 30, 300 or 3000 times, one after another",
+            remark: "",
             sizes: &[
                 Size { name: "smoke", seconds: 0.05 },
                 Size { name: "quick", seconds: 0.3 },

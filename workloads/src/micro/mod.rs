@@ -39,5 +39,5 @@ pub(crate) const fn about(
     summary: &'static str,
     definition: &'static str,
 ) -> About {
-    About { name, group: Group::Micro, summary, definition, sizes, params: &[], needs: &[] }
+    About { name, group: Group::Micro, summary, definition, remark: "", sizes, params: &[], needs: &[] }
 }

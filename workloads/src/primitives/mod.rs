@@ -53,6 +53,7 @@ impl Workload for Primitive {
             group: Group::Primitives,
             summary: self.summary,
             definition: self.definition,
+            remark: "",
             sizes: crate::micro::LOOP,
             params: &[],
             needs: &[],

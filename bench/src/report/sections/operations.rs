@@ -2,11 +2,10 @@
 
 use super::super::Report;
 use super::super::document::{Block, Chart, Section, Text};
-use super::super::remarks::remarks;
 use super::super::table::{Cell, Table};
 use crate::chart::{DotRow, dots};
 use crate::format;
-use crate::schema::{HOST, Kind};
+use crate::schema::{HOST, Kind, WorkloadInfo};
 use crate::stats::CONFIDENCE;
 
 pub fn section(report: &Report) -> Option<Section> {
@@ -21,11 +20,23 @@ pub fn section(report: &Report) -> Option<Section> {
             blocks.extend(group_chart(report, &group).map(Block::Chart));
         }
         blocks.push(Block::Table(group_table(report, &group)));
-        for (name, remark) in remarks(report, &group) {
-            blocks.push(Block::Paragraph(Text::default().strong(name).plain(format!(": {remark}"))));
+        for workload in remarkable(report, &group) {
+            blocks
+                .push(Block::Paragraph(Text::default().strong(&workload.name).plain(format!(": {}", workload.remark))));
         }
     }
     Some(Section { title: "Operations".into(), blocks })
+}
+
+/// Those of a group's workloads that have a remark, and were measured on anything beside the host:
+/// the host alone surprises nobody.
+fn remarkable<'a>(report: &'a Report, group: &str) -> Vec<&'a WorkloadInfo> {
+    let measured = |name: &str| {
+        let mut series = report.series.iter().filter(|series| series.key.workload == name);
+        series.any(|series| series.values.len() > 1)
+    };
+    let workloads = report.results.head.plan.workloads.iter().filter(|workload| workload.group == group);
+    workloads.filter(|workload| !workload.remark.is_empty() && measured(&workload.name)).collect()
 }
 
 /// The groups that have a table and a chart of their own, in their order.
@@ -100,4 +111,23 @@ fn group_table(report: &Report, group: &str) -> Table {
         rows.push(row);
     }
     Table { head, rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Results;
+    use crate::testing::{head, sample};
+
+    #[test]
+    fn remarks_are_of_what_was_measured_beside_the_host() {
+        let samples = vec![sample(1, HOST, 1.0), sample(1, "skas", 2.0)];
+        let mut results = Results { head: head(), samples, finished: true };
+        let count = |results: &Results, group: &str| remarkable(&Report::new(results), group).len();
+        assert_eq!(count(&results, "micro"), 0, "it has none");
+        results.head.plan.workloads[0].remark = "It is odd.".into();
+        assert_eq!((count(&results, "micro"), count(&results, "apps")), (1, 0));
+        results.samples.pop();
+        assert_eq!(count(&results, "micro"), 0);
+    }
 }

@@ -61,7 +61,7 @@ fn explanation() -> Text {
         .plain(" the host's mmap, munmap and mprotect for guests, and the page faults it answers; ")
         .term("protection")
         .plain(
-            " the time that tt-jail spends on protecting the core, which it measures itself. The rest is hatched. Shown for workloads that \
+            " the time that a model spends on protecting the core, which it measures itself. The rest is hatched. Shown for workloads that \
              are a fixed amount of work, on one CPU.",
         )
 }
