@@ -1,5 +1,9 @@
 //! linux/elf.h: the headers of programs and core files (elf(5)).
 
+pub const NT_PRSTATUS: u32 = 1;
+pub const NT_PRFPREG: u32 = 2;
+pub const NT_X86_XSTATE: u32 = 0x202;
+
 super::structures! {
     /// What an ELF file begins with.
     Header 64 {

@@ -1,4 +1,54 @@
-//! asm/user.h: the registers of a thread, as ptrace(2) has them.
+//! linux/ptrace.h: ptrace(2); asm/user.h: the registers of a thread as it has them.
+
+pub const PTRACE_TRACEME: u32 = 0;
+pub const PTRACE_PEEKTEXT: u32 = 1;
+pub const PTRACE_PEEKDATA: u32 = 2;
+pub const PTRACE_PEEKUSER: u32 = 3;
+pub const PTRACE_POKETEXT: u32 = 4;
+pub const PTRACE_POKEDATA: u32 = 5;
+pub const PTRACE_POKEUSER: u32 = 6;
+pub const PTRACE_CONT: u32 = 7;
+pub const PTRACE_KILL: u32 = 8;
+pub const PTRACE_SINGLESTEP: u32 = 9;
+pub const PTRACE_GETREGS: u32 = 12;
+pub const PTRACE_SETREGS: u32 = 13;
+pub const PTRACE_GETFPREGS: u32 = 14;
+pub const PTRACE_SETFPREGS: u32 = 15;
+pub const PTRACE_ATTACH: u32 = 16;
+pub const PTRACE_DETACH: u32 = 17;
+pub const PTRACE_SYSCALL: u32 = 24;
+pub const PTRACE_SYSEMU: u32 = 31;
+pub const PTRACE_SETOPTIONS: u32 = 0x4200;
+pub const PTRACE_GETEVENTMSG: u32 = 0x4201;
+pub const PTRACE_GETSIGINFO: u32 = 0x4202;
+pub const PTRACE_SETSIGINFO: u32 = 0x4203;
+pub const PTRACE_GETREGSET: u32 = 0x4204;
+pub const PTRACE_SETREGSET: u32 = 0x4205;
+pub const PTRACE_SEIZE: u32 = 0x4206;
+pub const PTRACE_INTERRUPT: u32 = 0x4207;
+pub const PTRACE_LISTEN: u32 = 0x4208;
+pub const PTRACE_PEEKSIGINFO: u32 = 0x4209;
+pub const PTRACE_GETSIGMASK: u32 = 0x420a;
+pub const PTRACE_SETSIGMASK: u32 = 0x420b;
+pub const PTRACE_GET_SYSCALL_INFO: u32 = 0x420e;
+
+pub const PTRACE_EVENT_FORK: i32 = 1;
+pub const PTRACE_EVENT_VFORK: i32 = 2;
+pub const PTRACE_EVENT_CLONE: i32 = 3;
+pub const PTRACE_EVENT_EXEC: i32 = 4;
+pub const PTRACE_EVENT_VFORK_DONE: i32 = 5;
+pub const PTRACE_EVENT_EXIT: i32 = 6;
+pub const PTRACE_EVENT_STOP: i32 = 128;
+
+pub const PTRACE_O_TRACESYSGOOD: i32 = 1;
+pub const PTRACE_O_TRACEFORK: i32 = 2;
+pub const PTRACE_O_TRACEVFORK: i32 = 4;
+pub const PTRACE_O_TRACECLONE: i32 = 8;
+pub const PTRACE_O_TRACEEXEC: i32 = 16;
+pub const PTRACE_O_TRACEVFORKDONE: i32 = 32;
+pub const PTRACE_O_TRACEEXIT: i32 = 64;
+pub const PTRACE_O_TRACESECCOMP: i32 = 128;
+pub const PTRACE_O_EXITKILL: i32 = 0x10_0000;
 
 super::structures! {
     /// PTRACE_GETREGS, and the beginning of `struct user`.

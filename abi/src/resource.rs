@@ -1,4 +1,12 @@
-//! linux/resource.h: getrusage(2).
+//! linux/resource.h: getrusage(2), getpriority(2).
+
+pub const PRIO_PROCESS: i32 = 0;
+pub const PRIO_PGRP: i32 = 1;
+pub const PRIO_USER: i32 = 2;
+
+pub const RUSAGE_SELF: i32 = 0;
+pub const RUSAGE_THREAD: i32 = 1;
+pub const RUSAGE_CHILDREN: i32 = -1;
 
 use crate::time::Timeval;
 

@@ -1,5 +1,30 @@
 //! asm/stat.h and linux/stat.h: stat(2), statx(2).
 
+pub const S_IFIFO: u32 = 0o10000;
+pub const S_IFCHR: u32 = 0o20000;
+pub const S_IFDIR: u32 = 0o40000;
+pub const S_IFBLK: u32 = 0o60000;
+pub const S_IFREG: u32 = 0o100000;
+pub const S_IFLNK: u32 = 0o120000;
+pub const S_IFSOCK: u32 = 0o140000;
+pub const S_IFMT: u32 = 0o170000;
+
+pub const S_IWOTH: u32 = 0o2;
+pub const S_IXGRP: u32 = 0o10;
+pub const S_ISVTX: u32 = 0o1000;
+pub const S_ISGID: u32 = 0o2000;
+pub const S_ISUID: u32 = 0o4000;
+
+pub const STATX_ATTR_MOUNT_ROOT: i32 = 0x2000;
+
+pub const STATX_BASIC_STATS: u32 = 0x7ff;
+pub const STATX_BTIME: u32 = 0x800;
+pub const STATX_MNT_ID: u32 = 0x1000;
+pub const STATX__RESERVED: i32 = 1 << 31;
+
+pub const UTIME_OMIT: i64 = 0x3fff_fffe;
+pub const UTIME_NOW: i64 = 0x3fff_ffff;
+
 super::structures! {
     Stat 144 {
         st_dev: u64,

@@ -7,6 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
+/// What the host says of a file.
+pub type Statx = libc::statx;
+/// A time in [`Statx`].
+pub type StatxTime = libc::statx_timestamp;
+
 /// A name as a C string; ENOENT for one that holds a NUL, which no file's name does.
 fn c_name(name: &[u8]) -> Result<std::ffi::CString> {
     std::ffi::CString::new(name).map_err(|_| Errno::ENOENT)
@@ -52,12 +57,12 @@ pub fn reopen(fd: BorrowedFd<'_>, flags: i32) -> Result<OwnedFd> {
 }
 
 /// statx(2) of a directory's entry, or of the descriptor itself when the name is empty.
-pub fn statx(dir: BorrowedFd<'_>, name: &[u8]) -> Result<libc::statx> {
+pub fn statx(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Statx> {
     const MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID;
     let name = c_name(name)?;
     let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT;
     // SAFETY: all zero is a valid statx.
-    let mut out: libc::statx = unsafe { std::mem::zeroed() };
+    let mut out: Statx = unsafe { std::mem::zeroed() };
     // SAFETY: a valid descriptor, C string and place for the result.
     Errno::check(unsafe { libc::statx(dir.as_raw_fd(), name.as_ptr(), flags, MASK, &mut out) } as i64)?;
     Ok(out)
@@ -154,7 +159,7 @@ pub fn is_kernel_made(file: BorrowedFd<'_>) -> Result<bool> {
 }
 
 /// The number of the device that a file is on.
-pub fn device(stat: &libc::statx) -> u64 {
+pub fn device(stat: &Statx) -> u64 {
     libc::makedev(stat.stx_dev_major, stat.stx_dev_minor)
 }
 

@@ -10,7 +10,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::*};
 use std::sync::{Once, OnceLock};
 
-static SAVED: OnceLock<libc::termios> = OnceLock::new();
+/// A terminal's settings, as the C library has them.
+pub type Settings = libc::termios;
+pub type WindowSize = libc::winsize;
+
+static SAVED: OnceLock<Settings> = OnceLock::new();
 /// The terminal that is raw now, or -1.
 static RAW: AtomicI32 = AtomicI32::new(-1);
 /// The terminal is to be raw while this process is in the foreground.
@@ -22,24 +26,24 @@ pub fn is_terminal(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// The settings of a terminal; ENOTTY for other files.
-pub fn settings(fd: BorrowedFd<'_>) -> Result<libc::termios> {
+pub fn settings(fd: BorrowedFd<'_>) -> Result<Settings> {
     get(fd.as_raw_fd())
 }
 
-fn get(fd: RawFd) -> Result<libc::termios> {
+fn get(fd: RawFd) -> Result<Settings> {
     // SAFETY: all-zero is a valid termios; the call fills it.
     unsafe {
-        let mut termios: libc::termios = std::mem::zeroed();
+        let mut termios: Settings = std::mem::zeroed();
         Errno::check(libc::tcgetattr(fd, &mut termios) as i64)?;
         Ok(termios)
     }
 }
 
 /// Rows, columns, and the size in pixels.
-pub fn size(fd: BorrowedFd<'_>) -> Result<libc::winsize> {
+pub fn size(fd: BorrowedFd<'_>) -> Result<WindowSize> {
     // SAFETY: all-zero is a valid winsize; the call fills it.
     unsafe {
-        let mut size: libc::winsize = std::mem::zeroed();
+        let mut size: WindowSize = std::mem::zeroed();
         Errno::check(libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &mut size) as i64)?;
         Ok(size)
     }
@@ -64,7 +68,7 @@ pub fn make_raw(fd: BorrowedFd<'_>) -> Result<()> {
     set(fd.as_raw_fd(), &raw)
 }
 
-fn set(fd: RawFd, termios: &libc::termios) -> Result<()> {
+fn set(fd: RawFd, termios: &Settings) -> Result<()> {
     loop {
         // SAFETY: a descriptor and a valid termios.
         match Errno::check(unsafe { libc::tcsetattr(fd, libc::TCSADRAIN, termios) } as i64) {

@@ -19,5 +19,7 @@ pub mod tty;
 pub mod uts;
 pub mod vfs;
 
+extern crate umlab_abi as abi;
+
 pub use umlab_host::{Errno, Result};
 pub use umlab_model::{lock, log};

@@ -16,10 +16,10 @@ pub fn realtime() -> u64 {
 }
 
 /// One of the host's clocks (clock_gettime(2)).
-pub fn read_clock(id: libc::clockid_t) -> u64 {
+pub fn read_clock(id: i32) -> u64 {
     match id {
-        libc::CLOCK_MONOTONIC => now(),
-        libc::CLOCK_REALTIME => realtime(),
+        abi::CLOCK_MONOTONIC => now(),
+        abi::CLOCK_REALTIME => realtime(),
         _ => clock::get(id),
     }
 }

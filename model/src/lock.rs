@@ -9,6 +9,7 @@
 //! switch.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use umlab_host::clock;
@@ -18,22 +19,53 @@ static BIG_LOCK: SharedLock = SharedLock::new();
 /// Borrows and pins that live. Only the holder of the lock changes it.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// Takes the big kernel lock. Models call this when a guest trapped.
+/// That the big kernel lock is held, by the host thread that made it or by whoever that thread
+/// switches to. Dropping it drops the lock.
+pub struct Held(PhantomData<*const ()>);
+
+/// Takes the big kernel lock.
+#[must_use]
+pub fn hold() -> Held {
+    enter();
+    Held(PhantomData)
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+/// Runs `f` under the big lock, from a host thread that does not hold it.
+pub fn with<T>(f: impl FnOnce() -> T) -> T {
+    let _held = hold();
+    f()
+}
+
+/// Runs `f` without the big lock, which is held: user code, or a sleep of the CPU.
+///
+/// # Panics
+/// If core data is borrowed or a window onto guest memory is held.
 #[inline]
-pub fn enter() {
+#[track_caller]
+pub fn without<T>(f: impl FnOnce() -> T) -> T {
+    leave();
+    let value = f();
+    enter();
+    value
+}
+
+#[inline]
+fn enter() {
     BIG_LOCK.lock();
     if MEASURED.load(Relaxed) {
         SINCE.store(clock::monotonic(), Relaxed);
     }
 }
 
-/// Drops the big kernel lock. Models call this just before guest user code runs or the CPU sleeps.
-///
-/// # Panics
-/// If core data is borrowed or a window onto guest memory is held.
 #[inline]
 #[track_caller]
-pub fn leave() {
+fn leave() {
     assert_no_borrows();
     if MEASURED.load(Relaxed) {
         note_hold();
@@ -41,7 +73,7 @@ pub fn leave() {
     BIG_LOCK.unlock();
 }
 
-/// As `leave` and `enter`, but whoever waits for the lock has it in between.
+/// As [`without`], but whoever waits for the lock has it in between.
 #[track_caller]
 pub fn let_others_in() {
     assert_no_borrows();
@@ -91,14 +123,6 @@ pub fn longest_hold() -> u64 {
 fn note_hold() {
     // Whoever took the lock before anything was measured left no time.
     LONGEST.fetch_max(clock::monotonic().saturating_sub(SINCE.load(Relaxed)), Relaxed);
-}
-
-/// Runs `f` under the big lock, from a host thread that does not hold it.
-pub fn with<T>(f: impl FnOnce() -> T) -> T {
-    enter();
-    let value = f();
-    leave();
-    value
 }
 
 /// Keeps the big lock from dropping while it lives: an address was computed of something that

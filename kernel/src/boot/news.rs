@@ -29,7 +29,7 @@ fn kill_lost() {
     let lost = |process: &Arc<Process>| process.threads().iter().any(|thread| thread.has_lost_context());
     for process in task::pid::processes().iter().filter(|process| lost(process)) {
         umlab_model::log!(Warn, "process {} lost its host process and is killed", process.pid);
-        let _ = signal::send_to_process(process, SigInfo::kernel(libc::SIGKILL));
+        let _ = signal::send_to_process(process, SigInfo::kernel(abi::SIGKILL));
     }
 }
 

@@ -101,12 +101,12 @@ fn find_or_make(root: &Path, name: &[u8], directory: bool) -> Result<Path> {
 
 /// Sets the command's working directory; ENOTDIR, ENOENT, EACCES as chdir(2).
 pub fn change_directory(task: &Arc<Task>, path: &[u8]) -> Result<()> {
-    let place = crate::vfs::walk::lookup(task, libc::AT_FDCWD, path, Walk::FOLLOW | Walk::DIRECTORY)?;
+    let place = crate::vfs::walk::lookup(task, abi::AT_FDCWD, path, Walk::FOLLOW | Walk::DIRECTORY)?;
     task.fs.borrow().cwd.set(place);
     Ok(())
 }
 
 /// /dev/console, for reading and writing.
 pub fn open_console(task: &Arc<Task>) -> Result<Arc<OpenFile>> {
-    crate::vfs::open::open(task, libc::AT_FDCWD, b"/dev/console", libc::O_RDWR, 0, Walk::empty())
+    crate::vfs::open::open(task, abi::AT_FDCWD, b"/dev/console", abi::O_RDWR, 0, Walk::empty())
 }

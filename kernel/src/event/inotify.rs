@@ -104,22 +104,22 @@ impl Inotify {
             state: KCell::default(),
             readable: WaitQueue::new(),
         });
-        let flags = if nonblock { libc::O_NONBLOCK } else { 0 };
-        Ok(OpenFile::anonymous(AnonKind::Other("inotify"), ops, flags | libc::O_RDONLY))
+        let flags = if nonblock { abi::O_NONBLOCK } else { 0 };
+        Ok(OpenFile::anonymous(AnonKind::Other("inotify"), ops, flags | abi::O_RDONLY))
     }
 
     /// inotify_add_watch(2).
     pub fn watch(&self, inode: &InodeRef, mask: u32) -> Result<i32> {
-        const KEPT: u32 = libc::IN_ALL_EVENTS | libc::IN_EXCL_UNLINK | libc::IN_ONESHOT;
+        const KEPT: u32 = abi::IN_ALL_EVENTS | abi::IN_EXCL_UNLINK | abi::IN_ONESHOT;
         let known = {
             let state = self.state.borrow();
             state.watches.values().find(|watch| Arc::ptr_eq(&watch.inode, inode)).cloned()
         };
         if let Some(known) = known {
-            if mask & libc::IN_MASK_CREATE != 0 {
+            if mask & abi::IN_MASK_CREATE != 0 {
                 return Err(Errno::EEXIST);
             }
-            let old = if mask & libc::IN_MASK_ADD != 0 { known.mask.get() } else { 0 };
+            let old = if mask & abi::IN_MASK_ADD != 0 { known.mask.get() } else { 0 };
             known.mask.set(old | mask & KEPT);
             return Ok(known.descriptor);
         }
@@ -154,7 +154,7 @@ impl Inotify {
         let known = self.state.borrow_mut().watches.remove(&watch.descriptor);
         if known.is_some() {
             used(self.uid, |used| used.watches -= 1);
-            self.push(watch.descriptor, libc::IN_IGNORED, 0, b"");
+            self.push(watch.descriptor, abi::IN_IGNORED, 0, b"");
         }
     }
 
@@ -165,7 +165,7 @@ impl Inotify {
             // Whoever does what is told here has no part in the memory it takes: without any, the
             // reader hears that it missed something.
             if queue.len() >= self.queue_max || crate::mm::frames::check_room(128 + name.len() as u64).is_err() {
-                event = Event { watch: -1, mask: libc::IN_Q_OVERFLOW, cookie: 0, name: Vec::new() };
+                event = Event { watch: -1, mask: abi::IN_Q_OVERFLOW, cookie: 0, name: Vec::new() };
             }
             // The same thing happening twice in a row is told once.
             if queue.back() == Some(&event) {
@@ -178,7 +178,7 @@ impl Inotify {
 
     /// The host told of more than it could keep.
     pub fn lose_events(&self) {
-        self.push(-1, libc::IN_Q_OVERFLOW, 0, b"");
+        self.push(-1, abi::IN_Q_OVERFLOW, 0, b"");
     }
 
     fn is_empty(&self) -> bool {
@@ -230,7 +230,7 @@ impl FileOps for Inotify {
         for watch in watches {
             let Ok(attr) = watch.inode.attr() else { continue };
             // As the kernel keeps device numbers.
-            let device = (libc::major(attr.dev) as u64) << 20 | libc::minor(attr.dev) as u64;
+            let device = (abi::major(attr.dev) as u64) << 20 | abi::minor(attr.dev) as u64;
             let (descriptor, mask) = (watch.descriptor, watch.mask.get());
             let _ = writeln!(
                 out,
@@ -246,7 +246,7 @@ impl FileOps for Inotify {
     }
 
     fn ioctl(&self, _file: &OpenFile, task: &crate::task::Task, command: u32, arg: u64) -> Result<u64> {
-        if command as u64 != libc::FIONREAD {
+        if command != abi::FIONREAD {
             return Err(Errno::ENOTTY);
         }
         task.space().write(arg, &(self.pending().min(i32::MAX as usize) as i32))?;

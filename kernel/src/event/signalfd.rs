@@ -8,7 +8,7 @@ use crate::mm::IoBuf;
 use crate::mm::user::{bytes_of, zeroed};
 use crate::sched::current;
 use crate::sched::wait::{WaitQueue, wait_on};
-use crate::signal::{SI_KERNEL, SI_TIMER, SIGRTMIN, SigInfo, SigSet, dequeue};
+use crate::signal::{SIGRTMIN, SigInfo, SigSet, dequeue};
 use crate::task::{Process, Task};
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::{Errno, Result};
@@ -56,15 +56,15 @@ fn record(info: &SigInfo) -> SignalfdSiginfo {
     out.ssi_errno = info.errno();
     out.ssi_code = info.code();
     let code = info.code();
-    let from_kernel = code > 0 && code != SI_KERNEL;
+    let from_kernel = code > 0 && code != abi::SI_KERNEL;
     match info.signal() {
-        _ if code == SI_TIMER => {
+        _ if code == abi::SI_TIMER => {
             out.ssi_tid = info.timer_id() as u32;
             out.ssi_overrun = info.overrun() as u32;
             out.ssi_ptr = info.value();
             out.ssi_int = info.value() as i32;
         }
-        libc::SIGCHLD if from_kernel => {
+        abi::SIGCHLD if from_kernel => {
             let (utime, stime) = info.times();
             out.ssi_pid = info.pid() as u32;
             out.ssi_uid = info.uid();
@@ -72,11 +72,11 @@ fn record(info: &SigInfo) -> SignalfdSiginfo {
             out.ssi_utime = utime as u64;
             out.ssi_stime = stime as u64;
         }
-        libc::SIGIO if from_kernel => {
+        abi::SIGIO if from_kernel => {
             out.ssi_band = info.addr() as u32;
             out.ssi_fd = info.status();
         }
-        libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP if from_kernel => {
+        abi::SIGSEGV | abi::SIGBUS | abi::SIGILL | abi::SIGFPE | abi::SIGTRAP if from_kernel => {
             out.ssi_addr = info.addr();
         }
         signal => {

@@ -114,7 +114,7 @@ impl TimerFd {
     /// Arms or disarms it; returns what was set before.
     pub fn set(&self, setting: Setting, absolute: bool) -> Setting {
         let now = time::now();
-        self.flags.set(if absolute { libc::TFD_TIMER_ABSTIME } else { 0 });
+        self.flags.set(if absolute { abi::TFD_TIMER_ABSTIME } else { 0 });
         let mut new = Schedule { interval: setting.interval, ..Schedule::default() };
         if setting.value != 0 {
             let since = if absolute { self.clock.now().checked_sub(setting.value) } else { None };
@@ -194,9 +194,9 @@ impl FileOps for TimerFd {
         let ticks = self.state.schedule.borrow().expired(time::now());
         let Setting { value, interval } = self.get();
         let clock = match self.clock {
-            Clock::Realtime => libc::CLOCK_REALTIME,
-            Clock::Monotonic => libc::CLOCK_MONOTONIC,
-            Clock::Boottime => libc::CLOCK_BOOTTIME,
+            Clock::Realtime => abi::CLOCK_REALTIME,
+            Clock::Monotonic => abi::CLOCK_MONOTONIC,
+            Clock::Boottime => abi::CLOCK_BOOTTIME,
         };
         let pair = |ns: u64| format!("({}, {})", ns / time::NS_PER_SEC, ns % time::NS_PER_SEC);
         format!(

@@ -19,8 +19,8 @@ pub fn open(kind: FileKind, device: u64, flags: i32) -> Result<Arc<dyn FileOps>>
     if kind != FileKind::CharDevice {
         return Err(Errno::ENXIO);
     }
-    let minor = libc::minor(device);
-    match libc::major(device) {
+    let minor = abi::minor(device);
+    match abi::major(device) {
         MEMORY => memory_devices::open(minor),
         TTY_SPECIAL => tty::open_special(minor, flags),
         PTS => tty::open_slave(minor, flags),

@@ -2,7 +2,6 @@
 
 use crate::mm::{IoBuf, PAGE_SIZE};
 use crate::task::Task;
-use crate::task::creds::CAP_SYS_ADMIN;
 use crate::vfs::file::{Events, FileOps, MapObject, OpenFile};
 use crate::{Errno, Result, sched};
 use std::any::Any;
@@ -100,7 +99,7 @@ impl FileOps for MemoryDevice {
                 task.space().write(arg, &256i32)?;
                 Ok(0)
             }
-            (Device::Random, RNDADDTOENTCNT | RNDRESEEDCRNG) if !task.creds().capable(CAP_SYS_ADMIN) => {
+            (Device::Random, RNDADDTOENTCNT | RNDRESEEDCRNG) if !task.creds().capable(abi::CAP_SYS_ADMIN) => {
                 Err(Errno::EPERM)
             }
             (Device::Random, RNDADDTOENTCNT | RNDRESEEDCRNG) => Ok(0),

@@ -9,7 +9,7 @@ use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::vfs::Path;
 use crate::vfs::file::{DirEntry, Events, FileOps, OpenFile};
-use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
+use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, SetAttr, Timestamp};
 use crate::vfs::mount::{FileSystem, StatFs};
 use crate::{Errno, Result, time};
 use std::any::Any;
@@ -131,7 +131,7 @@ impl Tree {
     }
 
     fn inode(&'static self, entry: &'static Entry, subject: Subject) -> InodeRef {
-        Arc::new(PseudoInode { tree: self, entry, subject, found: time::now() })
+        Arc::new(PseudoInode { tree: self, entry, subject, found: time::now(), state: InodeState::default() })
     }
 
     /// A number that stays the same as long as the file: rows are told apart by where they lie in
@@ -155,6 +155,7 @@ struct PseudoInode {
     /// When it was looked up (CLOCK_MONOTONIC, ns): its subject is not one that came later and got
     /// the same number.
     found: u64,
+    state: InodeState,
 }
 
 /// The subject of a file that is of this row, and when it was found.
@@ -193,6 +194,10 @@ fn start() -> Timestamp {
 }
 
 impl Inode for PseudoInode {
+    fn state(&self) -> &InodeState {
+        &self.state
+    }
+
     fn attr(&self) -> Result<Attr> {
         let (uid, gid) = (self.tree.owner)(self.subject)?;
         let kind = self.kind();
@@ -286,7 +291,7 @@ impl Inode for PseudoInode {
 
     /// As in a file that is empty.
     fn seek_dir(&self, _offset: i64, whence: i32) -> Result<u64> {
-        if whence == libc::SEEK_END { Ok(0) } else { Err(Errno::ENXIO) }
+        if whence == abi::SEEK_END { Ok(0) } else { Err(Errno::ENXIO) }
     }
 
     fn read_dir(&self, from: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {

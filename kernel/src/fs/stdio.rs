@@ -11,7 +11,7 @@ use crate::sched::events::{HostReady, Watch};
 use crate::sched::wait::{WaitQueue, wait_on};
 use crate::task::Task;
 use crate::vfs::file::{Events, FileOps, Gone, HostFile, MapObject, Mappers, OpenFile};
-use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
+use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, SetAttr, Timestamp};
 use crate::{Errno, Result};
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
@@ -50,12 +50,12 @@ pub fn standard_streams() -> [Standard; 3] {
             out[n] = Standard::SameAs(same);
             continue;
         }
-        let flags = stream.flags() & (libc::O_ACCMODE | libc::O_APPEND);
+        let flags = stream.flags() & (abi::O_ACCMODE | abi::O_APPEND);
         let position = if stream.seekable() { stream.position() } else { 0 };
         // Messages of our own still go to standard error.
         let number = (n < 2).then_some(n as i32);
         let shared = Arc::new(Shared { stream, number, mappers: Default::default() });
-        let inode: InodeRef = Arc::new(StreamInode(shared.clone()));
+        let inode: InodeRef = Arc::new(StreamInode { shared: shared.clone(), state: InodeState::default() });
         let ops = HostStream::new(shared, Some(position));
         out[n] = Standard::Stream { inode, ops, flags, position };
     }
@@ -146,7 +146,7 @@ impl HostStream {
             return Ok(false);
         }
         if known != offset {
-            self.stream().seek(i64::try_from(offset).map_err(|_| Errno::EINVAL)?, libc::SEEK_SET)?;
+            self.stream().seek(i64::try_from(offset).map_err(|_| Errno::EINVAL)?, abi::SEEK_SET)?;
             self.host_position.set(Some(offset));
         }
         Ok(true)
@@ -177,7 +177,7 @@ impl HostStream {
     }
 
     fn write_file(&self, file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
-        let shared = self.at_position(file, offset)? || self.stream().flags() & libc::O_APPEND != 0;
+        let shared = self.at_position(file, offset)? || self.stream().flags() & abi::O_APPEND != 0;
         while !buf.is_empty() {
             let at = offset + buf.done() as u64;
             let step = buf.with_window(usize::MAX, false, |window| match shared {
@@ -231,7 +231,7 @@ impl FileOps for HostStream {
         }
         while !buf.is_empty() {
             match buf.with_window(usize::MAX, true, |window| self.stream().read(window)) {
-                Err(Errno::EAGAIN) => self.wait(file, libc::POLLIN)?,
+                Err(Errno::EAGAIN) => self.wait(file, abi::POLLIN)?,
                 other => return other,
             }
         }
@@ -246,7 +246,7 @@ impl FileOps for HostStream {
         let mut result = Ok(());
         while result.is_ok() && !(buf.is_empty() && chunk.is_empty()) {
             result = match self.write_some(buf, &mut chunk) {
-                Err(Errno::EAGAIN) => self.wait(file, libc::POLLOUT),
+                Err(Errno::EAGAIN) => self.wait(file, abi::POLLOUT),
                 other => other,
             };
         }
@@ -275,10 +275,10 @@ impl FileOps for HostStream {
     fn poll(&self, file: &OpenFile) -> Events {
         let mut wanted = 0;
         if file.readable() {
-            wanted |= libc::POLLIN;
+            wanted |= abi::POLLIN;
         }
         if file.writable() {
-            wanted |= libc::POLLOUT;
+            wanted |= abi::POLLOUT;
         }
         let found = self.stream().poll(wanted);
         let missing = wanted & !found;
@@ -300,18 +300,18 @@ impl FileOps for HostStream {
     }
 
     fn ioctl(&self, _file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
-        match command as u64 {
-            libc::FIONREAD => {
+        match command {
+            abi::FIONREAD => {
                 let count = self.stream().readable_bytes()?;
                 task.space().write(arg, &count)?;
             }
             // Enough for a program to see that it writes to a terminal, and how wide that is. As
             // input it is a plain stream: nobody edits lines twice.
-            libc::TCGETS if self.shared.number != Some(0) => {
+            abi::TCGETS if self.shared.number != Some(0) => {
                 let settings = terminal::settings(self.stream().fd())?;
-                task.space().write(arg, &crate::tty::termios::Termios::from_libc(&settings).to_kernel())?;
+                task.space().write(arg, &crate::tty::termios::Termios::of_host(&settings).to_kernel())?;
             }
-            libc::TIOCGWINSZ => task.space().write(arg, &crate::tty::window_of(terminal::size(self.stream().fd())?))?,
+            abi::TIOCGWINSZ => task.space().write(arg, &crate::tty::window_of(terminal::size(self.stream().fd())?))?,
             _ => return Err(Errno::ENOTTY),
         }
         Ok(0)
@@ -344,15 +344,22 @@ impl FileOps for HostStream {
 /// What /proc/PID/fd shows for a host stream; None for other inodes.
 pub fn link_text(inode: &InodeRef) -> Option<Vec<u8>> {
     let stream = inode.as_any().downcast_ref::<StreamInode>()?;
-    Some(stream.0.stream.name())
+    Some(stream.shared.stream.name())
 }
 
 /// The inode of a host stream: what fstat(2) tells of it is the host's.
-struct StreamInode(Arc<Shared>);
+struct StreamInode {
+    shared: Arc<Shared>,
+    state: InodeState,
+}
 
 impl Inode for StreamInode {
+    fn state(&self) -> &InodeState {
+        &self.state
+    }
+
     fn attr(&self) -> Result<Attr> {
-        let stat = self.0.stream.stat()?;
+        let stat = self.shared.stream.stat()?;
         let time = |sec: i64, nsec: i64| sec as Timestamp * 1_000_000_000 + nsec as Timestamp;
         Ok(Attr {
             dev: stat.st_dev,
@@ -374,7 +381,7 @@ impl Inode for StreamInode {
     }
 
     fn kind(&self) -> FileKind {
-        self.0.stream.stat().map_or(FileKind::Fifo, |s| FileKind::from_mode(s.st_mode))
+        self.shared.stream.stat().map_or(FileKind::Fifo, |s| FileKind::from_mode(s.st_mode))
     }
 
     fn set_attr(&self, change: &SetAttr) -> Result<()> {
@@ -384,8 +391,8 @@ impl Inode for StreamInode {
         }
         match size {
             Some(size) => {
-                self.0.stream.truncate(size)?;
-                self.0.mappers.invalidate(size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE, Gone::Cut);
+                self.shared.stream.truncate(size)?;
+                self.shared.mappers.invalidate(size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE, Gone::Cut);
                 Ok(())
             }
             None => Ok(()),
@@ -396,7 +403,7 @@ impl Inode for StreamInode {
         if self.kind() == FileKind::Socket {
             return Err(Errno::ENXIO);
         }
-        Ok(HostStream::new(self.0.clone(), None))
+        Ok(HostStream::new(self.shared.clone(), None))
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -91,13 +91,13 @@ impl<T: Object> Ids<T> {
         creds: &Creds,
         fits: impl FnOnce(&T) -> Result<()>,
     ) -> Result<Option<i32>> {
-        if key == libc::IPC_PRIVATE {
+        if key == abi::IPC_PRIVATE {
             return Ok(None);
         }
         let Some((id, object)) = self.find(key) else {
-            return if flags & libc::IPC_CREAT == 0 { Err(Errno::ENOENT) } else { Ok(None) };
+            return if flags & abi::IPC_CREAT == 0 { Err(Errno::ENOENT) } else { Ok(None) };
         };
-        if flags & libc::IPC_CREAT != 0 && flags & libc::IPC_EXCL != 0 {
+        if flags & abi::IPC_CREAT != 0 && flags & abi::IPC_EXCL != 0 {
             return Err(Errno::EEXIST);
         }
         fits(&object)?;

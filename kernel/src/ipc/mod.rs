@@ -12,11 +12,10 @@ pub mod pipe;
 pub mod sem;
 pub mod shm;
 
-use crate::task::creds::{CAP_SYS_ADMIN, Creds};
+use crate::task::creds::Creds;
 use crate::{Errno, Result, time};
 pub use ids::Ids;
 
-const CAP_IPC_OWNER: u32 = 15;
 /// Reading and writing, for all, in the bits of a mode.
 pub const READ: u32 = 0o444;
 pub const WRITE: u32 = 0o222;
@@ -50,13 +49,13 @@ impl Perm {
         } else {
             self.mode
         };
-        if wanted & !granted != 0 && !creds.capable(CAP_IPC_OWNER) { Err(Errno::EACCES) } else { Ok(()) }
+        if wanted & !granted != 0 && !creds.capable(abi::CAP_IPC_OWNER) { Err(Errno::EACCES) } else { Ok(()) }
     }
 
     /// EPERM for who may neither change nor remove it.
     pub fn check_owner(&self, creds: &Creds) -> Result<()> {
         let own = creds.euid == self.uid || creds.euid == self.creator_uid;
-        if own || creds.capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
+        if own || creds.capable(abi::CAP_SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
     }
 
     /// IPC_SET.

@@ -79,7 +79,7 @@ impl Segment {
     fn file(self: &Arc<Self>, read_only: bool) -> Arc<OpenFile> {
         let known = self.files.borrow()[read_only as usize].upgrade();
         known.unwrap_or_else(|| {
-            let access = if read_only { libc::O_RDONLY } else { libc::O_RDWR };
+            let access = if read_only { abi::O_RDONLY } else { abi::O_RDWR };
             let file = OpenFile::at(Arc::new(SegmentFile(self.clone())), self.path.clone(), access);
             self.files.borrow_mut()[read_only as usize] = Arc::downgrade(&file);
             file
@@ -126,8 +126,8 @@ pub fn get(task: &Task, key: i32, size: u64, flags: i32) -> Result<i32> {
         return Err(Errno::EINVAL);
     }
     // There are no huge pages to take it from.
-    let too_large = size > frames::limit() && flags & libc::SHM_NORESERVE == 0;
-    if flags & libc::SHM_HUGETLB != 0 || too_large || size > i64::MAX as u64 {
+    let too_large = size > frames::limit() && flags & abi::SHM_NORESERVE == 0;
+    if flags & abi::SHM_HUGETLB != 0 || too_large || size > i64::MAX as u64 {
         return Err(Errno::ENOMEM);
     }
     pressure::room_for(COST)?;
@@ -150,18 +150,18 @@ pub fn get(task: &Task, key: i32, size: u64, flags: i32) -> Result<i32> {
 pub fn attach(task: &Task, id: i32, addr: u64, flags: i32) -> Result<u64> {
     let mut addr = addr;
     if !addr.is_multiple_of(PAGE_SIZE) {
-        if flags & libc::SHM_RND == 0 {
+        if flags & abi::SHM_RND == 0 {
             return Err(Errno::EINVAL);
         }
         addr &= !(PAGE_SIZE - 1);
     }
-    let replace = flags & libc::SHM_REMAP != 0;
+    let replace = flags & abi::SHM_REMAP != 0;
     if addr == 0 && replace {
         return Err(Errno::EINVAL);
     }
-    let read_only = flags & libc::SHM_RDONLY != 0;
+    let read_only = flags & abi::SHM_RDONLY != 0;
     let mut prot = if read_only { Prot::READ } else { Prot::READ | Prot::WRITE };
-    if flags & libc::SHM_EXEC != 0 {
+    if flags & abi::SHM_EXEC != 0 {
         prot |= Prot::EXEC;
     }
     let exec = if prot.contains(Prot::EXEC) { 0o111 } else { 0 };
@@ -170,14 +170,14 @@ pub fn attach(task: &Task, id: i32, addr: u64, flags: i32) -> Result<u64> {
     let space = task.space();
     let place = match addr {
         0 => 0,
-        _ if replace => libc::MAP_FIXED,
-        _ => libc::MAP_FIXED_NOREPLACE,
+        _ if replace => abi::MAP_FIXED,
+        _ => abi::MAP_FIXED_NOREPLACE,
     };
     let request = MapRequest {
         addr,
         len: segment.size,
         prot: prot.bits(),
-        flags: libc::MAP_SHARED | place,
+        flags: abi::MAP_SHARED | place,
         file: Some(segment.file(read_only)),
         offset: 0,
     };
@@ -221,7 +221,7 @@ pub fn remove(id: i32, creds: &Creds) -> Result<()> {
     let segment = SEGMENTS.borrow().owned(id, creds)?;
     {
         let mut perm = segment.perm.borrow_mut();
-        perm.key = libc::IPC_PRIVATE;
+        perm.key = abi::IPC_PRIVATE;
         perm.mode |= DEST;
     }
     let kept = SEGMENTS.borrow_mut().doom(id);
@@ -231,11 +231,10 @@ pub fn remove(id: i32, creds: &Creds) -> Result<()> {
 
 /// SHM_LOCK and SHM_UNLOCK.
 pub fn lock(task: &Task, id: i32, on: bool) -> Result<()> {
-    const CAP_IPC_LOCK: u32 = 14;
     let creds = task.creds();
     let segment = SEGMENTS.borrow().get(id)?;
     let mut perm = segment.perm.borrow_mut();
-    if !creds.capable(CAP_IPC_LOCK) {
+    if !creds.capable(abi::CAP_IPC_LOCK) {
         let own = creds.euid == perm.uid || creds.euid == perm.creator_uid;
         if !own || on && task.process.limit(limits::MEMLOCK) == 0 {
             return Err(Errno::EPERM);

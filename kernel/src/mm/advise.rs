@@ -16,10 +16,10 @@ impl AddressSpace {
         const MADV_POPULATE_READ: i32 = 22;
         const MADV_POPULATE_WRITE: i32 = 23;
         match advice {
-            libc::MADV_NORMAL..=libc::MADV_DONTNEED
-            | libc::MADV_FREE
-            | libc::MADV_REMOVE..=libc::MADV_DOFORK
-            | libc::MADV_MERGEABLE..=libc::MADV_KEEPONFORK
+            abi::MADV_NORMAL..=abi::MADV_DONTNEED
+            | abi::MADV_FREE
+            | abi::MADV_REMOVE..=abi::MADV_DOFORK
+            | abi::MADV_MERGEABLE..=abi::MADV_KEEPONFORK
             | MADV_COLD..=MADV_POPULATE_WRITE => {}
             _ => return Err(Errno::EINVAL),
         }
@@ -33,24 +33,24 @@ impl AddressSpace {
         }
         // Nothing is mapped beyond the guest's part.
         let range = PageRange::with_len(addr, len).ok_or(Errno::ENOMEM)?;
-        if advice == libc::MADV_REMOVE {
+        if advice == abi::MADV_REMOVE {
             return self.punch(range);
         }
         let mut inner = self.inner.borrow_mut();
         let areas: Vec<Vma> = inner.vmas.within(range).collect();
         let whole = inner.vmas.covers(range);
         for vma in areas {
-            if matches!(advice, libc::MADV_DONTFORK | libc::MADV_DONTDUMP) && inner.vmas.cuts_model(vma.range) {
+            if matches!(advice, abi::MADV_DONTFORK | abi::MADV_DONTDUMP) && inner.vmas.cuts_model(vma.range) {
                 return Err(Errno::EINVAL);
             }
             match advice {
-                libc::MADV_DONTNEED | libc::MADV_FREE => {
+                abi::MADV_DONTNEED | abi::MADV_FREE => {
                     // Neither what is locked nor the vDSO's data can be given up.
                     let is_vdso_data = vma.is_model_owned() && vma.flags.contains(VmaFlags::NOEXEC);
                     if vma.flags.contains(VmaFlags::LOCKED) || is_vdso_data {
                         return Err(Errno::EINVAL);
                     }
-                    if advice == libc::MADV_FREE {
+                    if advice == abi::MADV_FREE {
                         if !vma.is_private_anonymous() {
                             return Err(Errno::EINVAL);
                         }
@@ -59,17 +59,17 @@ impl AddressSpace {
                     }
                     self.forget(&mut inner, &vma);
                 }
-                libc::MADV_DONTFORK => reflag(&mut inner, &vma, VmaFlags::DONTFORK, true)?,
-                libc::MADV_DOFORK => reflag(&mut inner, &vma, VmaFlags::DONTFORK, false)?,
-                libc::MADV_DONTDUMP => reflag(&mut inner, &vma, VmaFlags::DONTDUMP, true)?,
-                libc::MADV_DODUMP => reflag(&mut inner, &vma, VmaFlags::DONTDUMP, false)?,
-                libc::MADV_WIPEONFORK => {
+                abi::MADV_DONTFORK => reflag(&mut inner, &vma, VmaFlags::DONTFORK, true)?,
+                abi::MADV_DOFORK => reflag(&mut inner, &vma, VmaFlags::DONTFORK, false)?,
+                abi::MADV_DONTDUMP => reflag(&mut inner, &vma, VmaFlags::DONTDUMP, true)?,
+                abi::MADV_DODUMP => reflag(&mut inner, &vma, VmaFlags::DONTDUMP, false)?,
+                abi::MADV_WIPEONFORK => {
                     if !vma.is_private_anonymous() {
                         return Err(Errno::EINVAL);
                     }
                     reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, true)?;
                 }
-                libc::MADV_KEEPONFORK => reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, false)?,
+                abi::MADV_KEEPONFORK => reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, false)?,
                 MADV_POPULATE_READ | MADV_POPULATE_WRITE => {
                     if advice == MADV_POPULATE_WRITE && !vma.prot.contains(Prot::WRITE) || vma.prot.is_empty() {
                         return Err(Errno::EINVAL);
@@ -86,7 +86,7 @@ impl AddressSpace {
 
     /// MADV_REMOVE: punches a hole into what is behind shared areas, for everybody who has it.
     fn punch(&self, range: PageRange) -> Result<()> {
-        const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        const PUNCH: i32 = abi::FALLOC_FL_PUNCH_HOLE | abi::FALLOC_FL_KEEP_SIZE;
         let (areas, whole): (Vec<Vma>, bool) = {
             let inner = self.inner.borrow();
             (inner.vmas.within(range).collect(), inner.vmas.covers(range))
@@ -133,8 +133,8 @@ impl AddressSpace {
     /// msync(2): EINVAL, ENOMEM as it says; memory files and host files need nothing done, they are
     /// the same pages.
     pub fn msync(&self, addr: u64, len: u64, flags: i32) -> Result<()> {
-        const KNOWN: i32 = libc::MS_ASYNC | libc::MS_SYNC | libc::MS_INVALIDATE;
-        if flags & !KNOWN != 0 || flags & (libc::MS_ASYNC | libc::MS_SYNC) == libc::MS_ASYNC | libc::MS_SYNC {
+        const KNOWN: i32 = abi::MS_ASYNC | abi::MS_SYNC | abi::MS_INVALIDATE;
+        if flags & !KNOWN != 0 || flags & (abi::MS_ASYNC | abi::MS_SYNC) == abi::MS_ASYNC | abi::MS_SYNC {
             return Err(Errno::EINVAL);
         }
         if !is_aligned(addr) {
@@ -147,7 +147,7 @@ impl AddressSpace {
         let range = PageRange::new(addr, end).ok_or(Errno::ENOMEM)?;
         let files: Vec<Arc<OpenFile>> = {
             let inner = self.inner.borrow();
-            if flags & libc::MS_INVALIDATE != 0
+            if flags & abi::MS_INVALIDATE != 0
                 && inner.vmas.overlapping(range).any(|vma| vma.flags.contains(VmaFlags::LOCKED))
             {
                 return Err(Errno::EBUSY);
@@ -157,9 +157,9 @@ impl AddressSpace {
             }
             inner.vmas.overlapping(range).filter(|vma| vma.is_shared()).filter_map(|vma| vma.file.clone()).collect()
         };
-        if flags & libc::MS_SYNC != 0 {
+        if flags & abi::MS_SYNC != 0 {
             for file in files {
-                let _ = file.ops.fsync(&file, true);
+                let _ = file.fsync(true);
             }
         }
         Ok(())

@@ -47,7 +47,7 @@ pub struct Loaded {
 fn read_exact(file: &Arc<OpenFile>, offset: u64, out: &mut [u8]) -> Result<()> {
     let mut done = 0;
     while done < out.len() {
-        match file.ops.read(file, &mut IoBuf::kernel_mut(&mut out[done..]), offset + done as u64)? {
+        match file.read_at(&mut IoBuf::kernel_mut(&mut out[done..]), offset + done as u64)? {
             0 => return Err(Errno::ENOEXEC),
             n => done += n,
         }
@@ -80,7 +80,7 @@ impl Program {
         }
         let mut interpreter = None;
         if let Some(segment) = segments.iter().find(|s| s.kind == elf::PT_INTERP) {
-            if !(2..=libc::PATH_MAX as u64).contains(&segment.filesz) {
+            if !(2..=abi::PATH_MAX as u64).contains(&segment.filesz) {
                 return Err(Errno::ENOEXEC);
             }
             let mut path = vec![0u8; segment.filesz as usize];
@@ -164,7 +164,7 @@ impl Program {
 
     fn load_segment(&self, space: &AddressSpace, segment: &Segment, bias: u64) -> Result<()> {
         let mut prot = 0;
-        for (flag, bit) in [(elf::PF_R, libc::PROT_READ), (elf::PF_W, libc::PROT_WRITE), (elf::PF_X, libc::PROT_EXEC)] {
+        for (flag, bit) in [(elf::PF_R, abi::PROT_READ), (elf::PF_W, abi::PROT_WRITE), (elf::PF_X, abi::PROT_EXEC)] {
             if segment.flags & flag != 0 {
                 prot |= bit as u32;
             }
@@ -179,7 +179,7 @@ impl Program {
                 addr: base,
                 len: file_end - base,
                 prot,
-                flags: libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_EXECUTABLE,
+                flags: abi::MAP_PRIVATE | abi::MAP_FIXED | abi::MAP_EXECUTABLE,
                 file: Some(self.file.clone()),
                 offset: segment.offset & !(PAGE_SIZE - 1),
             })?;
@@ -195,7 +195,7 @@ impl Program {
                 addr: zero_from,
                 len: end - zero_from,
                 prot,
-                flags: libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_ANONYMOUS,
+                flags: abi::MAP_PRIVATE | abi::MAP_FIXED | abi::MAP_ANONYMOUS,
                 file: None,
                 offset: 0,
             })?;

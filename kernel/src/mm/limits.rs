@@ -5,7 +5,6 @@
 
 use super::space::Inner;
 use super::vma::Totals;
-use crate::task::creds::CAP_IPC_LOCK;
 use crate::task::limits::{self, Limit};
 use crate::{Errno, Result};
 use umlab_model::PAGE_SIZE;
@@ -22,7 +21,7 @@ pub(super) fn stack_limit() -> u64 {
 
 /// Whether the acting process may lock memory without a limit.
 fn locks_freely() -> bool {
-    crate::sched::acting().is_none_or(|task| task.creds().capable(CAP_IPC_LOCK))
+    crate::sched::acting().is_none_or(|task| task.creds().capable(abi::CAP_IPC_LOCK))
 }
 
 /// EPERM for who may lock no memory at all.

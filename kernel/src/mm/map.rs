@@ -67,7 +67,7 @@ fn zeros(request: &MapRequest, shared: bool, len: u64) -> Result<Backing> {
     if !shared {
         return Ok(Backing::Anonymous);
     }
-    if len > super::frames::limit() && request.flags & libc::MAP_NORESERVE == 0 {
+    if len > super::frames::limit() && request.flags & abi::MAP_NORESERVE == 0 {
         return Err(Errno::ENOMEM);
     }
     Ok(Backing::Pages(shared_memory(len)))
@@ -83,7 +83,7 @@ impl Inner {
         if request.addr < USER_BOTTOM {
             return Err(Errno::EPERM);
         }
-        if request.flags & libc::MAP_FIXED_NOREPLACE != 0 && !self.vmas.is_free(range) {
+        if request.flags & abi::MAP_FIXED_NOREPLACE != 0 && !self.vmas.is_free(range) {
             return Err(Errno::EEXIST);
         }
         Ok(range)
@@ -93,10 +93,10 @@ impl Inner {
 impl AddressSpace {
     /// mmap(2). Returns the address.
     pub fn mmap(&self, request: &MapRequest) -> Result<u64> {
-        const KNOWN_PROT: u32 = Prot::all().bits() | libc::PROT_GROWSDOWN as u32 | libc::PROT_GROWSUP as u32;
+        const KNOWN_PROT: u32 = Prot::all().bits() | abi::PROT_GROWSDOWN as u32 | abi::PROT_GROWSUP as u32;
         let flags = request.flags;
         let prot = Prot::from_bits_truncate(request.prot & KNOWN_PROT);
-        let fixed = flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
+        let fixed = flags & (abi::MAP_FIXED | abi::MAP_FIXED_NOREPLACE) != 0;
         if request.len == 0 {
             return Err(Errno::EINVAL);
         }
@@ -114,35 +114,33 @@ impl AddressSpace {
         if fixed {
             self.inner.borrow().fixed_range(request, len)?;
         }
-        if flags & libc::MAP_LOCKED != 0 {
+        if flags & abi::MAP_LOCKED != 0 {
             may_lock()?;
         }
         {
             let inner = self.inner.borrow();
-            let locked = flags & libc::MAP_LOCKED != 0 || inner.new_areas.contains(VmaFlags::LOCKED);
+            let locked = flags & abi::MAP_LOCKED != 0 || inner.new_areas.contains(VmaFlags::LOCKED);
             inner.may_lock_more(Totals { locked: if locked { len } else { 0 }, ..Totals::default() })?;
         }
-        let shared = match flags & libc::MAP_TYPE {
-            libc::MAP_PRIVATE => false,
-            libc::MAP_SHARED => true,
-            libc::MAP_SHARED_VALIDATE => {
-                /// mmap(2) has no name for it in libc: an address above 4 GiB.
-                const MAP_ABOVE4G: i32 = 0x80;
-                const KNOWN: i32 = libc::MAP_TYPE
-                    | libc::MAP_FIXED
-                    | libc::MAP_32BIT
-                    | MAP_ABOVE4G
-                    | libc::MAP_ANONYMOUS
-                    | libc::MAP_NORESERVE
-                    | libc::MAP_POPULATE
-                    | libc::MAP_NONBLOCK
-                    | libc::MAP_STACK
-                    | libc::MAP_DENYWRITE
-                    | libc::MAP_EXECUTABLE
-                    | libc::MAP_GROWSDOWN
-                    | libc::MAP_LOCKED
-                    | libc::MAP_HUGE_2MB
-                    | libc::MAP_HUGE_1GB;
+        let shared = match flags & abi::MAP_TYPE {
+            abi::MAP_PRIVATE => false,
+            abi::MAP_SHARED => true,
+            abi::MAP_SHARED_VALIDATE => {
+                const KNOWN: i32 = abi::MAP_TYPE
+                    | abi::MAP_FIXED
+                    | abi::MAP_32BIT
+                    | abi::MAP_ABOVE4G
+                    | abi::MAP_ANONYMOUS
+                    | abi::MAP_NORESERVE
+                    | abi::MAP_POPULATE
+                    | abi::MAP_NONBLOCK
+                    | abi::MAP_STACK
+                    | abi::MAP_DENYWRITE
+                    | abi::MAP_EXECUTABLE
+                    | abi::MAP_GROWSDOWN
+                    | abi::MAP_LOCKED
+                    | abi::MAP_HUGE_2MB
+                    | abi::MAP_HUGE_1GB;
                 if flags & !KNOWN != 0 && request.file.is_some() {
                     return Err(Errno::EOPNOTSUPP);
                 }
@@ -152,10 +150,10 @@ impl AddressSpace {
         };
         let (backing, file, vma_flags) = match self.backing_of(request, prot, shared, len) {
             Err(Errno::ENODEV) if request.is_refused_late() => {
-                if flags & libc::MAP_GROWSDOWN != 0 {
+                if flags & abi::MAP_GROWSDOWN != 0 {
                     return Err(Errno::EINVAL);
                 }
-                if flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) == libc::MAP_FIXED {
+                if flags & (abi::MAP_FIXED | abi::MAP_FIXED_NOREPLACE) == abi::MAP_FIXED {
                     self.munmap(request.addr, len)?;
                 }
                 return Err(Errno::ENODEV);
@@ -163,19 +161,19 @@ impl AddressSpace {
             result => result?,
         };
         let mut vma_flags = vma_flags;
-        if flags & libc::MAP_GROWSDOWN != 0 {
+        if flags & abi::MAP_GROWSDOWN != 0 {
             if shared || file.is_some() {
                 return Err(Errno::EINVAL);
             }
             vma_flags |= VmaFlags::GROWSDOWN;
         }
-        if flags & libc::MAP_NORESERVE != 0 {
+        if flags & abi::MAP_NORESERVE != 0 {
             vma_flags |= VmaFlags::NORESERVE;
         }
-        if flags & libc::MAP_LOCKED != 0 {
+        if flags & abi::MAP_LOCKED != 0 {
             vma_flags |= VmaFlags::LOCKED;
         }
-        if !shared && file.is_some() && flags & (libc::MAP_DENYWRITE | libc::MAP_EXECUTABLE) != 0 {
+        if !shared && file.is_some() && flags & (abi::MAP_DENYWRITE | abi::MAP_EXECUTABLE) != 0 {
             vma_flags |= VmaFlags::SEGMENT;
         }
         // The obvious overcommit that Linux's heuristic refuses.
@@ -194,7 +192,7 @@ impl AddressSpace {
         }
         let range = if fixed {
             inner.fixed_range(request, len)?
-        } else if flags & libc::MAP_32BIT != 0 {
+        } else if flags & abi::MAP_32BIT != 0 {
             // Below 2 GiB, as mmap(2) has it; above the first one, where programs lie that are
             // linked low.
             let start = inner.vmas.find_gap(1 << 30, 1 << 31, len);
@@ -218,10 +216,10 @@ impl AddressSpace {
             }
             self.take_out(&mut inner, range)?;
         }
-        let populate = flags & libc::MAP_POPULATE != 0 && flags & libc::MAP_NONBLOCK == 0;
+        let populate = flags & abi::MAP_POPULATE != 0 && flags & abi::MAP_NONBLOCK == 0;
         let soon = if populate || vma_flags.locked_at_once() {
             Soon::Populate
-        } else if flags & libc::MAP_DENYWRITE != 0 {
+        } else if flags & abi::MAP_DENYWRITE != 0 {
             Soon::Later
         } else {
             Soon::Next
@@ -244,7 +242,7 @@ impl AddressSpace {
     ) -> Result<(Backing, Option<Arc<OpenFile>>, VmaFlags)> {
         let mut flags = if shared { VmaFlags::SHARED } else { VmaFlags::empty() };
         let Some(file) = &request.file else {
-            if request.flags & libc::MAP_TYPE == libc::MAP_SHARED_VALIDATE {
+            if request.flags & abi::MAP_TYPE == abi::MAP_SHARED_VALIDATE {
                 return Err(Errno::EINVAL);
             }
             return Ok((zeros(request, shared, len)?, None, flags));
@@ -259,10 +257,10 @@ impl AddressSpace {
             }
             flags |= VmaFlags::NOEXEC;
         }
-        if shared && !file.ops.may_map_writable(file) {
+        if shared && !file.may_map_writable() {
             flags |= VmaFlags::NOWRITE;
         }
-        let backing = match file.ops.map(file, prot, shared)? {
+        let backing = match file.map(prot, shared)? {
             MapObject::Host(file) => Backing::Host(file),
             MapObject::Pages(pages) => Backing::Pages(pages),
             MapObject::Zeros => zeros(request, shared, len)?,

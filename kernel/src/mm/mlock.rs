@@ -48,12 +48,12 @@ impl AddressSpace {
         may_lock()?;
         let mut guard = self.inner.borrow_mut();
         let inner = &mut *guard;
-        let current = flags & libc::MCL_CURRENT != 0;
+        let current = flags & abi::MCL_CURRENT != 0;
         if current && !may_have_locked(inner.vmas.totals().mapped) {
             return Err(Errno::ENOMEM);
         }
-        let locks = locks(flags & libc::MCL_ONFAULT != 0);
-        inner.new_areas = if flags & libc::MCL_FUTURE != 0 { locks } else { VmaFlags::empty() };
+        let locks = locks(flags & abi::MCL_ONFAULT != 0);
+        inner.new_areas = if flags & abi::MCL_FUTURE != 0 { locks } else { VmaFlags::empty() };
         if !current {
             return Ok(());
         }

@@ -97,17 +97,17 @@ pub fn relieve(task: &Arc<Task>) {
     if !waiting {
         let Some(victim) = largest() else {
             umlab_model::log!(Error, "out of memory, and there is no process that may be killed");
-            exit::exit_group(task, exit::killed_by(libc::SIGKILL, false));
+            exit::exit_group(task, exit::killed_by(abi::SIGKILL, false));
             return;
         };
         let name = String::from_utf8_lossy(&victim.name()).into_owned();
         umlab_model::log!(Warn, "out of memory: process {} ({name}) is killed", victim.pid);
         *VICTIM.borrow_mut() = Some((victim.pid, now));
         if Arc::ptr_eq(&victim, &task.process) {
-            exit::exit_group(task, exit::killed_by(libc::SIGKILL, false));
+            exit::exit_group(task, exit::killed_by(abi::SIGKILL, false));
             return;
         }
-        let _ = signal::send_to_process(&victim, SigInfo::kernel(libc::SIGKILL));
+        let _ = signal::send_to_process(&victim, SigInfo::kernel(abi::SIGKILL));
     }
     // Only SIGKILL ends the pause; other signals are looked at when the fault is over.
     let _ = wait_until(&[], Some(now + PAUSE_NS), Sleep::Killable, || None::<()>);

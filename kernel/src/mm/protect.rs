@@ -10,8 +10,8 @@ use umlab_model::{PageRange, Prot, When};
 impl AddressSpace {
     /// mprotect(2).
     pub fn mprotect(&self, addr: u64, len: u64, prot: u64) -> Result<()> {
-        let grows = prot & (libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) as u64;
-        if grows == (libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) as u64 || !is_aligned(addr) {
+        let grows = prot & (abi::PROT_GROWSDOWN | abi::PROT_GROWSUP) as u64;
+        if grows == (abi::PROT_GROWSDOWN | abi::PROT_GROWSUP) as u64 || !is_aligned(addr) {
             return Err(Errno::EINVAL);
         }
         if len == 0 {
@@ -30,7 +30,7 @@ impl AddressSpace {
         let (mut addr, end) = (range.start(), range.end());
         let mut inner = self.inner.borrow_mut();
         if grows != 0 {
-            let down = grows & libc::PROT_GROWSDOWN as u64 != 0;
+            let down = grows & abi::PROT_GROWSDOWN as u64 != 0;
             let vma = inner.vmas.at_or_after(addr).ok_or(Errno::ENOMEM)?;
             // An area that grows down may grow over a hole before it.
             if vma.start() >= if down { end } else { addr + 1 } {

@@ -10,10 +10,10 @@ use umlab_model::PageRange;
 impl AddressSpace {
     /// mremap(2).
     pub fn mremap(&self, addr: u64, old_len: u64, new_len: u64, flags: i32, new_addr: u64) -> Result<u64> {
-        const KNOWN: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
-        let may_move = flags & libc::MREMAP_MAYMOVE != 0;
-        let fixed = flags & libc::MREMAP_FIXED != 0;
-        let keep = flags & libc::MREMAP_DONTUNMAP != 0;
+        const KNOWN: i32 = abi::MREMAP_MAYMOVE | abi::MREMAP_FIXED | abi::MREMAP_DONTUNMAP;
+        let may_move = flags & abi::MREMAP_MAYMOVE != 0;
+        let fixed = flags & abi::MREMAP_FIXED != 0;
+        let keep = flags & abi::MREMAP_DONTUNMAP != 0;
         let top = model().user_top();
         if flags & !KNOWN != 0 || !is_aligned(addr) || ((fixed || keep) && !may_move) {
             return Err(Errno::EINVAL);

@@ -96,7 +96,7 @@ impl AddressSpace {
 
     /// A path: at most PATH_MAX with its NUL, else ENAMETOOLONG.
     pub fn read_path(&self, addr: u64) -> Result<Vec<u8>> {
-        self.read_string(addr, libc::PATH_MAX as usize, Errno::ENAMETOOLONG)
+        self.read_string(addr, abi::PATH_MAX as usize, Errno::ENAMETOOLONG)
     }
 }
 

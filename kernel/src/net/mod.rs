@@ -114,7 +114,7 @@ pub trait Socket: Send + Sync + Any {
 pub fn create(domain: i32, kind: i32, protocol: i32) -> Result<Arc<dyn Socket>> {
     check_kind(domain, kind)?;
     match domain {
-        libc::AF_UNIX => Ok(unix::UnixSocket::create(kind, protocol)?),
+        abi::AF_UNIX => Ok(unix::UnixSocket::create(kind, protocol)?),
         _ => Err(Errno::EAFNOSUPPORT),
     }
 }
@@ -123,7 +123,7 @@ pub fn create(domain: i32, kind: i32, protocol: i32) -> Result<Arc<dyn Socket>> 
 pub fn create_pair(domain: i32, kind: i32, protocol: i32) -> Result<(Arc<dyn Socket>, Arc<dyn Socket>)> {
     check_kind(domain, kind)?;
     match domain {
-        libc::AF_UNIX => {
+        abi::AF_UNIX => {
             let (a, b) = unix::UnixSocket::create_pair(kind, protocol)?;
             Ok((a, b))
         }
@@ -151,7 +151,7 @@ pub struct SocketFile {
 impl SocketFile {
     /// An open file for the socket; `flags` may have O_NONBLOCK.
     pub fn open(socket: Arc<dyn Socket>, flags: i32) -> Arc<OpenFile> {
-        OpenFile::anonymous(AnonKind::Socket, Arc::new(SocketFile { socket }), flags | libc::O_RDWR)
+        OpenFile::anonymous(AnonKind::Socket, Arc::new(SocketFile { socket }), flags | abi::O_RDWR)
     }
 
     pub fn socket(&self) -> &Arc<dyn Socket> {
@@ -166,7 +166,7 @@ pub fn of(file: &OpenFile) -> Result<&Arc<dyn Socket>> {
 
 /// MSG_DONTWAIT for a non-blocking file.
 pub fn wait_flag(file: &OpenFile) -> i32 {
-    if file.nonblocking() { libc::MSG_DONTWAIT } else { 0 }
+    if file.nonblocking() { abi::MSG_DONTWAIT } else { 0 }
 }
 
 /// Sleeps until `condition` gives a value, as a socket call does: EAGAIN when `timeout` (ns)

@@ -20,13 +20,13 @@ const MIN_RECEIVE_BUFFER: usize = 2304;
 /// Options that are only remembered, because nothing here depends on them: they take and give an
 /// int that is 0 or 1.
 const REMEMBERED: &[i32] = &[
-    libc::SO_REUSEADDR,
-    libc::SO_KEEPALIVE,
-    libc::SO_BROADCAST,
-    libc::SO_DONTROUTE,
-    libc::SO_OOBINLINE,
-    libc::SO_REUSEPORT,
-    libc::SO_NO_CHECK,
+    abi::SO_REUSEADDR,
+    abi::SO_KEEPALIVE,
+    abi::SO_BROADCAST,
+    abi::SO_DONTROUTE,
+    abi::SO_OOBINLINE,
+    abi::SO_REUSEPORT,
+    abi::SO_NO_CHECK,
 ];
 
 /// What every socket keeps.
@@ -116,25 +116,25 @@ pub fn get(socket: &dyn Socket, level: i32, name: i32) -> Result<OptionValue> {
     if let Some(result) = socket.option(level, name) {
         return result;
     }
-    if level != libc::SOL_SOCKET {
+    if level != abi::SOL_SOCKET {
         return Err(Errno::EOPNOTSUPP);
     }
     let settings = *socket.common().settings.borrow();
     Ok(match name {
-        libc::SO_TYPE => int(socket.kind()),
-        libc::SO_DOMAIN => int(socket.domain()),
-        libc::SO_PROTOCOL => int(socket.protocol()),
-        libc::SO_ERROR => int(socket.take_error().map_or(0, Errno::raw)),
-        libc::SO_ACCEPTCONN => int(socket.listening() as i32),
-        libc::SO_SNDBUF => int(settings.send_buffer as i32),
-        libc::SO_RCVBUF => int(settings.receive_buffer as i32),
-        libc::SO_RCVTIMEO => timeout_value(settings.receive_timeout),
-        libc::SO_SNDTIMEO => timeout_value(settings.send_timeout),
-        libc::SO_PASSCRED => int(settings.pass_credentials as i32),
-        libc::SO_RCVLOWAT => int(settings.low_water),
-        libc::SO_SNDLOWAT => int(1),
-        libc::SO_PRIORITY => int(settings.priority),
-        libc::SO_LINGER => SmallVec::from_slice(bytes_of(&settings.linger)),
+        abi::SO_TYPE => int(socket.kind()),
+        abi::SO_DOMAIN => int(socket.domain()),
+        abi::SO_PROTOCOL => int(socket.protocol()),
+        abi::SO_ERROR => int(socket.take_error().map_or(0, Errno::raw)),
+        abi::SO_ACCEPTCONN => int(socket.listening() as i32),
+        abi::SO_SNDBUF => int(settings.send_buffer as i32),
+        abi::SO_RCVBUF => int(settings.receive_buffer as i32),
+        abi::SO_RCVTIMEO => timeout_value(settings.receive_timeout),
+        abi::SO_SNDTIMEO => timeout_value(settings.send_timeout),
+        abi::SO_PASSCRED => int(settings.pass_credentials as i32),
+        abi::SO_RCVLOWAT => int(settings.low_water),
+        abi::SO_SNDLOWAT => int(1),
+        abi::SO_PRIORITY => int(settings.priority),
+        abi::SO_LINGER => SmallVec::from_slice(bytes_of(&settings.linger)),
         _ => match REMEMBERED.iter().position(|&n| n == name) {
             Some(bit) => int((settings.remembered >> bit & 1) as i32),
             None => return Err(Errno::ENOPROTOOPT),
@@ -145,8 +145,8 @@ pub fn get(socket: &dyn Socket, level: i32, name: i32) -> Result<OptionValue> {
 /// How much of a value to be set is looked at.
 pub fn value_size(level: i32, name: i32) -> usize {
     match (level, name) {
-        (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => size_of::<Timeval>(),
-        (libc::SOL_SOCKET, libc::SO_LINGER) => size_of::<Linger>(),
+        (abi::SOL_SOCKET, abi::SO_RCVTIMEO | abi::SO_SNDTIMEO) => size_of::<Timeval>(),
+        (abi::SOL_SOCKET, abi::SO_LINGER) => size_of::<Linger>(),
         _ => size_of::<i32>(),
     }
 }
@@ -159,27 +159,27 @@ pub fn set(socket: &dyn Socket, level: i32, name: i32, value: &[u8]) -> Result<(
     if let Some(result) = socket.set_option(level, name, value) {
         return result;
     }
-    if level != libc::SOL_SOCKET {
+    if level != abi::SOL_SOCKET {
         return Err(Errno::EOPNOTSUPP);
     }
     let number = parse_int(value)?;
     let mut settings = socket.common().settings.borrow_mut();
     match name {
-        libc::SO_SNDBUF | libc::SO_SNDBUFFORCE => settings.send_buffer = buffer_size(number, MIN_SEND_BUFFER),
-        libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => settings.receive_buffer = buffer_size(number, MIN_RECEIVE_BUFFER),
-        libc::SO_RCVTIMEO => settings.receive_timeout = parse_timeout(value)?,
-        libc::SO_SNDTIMEO => settings.send_timeout = parse_timeout(value)?,
-        libc::SO_PASSCRED => settings.pass_credentials = number != 0,
-        libc::SO_RCVLOWAT => settings.low_water = if number < 0 { i32::MAX } else { number.max(1) },
-        libc::SO_PRIORITY => settings.priority = number,
-        libc::SO_LINGER => {
+        abi::SO_SNDBUF | abi::SO_SNDBUFFORCE => settings.send_buffer = buffer_size(number, MIN_SEND_BUFFER),
+        abi::SO_RCVBUF | abi::SO_RCVBUFFORCE => settings.receive_buffer = buffer_size(number, MIN_RECEIVE_BUFFER),
+        abi::SO_RCVTIMEO => settings.receive_timeout = parse_timeout(value)?,
+        abi::SO_SNDTIMEO => settings.send_timeout = parse_timeout(value)?,
+        abi::SO_PASSCRED => settings.pass_credentials = number != 0,
+        abi::SO_RCVLOWAT => settings.low_water = if number < 0 { i32::MAX } else { number.max(1) },
+        abi::SO_PRIORITY => settings.priority = number,
+        abi::SO_LINGER => {
             let bytes = value.get(..size_of::<Linger>()).ok_or(Errno::EINVAL)?;
             let mut linger: Linger = zeroed();
             crate::mm::user::bytes_of_mut(&mut linger).copy_from_slice(bytes);
             linger.l_onoff = (linger.l_onoff != 0) as i32;
             settings.linger = linger;
         }
-        libc::SO_TYPE | libc::SO_DOMAIN | libc::SO_PROTOCOL | libc::SO_ERROR | libc::SO_ACCEPTCONN => {
+        abi::SO_TYPE | abi::SO_DOMAIN | abi::SO_PROTOCOL | abi::SO_ERROR | abi::SO_ACCEPTCONN => {
             return Err(Errno::ENOPROTOOPT);
         }
         _ => {

@@ -29,9 +29,7 @@ pub fn barrier(concerns: impl Fn(&Task) -> bool) {
     }
     for (_, task, visit) in running {
         while task.user_visit() == Some(visit) && !stopping() {
-            lock::leave();
-            std::thread::yield_now();
-            lock::enter();
+            lock::without(std::thread::yield_now);
         }
     }
 }

@@ -28,9 +28,9 @@ struct Watchers {
 }
 
 /// Signals to `uml` that are the guest's to act on.
-const PASSED_ON: [i32; 6] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
+const PASSED_ON: [i32; 6] = [abi::SIGINT, abi::SIGTERM, abi::SIGHUP, abi::SIGQUIT, abi::SIGUSR1, abi::SIGUSR2];
 /// Signals that concern the host terminal.
-const TERMINAL: [i32; 3] = [libc::SIGWINCH, libc::SIGCONT, libc::SIGTSTP];
+const TERMINAL: [i32; 3] = [abi::SIGWINCH, abi::SIGCONT, abi::SIGTSTP];
 
 /// What the layers above do about news. Called on a guest CPU, in the big lock.
 pub struct Handlers {

@@ -27,9 +27,9 @@ pub fn slice(task: &Task) -> Option<u64> {
         (attributes.policy, attributes.nice)
     };
     match policy {
-        libc::SCHED_FIFO => None,
-        libc::SCHED_RR => Some(ROUND_ROBIN_SLICE_NS),
-        libc::SCHED_IDLE => Some(SHORTEST_SLICE_NS),
+        abi::SCHED_FIFO => None,
+        abi::SCHED_RR => Some(ROUND_ROBIN_SLICE_NS),
+        abi::SCHED_IDLE => Some(SHORTEST_SLICE_NS),
         _ => Some(nice_slice(nice)),
     }
 }

@@ -2,28 +2,16 @@
 
 use super::set::{NSIG, SigSet, is_signal};
 
-pub const SIG_DFL: u64 = 0;
-pub const SIG_IGN: u64 = 1;
-
-pub const SA_NOCLDSTOP: u64 = libc::SA_NOCLDSTOP as u64;
-pub const SA_NOCLDWAIT: u64 = libc::SA_NOCLDWAIT as u64;
-pub const SA_SIGINFO: u64 = libc::SA_SIGINFO as u64;
-pub const SA_ONSTACK: u64 = libc::SA_ONSTACK as u64;
-pub const SA_RESTART: u64 = libc::SA_RESTART as u64;
-pub const SA_NODEFER: u64 = libc::SA_NODEFER as u64;
-pub const SA_RESETHAND: u64 = libc::SA_RESETHAND as u32 as u64;
-pub const SA_RESTORER: u64 = 0x0400_0000;
 /// The flags the kernel knows; it clears others, so that programs can ask which there are.
-pub const SA_KNOWN: u64 = SA_NOCLDSTOP
-    | SA_NOCLDWAIT
-    | SA_SIGINFO
-    | SA_ONSTACK
-    | SA_RESTART
-    | SA_NODEFER
-    | SA_RESETHAND
-    | SA_RESTORER
-    | SA_EXPOSE_TAGBITS;
-pub const SA_EXPOSE_TAGBITS: u64 = 0x800;
+pub const SA_KNOWN: u64 = abi::SA_NOCLDSTOP
+    | abi::SA_NOCLDWAIT
+    | abi::SA_SIGINFO
+    | abi::SA_ONSTACK
+    | abi::SA_RESTART
+    | abi::SA_NODEFER
+    | abi::SA_RESETHAND
+    | abi::SA_RESTORER
+    | abi::SA_EXPOSE_TAGBITS;
 
 /// The kernel's sigaction, in its ABI layout: four words.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -62,19 +50,19 @@ pub enum Default {
 
 pub fn default_action(signal: i32) -> Default {
     match signal {
-        libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH => Default::Ignore,
-        libc::SIGCONT => Default::Continue,
-        libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => Default::Stop,
-        libc::SIGQUIT
-        | libc::SIGILL
-        | libc::SIGTRAP
-        | libc::SIGABRT
-        | libc::SIGFPE
-        | libc::SIGSEGV
-        | libc::SIGBUS
-        | libc::SIGSYS
-        | libc::SIGXCPU
-        | libc::SIGXFSZ => Default::Core,
+        abi::SIGCHLD | abi::SIGURG | abi::SIGWINCH => Default::Ignore,
+        abi::SIGCONT => Default::Continue,
+        abi::SIGSTOP | abi::SIGTSTP | abi::SIGTTIN | abi::SIGTTOU => Default::Stop,
+        abi::SIGQUIT
+        | abi::SIGILL
+        | abi::SIGTRAP
+        | abi::SIGABRT
+        | abi::SIGFPE
+        | abi::SIGSEGV
+        | abi::SIGBUS
+        | abi::SIGSYS
+        | abi::SIGXCPU
+        | abi::SIGXFSZ => Default::Core,
         _ => Default::Terminate,
     }
 }
@@ -106,14 +94,14 @@ impl SigActions {
     /// Whether the signal has no effect: set to be ignored, or ignored by default.
     pub fn ignores(&self, signal: i32) -> bool {
         let action = self.get(signal);
-        action.handler == SIG_IGN
-            || action.handler == SIG_DFL && matches!(default_action(signal), Default::Ignore | Default::Continue)
+        action.handler == abi::SIG_IGN
+            || action.handler == abi::SIG_DFL && matches!(default_action(signal), Default::Ignore | Default::Continue)
     }
 
     /// What execve(2) leaves: ignored signals stay ignored, handlers are gone.
     pub fn reset_for_exec(&mut self) {
         for action in &mut self.table {
-            let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
+            let handler = if action.handler == abi::SIG_IGN { abi::SIG_IGN } else { abi::SIG_DFL };
             *action = SigAction { handler, ..SigAction::default() };
         }
     }
@@ -128,8 +116,8 @@ impl SigActions {
         let (mut ignored, mut caught) = (SigSet::EMPTY, SigSet::EMPTY);
         for signal in 1..=NSIG {
             match self.get(signal).handler {
-                SIG_DFL => {}
-                SIG_IGN => ignored.insert(signal),
+                abi::SIG_DFL => {}
+                abi::SIG_IGN => ignored.insert(signal),
                 _ => caught.insert(signal),
             }
         }

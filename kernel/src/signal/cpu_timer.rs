@@ -130,8 +130,8 @@ pub fn check(process: &Arc<Process>) {
         let mut signals = process.signals.borrow_mut();
         let cpu = &mut signals.cpu;
         let timers = [
-            (&mut cpu.virtual_timer, CpuClock::User.read(&usage), libc::SIGVTALRM),
-            (&mut cpu.prof_timer, CpuClock::Total.read(&usage), libc::SIGPROF),
+            (&mut cpu.virtual_timer, CpuClock::User.read(&usage), abi::SIGVTALRM),
+            (&mut cpu.prof_timer, CpuClock::Total.read(&usage), abi::SIGPROF),
         ];
         for (timer, now, signal) in timers {
             if timer.due != 0 && now >= timer.due {
@@ -172,13 +172,13 @@ fn check_limit(process: &Arc<Process>, used: u64) {
     let hard = process.limits.borrow().get(limits::CPU).hard;
     if hard != limits::INFINITY && used >= hard.saturating_mul(NS_PER_SEC) {
         if let Some(task) = process.main_thread() {
-            exit_group(&task, killed_by(libc::SIGKILL, false));
+            exit_group(&task, killed_by(abi::SIGKILL, false));
         }
         return;
     }
     // One more each second, as long as it goes on.
     process.signals.borrow_mut().cpu.limit_due = due.saturating_add(NS_PER_SEC);
-    let _ = send_to_process(process, SigInfo::kernel(libc::SIGXCPU));
+    let _ = send_to_process(process, SigInfo::kernel(abi::SIGXCPU));
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Delivery: what happens to pending signals on the way back to user mode, and to the system call
 //! they interrupted.
 
-use super::action::{Default as Action, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN, SigAction, default_action};
+use super::action::{Default as Action, SigAction, default_action};
 use super::info::SigInfo;
 use super::send::retarget;
 use super::set::SigSet;
@@ -77,8 +77,8 @@ fn deliver(task: &Arc<Task>, user: &mut dyn UserThread, mut syscall: Option<Sysc
         let signal = info.signal();
         let action = take_action(task, signal);
         match action.handler {
-            SIG_IGN => {}
-            SIG_DFL => act_by_default(task, user, &info),
+            abi::SIG_IGN => {}
+            abi::SIG_DFL => act_by_default(task, user, &info),
             _ => {
                 if let Some(outcome) = syscall.take() {
                     interrupt_syscall(user, outcome, &action);
@@ -114,7 +114,7 @@ pub fn dequeue(task: &Task, set: SigSet) -> Option<SigInfo> {
         let own = take(&mut task.signals.borrow_mut().pending);
         let shared = own.is_none();
         let Queued { mut info, timer, .. } = own.or_else(|| take(&mut task.process.signals.borrow_mut().pending))?;
-        if shared && info.signal() == libc::SIGALRM {
+        if shared && info.signal() == abi::SIGALRM {
             let real = task.process.signals.borrow().timers.real.clone();
             if let Some(real) = real {
                 real.signal_taken();
@@ -137,8 +137,8 @@ fn take_action(task: &Task, signal: i32) -> SigAction {
     let actions = task.actions.borrow();
     let mut actions = actions.borrow_mut();
     let action = actions.get(signal);
-    if action.has(SA_RESETHAND) && action.handler != SIG_IGN && action.handler != SIG_DFL {
-        actions.set(signal, SigAction { handler: SIG_DFL, ..action });
+    if action.has(abi::SA_RESETHAND) && action.handler != abi::SIG_IGN && action.handler != abi::SIG_DFL {
+        actions.set(signal, SigAction { handler: abi::SIG_DFL, ..action });
     }
     action
 }
@@ -151,7 +151,7 @@ fn act_by_default(task: &Arc<Task>, user: &mut dyn UserThread, info: &SigInfo) {
     }
     match action {
         // A stop that no shell could undo is not carried out.
-        Action::Stop if signal != libc::SIGSTOP && task.process.group().is_orphaned(None) => {}
+        Action::Stop if signal != abi::SIGSTOP && task.process.group().is_orphaned(None) => {}
         Action::Stop => stop::begin(task, signal),
         Action::Core => core_dump::end_process(task, user, info),
         _ => exit_group(task, killed_by(signal, false)),
@@ -161,7 +161,7 @@ fn act_by_default(task: &Arc<Task>, user: &mut dyn UserThread, info: &SigInfo) {
 /// The system call's result when a handler is about to run.
 fn interrupt_syscall(user: &mut dyn UserThread, outcome: SyscallOutcome, action: &SigAction) {
     let Err(error) = outcome.result else { return };
-    let again = error == Errno::ERESTARTNOINTR || error == Errno::ERESTARTSYS && action.has(SA_RESTART);
+    let again = error == Errno::ERESTARTNOINTR || error == Errno::ERESTARTSYS && action.has(abi::SA_RESTART);
     if again {
         restart_syscall(user, outcome);
     } else {
@@ -173,7 +173,7 @@ fn interrupt_syscall(user: &mut dyn UserThread, outcome: SyscallOutcome, action:
 /// it was).
 fn restart_syscall(user: &mut dyn UserThread, outcome: SyscallOutcome) {
     let number = match outcome.result {
-        Err(Errno::ERESTART_RESTARTBLOCK) => libc::SYS_restart_syscall as u64,
+        Err(Errno::ERESTART_RESTARTBLOCK) => abi::SYS_restart_syscall as u64,
         _ => outcome.number,
     };
     let regs = user.regs_mut();

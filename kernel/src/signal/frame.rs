@@ -4,11 +4,11 @@
 //! debuggers, unwinders, garbage collectors and language runtimes read it and write it. A frame
 //! that comes back is the guest's word and is judged like any.
 
-use super::action::{SA_NODEFER, SA_ONSTACK, SA_RESTORER, SA_SIGINFO, SigAction};
+use super::action::SigAction;
 use super::deliver::set_mask;
 use super::info::SigInfo;
 use super::set::SigSet;
-use super::state::{AltStack, SS_AUTODISARM, SS_DISABLE};
+use super::state::AltStack;
 use super::trap;
 use super::xstate;
 use crate::mm::AddressSpace;
@@ -59,7 +59,7 @@ pub(super) fn enter_handler(
     info: &SigInfo,
     action: &SigAction,
 ) -> Result<()> {
-    if !action.has(SA_RESTORER) {
+    if !action.has(abi::SA_RESTORER) {
         return Err(Errno::EFAULT);
     }
     let space = task.space();
@@ -69,7 +69,7 @@ pub(super) fn enter_handler(
         (signals.alt_stack, signals.saved_mask.unwrap_or(signals.mask), signals.fault)
     };
     let regs = user.regs_mut();
-    let (frame, fpstate) = place(regs.rsp, &alt_stack, action.has(SA_ONSTACK), state.len() as u64)?;
+    let (frame, fpstate) = place(regs.rsp, &alt_stack, action.has(abi::SA_ONSTACK), state.len() as u64)?;
 
     let mut words = [0u64; FRAME_WORDS];
     words[RETURN_ADDRESS] = action.restorer;
@@ -85,7 +85,7 @@ pub(super) fn enter_handler(
     words[MC_FPSTATE] = fpstate;
     words[UC_MASK] = old_mask.0;
     let mut len = SIGINFO;
-    if action.has(SA_SIGINFO) {
+    if action.has(abi::SA_SIGINFO) {
         len = FRAME_WORDS;
         for (word, bytes) in words[SIGINFO..].iter_mut().zip(info.bytes().chunks_exact(8)) {
             *word = u64::from_le_bytes(bytes.try_into().expect("chunks of eight bytes"));
@@ -109,11 +109,11 @@ pub(super) fn enter_handler(
     let mask = {
         let mut signals = task.signals.borrow_mut();
         signals.saved_mask = None;
-        if alt_stack.flags & SS_AUTODISARM != 0 {
+        if alt_stack.flags & abi::SS_AUTODISARM != 0 {
             signals.alt_stack = AltStack::NONE;
         }
         let mut mask = signals.mask.union(action.mask);
-        if !action.has(SA_NODEFER) {
+        if !action.has(abi::SA_NODEFER) {
             mask.insert(info.signal());
         }
         mask
@@ -166,7 +166,7 @@ fn general(regs: &mut Regs) -> [&mut u64; 17] {
 /// SIGSEGV.
 pub fn sigreturn(task: &Arc<Task>, user: &mut dyn UserThread) {
     if restore(task, user).is_err() {
-        trap::force(task, SigInfo::kernel(libc::SIGSEGV));
+        trap::force(task, SigInfo::kernel(abi::SIGSEGV));
     }
 }
 
@@ -214,11 +214,11 @@ pub fn set_alt_stack(task: &Task, new: AltStack, rsp: u64, min_size: u64) -> Res
     if signals.alt_stack.size != 0 && signals.alt_stack.holds(rsp) {
         return Err(Errno::EPERM);
     }
-    let mode = new.flags & !SS_AUTODISARM;
-    if mode != SS_DISABLE && mode != super::state::SS_ONSTACK && mode != 0 {
+    let mode = new.flags & !abi::SS_AUTODISARM;
+    if mode != abi::SS_DISABLE && mode != abi::SS_ONSTACK && mode != 0 {
         return Err(Errno::EINVAL);
     }
-    if mode == SS_DISABLE {
+    if mode == abi::SS_DISABLE {
         signals.alt_stack = AltStack { sp: 0, size: 0, flags: new.flags };
     } else if new.size < min_size {
         return Err(Errno::ENOMEM);
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(place(0x1400, &alt, true, 2436), Err(Errno::EFAULT));
         assert_eq!(place(0x1400, &alt, false, 2436), Err(Errno::EFAULT));
         // One that disarms itself does not count as being in use.
-        let disarm = AltStack { flags: SS_AUTODISARM, ..alt };
+        let disarm = AltStack { flags: abi::SS_AUTODISARM, ..alt };
         assert!(place(0x2000, &disarm, true, 2436).is_ok());
         // Nothing that wraps panics; the write then fails.
         let _ = place(5, &none, false, 2436);

@@ -3,19 +3,6 @@
 use crate::mm::user::{bytes_of, bytes_of_mut};
 use crate::task::Pid;
 
-pub const SI_USER: i32 = 0;
-pub const SI_KERNEL: i32 = 0x80;
-pub const SI_QUEUE: i32 = -1;
-pub const SI_TIMER: i32 = -2;
-pub const SI_TKILL: i32 = -6;
-
-pub const CLD_EXITED: i32 = 1;
-pub const CLD_KILLED: i32 = 2;
-pub const CLD_DUMPED: i32 = 3;
-pub const CLD_TRAPPED: i32 = 4;
-pub const CLD_STOPPED: i32 = 5;
-pub const CLD_CONTINUED: i32 = 6;
-
 /// The siginfo of sigaction(2) in its ABI layout. Which fields hold depends on signal and code;
 /// they begin at byte 16.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,17 +23,17 @@ impl SigInfo {
 
     /// Sent by the kernel itself, with nothing more to say (SI_KERNEL).
     pub fn kernel(signal: i32) -> SigInfo {
-        SigInfo::new(signal, SI_KERNEL)
+        SigInfo::new(signal, abi::SI_KERNEL)
     }
 
     /// From kill(2).
     pub fn kill(signal: i32, sender: Pid, uid: u32) -> SigInfo {
-        SigInfo::new(signal, SI_USER).with_sender(sender, uid)
+        SigInfo::new(signal, abi::SI_USER).with_sender(sender, uid)
     }
 
     /// From tkill(2) or tgkill(2).
     pub fn tgkill(signal: i32, sender: Pid, uid: u32) -> SigInfo {
-        SigInfo::new(signal, SI_TKILL).with_sender(sender, uid)
+        SigInfo::new(signal, abi::SI_TKILL).with_sender(sender, uid)
     }
 
     /// From rt_sigqueueinfo(2) as sigqueue(3) uses it, and from kernel parts that pass a value on.
@@ -75,7 +62,7 @@ impl SigInfo {
 
     /// Expiration of a POSIX timer.
     pub fn timer(signal: i32, timer: i32, value: u64) -> SigInfo {
-        let mut info = SigInfo::new(signal, SI_TIMER);
+        let mut info = SigInfo::new(signal, abi::SI_TIMER);
         info.words[4] = timer as u32;
         info.set_long(6, value);
         info
@@ -92,7 +79,7 @@ impl SigInfo {
 
     /// SIGSYS of a refused system call.
     pub fn sys(code: i32, call_addr: u64, syscall: i32, arch: u32) -> SigInfo {
-        let mut info = SigInfo::new(libc::SIGSYS, code);
+        let mut info = SigInfo::new(abi::SIGSYS, code);
         info.set_long(4, call_addr);
         info.words[6] = syscall as u32;
         info.words[7] = arch;
@@ -214,15 +201,15 @@ mod tests {
             // SAFETY: as many bytes as it has, and any are a value of it.
             unsafe { info.bytes().as_ptr().cast::<libc::siginfo_t>().read_unaligned() }
         };
-        let child = as_libc(&SigInfo::child(libc::SIGCHLD, CLD_KILLED, 12, 34, 9, 5, 6));
+        let child = as_libc(&SigInfo::child(abi::SIGCHLD, abi::CLD_KILLED, 12, 34, 9, 5, 6));
         // SAFETY: the fields of a SIGCHLD, which was just built.
         let got = unsafe { (child.si_pid(), child.si_uid(), child.si_status(), child.si_utime(), child.si_stime()) };
-        assert_eq!((child.si_signo, child.si_code), (libc::SIGCHLD, CLD_KILLED));
+        assert_eq!((child.si_signo, child.si_code), (abi::SIGCHLD, abi::CLD_KILLED));
         assert_eq!(got, (12, 34, 9, 5, 6));
-        let queued = as_libc(&SigInfo::queue(40, SI_QUEUE, 1, 2, 0x1234_5678_9abc));
+        let queued = as_libc(&SigInfo::queue(40, abi::SI_QUEUE, 1, 2, 0x1234_5678_9abc));
         // SAFETY: a queued signal has a value.
         assert_eq!(unsafe { queued.si_value() }.sival_ptr as u64, 0x1234_5678_9abc);
-        let fault = as_libc(&SigInfo::fault(libc::SIGSEGV, 1, 0xdead_beef_0000));
+        let fault = as_libc(&SigInfo::fault(abi::SIGSEGV, 1, 0xdead_beef_0000));
         // SAFETY: a fault has an address.
         assert_eq!(unsafe { fault.si_addr() } as u64, 0xdead_beef_0000);
     }

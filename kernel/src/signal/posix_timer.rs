@@ -27,7 +27,7 @@ pub struct Setting {
 #[derive(Clone)]
 pub enum TimerClock {
     /// Time passes as on CLOCK_MONOTONIC; the number says what an absolute time means.
-    Wall(libc::clockid_t),
+    Wall(i32),
     ProcessCpu(CpuClock),
     ThreadCpu(CpuClock, Weak<Task>),
 }
@@ -322,7 +322,7 @@ impl Wake for RealTimer {
         drop(timer);
         if let Some(process) = self.process.upgrade() {
             // A standard signal of the kernel's always gets through.
-            let _ = send_to_process(&process, SigInfo::kernel(libc::SIGALRM));
+            let _ = send_to_process(&process, SigInfo::kernel(abi::SIGALRM));
         }
     }
 }

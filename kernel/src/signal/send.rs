@@ -1,13 +1,13 @@
 //! Sending: which signals are dropped at once, where they queue, and who is woken.
 
-use super::action::{Default as Action, SA_KNOWN, SIG_DFL, SigAction, default_action};
-use super::info::{SI_USER, SigInfo};
+use super::action::{Default as Action, SA_KNOWN, SigAction, default_action};
+use super::info::SigInfo;
 use super::posix_timer::TimerSignal;
 use super::set::{SIGRTMIN, SigSet, is_signal};
 use super::state::Queued;
 use super::stop;
 use crate::lock::KCell;
-use crate::task::creds::{CAP_KILL, Creds};
+use crate::task::creds::Creds;
 use crate::task::exit::{exit_group, exit_process, killed_by};
 use crate::task::ptrace::events;
 use crate::task::{Pid, Process, Task, limits};
@@ -83,8 +83,8 @@ pub(super) fn send_timer(
     if is_ignored(&task, signal) {
         return false;
     }
-    if signal == libc::SIGKILL {
-        exit_group(&task, killed_by(libc::SIGKILL, false));
+    if signal == abi::SIGKILL {
+        exit_group(&task, killed_by(abi::SIGKILL, false));
         return true;
     }
     let queued = Queued { info, charge: None, timer: Some(timer) };
@@ -145,8 +145,8 @@ fn permits(sender: &Task, target: &Process, to: &Creds, signal: i32) -> bool {
         || from.euid == to.uid
         || from.uid == to.suid
         || from.uid == to.uid
-        || from.capable(CAP_KILL)
-        || signal == libc::SIGCONT && sender.process.group().session.sid == target.group().session.sid
+        || from.capable(abi::CAP_KILL)
+        || signal == abi::SIGCONT && sender.process.group().session.sid == target.group().session.sid
 }
 
 fn send(process: &Arc<Process>, task: &Arc<Task>, info: SigInfo, private: bool) -> Result<()> {
@@ -156,8 +156,8 @@ fn send(process: &Arc<Process>, task: &Arc<Task>, info: SigInfo, private: bool) 
         return Ok(());
     }
     // SIGKILL needs no telling, and must never fail.
-    if signal == libc::SIGKILL {
-        exit_group(task, killed_by(libc::SIGKILL, false));
+    if signal == abi::SIGKILL {
+        exit_group(task, killed_by(abi::SIGKILL, false));
         return Ok(());
     }
     enqueue(process, task, info, private)?;
@@ -171,18 +171,18 @@ fn send(process: &Arc<Process>, task: &Arc<Task>, info: SigInfo, private: bool) 
 /// takes no more signals.
 fn prepare(process: &Arc<Process>, signal: i32) -> bool {
     if let Some(status) = process.exit_status() {
-        if signal == libc::SIGKILL {
+        if signal == abi::SIGKILL {
             // How it ends is decided, but perhaps a core file is still being written.
             exit_process(process, status);
         }
         return false;
     }
-    if signal == libc::SIGCONT {
+    if signal == abi::SIGCONT {
         flush(process, SigSet::STOP);
         stop::resume(process);
         events::on_continue(process);
     } else if SigSet::STOP.contains(signal) {
-        flush(process, SigSet::of(&[libc::SIGCONT]));
+        flush(process, SigSet::of(&[abi::SIGCONT]));
     }
     true
 }
@@ -199,7 +199,7 @@ pub(super) fn flush(process: &Process, signals: SigSet) {
 /// change before it is unblocked.
 fn is_ignored(task: &Task, signal: i32) -> bool {
     // A tracer is told of all but one.
-    if task.trace.is_traced() && signal != libc::SIGKILL {
+    if task.trace.is_traced() && signal != abi::SIGKILL {
         return false;
     }
     {
@@ -226,8 +226,8 @@ fn enqueue(process: &Process, task: &Arc<Task>, info: SigInfo, private: bool) ->
     };
     // Standard signals from the kernel and from kill(2) always get through, if need be without
     // their information.
-    let keep = charge.is_some() || signal < SIGRTMIN && !(info.code() < 0 && info.code() != super::SI_TKILL);
-    if !keep && signal >= SIGRTMIN && info.code() != SI_USER {
+    let keep = charge.is_some() || signal < SIGRTMIN && !(info.code() < 0 && info.code() != abi::SI_TKILL);
+    if !keep && signal >= SIGRTMIN && info.code() != abi::SI_USER {
         return Err(Errno::EAGAIN);
     }
     let mut own;
@@ -262,7 +262,7 @@ fn complete(process: &Arc<Process>, task: &Arc<Task>, signal: i32, private: bool
     };
     let fatal = {
         let handler = chosen.actions.borrow().borrow().get(signal).handler;
-        handler == SIG_DFL
+        handler == abi::SIG_DFL
             && default_action(signal) == Action::Terminate
             && !chosen.signals.borrow().awaited.contains(signal)
             && !chosen.trace.is_traced()
@@ -315,7 +315,7 @@ pub fn retarget(task: &Arc<Task>, signals: SigSet) {
 /// A write to a pipe or socket without a reader: SIGPIPE for the current task.
 pub(crate) fn send_sigpipe() {
     let task = sched::current();
-    let info = SigInfo::kill(libc::SIGPIPE, task.pid(), task.creds().uid);
+    let info = SigInfo::kill(abi::SIGPIPE, task.pid(), task.creds().uid);
     // A standard signal always gets through.
     let _ = send_to_task(&task, info);
 }

@@ -13,12 +13,12 @@ impl SigSet {
     pub const EMPTY: SigSet = SigSet(0);
     pub const FULL: SigSet = SigSet(!0);
     /// What cannot be blocked, caught or ignored.
-    pub const UNSTOPPABLE: SigSet = SigSet::of(&[libc::SIGKILL, libc::SIGSTOP]);
+    pub const UNSTOPPABLE: SigSet = SigSet::of(&[abi::SIGKILL, abi::SIGSTOP]);
     /// Those of job control that stop.
-    pub const STOP: SigSet = SigSet::of(&[libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU]);
+    pub const STOP: SigSet = SigSet::of(&[abi::SIGSTOP, abi::SIGTSTP, abi::SIGTTIN, abi::SIGTTOU]);
     /// What an instruction of the thread itself causes: delivered before all others.
     pub const SYNCHRONOUS: SigSet =
-        SigSet::of(&[libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGTRAP, libc::SIGFPE, libc::SIGSYS]);
+        SigSet::of(&[abi::SIGSEGV, abi::SIGBUS, abi::SIGILL, abi::SIGTRAP, abi::SIGFPE, abi::SIGSYS]);
 
     pub const fn of(signals: &[i32]) -> SigSet {
         let mut bits = 0;

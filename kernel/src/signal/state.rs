@@ -103,16 +103,12 @@ pub struct AltStack {
     pub flags: i32,
 }
 
-pub const SS_DISABLE: i32 = libc::SS_DISABLE;
-pub const SS_ONSTACK: i32 = libc::SS_ONSTACK;
-pub const SS_AUTODISARM: i32 = i32::MIN;
-
 impl AltStack {
-    pub const NONE: AltStack = AltStack { sp: 0, size: 0, flags: SS_DISABLE };
+    pub const NONE: AltStack = AltStack { sp: 0, size: 0, flags: abi::SS_DISABLE };
 
     /// Whether a stack pointer is on it. One that disarms itself is never in use.
     pub fn holds(&self, sp: u64) -> bool {
-        self.flags & SS_AUTODISARM == 0 && self.contains(sp)
+        self.flags & abi::SS_AUTODISARM == 0 && self.contains(sp)
     }
 
     /// Whether the address lies on it.
@@ -123,9 +119,9 @@ impl AltStack {
     /// SS_DISABLE, SS_ONSTACK or 0, for a thread whose stack pointer is `sp`.
     pub fn state(&self, sp: u64) -> i32 {
         if self.size == 0 {
-            SS_DISABLE
+            abi::SS_DISABLE
         } else if self.holds(sp) {
-            SS_ONSTACK
+            abi::SS_ONSTACK
         } else {
             0
         }

@@ -1,7 +1,6 @@
 //! Job control: stopping a process whole, and continuing it.
 
-use super::action::{SA_NOCLDSTOP, SIG_IGN};
-use super::info::{CLD_CONTINUED, CLD_STOPPED, SigInfo};
+use super::info::SigInfo;
 use super::send::{send_to_process, wake};
 use crate::sched::wait::{Sleep, wait_until};
 use crate::task::process::Job;
@@ -62,7 +61,7 @@ pub(crate) fn complete_if_all_stopped(process: &Arc<Process>) {
     process.set_job(Job { stopped: Some(signal), stop_news: true, continue_news: false });
     // A parent that traces it is told of the thread's own stop.
     if process.parent().is_none_or(|parent| !is_own_tracee(&parent, process)) {
-        notify_parent(process, CLD_STOPPED, signal);
+        notify_parent(process, abi::CLD_STOPPED, signal);
     }
 }
 
@@ -86,8 +85,8 @@ pub(super) fn resume(process: &Arc<Process>) {
     }
     match stopping {
         // It never got to the stop; the parent is told of that all the same.
-        Some(signal) => notify_parent(process, CLD_STOPPED, signal),
-        None => notify_parent(process, CLD_CONTINUED, libc::SIGCONT),
+        Some(signal) => notify_parent(process, abi::CLD_STOPPED, signal),
+        None => notify_parent(process, abi::CLD_CONTINUED, abi::SIGCONT),
     }
 }
 
@@ -95,8 +94,8 @@ pub(super) fn resume(process: &Arc<Process>) {
 fn notify_parent(process: &Arc<Process>, code: i32, status: i32) {
     let Some(parent) = process.parent() else { return };
     let quiet = parent.main_thread().is_none_or(|task| {
-        let action = task.actions.borrow().borrow().get(libc::SIGCHLD);
-        action.handler == SIG_IGN || action.has(SA_NOCLDSTOP)
+        let action = task.actions.borrow().borrow().get(abi::SIGCHLD);
+        action.handler == abi::SIG_IGN || action.has(abi::SA_NOCLDSTOP)
     });
     if !quiet {
         let uid = process.main_thread().map_or(0, |task| task.creds().uid);
@@ -105,7 +104,7 @@ fn notify_parent(process: &Arc<Process>, code: i32, status: i32) {
             (ticks(usage.user), ticks(usage.system))
         };
         // A standard signal of the kernel's always gets through.
-        let _ = send_to_process(&parent, SigInfo::child(libc::SIGCHLD, code, process.pid, uid, status, user, system));
+        let _ = send_to_process(&parent, SigInfo::child(abi::SIGCHLD, code, process.pid, uid, status, user, system));
     }
     parent.child_events.wake_all();
 }

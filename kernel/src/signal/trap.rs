@@ -1,7 +1,7 @@
 //! Signals that a thread causes itself: faults and other exceptions.
 
 use super::access;
-use super::action::{SIG_DFL, SIG_IGN, SigAction};
+use super::action::SigAction;
 use super::info::SigInfo;
 use super::send::send_to_task;
 use crate::task::Task;
@@ -27,8 +27,8 @@ pub fn force(task: &Arc<Task>, info: SigInfo) {
         let actions = task.actions.borrow();
         let mut actions = actions.borrow_mut();
         let action = actions.get(signal);
-        if blocked || action.handler == SIG_IGN {
-            actions.set(signal, SigAction { handler: SIG_DFL, ..action });
+        if blocked || action.handler == abi::SIG_IGN {
+            actions.set(signal, SigAction { handler: abi::SIG_DFL, ..action });
         }
     }
     task.signals.borrow_mut().mask.remove(signal);
@@ -52,7 +52,7 @@ pub fn force_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, trapno: 
 /// A memory access that the address space refuses: SIGSEGV with SEGV_MAPERR or SEGV_ACCERR, or
 /// SIGBUS with BUS_ADRERR. `write` and `exec` say what the access was.
 pub fn page_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, write: bool, exec: bool) {
-    let refused = signal == libc::SIGSEGV && code == SEGV_ACCERR;
+    let refused = signal == abi::SIGSEGV && code == abi::SEGV_ACCERR;
     let space = task.space();
     // A page that may be read is brought in for the fetch of an instruction, and refused after
     // that. What lies above all user addresses is always said to be there.
@@ -65,28 +65,24 @@ pub fn page_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, write: bo
 /// The first address that no x86-64 program can have (TASK_SIZE_MAX).
 const USER_END: u64 = (1 << 47) - 4096;
 
-pub const SEGV_MAPERR: i32 = 1;
-pub const SEGV_ACCERR: i32 = 2;
-pub const BUS_ADRERR: i32 = 2;
-
 /// The signal for an exception that is no page fault. `instruction` is the code at which the
 /// registers stand.
 pub fn exception(task: &Arc<Task>, (signal, code, addr): (i32, i32, u64), instruction: &[u8], regs: &Regs) {
     // The exception that Linux turns into this signal, as far as the signal tells.
     let trapno = match (signal, code) {
-        (libc::SIGFPE, 1) => 0,
-        (libc::SIGFPE, _) if access::is_x87(instruction, regs) => 16,
-        (libc::SIGFPE, _) => 19,
-        (libc::SIGTRAP, libc::SI_KERNEL) => 3,
-        (libc::SIGTRAP, _) => 1,
-        (libc::SIGILL, _) => 6,
-        (libc::SIGBUS, 1) => 17,
-        (libc::SIGBUS, _) => 12,
+        (abi::SIGFPE, 1) => 0,
+        (abi::SIGFPE, _) if access::is_x87(instruction, regs) => 16,
+        (abi::SIGFPE, _) => 19,
+        (abi::SIGTRAP, abi::SI_KERNEL) => 3,
+        (abi::SIGTRAP, _) => 1,
+        (abi::SIGILL, _) => 6,
+        (abi::SIGBUS, 1) => 17,
+        (abi::SIGBUS, _) => 12,
         _ => 13,
     };
     match code {
         // Traps that tell no address: int3, and general protection.
-        libc::SI_KERNEL => {
+        abi::SI_KERNEL => {
             {
                 let mut signals = task.signals.borrow_mut();
                 signals.fault.trapno = trapno;
@@ -100,9 +96,9 @@ pub fn exception(task: &Arc<Task>, (signal, code, addr): (i32, i32, u64), instru
 
 /// A handler's frame could not be made: SIGSEGV, and for SIGSEGV itself the end.
 pub(super) fn frame_failed(task: &Arc<Task>, signal: i32) {
-    if signal == libc::SIGSEGV {
+    if signal == abi::SIGSEGV {
         let actions = task.actions.borrow();
         actions.borrow_mut().set(signal, SigAction::default());
     }
-    force(task, SigInfo::kernel(libc::SIGSEGV));
+    force(task, SigInfo::kernel(abi::SIGSEGV));
 }

@@ -4,7 +4,6 @@ use super::stat::resolve;
 use super::{Call, Entry, entry};
 use crate::fs::memfs;
 use crate::signal::{SigInfo, send_to_task};
-use crate::task::creds::{CAP_CHOWN, CAP_FOWNER, CAP_FSETID};
 use crate::task::limits;
 use crate::vfs::Path;
 use crate::vfs::attributes;
@@ -14,38 +13,38 @@ use crate::vfs::notify;
 use crate::vfs::permission::{self, WRITE};
 use crate::{Errno, Result};
 
-const NO_FOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW;
+const NO_FOLLOW: i32 = abi::AT_SYMLINK_NOFOLLOW;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_chmod, "chmod", "po", |call| {
-        chmod(call, target(call, libc::AT_FDCWD, call.args[0], 0)?, call.args[1])
+    entry(abi::SYS_chmod, "chmod", "po", |call| {
+        chmod(call, target(call, abi::AT_FDCWD, call.args[0], 0)?, call.args[1])
     }),
-    entry(libc::SYS_fchmod, "fchmod", "fo", |call| chmod(call, open_target(call)?, call.args[1])),
-    entry(libc::SYS_fchmodat, "fchmodat", "fpo", |call| {
+    entry(abi::SYS_fchmod, "fchmod", "fo", |call| chmod(call, open_target(call)?, call.args[1])),
+    entry(abi::SYS_fchmodat, "fchmodat", "fpo", |call| {
         chmod(call, target(call, call.int(0), call.args[1], 0)?, call.args[2])
     }),
-    entry(libc::SYS_fchmodat2, "fchmodat2", "fpox", |call| {
-        let flags = known(call.int(3), NO_FOLLOW | libc::AT_EMPTY_PATH)?;
+    entry(abi::SYS_fchmodat2, "fchmodat2", "fpox", |call| {
+        let flags = known(call.int(3), NO_FOLLOW | abi::AT_EMPTY_PATH)?;
         chmod(call, target(call, call.int(0), call.args[1], flags)?, call.args[2])
     }),
-    entry(libc::SYS_chown, "chown", "pdd", |call| {
-        chown(call, target(call, libc::AT_FDCWD, call.args[0], 0)?, call.args[1], call.args[2])
+    entry(abi::SYS_chown, "chown", "pdd", |call| {
+        chown(call, target(call, abi::AT_FDCWD, call.args[0], 0)?, call.args[1], call.args[2])
     }),
-    entry(libc::SYS_lchown, "lchown", "pdd", |call| {
-        chown(call, target(call, libc::AT_FDCWD, call.args[0], NO_FOLLOW)?, call.args[1], call.args[2])
+    entry(abi::SYS_lchown, "lchown", "pdd", |call| {
+        chown(call, target(call, abi::AT_FDCWD, call.args[0], NO_FOLLOW)?, call.args[1], call.args[2])
     }),
-    entry(libc::SYS_fchown, "fchown", "fdd", |call| chown(call, open_target(call)?, call.args[1], call.args[2])),
-    entry(libc::SYS_fchownat, "fchownat", "fpddx", |call| {
-        let flags = known(call.int(4), NO_FOLLOW | libc::AT_EMPTY_PATH)?;
+    entry(abi::SYS_fchown, "fchown", "fdd", |call| chown(call, open_target(call)?, call.args[1], call.args[2])),
+    entry(abi::SYS_fchownat, "fchownat", "fpddx", |call| {
+        let flags = known(call.int(4), NO_FOLLOW | abi::AT_EMPTY_PATH)?;
         chown(call, target(call, call.int(0), call.args[1], flags)?, call.args[2], call.args[3])
     }),
-    entry(libc::SYS_utime, "utime", "pP", utime),
-    entry(libc::SYS_utimes, "utimes", "pP", |call| utimes(call, libc::AT_FDCWD, call.args[0], call.args[1])),
-    entry(libc::SYS_futimesat, "futimesat", "fpP", |call| utimes(call, call.int(0), call.args[1], call.args[2])),
-    entry(libc::SYS_utimensat, "utimensat", "fpPx", utimensat),
-    entry(libc::SYS_truncate, "truncate", "pd", truncate),
-    entry(libc::SYS_ftruncate, "ftruncate", "fd", ftruncate),
-    entry(libc::SYS_fallocate, "fallocate", "fxdd", fallocate),
+    entry(abi::SYS_utime, "utime", "pP", utime),
+    entry(abi::SYS_utimes, "utimes", "pP", |call| utimes(call, abi::AT_FDCWD, call.args[0], call.args[1])),
+    entry(abi::SYS_futimesat, "futimesat", "fpP", |call| utimes(call, call.int(0), call.args[1], call.args[2])),
+    entry(abi::SYS_utimensat, "utimensat", "fpPx", utimensat),
+    entry(abi::SYS_truncate, "truncate", "pd", truncate),
+    entry(abi::SYS_ftruncate, "ftruncate", "fd", ftruncate),
+    entry(abi::SYS_fallocate, "fallocate", "fxdd", fallocate),
 ];
 
 /// What is to be changed: an inode, and where it was found, if it has a name.
@@ -81,8 +80,8 @@ fn chmod(call: &Call<'_>, (inode, path): Target, mode: u64) -> Result<u64> {
     let creds = call.task.creds();
     permission::check_owner(&creds, &*inode)?;
     let mut mode = mode as u32 & 0o7777;
-    if mode & libc::S_ISGID != 0 && !creds.capable(CAP_FSETID) && !creds.in_group(inode.owner()?.gid) {
-        mode &= !libc::S_ISGID;
+    if mode & abi::S_ISGID != 0 && !creds.capable(abi::CAP_FSETID) && !creds.in_group(inode.owner()?.gid) {
+        mode &= !abi::S_ISGID;
     }
     attributes::change(&inode, path.as_ref(), &SetAttr { mode: Some(mode), ..SetAttr::default() })?;
     Ok(0)
@@ -92,7 +91,7 @@ fn chown(call: &Call<'_>, (inode, path): Target, uid: u64, gid: u64) -> Result<u
     let id = |id: u64| Some(id as u32).filter(|&id| id != u32::MAX);
     let (uid, gid) = (id(uid), id(gid));
     let creds = call.task.creds();
-    if !creds.capable(CAP_CHOWN) {
+    if !creds.capable(abi::CAP_CHOWN) {
         let owner = inode.owner()?;
         let uid_ok = uid.is_none_or(|uid| uid == owner.uid && creds.fsuid == owner.uid);
         let gid_ok = gid.is_none_or(|gid| creds.fsuid == owner.uid && (gid == owner.gid || creds.in_group(gid)));
@@ -116,8 +115,8 @@ enum NewTime {
 impl NewTime {
     fn from_timespec(sec: i64, nsec: i64) -> Result<NewTime> {
         match nsec {
-            libc::UTIME_NOW => Ok(NewTime::Now),
-            libc::UTIME_OMIT => Ok(NewTime::Keep),
+            abi::UTIME_NOW => Ok(NewTime::Now),
+            abi::UTIME_OMIT => Ok(NewTime::Keep),
             0..1_000_000_000 => Ok(NewTime::At(sec as Timestamp * 1_000_000_000 + nsec as Timestamp)),
             _ => Err(Errno::EINVAL),
         }
@@ -135,7 +134,7 @@ impl NewTime {
 
 fn set_times(call: &Call<'_>, (inode, path): Target, times: [NewTime; 2]) -> Result<u64> {
     let creds = call.task.creds();
-    let is_owner = || -> Result<bool> { Ok(creds.capable(CAP_FOWNER) || inode.owner()?.uid == creds.fsuid) };
+    let is_owner = || -> Result<bool> { Ok(creds.capable(abi::CAP_FOWNER) || inode.owner()?.uid == creds.fsuid) };
     if times == [NewTime::Now; 2] {
         // Whoever may write may say that something was written.
         if !is_owner()? {
@@ -155,15 +154,15 @@ fn utimensat(call: &mut Call<'_>) -> Result<u64> {
         0 => Ok([NewTime::Now; 2]),
         addr => {
             let [asec, ansec, msec, mnsec] = call.task.space().read::<[i64; 4]>(addr)?;
-            if [ansec, mnsec] == [libc::UTIME_OMIT; 2] {
+            if [ansec, mnsec] == [abi::UTIME_OMIT; 2] {
                 return Ok(0);
             }
             NewTime::from_timespec(asec, ansec).and_then(|atime| Ok([atime, NewTime::from_timespec(msec, mnsec)?]))
         }
     };
-    let flags = known(call.int(3), NO_FOLLOW | libc::AT_EMPTY_PATH)?;
+    let flags = known(call.int(3), NO_FOLLOW | abi::AT_EMPTY_PATH)?;
     // The file is found before its times are judged.
-    if path == 0 && call.int(0) != libc::AT_FDCWD {
+    if path == 0 && call.int(0) != abi::AT_FDCWD {
         if flags != 0 {
             return Err(Errno::EINVAL);
         }
@@ -197,14 +196,14 @@ fn utime(call: &mut Call<'_>) -> Result<u64> {
             [NewTime::from_timespec(asec, 0)?, NewTime::from_timespec(msec, 0)?]
         }
     };
-    set_times(call, target(call, libc::AT_FDCWD, path, 0)?, times)
+    set_times(call, target(call, abi::AT_FDCWD, path, 0)?, times)
 }
 
 /// Sets a regular file's size, within RLIMIT_FSIZE.
 fn set_size(call: &Call<'_>, inode: &InodeRef, path: Option<&Path>, size: i64) -> Result<u64> {
     let size = size as u64;
     if size > call.task.process.limit(limits::FSIZE) && size > inode.attr()?.size {
-        let _ = send_to_task(call.task, SigInfo::kernel(libc::SIGXFSZ));
+        let _ = send_to_task(call.task, SigInfo::kernel(abi::SIGXFSZ));
         return Err(Errno::EFBIG);
     }
     let mode = attributes::without_set_ids_for_write(&call.task.creds(), inode)?;
@@ -217,7 +216,7 @@ fn truncate(call: &mut Call<'_>) -> Result<u64> {
     if size < 0 {
         return Err(Errno::EINVAL);
     }
-    let (inode, path) = resolve(call, libc::AT_FDCWD, call.args[0], 0)?;
+    let (inode, path) = resolve(call, abi::AT_FDCWD, call.args[0], 0)?;
     match inode.kind() {
         FileKind::Regular => {}
         FileKind::Directory => return Err(Errno::EISDIR),
@@ -250,16 +249,16 @@ fn fallocate(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn allocate(call: &Call<'_>, file: &OpenFile, mode: i32, offset: i64, len: i64) -> Result<u64> {
-    const EXCLUSIVE: i32 = libc::FALLOC_FL_PUNCH_HOLE
-        | libc::FALLOC_FL_COLLAPSE_RANGE
-        | libc::FALLOC_FL_ZERO_RANGE
-        | libc::FALLOC_FL_INSERT_RANGE
-        | libc::FALLOC_FL_UNSHARE_RANGE;
+    const EXCLUSIVE: i32 = abi::FALLOC_FL_PUNCH_HOLE
+        | abi::FALLOC_FL_COLLAPSE_RANGE
+        | abi::FALLOC_FL_ZERO_RANGE
+        | abi::FALLOC_FL_INSERT_RANGE
+        | abi::FALLOC_FL_UNSHARE_RANGE;
     let kind = mode & EXCLUSIVE;
-    if mode & !(EXCLUSIVE | libc::FALLOC_FL_KEEP_SIZE) != 0 || kind.count_ones() > 1 {
+    if mode & !(EXCLUSIVE | abi::FALLOC_FL_KEEP_SIZE) != 0 || kind.count_ones() > 1 {
         return Err(Errno::EOPNOTSUPP);
     }
-    if kind == libc::FALLOC_FL_PUNCH_HOLE && mode & libc::FALLOC_FL_KEEP_SIZE == 0 {
+    if kind == abi::FALLOC_FL_PUNCH_HOLE && mode & abi::FALLOC_FL_KEEP_SIZE == 0 {
         return Err(Errno::EOPNOTSUPP);
     }
     if !file.writable() {
@@ -272,9 +271,9 @@ fn allocate(call: &Call<'_>, file: &OpenFile, mode: i32, offset: i64, len: i64) 
         _ => return Err(Errno::ENODEV),
     }
     let end = offset.checked_add(len).ok_or(Errno::EFBIG)? as u64;
-    let grows = mode & libc::FALLOC_FL_KEEP_SIZE == 0;
+    let grows = mode & abi::FALLOC_FL_KEEP_SIZE == 0;
     if grows && end > call.task.process.limit(limits::FSIZE) {
-        let _ = send_to_task(call.task, SigInfo::kernel(libc::SIGXFSZ));
+        let _ = send_to_task(call.task, SigInfo::kernel(abi::SIGXFSZ));
         return Err(Errno::EFBIG);
     }
     attributes::drop_set_ids(&file.inode, file.path.as_ref())?;

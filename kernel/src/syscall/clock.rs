@@ -9,16 +9,16 @@ use std::sync::Arc;
 use umlab_abi::time::Timespec;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_gettimeofday, "gettimeofday", "PP", gettimeofday),
-    entry(libc::SYS_settimeofday, "settimeofday", "PP", settimeofday),
-    entry(libc::SYS_time, "time", "P", sys_time),
-    entry(libc::SYS_clock_gettime, "clock_gettime", "dP", clock_gettime),
-    entry(libc::SYS_clock_settime, "clock_settime", "dP", clock_settime),
-    entry(libc::SYS_clock_getres, "clock_getres", "dP", clock_getres),
-    entry(libc::SYS_nanosleep, "nanosleep", "PP", nanosleep),
-    entry(libc::SYS_clock_nanosleep, "clock_nanosleep", "dxPP", clock_nanosleep),
-    entry(libc::SYS_adjtimex, "adjtimex", "P", adjtimex),
-    entry(libc::SYS_clock_adjtime, "clock_adjtime", "dP", clock_adjtime),
+    entry(abi::SYS_gettimeofday, "gettimeofday", "PP", gettimeofday),
+    entry(abi::SYS_settimeofday, "settimeofday", "PP", settimeofday),
+    entry(abi::SYS_time, "time", "P", sys_time),
+    entry(abi::SYS_clock_gettime, "clock_gettime", "dP", clock_gettime),
+    entry(abi::SYS_clock_settime, "clock_settime", "dP", clock_settime),
+    entry(abi::SYS_clock_getres, "clock_getres", "dP", clock_getres),
+    entry(abi::SYS_nanosleep, "nanosleep", "PP", nanosleep),
+    entry(abi::SYS_clock_nanosleep, "clock_nanosleep", "dxPP", clock_nanosleep),
+    entry(abi::SYS_adjtimex, "adjtimex", "P", adjtimex),
+    entry(abi::SYS_clock_adjtime, "clock_adjtime", "dP", clock_adjtime),
 ];
 
 const TICK_NS: u64 = 4_000_000;
@@ -27,7 +27,7 @@ const TICK_NS: u64 = 4_000_000;
 #[derive(Clone)]
 pub(super) enum Clock {
     /// One that the host has too.
-    Wall(libc::clockid_t),
+    Wall(i32),
     /// A process's CPU time, with the process; `tick` for the kinds that are only as fine as a
     /// tick.
     Process {
@@ -46,19 +46,19 @@ impl Clock {
     /// EINVAL for what is no clock, or none that still exists.
     pub(super) fn find(caller: &Arc<Task>, id: i32) -> Result<Clock> {
         match id {
-            libc::CLOCK_PROCESS_CPUTIME_ID => {
+            abi::CLOCK_PROCESS_CPUTIME_ID => {
                 Ok(Clock::Process { process: caller.process.clone(), counts: CpuClock::Total, tick: false })
             }
-            libc::CLOCK_THREAD_CPUTIME_ID => {
+            abi::CLOCK_THREAD_CPUTIME_ID => {
                 Ok(Clock::Thread { task: caller.clone(), counts: CpuClock::Total, tick: false })
             }
-            libc::CLOCK_REALTIME
-            | libc::CLOCK_MONOTONIC
-            | libc::CLOCK_MONOTONIC_RAW
-            | libc::CLOCK_REALTIME_COARSE
-            | libc::CLOCK_MONOTONIC_COARSE
-            | libc::CLOCK_BOOTTIME
-            | libc::CLOCK_TAI => Ok(Clock::Wall(id)),
+            abi::CLOCK_REALTIME
+            | abi::CLOCK_MONOTONIC
+            | abi::CLOCK_MONOTONIC_RAW
+            | abi::CLOCK_REALTIME_COARSE
+            | abi::CLOCK_MONOTONIC_COARSE
+            | abi::CLOCK_BOOTTIME
+            | abi::CLOCK_TAI => Ok(Clock::Wall(id)),
             ..0 => Clock::find_cpu(caller, id),
             _ => Err(Errno::EINVAL),
         }
@@ -95,7 +95,7 @@ impl Clock {
 
     fn resolution(&self) -> u64 {
         match self {
-            Clock::Wall(libc::CLOCK_REALTIME_COARSE | libc::CLOCK_MONOTONIC_COARSE) => TICK_NS,
+            Clock::Wall(abi::CLOCK_REALTIME_COARSE | abi::CLOCK_MONOTONIC_COARSE) => TICK_NS,
             Clock::Process { tick: true, .. } | Clock::Thread { tick: true, .. } => TICK_NS,
             _ => 1,
         }
@@ -105,7 +105,7 @@ impl Clock {
     pub(super) fn has_timers(&self) -> bool {
         !matches!(
             self,
-            Clock::Wall(libc::CLOCK_MONOTONIC_RAW | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_MONOTONIC_COARSE)
+            Clock::Wall(abi::CLOCK_MONOTONIC_RAW | abi::CLOCK_REALTIME_COARSE | abi::CLOCK_MONOTONIC_COARSE)
         )
     }
 }
@@ -113,7 +113,7 @@ impl Clock {
 /// The clocks that wake a machine from sleep: numbers that exist, on a machine that has no such
 /// clock.
 pub(super) fn is_alarm_clock(id: i32) -> bool {
-    id == libc::CLOCK_REALTIME_ALARM || id == libc::CLOCK_BOOTTIME_ALARM
+    id == abi::CLOCK_REALTIME_ALARM || id == abi::CLOCK_BOOTTIME_ALARM
 }
 
 fn gettimeofday(call: &mut Call<'_>) -> Result<u64> {
@@ -159,7 +159,7 @@ fn clock_settime(call: &mut Call<'_>) -> Result<u64> {
     let (id, addr) = (call.int(0), call.args[1]);
     let clock = match Clock::find(call.task, id)? {
         Clock::Process { .. } | Clock::Thread { .. } if id < 0 => None,
-        Clock::Wall(libc::CLOCK_REALTIME) => Some(()),
+        Clock::Wall(abi::CLOCK_REALTIME) => Some(()),
         _ => return Err(Errno::EINVAL),
     };
     let t = call.task.space().read::<Timespec>(addr)?;
@@ -191,12 +191,12 @@ fn clock_nanosleep(call: &mut Call<'_>) -> Result<u64> {
     }
     let clock = Clock::find(call.task, id)?;
     match clock {
-        Clock::Thread { .. } if id == libc::CLOCK_THREAD_CPUTIME_ID => return Err(Errno::EOPNOTSUPP),
+        Clock::Thread { .. } if id == abi::CLOCK_THREAD_CPUTIME_ID => return Err(Errno::EOPNOTSUPP),
         _ if !clock.has_timers() => return Err(Errno::EOPNOTSUPP),
         _ => {}
     }
     let length = time::duration(&call.task.space().read(request)?)?;
-    let absolute = flags & libc::TIMER_ABSTIME as u64 != 0;
+    let absolute = flags & abi::TIMER_ABSTIME as u64 != 0;
     match clock {
         Clock::Wall(id) if absolute => {
             let left = length.saturating_sub(time::read_clock(id));
@@ -270,7 +270,7 @@ fn adjtimex(call: &mut Call<'_>) -> Result<u64> {
 
 fn clock_adjtime(call: &mut Call<'_>) -> Result<u64> {
     match call.int(0) {
-        libc::CLOCK_REALTIME => adjust(call.task, call.args[1]),
+        abi::CLOCK_REALTIME => adjust(call.task, call.args[1]),
         id => match Clock::find(call.task, id) {
             Ok(_) => Err(Errno::EOPNOTSUPP),
             Err(e) => Err(e),

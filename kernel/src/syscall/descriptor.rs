@@ -11,41 +11,36 @@ use crate::vfs::permission;
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_close, "close", "f", |call| {
+    entry(abi::SYS_close, "close", "f", |call| {
         call.task.files().close(call.int(0))?;
         Ok(0)
     }),
-    entry(libc::SYS_close_range, "close_range", "uux", close_range),
-    entry(libc::SYS_dup, "dup", "f", |call| {
+    entry(abi::SYS_close_range, "close_range", "uux", close_range),
+    entry(abi::SYS_dup, "dup", "f", |call| {
         let files = call.task.files();
         let file = files.get(call.int(0))?;
         Ok(files.install(file, false)? as u64)
     }),
-    entry(libc::SYS_dup2, "dup2", "fd", dup2),
-    entry(libc::SYS_dup3, "dup3", "fdx", dup3),
-    entry(libc::SYS_fcntl, "fcntl", "fdx", fcntl),
-    entry(libc::SYS_ioctl, "ioctl", "fxx", ioctl),
+    entry(abi::SYS_dup2, "dup2", "fd", dup2),
+    entry(abi::SYS_dup3, "dup3", "fdx", dup3),
+    entry(abi::SYS_fcntl, "fcntl", "fdx", fcntl),
+    entry(abi::SYS_ioctl, "ioctl", "fxx", ioctl),
 ];
 
 /// The flags F_SETFL may change.
-const CHANGEABLE: i32 = libc::O_APPEND | libc::O_NONBLOCK | libc::O_DIRECT | libc::O_NOATIME;
-
-const F_SETSIG: i32 = 10;
-const F_GETSIG: i32 = 11;
-const F_SETOWN_EX: i32 = 15;
-const F_GETOWN_EX: i32 = 16;
+const CHANGEABLE: i32 = abi::O_APPEND | abi::O_NONBLOCK | abi::O_DIRECT | abi::O_NOATIME;
 
 fn close_range(call: &mut Call<'_>) -> Result<u64> {
     let [first, last, flags] = [0, 1, 2].map(|i| call.args[i] as u32);
-    if flags & !(libc::CLOSE_RANGE_UNSHARE | libc::CLOSE_RANGE_CLOEXEC) != 0 || first > last {
+    if flags & !(abi::CLOSE_RANGE_UNSHARE | abi::CLOSE_RANGE_CLOEXEC) != 0 || first > last {
         return Err(Errno::EINVAL);
     }
-    if flags & libc::CLOSE_RANGE_UNSHARE != 0 {
+    if flags & abi::CLOSE_RANGE_UNSHARE != 0 {
         let own = call.task.files().duplicate()?;
         call.task.files.set(Some(own));
     }
     let files = call.task.files();
-    if flags & libc::CLOSE_RANGE_CLOEXEC != 0 {
+    if flags & abi::CLOSE_RANGE_CLOEXEC != 0 {
         files.set_range_close_on_exec(first, last);
     } else {
         files.close_range(first, last);
@@ -65,12 +60,12 @@ fn dup2(call: &mut Call<'_>) -> Result<u64> {
 
 fn dup3(call: &mut Call<'_>) -> Result<u64> {
     let (old, new, flags) = (call.int(0), call.int(1), call.int(2));
-    if flags & !libc::O_CLOEXEC != 0 || old == new {
+    if flags & !abi::O_CLOEXEC != 0 || old == new {
         return Err(Errno::EINVAL);
     }
     let files = call.task.files();
     let file = files.get(old)?;
-    files.install_at(new, file, flags & libc::O_CLOEXEC != 0)?;
+    files.install_at(new, file, flags & abi::O_CLOEXEC != 0)?;
     Ok(new as u64)
 }
 
@@ -79,70 +74,70 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
     let files = call.task.files();
     let file = files.get(fd)?;
     match command {
-        libc::F_DUPFD => return Ok(files.install_from(arg as i32, file, false)? as u64),
-        libc::F_DUPFD_CLOEXEC => return Ok(files.install_from(arg as i32, file, true)? as u64),
-        libc::F_GETFD => return Ok(if files.close_on_exec(fd)? { libc::FD_CLOEXEC as u64 } else { 0 }),
-        libc::F_SETFD => {
-            files.set_close_on_exec(fd, arg as i32 & libc::FD_CLOEXEC != 0)?;
+        abi::F_DUPFD => return Ok(files.install_from(arg as i32, file, false)? as u64),
+        abi::F_DUPFD_CLOEXEC => return Ok(files.install_from(arg as i32, file, true)? as u64),
+        abi::F_GETFD => return Ok(if files.close_on_exec(fd)? { abi::FD_CLOEXEC as u64 } else { 0 }),
+        abi::F_SETFD => {
+            files.set_close_on_exec(fd, arg as i32 & abi::FD_CLOEXEC != 0)?;
             return Ok(0);
         }
-        libc::F_GETFL => return Ok(file.flags.get() as u32 as u64),
+        abi::F_GETFL => return Ok(file.flags.get() as u32 as u64),
         _ => {}
     }
-    if file.flags.get() & libc::O_PATH != 0 {
+    if file.flags.get() & abi::O_PATH != 0 {
         return Err(Errno::EBADF);
     }
     match command {
-        libc::F_SETFL => {
+        abi::F_SETFL => {
             let flags = arg as i32;
-            if flags & libc::O_NOATIME & !file.flags.get() != 0 {
+            if flags & abi::O_NOATIME & !file.flags.get() != 0 {
                 permission::check_owner(&call.task.creds(), &*file.inode)?;
             }
             // Of a pipe it makes packets.
-            if flags & libc::O_DIRECT != 0 && file.inode.kind() != FileKind::Fifo && !file.ops.takes_direct() {
+            if flags & abi::O_DIRECT != 0 && file.inode.kind() != FileKind::Fifo && !file.takes_direct() {
                 return Err(Errno::EINVAL);
             }
             set_flags(&file, flags);
-            set_async(&file, flags & libc::O_ASYNC != 0);
+            set_async(&file, flags & abi::O_ASYNC != 0);
             Ok(0)
         }
-        libc::F_GETOWN => {
+        abi::F_GETOWN => {
             let owner = file.async_io().owner();
             Ok(owner.map_or(0, |owner| if owner.kind == OWNER_GROUP { -owner.id } else { owner.id }) as i64 as u64)
         }
-        libc::F_SETOWN => {
+        abi::F_SETOWN => {
             let id = arg as i32;
             let kind = if id < 0 { OWNER_GROUP } else { OWNER_PROCESS };
             set_owner(call, &file, kind, id.checked_neg().map_or(id, |negative| id.max(negative)))
         }
-        F_SETOWN_EX => {
+        abi::F_SETOWN_EX => {
             let [kind, id]: [i32; 2] = call.task.space().read(arg)?;
             if !(OWNER_THREAD..=OWNER_GROUP).contains(&kind) {
                 return Err(Errno::EINVAL);
             }
             set_owner(call, &file, kind, id)
         }
-        F_GETOWN_EX => {
+        abi::F_GETOWN_EX => {
             let owner = file.async_io().owner();
             let pair = owner.map_or([OWNER_PROCESS, 0], |owner| [owner.kind, owner.id]);
             call.task.space().write(arg, &pair)?;
             Ok(0)
         }
-        F_SETSIG => {
+        abi::F_SETSIG => {
             if arg > 64 {
                 return Err(Errno::EINVAL);
             }
             file.async_io().set_signal(arg as i32);
             Ok(0)
         }
-        F_GETSIG => Ok(file.async_io().signal() as u64),
-        libc::F_GET_SEALS => Ok(memfs::seals(&file)? as u64),
-        libc::F_ADD_SEALS => {
+        abi::F_GETSIG => Ok(file.async_io().signal() as u64),
+        abi::F_GET_SEALS => Ok(memfs::seals(&file)? as u64),
+        abi::F_ADD_SEALS => {
             memfs::add_seals(&file, arg as u32)?;
             Ok(0)
         }
-        libc::F_GETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.size() as u64),
-        libc::F_SETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.set_size(arg as u32 as u64, call.task)? as u64),
+        abi::F_GETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.size() as u64),
+        abi::F_SETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.set_size(arg as u32 as u64, call.task)? as u64),
         _ => super::lock::fcntl(call, &file, command, arg).unwrap_or(Err(Errno::EINVAL)),
     }
 }
@@ -165,8 +160,8 @@ fn set_owner(call: &Call<'_>, file: &OpenFile, kind: i32, id: i32) -> Result<u64
 /// Switches O_ASYNC, for files that can tell when they become ready.
 fn set_async(file: &OpenFile, on: bool) {
     let flags = file.flags.get();
-    if (flags & libc::O_ASYNC != 0) != on && file.set_async(on) {
-        file.flags.set(flags ^ libc::O_ASYNC);
+    if (flags & abi::O_ASYNC != 0) != on && file.set_async(on) {
+        file.flags.set(flags ^ abi::O_ASYNC);
     }
 }
 
@@ -175,7 +170,7 @@ fn set_flags(file: &OpenFile, flags: i32) {
     let new = old & !CHANGEABLE | flags & CHANGEABLE;
     if new != old {
         file.flags.set(new);
-        file.ops.flags_changed(file);
+        file.flags_changed();
     }
 }
 
@@ -183,19 +178,19 @@ fn ioctl(call: &mut Call<'_>) -> Result<u64> {
     let (fd, command, arg) = (call.int(0), call.args[1] as u32, call.args[2]);
     let files = call.task.files();
     let file = files.get_io(fd)?;
-    match command as u64 {
-        libc::FIOCLEX => files.set_close_on_exec(fd, true)?,
-        libc::FIONCLEX => files.set_close_on_exec(fd, false)?,
-        libc::FIONBIO => {
+    match command {
+        abi::FIOCLEX => files.set_close_on_exec(fd, true)?,
+        abi::FIONCLEX => files.set_close_on_exec(fd, false)?,
+        abi::FIONBIO => {
             let on: i32 = call.task.space().read(arg)?;
             let flags = file.flags.get();
-            set_flags(&file, if on != 0 { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK });
+            set_flags(&file, if on != 0 { flags | abi::O_NONBLOCK } else { flags & !abi::O_NONBLOCK });
         }
-        libc::FIOASYNC => {
+        abi::FIOASYNC => {
             let on: i32 = call.task.space().read(arg)?;
             set_async(&file, on != 0);
         }
-        _ => return file.ops.ioctl(&file, call.task, command, arg),
+        _ => return file.ioctl(call.task, command, arg),
     }
     Ok(0)
 }

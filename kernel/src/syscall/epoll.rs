@@ -10,17 +10,17 @@ use crate::{Errno, Result};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_epoll_create, "epoll_create", "d", |call| match call.int(0) {
+    entry(abi::SYS_epoll_create, "epoll_create", "d", |call| match call.int(0) {
         1.. => create(call, 0),
         _ => Err(Errno::EINVAL),
     }),
-    entry(libc::SYS_epoll_create1, "epoll_create1", "x", |call| create(call, call.int(0))),
-    entry(libc::SYS_epoll_ctl, "epoll_ctl", "fdfP", control),
-    entry(libc::SYS_epoll_wait, "epoll_wait", "fPdd", |call| wait(call, milliseconds(call.int(3)))),
-    entry(libc::SYS_epoll_pwait, "epoll_pwait", "fPddPu", |call| {
+    entry(abi::SYS_epoll_create1, "epoll_create1", "x", |call| create(call, call.int(0))),
+    entry(abi::SYS_epoll_ctl, "epoll_ctl", "fdfP", control),
+    entry(abi::SYS_epoll_wait, "epoll_wait", "fPdd", |call| wait(call, milliseconds(call.int(3)))),
+    entry(abi::SYS_epoll_pwait, "epoll_pwait", "fPddPu", |call| {
         masked_wait(call, milliseconds(call.int(3)), call.args[4], call.args[5])
     }),
-    entry(libc::SYS_epoll_pwait2, "epoll_pwait2", "fPdPPu", |call| {
+    entry(abi::SYS_epoll_pwait2, "epoll_pwait2", "fPdPPu", |call| {
         let timeout = read_timespec(&call.task.space(), call.args[3])?;
         masked_wait(call, timeout, call.args[4], call.args[5])
     }),
@@ -30,24 +30,24 @@ pub const CALLS: &[Entry] = &[
 const EVENT_SIZE: u64 = 12;
 
 fn create(call: &Call<'_>, flags: i32) -> Result<u64> {
-    if flags & !libc::EPOLL_CLOEXEC != 0 {
+    if flags & !abi::EPOLL_CLOEXEC != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = OpenFile::anonymous(AnonKind::Other("[eventpoll]"), EpollFile::new(), libc::O_RDWR);
-    Ok(call.task.files().install(file, flags & libc::EPOLL_CLOEXEC != 0)? as u64)
+    let file = OpenFile::anonymous(AnonKind::Other("[eventpoll]"), EpollFile::new(), abi::O_RDWR);
+    Ok(call.task.files().install(file, flags & abi::EPOLL_CLOEXEC != 0)? as u64)
 }
 
 fn control(call: &mut Call<'_>) -> Result<u64> {
     let (op, fd) = (call.int(1), call.int(2));
     let [events, low, high] = match op {
-        libc::EPOLL_CTL_DEL => [0; 3],
+        abi::EPOLL_CTL_DEL => [0; 3],
         _ => call.task.space().read::<[u32; 3]>(call.args[3])?,
     };
     let data = low as u64 | (high as u64) << 32;
     let files = call.task.files();
     let epoll_file = files.get_io(call.int(0))?;
     let file = files.get_io(fd)?;
-    if file.ops.poll_queues().is_none() {
+    if file.poll_queues().is_none() {
         return Err(Errno::EPERM);
     }
     let epoll = epoll_file.ops_as::<EpollFile>().ok_or(Errno::EINVAL)?.epoll();
@@ -55,9 +55,9 @@ fn control(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     match op {
-        libc::EPOLL_CTL_ADD => epoll.add(&epoll_file, fd, &file, events, data)?,
-        libc::EPOLL_CTL_MOD => epoll.modify(fd, &file, events, data)?,
-        libc::EPOLL_CTL_DEL => epoll.remove(fd, &file)?,
+        abi::EPOLL_CTL_ADD => epoll.add(&epoll_file, fd, &file, events, data)?,
+        abi::EPOLL_CTL_MOD => epoll.modify(fd, &file, events, data)?,
+        abi::EPOLL_CTL_DEL => epoll.remove(fd, &file)?,
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)

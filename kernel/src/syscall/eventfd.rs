@@ -6,35 +6,34 @@ use crate::event::eventfd::EventFd;
 use crate::event::signalfd::SignalFd;
 use crate::event::timerfd::{Clock, Setting, TimerFd};
 use crate::signal::SigSet;
-use crate::task::creds::CAP_WAKE_ALARM;
 use crate::vfs::anon::AnonKind;
 use crate::vfs::file::{FileOps, OpenFile};
 use crate::{Errno, Result};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_eventfd, "eventfd", "u", |call| eventfd(call, 0)),
-    entry(libc::SYS_eventfd2, "eventfd2", "ux", |call| eventfd(call, call.int(1))),
-    entry(libc::SYS_timerfd_create, "timerfd_create", "dx", timerfd_create),
-    entry(libc::SYS_timerfd_settime, "timerfd_settime", "fxPP", timerfd_settime),
-    entry(libc::SYS_timerfd_gettime, "timerfd_gettime", "fP", timerfd_gettime),
-    entry(libc::SYS_signalfd, "signalfd", "fPu", |call| signalfd(call, 0)),
-    entry(libc::SYS_signalfd4, "signalfd4", "fPux", |call| signalfd(call, call.int(3))),
+    entry(abi::SYS_eventfd, "eventfd", "u", |call| eventfd(call, 0)),
+    entry(abi::SYS_eventfd2, "eventfd2", "ux", |call| eventfd(call, call.int(1))),
+    entry(abi::SYS_timerfd_create, "timerfd_create", "dx", timerfd_create),
+    entry(abi::SYS_timerfd_settime, "timerfd_settime", "fxPP", timerfd_settime),
+    entry(abi::SYS_timerfd_gettime, "timerfd_gettime", "fP", timerfd_gettime),
+    entry(abi::SYS_signalfd, "signalfd", "fPu", |call| signalfd(call, 0)),
+    entry(abi::SYS_signalfd4, "signalfd4", "fPux", |call| signalfd(call, call.int(3))),
 ];
 
 /// O_CLOEXEC and O_NONBLOCK, by whatever name.
-const COMMON_FLAGS: i32 = libc::O_CLOEXEC | libc::O_NONBLOCK;
+const COMMON_FLAGS: i32 = abi::O_CLOEXEC | abi::O_NONBLOCK;
 
 fn install(call: &Call<'_>, name: &'static str, ops: Arc<dyn FileOps>, flags: i32) -> Result<u64> {
-    let file = OpenFile::anonymous(AnonKind::Other(name), ops, libc::O_RDWR | flags & libc::O_NONBLOCK);
-    Ok(call.task.files().install(file, flags & libc::O_CLOEXEC != 0)? as u64)
+    let file = OpenFile::anonymous(AnonKind::Other(name), ops, abi::O_RDWR | flags & abi::O_NONBLOCK);
+    Ok(call.task.files().install(file, flags & abi::O_CLOEXEC != 0)? as u64)
 }
 
 fn eventfd(call: &Call<'_>, flags: i32) -> Result<u64> {
-    if flags & !(COMMON_FLAGS | libc::EFD_SEMAPHORE) != 0 {
+    if flags & !(COMMON_FLAGS | abi::EFD_SEMAPHORE) != 0 {
         return Err(Errno::EINVAL);
     }
-    let event = EventFd::new(call.args[0] as u32 as u64, flags & libc::EFD_SEMAPHORE != 0);
+    let event = EventFd::new(call.args[0] as u32 as u64, flags & abi::EFD_SEMAPHORE != 0);
     install(call, "[eventfd]", event, flags)
 }
 
@@ -44,15 +43,15 @@ fn timerfd_create(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let clock = match call.int(0) {
-        libc::CLOCK_REALTIME => Clock::Realtime,
-        libc::CLOCK_MONOTONIC => Clock::Monotonic,
-        libc::CLOCK_BOOTTIME => Clock::Boottime,
+        abi::CLOCK_REALTIME => Clock::Realtime,
+        abi::CLOCK_MONOTONIC => Clock::Monotonic,
+        abi::CLOCK_BOOTTIME => Clock::Boottime,
         // Clocks that wake a sleeping machine: there is none to wake, but not everybody may.
-        libc::CLOCK_REALTIME_ALARM | libc::CLOCK_BOOTTIME_ALARM if !call.task.creds().capable(CAP_WAKE_ALARM) => {
+        abi::CLOCK_REALTIME_ALARM | abi::CLOCK_BOOTTIME_ALARM if !call.task.creds().capable(abi::CAP_WAKE_ALARM) => {
             return Err(Errno::EPERM);
         }
-        libc::CLOCK_REALTIME_ALARM => Clock::Realtime,
-        libc::CLOCK_BOOTTIME_ALARM => Clock::Boottime,
+        abi::CLOCK_REALTIME_ALARM => Clock::Realtime,
+        abi::CLOCK_BOOTTIME_ALARM => Clock::Boottime,
         _ => return Err(Errno::EINVAL),
     };
     install(call, "[timerfd]", TimerFd::new(clock), flags)
@@ -70,13 +69,13 @@ fn timerfd_settime(call: &mut Call<'_>) -> Result<u64> {
     let space = call.task.space();
     let [interval_sec, interval_nsec, sec, nsec] = space.read::<[i64; 4]>(new)?;
     let flags = flags as i32;
-    if flags & !(libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET) != 0 {
+    if flags & !(abi::TFD_TIMER_ABSTIME | abi::TFD_TIMER_CANCEL_ON_SET) != 0 {
         return Err(Errno::EINVAL);
     }
     let setting = Setting { value: nanoseconds(sec, nsec)?, interval: nanoseconds(interval_sec, interval_nsec)? };
     let file = call.task.files().get_io(call.int(0))?;
     let timer = file.ops_as::<TimerFd>().ok_or(Errno::EINVAL)?;
-    let before = timer.set(setting, flags & libc::TFD_TIMER_ABSTIME != 0);
+    let before = timer.set(setting, flags & abi::TFD_TIMER_ABSTIME != 0);
     if old != 0 {
         space.write(old, &to_itimerspec(before))?;
     }

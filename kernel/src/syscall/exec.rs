@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 #[rustfmt::skip]
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_execve, "execve", "pPP", execve),
-    entry(libc::SYS_execveat, "execveat", "fpPPx", execveat),
+    entry(abi::SYS_execve, "execve", "pPP", execve),
+    entry(abi::SYS_execveat, "execveat", "fpPPx", execveat),
 ];
 
 fn execve(call: &mut Call<'_>) -> Result<u64> {
@@ -23,11 +23,11 @@ fn execveat(call: &mut Call<'_>) -> Result<u64> {
     let [_, path, arguments, environment, _, _] = call.args;
     let path = call.task.space().read_path(path)?;
     let (dirfd, flags) = (call.int(0), call.int(4));
-    if flags & !(libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW) != 0 {
+    if flags & !(abi::AT_EMPTY_PATH | abi::AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL);
     }
     let file = crate::vfs::exec::open_at(call.task, dirfd, &path, flags)?;
-    let name = if dirfd == libc::AT_FDCWD || path.starts_with(b"/") {
+    let name = if dirfd == abi::AT_FDCWD || path.starts_with(b"/") {
         path
     } else if path.is_empty() {
         format!("/dev/fd/{dirfd}").into_bytes()

@@ -6,35 +6,35 @@ use crate::task::futex::{self, MATCH_ANY, WaitvEntry, WakeOp};
 use crate::{Errno, Result, time};
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_futex, "futex", "PxuPPx", sys_futex),
+    entry(abi::SYS_futex, "futex", "PxuPPx", sys_futex),
     entry(449, "futex_waitv", "PuxPd", sys_futex_waitv),
-    entry(libc::SYS_set_robust_list, "set_robust_list", "Pu", sys_set_robust_list),
-    entry(libc::SYS_get_robust_list, "get_robust_list", "dPP", sys_get_robust_list),
+    entry(abi::SYS_set_robust_list, "set_robust_list", "Pu", sys_set_robust_list),
+    entry(abi::SYS_get_robust_list, "get_robust_list", "dPP", sys_get_robust_list),
 ];
 
 fn sys_futex(call: &mut Call<'_>) -> Result<u64> {
     let [addr, op, value, fourth, second, third] = call.args;
     let (op, value, third) = (op as i32, value as u32, third as u32);
-    let private = op & libc::FUTEX_PRIVATE_FLAG != 0;
-    let realtime = op & libc::FUTEX_CLOCK_REALTIME != 0;
-    let command = op & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
-    let takes_clock = [libc::FUTEX_WAIT_BITSET, libc::FUTEX_WAIT_REQUEUE_PI, libc::FUTEX_LOCK_PI2];
+    let private = op & abi::FUTEX_PRIVATE_FLAG != 0;
+    let realtime = op & abi::FUTEX_CLOCK_REALTIME != 0;
+    let command = op & !(abi::FUTEX_PRIVATE_FLAG | abi::FUTEX_CLOCK_REALTIME);
+    let takes_clock = [abi::FUTEX_WAIT_BITSET, abi::FUTEX_WAIT_REQUEUE_PI, abi::FUTEX_LOCK_PI2];
     let task = call.task;
     // The time comes before all else, as on Linux.
     let takes_timeout = matches!(
         command,
-        libc::FUTEX_WAIT
-            | libc::FUTEX_LOCK_PI
-            | libc::FUTEX_LOCK_PI2
-            | libc::FUTEX_WAIT_BITSET
-            | libc::FUTEX_WAIT_REQUEUE_PI
+        abi::FUTEX_WAIT
+            | abi::FUTEX_LOCK_PI
+            | abi::FUTEX_LOCK_PI2
+            | abi::FUTEX_WAIT_BITSET
+            | abi::FUTEX_WAIT_REQUEUE_PI
     );
     let deadline = match takes_timeout && fourth != 0 {
         true => {
             let ns = read_time(call, fourth)?;
             Some(match command {
-                libc::FUTEX_WAIT => time::now().saturating_add(ns),
-                libc::FUTEX_LOCK_PI => from_realtime(ns),
+                abi::FUTEX_WAIT => time::now().saturating_add(ns),
+                abi::FUTEX_LOCK_PI => from_realtime(ns),
                 _ if realtime => from_realtime(ns),
                 _ => ns,
             })
@@ -47,16 +47,16 @@ fn sys_futex(call: &mut Call<'_>) -> Result<u64> {
     let pair = (addr, second);
     let counts = (value as i32, fourth as i32);
     match command {
-        libc::FUTEX_WAIT => wait(call, addr, private, value, MATCH_ANY, deadline),
-        libc::FUTEX_WAIT_BITSET => wait(call, addr, private, value, third, deadline),
-        libc::FUTEX_WAKE => futex::wake(&task.space(), addr, private, value as i32, MATCH_ANY),
-        libc::FUTEX_WAKE_BITSET => futex::wake(&task.space(), addr, private, value as i32, third),
-        libc::FUTEX_REQUEUE => futex::requeue(&task.space(), pair, private, counts, None),
-        libc::FUTEX_CMP_REQUEUE => futex::requeue(&task.space(), pair, private, counts, Some(third)),
-        libc::FUTEX_WAKE_OP => futex::wake_op(&task.space(), pair, private, counts, WakeOp::decode(third)),
-        libc::FUTEX_LOCK_PI | libc::FUTEX_LOCK_PI2 => futex::lock_pi(task, addr, private, deadline, false).map(|()| 0),
-        libc::FUTEX_TRYLOCK_PI => futex::lock_pi(task, addr, private, None, true).map(|()| 0),
-        libc::FUTEX_UNLOCK_PI => futex::unlock_pi(task, addr, private).map(|()| 0),
+        abi::FUTEX_WAIT => wait(call, addr, private, value, MATCH_ANY, deadline),
+        abi::FUTEX_WAIT_BITSET => wait(call, addr, private, value, third, deadline),
+        abi::FUTEX_WAKE => futex::wake(&task.space(), addr, private, value as i32, MATCH_ANY),
+        abi::FUTEX_WAKE_BITSET => futex::wake(&task.space(), addr, private, value as i32, third),
+        abi::FUTEX_REQUEUE => futex::requeue(&task.space(), pair, private, counts, None),
+        abi::FUTEX_CMP_REQUEUE => futex::requeue(&task.space(), pair, private, counts, Some(third)),
+        abi::FUTEX_WAKE_OP => futex::wake_op(&task.space(), pair, private, counts, WakeOp::decode(third)),
+        abi::FUTEX_LOCK_PI | abi::FUTEX_LOCK_PI2 => futex::lock_pi(task, addr, private, deadline, false).map(|()| 0),
+        abi::FUTEX_TRYLOCK_PI => futex::lock_pi(task, addr, private, None, true).map(|()| 0),
+        abi::FUTEX_UNLOCK_PI => futex::unlock_pi(task, addr, private).map(|()| 0),
         _ => Err(Errno::ENOSYS),
     }
 }
@@ -100,8 +100,8 @@ fn sys_futex_waitv(call: &mut Call<'_>) -> Result<u64> {
     let mut deadline = None;
     if timeout != 0 {
         deadline = Some(match clock {
-            libc::CLOCK_REALTIME => from_realtime(read_time(call, timeout)?),
-            libc::CLOCK_MONOTONIC => read_time(call, timeout)?,
+            abi::CLOCK_REALTIME => from_realtime(read_time(call, timeout)?),
+            abi::CLOCK_MONOTONIC => read_time(call, timeout)?,
             _ => return Err(Errno::EINVAL),
         });
     }
@@ -109,8 +109,8 @@ fn sys_futex_waitv(call: &mut Call<'_>) -> Result<u64> {
     for [expected, addr, flags] in call.task.space().read_array::<[u64; 3]>(addr, count as usize)? {
         let reserved = flags >> 32;
         let flags = flags as u32;
-        let private = flags & libc::FUTEX_PRIVATE_FLAG as u32 != 0;
-        if reserved != 0 || flags & !(FUTEX_32 | libc::FUTEX_PRIVATE_FLAG as u32) != 0 || flags & FUTEX_32 == 0 {
+        let private = flags & abi::FUTEX_PRIVATE_FLAG as u32 != 0;
+        if reserved != 0 || flags & !(FUTEX_32 | abi::FUTEX_PRIVATE_FLAG as u32) != 0 || flags & FUTEX_32 == 0 {
             return Err(Errno::EINVAL);
         }
         entries.push(WaitvEntry { addr, expected: expected as u32, private });

@@ -2,36 +2,36 @@
 
 use super::{Call, Entry, entry};
 use crate::mm::pressure::room_for;
-use crate::task::creds::{CAP_SETGID, Creds};
+use crate::task::creds::Creds;
 use crate::task::setid::{self, KEEP};
 use crate::task::{Process, find, find_process, group};
 use crate::{Errno, Result};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_getuid, "getuid", "", |call| Ok(call.task.creds().uid as u64)),
-    entry(libc::SYS_geteuid, "geteuid", "", |call| Ok(call.task.creds().euid as u64)),
-    entry(libc::SYS_getgid, "getgid", "", |call| Ok(call.task.creds().gid as u64)),
-    entry(libc::SYS_getegid, "getegid", "", |call| Ok(call.task.creds().egid as u64)),
-    entry(libc::SYS_setuid, "setuid", "d", |call| change(call, |old, [a, ..]| setid::set_uid(old, a))),
-    entry(libc::SYS_setgid, "setgid", "d", |call| change(call, |old, [a, ..]| setid::set_gid(old, a))),
-    entry(libc::SYS_setreuid, "setreuid", "dd", |call| change(call, |old, [a, b, _]| setid::set_re_uid(old, a, b))),
-    entry(libc::SYS_setregid, "setregid", "dd", |call| change(call, |old, [a, b, _]| setid::set_re_gid(old, a, b))),
-    entry(libc::SYS_setresuid, "setresuid", "ddd", |call| change(call, setid::set_res_uid)),
-    entry(libc::SYS_setresgid, "setresgid", "ddd", |call| change(call, setid::set_res_gid)),
-    entry(libc::SYS_getresuid, "getresuid", "PPP", |call| get_three(call, |c| [c.uid, c.euid, c.suid])),
-    entry(libc::SYS_getresgid, "getresgid", "PPP", |call| get_three(call, |c| [c.gid, c.egid, c.sgid])),
-    entry(libc::SYS_setfsuid, "setfsuid", "d", sys_setfsuid),
-    entry(libc::SYS_setfsgid, "setfsgid", "d", sys_setfsgid),
-    entry(libc::SYS_getgroups, "getgroups", "dP", sys_getgroups),
-    entry(libc::SYS_setgroups, "setgroups", "dP", sys_setgroups),
-    entry(libc::SYS_capget, "capget", "PP", sys_capget),
-    entry(libc::SYS_capset, "capset", "PP", sys_capset),
-    entry(libc::SYS_setpgid, "setpgid", "dd", sys_setpgid),
-    entry(libc::SYS_getpgid, "getpgid", "d", sys_getpgid),
-    entry(libc::SYS_getpgrp, "getpgrp", "", sys_getpgrp),
-    entry(libc::SYS_setsid, "setsid", "", sys_setsid),
-    entry(libc::SYS_getsid, "getsid", "d", sys_getsid),
+    entry(abi::SYS_getuid, "getuid", "", |call| Ok(call.task.creds().uid as u64)),
+    entry(abi::SYS_geteuid, "geteuid", "", |call| Ok(call.task.creds().euid as u64)),
+    entry(abi::SYS_getgid, "getgid", "", |call| Ok(call.task.creds().gid as u64)),
+    entry(abi::SYS_getegid, "getegid", "", |call| Ok(call.task.creds().egid as u64)),
+    entry(abi::SYS_setuid, "setuid", "d", |call| change(call, |old, [a, ..]| setid::set_uid(old, a))),
+    entry(abi::SYS_setgid, "setgid", "d", |call| change(call, |old, [a, ..]| setid::set_gid(old, a))),
+    entry(abi::SYS_setreuid, "setreuid", "dd", |call| change(call, |old, [a, b, _]| setid::set_re_uid(old, a, b))),
+    entry(abi::SYS_setregid, "setregid", "dd", |call| change(call, |old, [a, b, _]| setid::set_re_gid(old, a, b))),
+    entry(abi::SYS_setresuid, "setresuid", "ddd", |call| change(call, setid::set_res_uid)),
+    entry(abi::SYS_setresgid, "setresgid", "ddd", |call| change(call, setid::set_res_gid)),
+    entry(abi::SYS_getresuid, "getresuid", "PPP", |call| get_three(call, |c| [c.uid, c.euid, c.suid])),
+    entry(abi::SYS_getresgid, "getresgid", "PPP", |call| get_three(call, |c| [c.gid, c.egid, c.sgid])),
+    entry(abi::SYS_setfsuid, "setfsuid", "d", sys_setfsuid),
+    entry(abi::SYS_setfsgid, "setfsgid", "d", sys_setfsgid),
+    entry(abi::SYS_getgroups, "getgroups", "dP", sys_getgroups),
+    entry(abi::SYS_setgroups, "setgroups", "dP", sys_setgroups),
+    entry(abi::SYS_capget, "capget", "PP", sys_capget),
+    entry(abi::SYS_capset, "capset", "PP", sys_capset),
+    entry(abi::SYS_setpgid, "setpgid", "dd", sys_setpgid),
+    entry(abi::SYS_getpgid, "getpgid", "d", sys_getpgid),
+    entry(abi::SYS_getpgrp, "getpgrp", "", sys_getpgrp),
+    entry(abi::SYS_setsid, "setsid", "", sys_setsid),
+    entry(abi::SYS_getsid, "getsid", "d", sys_getsid),
 ];
 
 fn change(call: &mut Call<'_>, rule: impl FnOnce(&Creds, [u32; 3]) -> Result<Creds>) -> Result<u64> {
@@ -91,7 +91,7 @@ fn sys_getgroups(call: &mut Call<'_>) -> Result<u64> {
 fn sys_setgroups(call: &mut Call<'_>) -> Result<u64> {
     let (size, addr) = (call.int(0), call.args[1]);
     let old = call.task.creds();
-    if !old.capable(CAP_SETGID) {
+    if !old.capable(abi::CAP_SETGID) {
         return Err(Errno::EPERM);
     }
     if !(0..=MAX_GROUPS).contains(&size) {

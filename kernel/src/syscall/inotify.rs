@@ -8,10 +8,10 @@ use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_inotify_init, "inotify_init", "", |call| init(call, 0)),
-    entry(libc::SYS_inotify_init1, "inotify_init1", "x", |call| init(call, call.int(0))),
-    entry(libc::SYS_inotify_add_watch, "inotify_add_watch", "fpx", add_watch),
-    entry(libc::SYS_inotify_rm_watch, "inotify_rm_watch", "fd", |call| {
+    entry(abi::SYS_inotify_init, "inotify_init", "", |call| init(call, 0)),
+    entry(abi::SYS_inotify_init1, "inotify_init1", "x", |call| init(call, call.int(0))),
+    entry(abi::SYS_inotify_add_watch, "inotify_add_watch", "fpx", add_watch),
+    entry(abi::SYS_inotify_rm_watch, "inotify_rm_watch", "fd", |call| {
         let file = call.task.files().get_io(call.int(0))?;
         inotify_of(&file)?.unwatch(call.int(1))?;
         Ok(0)
@@ -23,35 +23,35 @@ fn inotify_of(file: &OpenFile) -> Result<&Inotify> {
 }
 
 fn init(call: &mut Call<'_>, flags: i32) -> Result<u64> {
-    if flags & !(libc::IN_NONBLOCK | libc::IN_CLOEXEC) != 0 {
+    if flags & !(abi::IN_NONBLOCK | abi::IN_CLOEXEC) != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = Inotify::open(flags & libc::IN_NONBLOCK != 0)?;
-    Ok(call.task.files().install(file, flags & libc::IN_CLOEXEC != 0)? as u64)
+    let file = Inotify::open(flags & abi::IN_NONBLOCK != 0)?;
+    Ok(call.task.files().install(file, flags & abi::IN_CLOEXEC != 0)? as u64)
 }
 
 fn add_watch(call: &mut Call<'_>) -> Result<u64> {
-    const OPTIONS: u32 = libc::IN_DONT_FOLLOW
-        | libc::IN_EXCL_UNLINK
-        | libc::IN_MASK_ADD
-        | libc::IN_MASK_CREATE
-        | libc::IN_ONESHOT
-        | libc::IN_ONLYDIR;
+    const OPTIONS: u32 = abi::IN_DONT_FOLLOW
+        | abi::IN_EXCL_UNLINK
+        | abi::IN_MASK_ADD
+        | abi::IN_MASK_CREATE
+        | abi::IN_ONESHOT
+        | abi::IN_ONLYDIR;
     // What only an event has is taken for something to watch, too.
-    const REPORTED: u32 = libc::IN_UNMOUNT | libc::IN_Q_OVERFLOW | libc::IN_IGNORED | libc::IN_ISDIR;
+    const REPORTED: u32 = abi::IN_UNMOUNT | abi::IN_Q_OVERFLOW | abi::IN_IGNORED | abi::IN_ISDIR;
     let mask = call.args[2] as u32;
-    let both = libc::IN_MASK_ADD | libc::IN_MASK_CREATE;
-    let known = libc::IN_ALL_EVENTS | OPTIONS | REPORTED;
+    let both = abi::IN_MASK_ADD | abi::IN_MASK_CREATE;
+    let known = abi::IN_ALL_EVENTS | OPTIONS | REPORTED;
     if mask & known == 0 || mask & !known != 0 || mask & both == both {
         return Err(Errno::EINVAL);
     }
     let file = call.task.files().get_io(call.int(0))?;
     let inotify = inotify_of(&file)?;
     let mut how = Walk::empty();
-    how.set(Walk::FOLLOW, mask & libc::IN_DONT_FOLLOW == 0);
-    how.set(Walk::DIRECTORY, mask & libc::IN_ONLYDIR != 0);
+    how.set(Walk::FOLLOW, mask & abi::IN_DONT_FOLLOW == 0);
+    how.set(Walk::DIRECTORY, mask & abi::IN_ONLYDIR != 0);
     let path = call.task.space().read_path(call.args[1])?;
-    let path = walk::lookup(call.task, libc::AT_FDCWD, &path, how)?;
+    let path = walk::lookup(call.task, abi::AT_FDCWD, &path, how)?;
     permission::check(&call.task.creds(), &**path.inode(), permission::READ)?;
     Ok(inotify.watch(path.inode(), mask)? as u64)
 }

@@ -10,9 +10,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_kcmp, "kcmp", "dddxx", sys_kcmp),
-    entry(libc::SYS_process_vm_readv, "process_vm_readv", "dPuPux", |call| transfer(call, false)),
-    entry(libc::SYS_process_vm_writev, "process_vm_writev", "dPuPux", |call| transfer(call, true)),
+    entry(abi::SYS_kcmp, "kcmp", "dddxx", sys_kcmp),
+    entry(abi::SYS_process_vm_readv, "process_vm_readv", "dPuPux", |call| transfer(call, false)),
+    entry(abi::SYS_process_vm_writev, "process_vm_writev", "dPuPux", |call| transfer(call, true)),
 ];
 
 fn sys_kcmp(call: &mut Call<'_>) -> Result<u64> {

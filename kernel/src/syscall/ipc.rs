@@ -6,10 +6,10 @@ use crate::mm::PAGE_SIZE;
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_shmget, "shmget", "xux", shmget),
-    entry(libc::SYS_shmat, "shmat", "dxx", shmat),
-    entry(libc::SYS_shmdt, "shmdt", "x", shmdt),
-    entry(libc::SYS_shmctl, "shmctl", "ddP", shmctl),
+    entry(abi::SYS_shmget, "shmget", "xux", shmget),
+    entry(abi::SYS_shmat, "shmat", "dxx", shmat),
+    entry(abi::SYS_shmdt, "shmdt", "x", shmdt),
+    entry(abi::SYS_shmctl, "shmctl", "ddP", shmctl),
 ];
 
 fn shmget(call: &mut Call<'_>) -> Result<u64> {
@@ -49,22 +49,19 @@ fn segment_words(id: i32, segment: &shm::Segment) -> [u64; 14] {
 }
 
 fn shmctl(call: &mut Call<'_>) -> Result<u64> {
-    const SHM_STAT: i32 = 13;
-    const SHM_INFO: i32 = 14;
-    const SHM_STAT_ANY: i32 = 15;
     let (id, command, addr) = (call.int(0), call.int(1), call.args[2]);
     let (space, creds) = (call.task.space(), call.task.creds());
     if id < 0 || command < 0 {
         return Err(Errno::EINVAL);
     }
     match command {
-        libc::IPC_INFO => {
+        abi::IPC_INFO => {
             // struct shminfo64.
             let most = shm::MOST as u64;
             space.write(addr, &[shm::MAX_SIZE, 1, most, most, shm::MAX_SIZE, 0, 0, 0, 0])?;
             Ok(shm::highest().into())
         }
-        SHM_INFO => {
+        abi::SHM_INFO => {
             // struct shm_info: segments, their pages, and those in memory.
             let all = shm::all();
             let pages: u64 = all.iter().map(|(_, segment)| segment.size.div_ceil(PAGE_SIZE)).sum();
@@ -72,27 +69,27 @@ fn shmctl(call: &mut Call<'_>) -> Result<u64> {
             space.write(addr, &[all.len() as u64, pages, resident, 0, 0, 0])?;
             Ok(shm::highest().into())
         }
-        libc::IPC_STAT => {
+        abi::IPC_STAT => {
             let segment = shm::find(id, READ, &creds)?;
             space.write(addr, &segment_words(id, &segment))?;
             Ok(0)
         }
-        SHM_STAT | SHM_STAT_ANY => {
+        abi::SHM_STAT | abi::SHM_STAT_ANY => {
             // The index in the place of the number.
             let (id, segment) = shm::at(id as u32)?;
-            if command == SHM_STAT {
+            if command == abi::SHM_STAT {
                 segment.perm().check(READ, &creds)?;
             }
             space.write(addr, &segment_words(id, &segment))?;
             Ok(id as u64)
         }
-        libc::IPC_SET => {
+        abi::IPC_SET => {
             let words: [u64; 14] = space.read(addr)?;
             let (uid, gid, mode) = wanted_owner(&words);
             shm::set(id, uid, gid, mode, &creds).map(|()| 0)
         }
-        libc::IPC_RMID => shm::remove(id, &creds).map(|()| 0),
-        libc::SHM_LOCK | libc::SHM_UNLOCK => shm::lock(call.task, id, command == libc::SHM_LOCK).map(|()| 0),
+        abi::IPC_RMID => shm::remove(id, &creds).map(|()| 0),
+        abi::SHM_LOCK | abi::SHM_UNLOCK => shm::lock(call.task, id, command == abi::SHM_LOCK).map(|()| 0),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -8,28 +8,28 @@ use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_abi::fcntl::Flock;
 
-pub const CALLS: &[Entry] = &[entry(libc::SYS_flock, "flock", "fd", flock)];
+pub const CALLS: &[Entry] = &[entry(abi::SYS_flock, "flock", "fd", flock)];
 
 fn flock(call: &mut Call<'_>) -> Result<u64> {
     let file = call.task.files().get_io(call.int(0))?;
     let operation = call.int(1);
-    let kind = match operation & !libc::LOCK_NB {
-        libc::LOCK_SH => Some(Kind::Read),
-        libc::LOCK_EX => Some(Kind::Write),
-        libc::LOCK_UN => None,
+    let kind = match operation & !abi::LOCK_NB {
+        abi::LOCK_SH => Some(Kind::Read),
+        abi::LOCK_EX => Some(Kind::Write),
+        abi::LOCK_UN => None,
         _ => return Err(Errno::EINVAL),
     };
-    locks::flock(&file, kind, operation & libc::LOCK_NB == 0, call.task.pid())?;
+    locks::flock(&file, kind, operation & abi::LOCK_NB == 0, call.task.pid())?;
     Ok(0)
 }
 
 /// A lock command of fcntl(2). None when `command` is no such command.
 pub fn fcntl(call: &Call<'_>, file: &Arc<OpenFile>, command: i32, arg: u64) -> Option<Result<u64>> {
     Some(match command {
-        libc::F_GETLK | libc::F_OFD_GETLK => get(call, file, command, arg),
-        libc::F_SETLK | libc::F_SETLKW | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => set(call, file, command, arg),
-        libc::F_GETLEASE => Ok(libc::F_UNLCK as u64),
-        libc::F_SETLEASE => lease(file, arg as i32),
+        abi::F_GETLK | abi::F_OFD_GETLK => get(call, file, command, arg),
+        abi::F_SETLK | abi::F_SETLKW | abi::F_OFD_SETLK | abi::F_OFD_SETLKW => set(call, file, command, arg),
+        abi::F_GETLEASE => Ok(abi::F_UNLCK as u64),
+        abi::F_SETLEASE => lease(file, arg as i32),
         _ => return None,
     })
 }
@@ -37,7 +37,7 @@ pub fn fcntl(call: &Call<'_>, file: &Arc<OpenFile>, command: i32, arg: u64) -> O
 /// The owner and pid that a command's lock has.
 fn owner(call: &Call<'_>, file: &OpenFile, command: i32, asked: &Flock) -> Result<(Owner, i32)> {
     match command {
-        libc::F_OFD_GETLK | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => {
+        abi::F_OFD_GETLK | abi::F_OFD_SETLK | abi::F_OFD_SETLKW => {
             if asked.l_pid != 0 {
                 return Err(Errno::EINVAL);
             }
@@ -50,9 +50,9 @@ fn owner(call: &Call<'_>, file: &OpenFile, command: i32, asked: &Flock) -> Resul
 /// The bytes that a struct flock means, both ends included.
 fn range(file: &OpenFile, asked: &Flock) -> Result<(u64, u64)> {
     let base = match asked.l_whence as i32 {
-        libc::SEEK_SET => 0,
-        libc::SEEK_CUR => file.position.get() as i64,
-        libc::SEEK_END => file.inode.attr()?.size as i64,
+        abi::SEEK_SET => 0,
+        abi::SEEK_CUR => file.position.get() as i64,
+        abi::SEEK_END => file.inode.attr()?.size as i64,
         _ => return Err(Errno::EINVAL),
     };
     let start = base.checked_add(asked.l_start).ok_or(Errno::EOVERFLOW)?;
@@ -69,9 +69,9 @@ fn range(file: &OpenFile, asked: &Flock) -> Result<(u64, u64)> {
 
 fn kind(asked: &Flock) -> Result<Option<Kind>> {
     match asked.l_type as i32 {
-        libc::F_RDLCK => Ok(Some(Kind::Read)),
-        libc::F_WRLCK => Ok(Some(Kind::Write)),
-        libc::F_UNLCK => Ok(None),
+        abi::F_RDLCK => Ok(Some(Kind::Read)),
+        abi::F_WRLCK => Ok(Some(Kind::Write)),
+        abi::F_UNLCK => Ok(None),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -82,10 +82,10 @@ fn get(call: &Call<'_>, file: &OpenFile, command: i32, arg: u64) -> Result<u64> 
     let (start, end) = range(file, &asked)?;
     let (owner, pid) = owner(call, file, command, &asked)?;
     match locks::conflict(file, &Record { owner, pid, kind, start, end })? {
-        None => asked.l_type = libc::F_UNLCK as i16,
+        None => asked.l_type = abi::F_UNLCK as i16,
         Some(held) => {
-            asked.l_type = if held.kind == Kind::Write { libc::F_WRLCK } else { libc::F_RDLCK } as i16;
-            asked.l_whence = libc::SEEK_SET as i16;
+            asked.l_type = if held.kind == Kind::Write { abi::F_WRLCK } else { abi::F_RDLCK } as i16;
+            asked.l_whence = abi::SEEK_SET as i16;
             asked.l_start = held.start as i64;
             asked.l_len = if held.end == END { 0 } else { (held.end - held.start + 1) as i64 };
             asked.l_pid = held.pid;
@@ -104,7 +104,7 @@ fn set(call: &Call<'_>, file: &OpenFile, command: i32, arg: u64) -> Result<u64> 
         Some(Kind::Read) if !file.readable() => return Err(Errno::EBADF),
         Some(Kind::Write) if !file.writable() => return Err(Errno::EBADF),
         Some(kind) => {
-            let wait = matches!(command, libc::F_SETLKW | libc::F_OFD_SETLKW);
+            let wait = matches!(command, abi::F_SETLKW | abi::F_OFD_SETLKW);
             locks::lock(file, Record { owner, pid, kind, start, end }, wait)?;
         }
         None => locks::unlock(file, owner, start, end)?,
@@ -114,7 +114,7 @@ fn set(call: &Call<'_>, file: &OpenFile, command: i32, arg: u64) -> Result<u64> 
 
 /// Nobody breaks leases here, so none are given out; but who may ask is judged as Linux does.
 fn lease(file: &OpenFile, kind: i32) -> Result<u64> {
-    if file.inode.kind() != FileKind::Regular || ![libc::F_RDLCK, libc::F_WRLCK, libc::F_UNLCK].contains(&kind) {
+    if file.inode.kind() != FileKind::Regular || ![abi::F_RDLCK, abi::F_WRLCK, abi::F_UNLCK].contains(&kind) {
         return Err(Errno::EINVAL);
     }
     Err(Errno::EAGAIN)

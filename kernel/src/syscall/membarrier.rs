@@ -8,7 +8,7 @@ use crate::sched::barrier;
 use crate::task::pid;
 use crate::{Errno, Result};
 
-pub const CALLS: &[Entry] = &[entry(libc::SYS_membarrier, "membarrier", "dxd", membarrier)];
+pub const CALLS: &[Entry] = &[entry(abi::SYS_membarrier, "membarrier", "dxd", membarrier)];
 
 const QUERY: i32 = 0;
 const GLOBAL: i32 = 1;

@@ -8,22 +8,22 @@ use crate::{Errno, Result};
 
 #[rustfmt::skip]
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_mmap, "mmap", "xuxxfx", mmap),
-    entry(libc::SYS_munmap, "munmap", "xu", munmap),
-    entry(libc::SYS_mprotect, "mprotect", "xux", mprotect),
-    entry(libc::SYS_pkey_mprotect, "pkey_mprotect", "xuxd", pkey_mprotect),
-    entry(libc::SYS_pkey_alloc, "pkey_alloc", "xx", |_| Err(Errno::ENOSPC)),
-    entry(libc::SYS_pkey_free, "pkey_free", "d", |_| Err(Errno::EINVAL)),
-    entry(libc::SYS_mremap, "mremap", "xuuxx", mremap),
-    entry(libc::SYS_madvise, "madvise", "xud", madvise),
-    entry(libc::SYS_brk, "brk", "x", brk),
-    entry(libc::SYS_msync, "msync", "xux", msync),
-    entry(libc::SYS_mincore, "mincore", "xuP", mincore),
-    entry(libc::SYS_mlock, "mlock", "xu", mlock),
-    entry(libc::SYS_mlock2, "mlock2", "xux", mlock2),
-    entry(libc::SYS_munlock, "munlock", "xu", munlock),
-    entry(libc::SYS_mlockall, "mlockall", "x", mlockall),
-    entry(libc::SYS_munlockall, "munlockall", "", munlockall),
+    entry(abi::SYS_mmap, "mmap", "xuxxfx", mmap),
+    entry(abi::SYS_munmap, "munmap", "xu", munmap),
+    entry(abi::SYS_mprotect, "mprotect", "xux", mprotect),
+    entry(abi::SYS_pkey_mprotect, "pkey_mprotect", "xuxd", pkey_mprotect),
+    entry(abi::SYS_pkey_alloc, "pkey_alloc", "xx", |_| Err(Errno::ENOSPC)),
+    entry(abi::SYS_pkey_free, "pkey_free", "d", |_| Err(Errno::EINVAL)),
+    entry(abi::SYS_mremap, "mremap", "xuuxx", mremap),
+    entry(abi::SYS_madvise, "madvise", "xud", madvise),
+    entry(abi::SYS_brk, "brk", "x", brk),
+    entry(abi::SYS_msync, "msync", "xux", msync),
+    entry(abi::SYS_mincore, "mincore", "xuP", mincore),
+    entry(abi::SYS_mlock, "mlock", "xu", mlock),
+    entry(abi::SYS_mlock2, "mlock2", "xux", mlock2),
+    entry(abi::SYS_munlock, "munlock", "xu", munlock),
+    entry(abi::SYS_mlockall, "mlockall", "x", mlockall),
+    entry(abi::SYS_munlockall, "munlockall", "", munlockall),
 ];
 
 fn mmap(call: &mut Call<'_>) -> Result<u64> {
@@ -32,8 +32,8 @@ fn mmap(call: &mut Call<'_>) -> Result<u64> {
     if !offset.is_multiple_of(4096) {
         return Err(Errno::EINVAL);
     }
-    let file = if flags & libc::MAP_ANONYMOUS == 0 { Some(call.task.files().get_io(call.int(4))?) } else { None };
-    if file.is_some() && flags & libc::MAP_HUGETLB != 0 {
+    let file = if flags & abi::MAP_ANONYMOUS == 0 { Some(call.task.files().get_io(call.int(4))?) } else { None };
+    if file.is_some() && flags & abi::MAP_HUGETLB != 0 {
         return Err(Errno::EINVAL);
     }
     // The offset of anonymous memory means nothing else.
@@ -108,9 +108,9 @@ fn munlock(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn mlockall(call: &mut Call<'_>) -> Result<u64> {
-    const KNOWN: i32 = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
+    const KNOWN: i32 = abi::MCL_CURRENT | abi::MCL_FUTURE | abi::MCL_ONFAULT;
     let flags = call.int(0);
-    if flags == 0 || flags & !KNOWN != 0 || flags == libc::MCL_ONFAULT {
+    if flags == 0 || flags & !KNOWN != 0 || flags == abi::MCL_ONFAULT {
         return Err(Errno::EINVAL);
     }
     call.task.space().mlockall(flags).map(|()| 0)

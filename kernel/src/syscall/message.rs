@@ -7,7 +7,6 @@ use crate::mm::user::{bytes_of, check_range};
 use crate::mm::{AddressSpace, IoBuf};
 use crate::net::unix::MAX_RIGHTS;
 use crate::net::{Incoming, MAX_ADDRESS, Outgoing, Socket, wait_flag};
-use crate::task::creds::{CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN};
 use crate::task::{Task, find_process};
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
@@ -15,12 +14,12 @@ use std::sync::Arc;
 use umlab_abi::socket::Ucred;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_sendto, "sendto", "fb-xPd", sendto),
-    entry(libc::SYS_recvfrom, "recvfrom", "fPuxPP", recvfrom),
-    entry(libc::SYS_sendmsg, "sendmsg", "fPx", sendmsg),
-    entry(libc::SYS_recvmsg, "recvmsg", "fPx", recvmsg),
-    entry(libc::SYS_sendmmsg, "sendmmsg", "fPux", sendmmsg),
-    entry(libc::SYS_recvmmsg, "recvmmsg", "fPuxP", recvmmsg),
+    entry(abi::SYS_sendto, "sendto", "fb-xPd", sendto),
+    entry(abi::SYS_recvfrom, "recvfrom", "fPuxPP", recvfrom),
+    entry(abi::SYS_sendmsg, "sendmsg", "fPx", sendmsg),
+    entry(abi::SYS_recvmsg, "recvmsg", "fPx", recvmsg),
+    entry(abi::SYS_sendmmsg, "sendmmsg", "fPux", sendmmsg),
+    entry(abi::SYS_recvmmsg, "recvmmsg", "fPuxP", recvmmsg),
 ];
 
 /// sizeof(struct cmsghdr), and what control messages are aligned to.
@@ -119,9 +118,9 @@ fn parse_control(task: &Task, domain: i32, mut control: &[u8], message: &mut Out
             return Err(Errno::EINVAL);
         }
         let data = &control[HEADER..len as usize];
-        if level == libc::SOL_SOCKET {
+        if level == abi::SOL_SOCKET {
             match kind {
-                libc::SCM_RIGHTS if domain == libc::AF_UNIX => {
+                abi::SCM_RIGHTS if domain == abi::AF_UNIX => {
                     let files = task.files();
                     for fd in data.chunks_exact(4) {
                         let fd = i32::from_ne_bytes(fd.try_into().map_err(|_| Errno::EINVAL)?);
@@ -131,7 +130,7 @@ fn parse_control(task: &Task, domain: i32, mut control: &[u8], message: &mut Out
                         return Err(Errno::EINVAL);
                     }
                 }
-                libc::SCM_CREDENTIALS => message.creds = Some(check_creds(task, data)?),
+                abi::SCM_CREDENTIALS => message.creds = Some(check_creds(task, data)?),
                 _ => return Err(Errno::EINVAL),
             }
         }
@@ -149,9 +148,9 @@ fn check_creds(task: &Task, data: &[u8]) -> Result<Ucred> {
     let word = |at: usize| u32::from_ne_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
     let claim = Ucred { pid: word(0) as i32, uid: word(4), gid: word(8) };
     let own = task.creds();
-    let pid_ok = claim.pid == task.pid() || own.capable(CAP_SYS_ADMIN);
-    let uid_ok = [own.uid, own.euid, own.suid].contains(&claim.uid) || own.capable(CAP_SETUID);
-    let gid_ok = [own.gid, own.egid, own.sgid].contains(&claim.gid) || own.capable(CAP_SETGID);
+    let pid_ok = claim.pid == task.pid() || own.capable(abi::CAP_SYS_ADMIN);
+    let uid_ok = [own.uid, own.euid, own.suid].contains(&claim.uid) || own.capable(abi::CAP_SETUID);
+    let gid_ok = [own.gid, own.egid, own.sgid].contains(&claim.gid) || own.capable(abi::CAP_SETGID);
     if !pid_ok || !uid_ok || !gid_ok {
         return Err(Errno::EPERM);
     }
@@ -171,7 +170,7 @@ fn receive_one(task: &Task, _file: &OpenFile, socket: &Arc<dyn Socket>, addr: u6
     let header = Header::read(&space, addr)?;
     let mut buf = IoBuf::user_vector(&space, header.iov, header.iov_len)?;
     let incoming = socket.receive(&mut buf, flags)?;
-    let mut out_flags = flags & libc::MSG_CMSG_CLOEXEC | incoming.flags;
+    let mut out_flags = flags & abi::MSG_CMSG_CLOEXEC | incoming.flags;
     let len = incoming.len as u64;
     let from = incoming.from.clone().unwrap_or_default();
     let used = write_control(task, &header, flags, incoming, &mut out_flags)?;
@@ -191,13 +190,13 @@ fn write_control(task: &Task, header: &Header, flags: i32, incoming: Incoming, o
     let room = if header.control == 0 { 0 } else { header.control_len };
     let mut used = 0u64;
     if let Some(creds) = incoming.creds {
-        used += put_control(&space, header.control, room, libc::SCM_CREDENTIALS, bytes_of(&creds), out_flags);
+        used += put_control(&space, header.control, room, abi::SCM_CREDENTIALS, bytes_of(&creds), out_flags);
     }
     if !incoming.rights.is_empty() {
         let left = room - used;
         let at = header.control.wrapping_add(used);
         let fits = (left.saturating_sub(HEADER as u64) / 4) as usize;
-        let close_on_exec = flags & libc::MSG_CMSG_CLOEXEC != 0;
+        let close_on_exec = flags & abi::MSG_CMSG_CLOEXEC != 0;
         let files = task.files();
         let mut numbers = Vec::new();
         let total = incoming.rights.len();
@@ -212,10 +211,10 @@ fn write_control(task: &Task, header: &Header, flags: i32, incoming: Incoming, o
             numbers.extend_from_slice(&fd.to_ne_bytes());
         }
         if !numbers.is_empty() {
-            used += put_control(&space, at, left, libc::SCM_RIGHTS, &numbers, out_flags);
+            used += put_control(&space, at, left, abi::SCM_RIGHTS, &numbers, out_flags);
         }
         if numbers.len() / 4 < total {
-            *out_flags |= libc::MSG_CTRUNC;
+            *out_flags |= abi::MSG_CTRUNC;
         }
     }
     Ok(used)
@@ -225,19 +224,19 @@ fn write_control(task: &Task, header: &Header, flags: i32, incoming: Incoming, o
 /// One whose place is not there is left out: what came with it is received.
 fn put_control(space: &AddressSpace, addr: u64, room: u64, kind: i32, data: &[u8], out_flags: &mut i32) -> u64 {
     if room < HEADER as u64 {
-        *out_flags |= libc::MSG_CTRUNC;
+        *out_flags |= abi::MSG_CTRUNC;
         return 0;
     }
     let mut len = (HEADER + data.len()) as u64;
     if room < len {
-        *out_flags |= libc::MSG_CTRUNC;
+        *out_flags |= abi::MSG_CTRUNC;
         len = room;
     }
     let mut message = bytes_of(&len).to_vec();
-    message.extend_from_slice(bytes_of(&[libc::SOL_SOCKET, kind]));
+    message.extend_from_slice(bytes_of(&[abi::SOL_SOCKET, kind]));
     message.extend_from_slice(&data[..len as usize - HEADER]);
     if space.write_bytes(addr, &message).is_err() {
-        *out_flags |= libc::MSG_CTRUNC;
+        *out_flags |= abi::MSG_CTRUNC;
         return 0;
     }
     len.next_multiple_of(8).min(room)
@@ -277,7 +276,7 @@ fn recvmmsg(call: &mut Call<'_>) -> Result<u64> {
         let mut done = 0;
         while done < count {
             let at = vector.wrapping_add(done * MULTI_SIZE);
-            let result = receive_one(call.task, file, socket, at, flags & !libc::MSG_WAITFORONE)
+            let result = receive_one(call.task, file, socket, at, flags & !abi::MSG_WAITFORONE)
                 .and_then(|n| space.write(at.wrapping_add(MULTI_LEN), &(n as u32)));
             match result {
                 Ok(()) => done += 1,
@@ -290,8 +289,8 @@ fn recvmmsg(call: &mut Call<'_>) -> Result<u64> {
                 }
                 Err(e) => return Err(e),
             }
-            if flags & libc::MSG_WAITFORONE != 0 {
-                flags |= libc::MSG_DONTWAIT;
+            if flags & abi::MSG_WAITFORONE != 0 {
+                flags |= abi::MSG_DONTWAIT;
             }
             // The time is looked at after each message only: a wait for the next may be longer.
             if deadline.is_some_and(|deadline| left(deadline) == 0) {

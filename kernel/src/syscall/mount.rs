@@ -6,7 +6,6 @@
 use super::{Call, Entry, entry};
 use crate::fs::types;
 use crate::sched::{killable_point, preempt_point};
-use crate::task::creds::CAP_SYS_ADMIN;
 use crate::vfs::mount::{self, Mount, MountFlags};
 use crate::vfs::path::Path;
 use crate::vfs::walk::{self, Walk};
@@ -14,16 +13,16 @@ use crate::{Errno, Result};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_mount, "mount", "ppsxP", mount),
-    entry(libc::SYS_umount2, "umount2", "px", umount),
-    entry(libc::SYS_sync, "sync", "", |_| {
+    entry(abi::SYS_mount, "mount", "ppsxP", mount),
+    entry(abi::SYS_umount2, "umount2", "px", umount),
+    entry(abi::SYS_sync, "sync", "", |_| {
         for mount in mount::all() {
             // Nobody is told of errors here.
             let _ = mount.fs.sync();
         }
         Ok(0)
     }),
-    entry(libc::SYS_syncfs, "syncfs", "f", |call| {
+    entry(abi::SYS_syncfs, "syncfs", "f", |call| {
         let file = call.task.files().get_io(call.int(0))?;
         match &file.path {
             Some(path) => path.mount.fs.sync().map(|()| 0),
@@ -35,21 +34,21 @@ pub const CALLS: &[Entry] = &[
 /// What the upper half of the flags was in ancient times.
 const MAGIC: u64 = 0xc0ed_0000;
 const MAGIC_MASK: u64 = 0xffff_0000;
-const PROPAGATION: u64 = libc::MS_SHARED | libc::MS_PRIVATE | libc::MS_SLAVE | libc::MS_UNBINDABLE;
+const PROPAGATION: u64 = abi::MS_SHARED | abi::MS_PRIVATE | abi::MS_SLAVE | abi::MS_UNBINDABLE;
 
 fn administrator(call: &Call<'_>) -> Result<()> {
-    if call.task.creds().capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
+    if call.task.creds().capable(abi::CAP_SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 fn string(call: &Call<'_>, arg: usize) -> Result<Option<Vec<u8>>> {
     match call.args[arg] {
         0 => Ok(None),
-        addr => call.task.space().read_string(addr, libc::PATH_MAX as usize, Errno::EINVAL).map(Some),
+        addr => call.task.space().read_string(addr, abi::PATH_MAX as usize, Errno::EINVAL).map(Some),
     }
 }
 
 fn find(call: &Call<'_>, path: &[u8]) -> Result<Path> {
-    walk::lookup(call.task, libc::AT_FDCWD, path, Walk::FOLLOW)
+    walk::lookup(call.task, abi::AT_FDCWD, path, Walk::FOLLOW)
 }
 
 fn mount(call: &mut Call<'_>) -> Result<u64> {
@@ -62,18 +61,18 @@ fn mount(call: &mut Call<'_>) -> Result<u64> {
     let target = find(call, &target)?;
     administrator(call)?;
     let own = MountFlags::from_bits_truncate(flags);
-    if flags & libc::MS_REMOUNT != 0 {
+    if flags & abi::MS_REMOUNT != 0 {
         at_root(&target)?.set_flags(own);
-    } else if flags & libc::MS_BIND != 0 {
+    } else if flags & abi::MS_BIND != 0 {
         let source = find(call, &source.ok_or(Errno::EINVAL)?)?;
-        bind(&source, &target, flags & libc::MS_REC != 0)?;
+        bind(&source, &target, flags & abi::MS_REC != 0)?;
     } else if flags & PROPAGATION != 0 {
         at_root(&target)?;
         // What nothing propagates to is private, and a slave of nobody.
-        if flags & (libc::MS_SHARED | libc::MS_UNBINDABLE) != 0 {
+        if flags & (abi::MS_SHARED | abi::MS_UNBINDABLE) != 0 {
             return Err(Errno::EINVAL);
         }
-    } else if flags & libc::MS_MOVE != 0 {
+    } else if flags & abi::MS_MOVE != 0 {
         return Err(Errno::EINVAL);
     } else {
         let options = if call.args[4] == 0 { Vec::new() } else { string(call, 4)?.unwrap_or_default() };
@@ -97,7 +96,7 @@ fn bind(source: &Path, target: &Path, recursive: bool) -> Result<()> {
             let place = mount.place()?;
             let (name, reachable) = place.name_below(source);
             // Names that are no paths are not found again.
-            (reachable && place != *source && name.len() < libc::PATH_MAX as usize).then_some((mount, name))
+            (reachable && place != *source && name.len() < abi::PATH_MAX as usize).then_some((mount, name))
         };
         mount::all().into_iter().filter_map(inside).collect()
     } else {
@@ -115,18 +114,17 @@ fn bind(source: &Path, target: &Path, recursive: bool) -> Result<()> {
 }
 
 fn umount(call: &mut Call<'_>) -> Result<u64> {
-    const UMOUNT_NOFOLLOW: i32 = 8;
     let flags = call.int(1);
-    if flags & !(libc::MNT_FORCE | libc::MNT_DETACH | libc::MNT_EXPIRE | UMOUNT_NOFOLLOW) != 0 {
+    if flags & !(abi::MNT_FORCE | abi::MNT_DETACH | abi::MNT_EXPIRE | abi::UMOUNT_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL);
     }
     let path = call.task.space().read_path(call.args[0])?;
-    let how = if flags & UMOUNT_NOFOLLOW != 0 { Walk::empty() } else { Walk::FOLLOW };
-    let place = walk::lookup(call.task, libc::AT_FDCWD, &path, how)?;
+    let how = if flags & abi::UMOUNT_NOFOLLOW != 0 { Walk::empty() } else { Walk::FOLLOW };
+    let place = walk::lookup(call.task, abi::AT_FDCWD, &path, how)?;
     administrator(call)?;
     let mount = at_root(&place)?.clone();
     // The place itself keeps the mount in use.
     drop(place);
-    mount::detach(&mount, flags & libc::MNT_DETACH != 0)?;
+    mount::detach(&mount, flags & abi::MNT_DETACH != 0)?;
     Ok(0)
 }

@@ -12,15 +12,15 @@ use crate::{Errno, Result, time};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_mq_open, "mq_open", "sxoP", mq_open),
-    entry(libc::SYS_mq_unlink, "mq_unlink", "s", |call| {
+    entry(abi::SYS_mq_open, "mq_open", "sxoP", mq_open),
+    entry(abi::SYS_mq_unlink, "mq_unlink", "s", |call| {
         let name = call.task.space().read_path(call.args[0])?;
         mq::unlink(call.task, &name).map(|()| 0)
     }),
-    entry(libc::SYS_mq_timedsend, "mq_timedsend", "fbuuP", mq_timedsend),
-    entry(libc::SYS_mq_timedreceive, "mq_timedreceive", "fPuPP", mq_timedreceive),
-    entry(libc::SYS_mq_notify, "mq_notify", "fP", mq_notify),
-    entry(libc::SYS_mq_getsetattr, "mq_getsetattr", "fPP", mq_getsetattr),
+    entry(abi::SYS_mq_timedsend, "mq_timedsend", "fbuuP", mq_timedsend),
+    entry(abi::SYS_mq_timedreceive, "mq_timedreceive", "fPuPP", mq_timedreceive),
+    entry(abi::SYS_mq_notify, "mq_notify", "fP", mq_notify),
+    entry(abi::SYS_mq_getsetattr, "mq_getsetattr", "fPP", mq_getsetattr),
 ];
 
 /// About what the core keeps for a message beside its bytes.
@@ -115,10 +115,10 @@ fn mq_notify(call: &mut Call<'_>) -> Result<u64> {
             let [value, signal_and_kind] = call.task.space().read::<[u64; 2]>(addr)?;
             let (signal, kind) = (signal_and_kind as i32, (signal_and_kind >> 32) as i32);
             match kind {
-                libc::SIGEV_NONE => Some(None),
-                libc::SIGEV_SIGNAL if is_signal(signal) => Some(Some((signal, value))),
+                abi::SIGEV_NONE => Some(None),
+                abi::SIGEV_SIGNAL if is_signal(signal) => Some(Some((signal, value))),
                 // It is told by a socket of a family that there is not.
-                libc::SIGEV_THREAD => return Err(Errno::EBADF),
+                abi::SIGEV_THREAD => return Err(Errno::EBADF),
                 _ => return Err(Errno::EINVAL),
             }
         }
@@ -139,14 +139,14 @@ fn mq_getsetattr(call: &mut Call<'_>) -> Result<u64> {
         0 => None,
         addr => Some(space.read::<Attributes>(addr)?[0]),
     };
-    if flags.is_some_and(|flags| flags & !i64::from(libc::O_NONBLOCK) != 0) {
+    if flags.is_some_and(|flags| flags & !i64::from(abi::O_NONBLOCK) != 0) {
         return Err(Errno::EINVAL);
     }
     let (file, queue) = queue_of(call, |_| true)?;
-    let before = i64::from(file.flags.get() & libc::O_NONBLOCK);
+    let before = i64::from(file.flags.get() & abi::O_NONBLOCK);
     let attributes: Attributes = [before, queue.most as i64, queue.size as i64, queue.count() as i64, 0, 0, 0, 0];
     if let Some(flags) = flags {
-        file.flags.set(file.flags.get() & !libc::O_NONBLOCK | flags as i32);
+        file.flags.set(file.flags.get() & !abi::O_NONBLOCK | flags as i32);
     }
     if old != 0 {
         space.write(old, &attributes)?;

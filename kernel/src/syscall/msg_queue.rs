@@ -9,10 +9,10 @@ use crate::{Errno, Result};
 use std::sync::atomic::Ordering::Relaxed;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_msgget, "msgget", "xx", |call| msg::get(call.task, call.int(0), call.int(1)).map(|id| id as u64)),
-    entry(libc::SYS_msgsnd, "msgsnd", "dPux", msgsnd),
-    entry(libc::SYS_msgrcv, "msgrcv", "dPudx", msgrcv),
-    entry(libc::SYS_msgctl, "msgctl", "ddP", msgctl),
+    entry(abi::SYS_msgget, "msgget", "xx", |call| msg::get(call.task, call.int(0), call.int(1)).map(|id| id as u64)),
+    entry(abi::SYS_msgsnd, "msgsnd", "dPux", msgsnd),
+    entry(abi::SYS_msgrcv, "msgrcv", "dPudx", msgrcv),
+    entry(abi::SYS_msgctl, "msgctl", "ddP", msgctl),
 ];
 
 /// So many bytes of a message are copied between two preemption points.
@@ -33,28 +33,27 @@ fn msgsnd(call: &mut Call<'_>) -> Result<u64> {
         at = at.wrapping_add(part.len() as u64);
         killable_point()?;
     }
-    msg::send(call.task, id, Message { kind, bytes }, flags & libc::IPC_NOWAIT == 0).map(|()| 0)
+    msg::send(call.task, id, Message { kind, bytes }, flags & abi::IPC_NOWAIT == 0).map(|()| 0)
 }
 
 fn msgrcv(call: &mut Call<'_>) -> Result<u64> {
-    const MSG_COPY: i32 = 0o40000;
     let [_, addr, room, kind, ..] = call.args;
     let (id, kind, flags) = (call.int(0), kind as i64, call.int(4));
     if id < 0 || (room as i64) < 0 {
         return Err(Errno::EINVAL);
     }
-    let may_wait = flags & libc::IPC_NOWAIT == 0;
-    if flags & MSG_COPY != 0 {
+    let may_wait = flags & abi::IPC_NOWAIT == 0;
+    if flags & abi::MSG_COPY != 0 {
         // As of a kernel without the means to save and restore processes, which it is made for.
-        return Err(if flags & libc::MSG_EXCEPT != 0 || may_wait { Errno::EINVAL } else { Errno::ENOSYS });
+        return Err(if flags & abi::MSG_EXCEPT != 0 || may_wait { Errno::EINVAL } else { Errno::ENOSYS });
     }
     let which = match kind {
         0 => Which::First,
         ..0 => Which::UpTo(kind.checked_neg().unwrap_or(i64::MAX)),
-        _ if flags & libc::MSG_EXCEPT != 0 => Which::NotKind(kind),
+        _ if flags & abi::MSG_EXCEPT != 0 => Which::NotKind(kind),
         _ => Which::Kind(kind),
     };
-    let cut = flags & libc::MSG_NOERROR != 0;
+    let cut = flags & abi::MSG_NOERROR != 0;
     let message = msg::receive(call.task, id, which, room as usize, cut, may_wait)?;
     let space = call.task.space();
     space.write(addr, &message.kind)?;
@@ -80,39 +79,36 @@ fn queue_words(id: i32, queue: &MsgQueue) -> [u64; 15] {
 }
 
 fn msgctl(call: &mut Call<'_>) -> Result<u64> {
-    const MSG_STAT: i32 = 11;
-    const MSG_INFO: i32 = 12;
-    const MSG_STAT_ANY: i32 = 13;
     let (id, command, addr) = (call.int(0), call.int(1), call.args[2]);
     let (space, creds) = (call.task.space(), call.task.creds());
     if id < 0 || command < 0 {
         return Err(Errno::EINVAL);
     }
     match command {
-        libc::IPC_INFO | MSG_INFO => {
-            space.write(addr, &information(command == MSG_INFO))?;
+        abi::IPC_INFO | abi::MSG_INFO => {
+            space.write(addr, &information(command == abi::MSG_INFO))?;
             Ok(msg::usage().1.into())
         }
-        libc::IPC_STAT => {
+        abi::IPC_STAT => {
             let queue = msg::find(id, READ, &creds)?;
             space.write(addr, &queue_words(id, &queue))?;
             Ok(0)
         }
-        MSG_STAT | MSG_STAT_ANY => {
+        abi::MSG_STAT | abi::MSG_STAT_ANY => {
             // The index in the place of the number.
             let (id, queue) = msg::at(id as u32)?;
-            if command == MSG_STAT {
+            if command == abi::MSG_STAT {
                 queue.perm().check(READ, &creds)?;
             }
             space.write(addr, &queue_words(id, &queue))?;
             Ok(id as u64)
         }
-        libc::IPC_SET => {
+        abi::IPC_SET => {
             let words: [u64; 15] = space.read(addr)?;
             let (uid, gid, mode) = wanted_owner(&words);
             msg::change(id, uid, gid, mode, words[11], &creds).map(|()| 0)
         }
-        libc::IPC_RMID => msg::remove(id, &creds).map(|()| 0),
+        abi::IPC_RMID => msg::remove(id, &creds).map(|()| 0),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -1,7 +1,6 @@
 //! Making, removing and moving names: mkdir(2), unlink(2), rename(2), link(2) and their relatives.
 
 use super::{Call, Entry, entry};
-use crate::task::creds::CAP_DAC_READ_SEARCH;
 use crate::vfs::Path;
 use crate::vfs::inode::{FileKind, NewNode};
 use crate::vfs::namei;
@@ -9,42 +8,42 @@ use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_mkdir, "mkdir", "po", |call| {
-        make(call, libc::AT_FDCWD, call.args[0], &NewNode::Directory, call.args[1] as u32)
+    entry(abi::SYS_mkdir, "mkdir", "po", |call| {
+        make(call, abi::AT_FDCWD, call.args[0], &NewNode::Directory, call.args[1] as u32)
     }),
-    entry(libc::SYS_mkdirat, "mkdirat", "fpo", |call| {
+    entry(abi::SYS_mkdirat, "mkdirat", "fpo", |call| {
         make(call, call.int(0), call.args[1], &NewNode::Directory, call.args[2] as u32)
     }),
-    entry(libc::SYS_mknod, "mknod", "pox", |call| {
+    entry(abi::SYS_mknod, "mknod", "pox", |call| {
         let [path, mode, device, ..] = call.args;
-        make_node(call, libc::AT_FDCWD, path, mode as u32, device)
+        make_node(call, abi::AT_FDCWD, path, mode as u32, device)
     }),
-    entry(libc::SYS_mknodat, "mknodat", "fpox", |call| {
+    entry(abi::SYS_mknodat, "mknodat", "fpox", |call| {
         let [_, path, mode, device, ..] = call.args;
         make_node(call, call.int(0), path, mode as u32, device)
     }),
-    entry(libc::SYS_symlink, "symlink", "pp", |call| symlink(call, call.args[0], libc::AT_FDCWD, call.args[1])),
-    entry(libc::SYS_symlinkat, "symlinkat", "pfp", |call| symlink(call, call.args[0], call.int(1), call.args[2])),
-    entry(libc::SYS_link, "link", "pp", |call| {
-        link(call, (libc::AT_FDCWD, call.args[0]), (libc::AT_FDCWD, call.args[1]), 0)
+    entry(abi::SYS_symlink, "symlink", "pp", |call| symlink(call, call.args[0], abi::AT_FDCWD, call.args[1])),
+    entry(abi::SYS_symlinkat, "symlinkat", "pfp", |call| symlink(call, call.args[0], call.int(1), call.args[2])),
+    entry(abi::SYS_link, "link", "pp", |call| {
+        link(call, (abi::AT_FDCWD, call.args[0]), (abi::AT_FDCWD, call.args[1]), 0)
     }),
-    entry(libc::SYS_linkat, "linkat", "fpfpx", |call| {
+    entry(abi::SYS_linkat, "linkat", "fpfpx", |call| {
         link(call, (call.int(0), call.args[1]), (call.int(2), call.args[3]), call.int(4))
     }),
-    entry(libc::SYS_unlink, "unlink", "p", |call| remove(call, libc::AT_FDCWD, call.args[0], false)),
-    entry(libc::SYS_rmdir, "rmdir", "p", |call| remove(call, libc::AT_FDCWD, call.args[0], true)),
-    entry(libc::SYS_unlinkat, "unlinkat", "fpx", |call| match call.int(2) {
+    entry(abi::SYS_unlink, "unlink", "p", |call| remove(call, abi::AT_FDCWD, call.args[0], false)),
+    entry(abi::SYS_rmdir, "rmdir", "p", |call| remove(call, abi::AT_FDCWD, call.args[0], true)),
+    entry(abi::SYS_unlinkat, "unlinkat", "fpx", |call| match call.int(2) {
         0 => remove(call, call.int(0), call.args[1], false),
-        libc::AT_REMOVEDIR => remove(call, call.int(0), call.args[1], true),
+        abi::AT_REMOVEDIR => remove(call, call.int(0), call.args[1], true),
         _ => Err(Errno::EINVAL),
     }),
-    entry(libc::SYS_rename, "rename", "pp", |call| {
-        rename(call, (libc::AT_FDCWD, call.args[0]), (libc::AT_FDCWD, call.args[1]), 0)
+    entry(abi::SYS_rename, "rename", "pp", |call| {
+        rename(call, (abi::AT_FDCWD, call.args[0]), (abi::AT_FDCWD, call.args[1]), 0)
     }),
-    entry(libc::SYS_renameat, "renameat", "fpfp", |call| {
+    entry(abi::SYS_renameat, "renameat", "fpfp", |call| {
         rename(call, (call.int(0), call.args[1]), (call.int(2), call.args[3]), 0)
     }),
-    entry(libc::SYS_renameat2, "renameat2", "fpfpx", |call| {
+    entry(abi::SYS_renameat2, "renameat2", "fpfpx", |call| {
         rename(call, (call.int(0), call.args[1]), (call.int(2), call.args[3]), call.args[4] as u32)
     }),
 ];
@@ -59,13 +58,13 @@ fn make(call: &Call<'_>, dirfd: i32, addr: u64, node: &NewNode<'_>, mode: u32) -
 }
 
 fn make_node(call: &Call<'_>, dirfd: i32, addr: u64, mode: u32, device: u64) -> Result<u64> {
-    let node = match mode & libc::S_IFMT {
-        0 | libc::S_IFREG => NewNode::Regular,
-        libc::S_IFCHR => NewNode::Device(FileKind::CharDevice, device as u32 as u64),
-        libc::S_IFBLK => NewNode::Device(FileKind::BlockDevice, device as u32 as u64),
-        libc::S_IFIFO => NewNode::Fifo,
-        libc::S_IFSOCK => NewNode::Socket,
-        libc::S_IFDIR => return Err(Errno::EPERM),
+    let node = match mode & abi::S_IFMT {
+        0 | abi::S_IFREG => NewNode::Regular,
+        abi::S_IFCHR => NewNode::Device(FileKind::CharDevice, device as u32 as u64),
+        abi::S_IFBLK => NewNode::Device(FileKind::BlockDevice, device as u32 as u64),
+        abi::S_IFIFO => NewNode::Fifo,
+        abi::S_IFSOCK => NewNode::Socket,
+        abi::S_IFDIR => return Err(Errno::EPERM),
         _ => return Err(Errno::EINVAL),
     };
     make(call, dirfd, addr, &node, mode & 0o7777)
@@ -80,14 +79,14 @@ fn symlink(call: &Call<'_>, target: u64, dirfd: i32, addr: u64) -> Result<u64> {
 }
 
 fn link(call: &Call<'_>, old: (i32, u64), new: (i32, u64), flags: i32) -> Result<u64> {
-    if flags & !(libc::AT_SYMLINK_FOLLOW | libc::AT_EMPTY_PATH) != 0 {
+    if flags & !(abi::AT_SYMLINK_FOLLOW | abi::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
     let text = path(call, old.1)?;
     let mut how = Walk::empty();
-    how.set(Walk::FOLLOW, flags & libc::AT_SYMLINK_FOLLOW != 0);
-    if flags & libc::AT_EMPTY_PATH != 0 && text.is_empty() {
-        if !call.task.creds().capable(CAP_DAC_READ_SEARCH) {
+    how.set(Walk::FOLLOW, flags & abi::AT_SYMLINK_FOLLOW != 0);
+    if flags & abi::AT_EMPTY_PATH != 0 && text.is_empty() {
+        if !call.task.creds().capable(abi::CAP_DAC_READ_SEARCH) {
             return Err(Errno::ENOENT);
         }
         how |= Walk::EMPTY;

@@ -1,6 +1,5 @@
 //! Pipes, and moving bytes through them: pipe(2), splice(2), tee(2), vmsplice(2).
 
-use super::io::write_untold;
 use super::{Call, Entry, entry};
 use crate::ipc::pipe::{self, Pipe};
 use crate::mm::IoBuf;
@@ -9,25 +8,26 @@ use crate::sched::{current, preempt_point};
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::FileKind;
 use crate::vfs::notify;
+use crate::vfs::transfer::write_quietly;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_pipe, "pipe", "P", |call| make(call, 0)),
-    entry(libc::SYS_pipe2, "pipe2", "Px", |call| make(call, call.int(1))),
-    entry(libc::SYS_splice, "splice", "fPfPux", splice),
-    entry(libc::SYS_tee, "tee", "ffux", tee),
-    entry(libc::SYS_vmsplice, "vmsplice", "fvux", vmsplice),
+    entry(abi::SYS_pipe, "pipe", "P", |call| make(call, 0)),
+    entry(abi::SYS_pipe2, "pipe2", "Px", |call| make(call, call.int(1))),
+    entry(abi::SYS_splice, "splice", "fPfPux", splice),
+    entry(abi::SYS_tee, "tee", "ffux", tee),
+    entry(abi::SYS_vmsplice, "vmsplice", "fvux", vmsplice),
 ];
 
-const SPLICE_FLAGS: u32 = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MORE | libc::SPLICE_F_GIFT;
+const SPLICE_FLAGS: u32 = abi::SPLICE_F_MOVE | abi::SPLICE_F_NONBLOCK | abi::SPLICE_F_MORE | abi::SPLICE_F_GIFT;
 
 fn make(call: &mut Call<'_>, flags: i32) -> Result<u64> {
-    if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_DIRECT) != 0 {
+    if flags & !(abi::O_CLOEXEC | abi::O_NONBLOCK | abi::O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }
-    let (reader, writer) = pipe::open_pair(flags & !libc::O_CLOEXEC);
-    install_pair(call, call.args[0], reader, writer, flags & libc::O_CLOEXEC != 0)
+    let (reader, writer) = pipe::open_pair(flags & !abi::O_CLOEXEC);
+    install_pair(call, call.args[0], reader, writer, flags & abi::O_CLOEXEC != 0)
 }
 
 /// Gives two open files descriptors and writes those to the int[2] at `addr`.
@@ -64,7 +64,7 @@ impl Place {
         if addr == 0 {
             return Ok(Place { addr, offset: file.position.get() });
         }
-        if !file.ops.seekable() {
+        if !file.seekable() {
             return Err(Errno::EINVAL);
         }
         let offset: i64 = call.task.space().read(addr)?;
@@ -84,7 +84,7 @@ impl Place {
         if self.addr != 0 {
             return call.task.space().write(self.addr, &offset);
         }
-        if file.ops.seekable() {
+        if file.seekable() {
             file.position.set(offset);
         }
         Ok(())
@@ -110,14 +110,14 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
     if from.is_some() && off_in != 0 || to.is_some() && off_out != 0 {
         return Err(Errno::ESPIPE);
     }
-    let asked = flags & libc::SPLICE_F_NONBLOCK != 0;
+    let asked = flags & abi::SPLICE_F_NONBLOCK != 0;
     let n = match (from, to) {
         (Some(from), Some(to)) => {
             let nonblock = asked || input.nonblocking() || output.nonblocking();
             from.splice_pipe(to, len, nonblock, false)?
         }
         (Some(from), None) => {
-            if output.flags.get() & libc::O_APPEND != 0 {
+            if output.flags.get() & abi::O_APPEND != 0 {
                 return Err(Errno::EINVAL);
             }
             let place = Place::new(call, &output, off_out)?;
@@ -125,8 +125,8 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
             check_kind(&output)?;
             let n = repeat(len, |done| {
                 let nonblock = asked || input.nonblocking() || done > 0;
-                let offset = output.ops.seekable().then(|| place.offset.saturating_add(done as u64));
-                from.splice_to(len - done, nonblock, |bytes| write_untold(&output, bytes, offset, false))
+                let offset = output.seekable().then(|| place.offset.saturating_add(done as u64));
+                from.splice_to(len - done, nonblock, |bytes| write_quietly(&output, bytes, offset, false))
             })?;
             place.advance(call, &output, n)?;
             n
@@ -151,7 +151,7 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
 pub(super) fn splice_from(to: &Pipe, input: &OpenFile, offset: u64, len: usize, nonblock: bool) -> Result<usize> {
     let step = |done| {
         // A file that cannot seek may have less than was asked for: the first chunk is enough.
-        if done > 0 && !input.ops.seekable() {
+        if done > 0 && !input.seekable() {
             return Ok(0);
         }
         to.splice_from(input, offset.saturating_add(done as u64), len - done, nonblock || done > 0)
@@ -206,7 +206,7 @@ fn tee(call: &mut Call<'_>) -> Result<u64> {
     let files = call.task.files();
     let (input, output) = (files.get_io(call.int(0))?, files.get_io(call.int(1))?);
     let (from, to) = two_pipes(&input, &output)?;
-    let nonblock = flags & libc::SPLICE_F_NONBLOCK != 0 || input.nonblocking() || output.nonblocking();
+    let nonblock = flags & abi::SPLICE_F_NONBLOCK != 0 || input.nonblocking() || output.nonblocking();
     Ok(from.splice_pipe(to, len, nonblock, true)? as u64)
 }
 
@@ -222,7 +222,7 @@ fn vmsplice(call: &mut Call<'_>) -> Result<u64> {
         return Ok(0);
     }
     let pipe = pipe::of(&file).ok_or(Errno::EBADF)?;
-    let nonblock = flags & libc::SPLICE_F_NONBLOCK != 0;
+    let nonblock = flags & abi::SPLICE_F_NONBLOCK != 0;
     let n = if file.writable() { pipe.gift(&mut buf, nonblock)? } else { pipe.read(&mut buf, nonblock, false)? };
     Ok(n as u64)
 }

@@ -1,29 +1,28 @@
 //! Where a process stands: chdir(2), chroot(2), getcwd(2), umask(2).
 
 use super::{Call, Entry, entry};
-use crate::task::creds::CAP_SYS_CHROOT;
 use crate::vfs::Path;
 use crate::vfs::permission::{self, EXEC};
 use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_chdir, "chdir", "p", |call| {
+    entry(abi::SYS_chdir, "chdir", "p", |call| {
         let path = directory(call)?;
         call.task.fs.borrow().cwd.set(path);
         Ok(0)
     }),
-    entry(libc::SYS_fchdir, "fchdir", "f", fchdir),
-    entry(libc::SYS_chroot, "chroot", "p", |call| {
+    entry(abi::SYS_fchdir, "fchdir", "f", fchdir),
+    entry(abi::SYS_chroot, "chroot", "p", |call| {
         let path = directory(call)?;
-        if !call.task.creds().capable(CAP_SYS_CHROOT) {
+        if !call.task.creds().capable(abi::CAP_SYS_CHROOT) {
             return Err(Errno::EPERM);
         }
         call.task.fs.borrow().root.set(path);
         Ok(0)
     }),
-    entry(libc::SYS_getcwd, "getcwd", "Pu", getcwd),
-    entry(libc::SYS_umask, "umask", "o", |call| {
+    entry(abi::SYS_getcwd, "getcwd", "Pu", getcwd),
+    entry(abi::SYS_umask, "umask", "o", |call| {
         let fs = call.task.fs.cloned();
         Ok(fs.umask.replace(call.args[0] as u32 & 0o777) as u64)
     }),
@@ -32,7 +31,7 @@ pub const CALLS: &[Entry] = &[
 /// The directory that the first argument names, which the task may search.
 fn directory(call: &Call<'_>) -> Result<Path> {
     let path = call.task.space().read_path(call.args[0])?;
-    let found = walk::lookup(call.task, libc::AT_FDCWD, &path, Walk::FOLLOW | Walk::DIRECTORY)?;
+    let found = walk::lookup(call.task, abi::AT_FDCWD, &path, Walk::FOLLOW | Walk::DIRECTORY)?;
     permission::check(&call.task.creds(), &**found.inode(), EXEC)?;
     Ok(found)
 }
@@ -58,7 +57,7 @@ fn getcwd(call: &mut Call<'_>) -> Result<u64> {
         name.splice(..0, b"(unreachable)".iter().copied());
     }
     name.push(0);
-    if name.len() > libc::PATH_MAX as usize {
+    if name.len() > abi::PATH_MAX as usize {
         return Err(Errno::ENAMETOOLONG);
     }
     if name.len() as u64 > call.args[1] {

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use umlab_abi::poll::Pollfd;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_poll, "poll", "Pud", poll),
-    entry(libc::SYS_ppoll, "ppoll", "PuPPu", ppoll),
-    entry(libc::SYS_select, "select", "dPPPP", select),
-    entry(libc::SYS_pselect6, "pselect6", "dPPPPP", pselect6),
+    entry(abi::SYS_poll, "poll", "Pud", poll),
+    entry(abi::SYS_ppoll, "ppoll", "PuPPu", ppoll),
+    entry(abi::SYS_select, "select", "dPPPP", select),
+    entry(abi::SYS_pselect6, "pselect6", "dPPPPP", pselect6),
 ];
 
 /// Reported whether asked for or not.
@@ -48,7 +48,7 @@ fn wait_for(watched: &[Watched], deadline: Option<u64>, mut scan: impl FnMut(&Wa
             if i % BATCH == BATCH - 1 {
                 preempt_point();
             }
-            let events = entry.file.ops.poll(&entry.file) & entry.wanted;
+            let events = entry.file.poll() & entry.wanted;
             if !events.is_empty() {
                 count += scan(entry, events);
             }
@@ -62,7 +62,7 @@ fn wait_for(watched: &[Watched], deadline: Option<u64>, mut scan: impl FnMut(&Wa
         return Ok(0);
     }
     let queues: SmallVec<[&WaitQueue; 16]> =
-        watched.iter().flat_map(|entry| entry.file.ops.poll_queues().unwrap_or_default()).collect();
+        watched.iter().flat_map(|entry| entry.file.poll_queues().unwrap_or_default()).collect();
     match wait_until(&queues, deadline, Sleep::Interruptible, look) {
         Err(Errno::ETIMEDOUT) => Ok(0),
         Err(Errno::ERESTARTSYS) => Err(Errno::ERESTARTNOHAND),
@@ -139,7 +139,7 @@ fn poll_fds(task: &Task, addr: u64, count: u32, deadline: Option<u64>) -> Result
                 watched.push(Watched { file, index, wanted });
             }
             Err(_) => {
-                fd.revents = libc::POLLNVAL;
+                fd.revents = abi::POLLNVAL;
                 invalid += 1;
             }
         }

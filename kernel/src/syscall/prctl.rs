@@ -3,23 +3,16 @@
 use super::{Call, Entry, entry};
 use crate::sched::model;
 use crate::signal::is_signal;
-use crate::task::creds::{CAP_LAST, CAP_SETPCAP, CAP_SYS_RESOURCE, Creds};
-use crate::task::setid::{
-    SECBIT_KEEP_CAPS, SECBIT_KEEP_CAPS_LOCKED, SECBIT_NO_CAP_AMBIENT_RAISE, SECBIT_NO_SETUID_FIXUP, SECBIT_NOROOT,
-};
+use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_prctl, "prctl", "dxxxx", sys_prctl),
-    entry(libc::SYS_arch_prctl, "arch_prctl", "xP", sys_arch_prctl),
-    entry(libc::SYS_personality, "personality", "x", sys_personality),
+    entry(abi::SYS_prctl, "prctl", "dxxxx", sys_prctl),
+    entry(abi::SYS_arch_prctl, "arch_prctl", "xP", sys_arch_prctl),
+    entry(abi::SYS_personality, "personality", "x", sys_personality),
 ];
 
-const PR_GET_TIMING: i32 = 13;
-const PR_SET_TIMING: i32 = 14;
-const PR_SET_VMA: i32 = 0x5356_4d41;
-const PR_SET_VMA_ANON_NAME: u64 = 0;
 /// The longest thread name, without its NUL.
 const NAME_MAX: usize = 15;
 
@@ -31,42 +24,42 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
     let space = task.space();
     let no_more = |rest: &[u64]| if rest.iter().all(|&x| x == 0) { Ok(()) } else { Err(Errno::EINVAL) };
     match option {
-        libc::PR_SET_PDEATHSIG => {
+        abi::PR_SET_PDEATHSIG => {
             if a != 0 && (a > i32::MAX as u64 || !is_signal(a as i32)) {
                 return Err(Errno::EINVAL);
             }
             task.attributes.borrow_mut().parent_death_signal = a as i32;
         }
-        libc::PR_GET_PDEATHSIG => {
+        abi::PR_GET_PDEATHSIG => {
             let signal = task.attributes.borrow().parent_death_signal;
             space.write(a, &signal)?
         }
-        libc::PR_GET_DUMPABLE => return Ok(process.settings.borrow().dumpable as u64),
-        libc::PR_SET_DUMPABLE => {
+        abi::PR_GET_DUMPABLE => return Ok(process.settings.borrow().dumpable as u64),
+        abi::PR_SET_DUMPABLE => {
             if a > 1 {
                 return Err(Errno::EINVAL);
             }
             process.settings.borrow_mut().dumpable = a as u8;
         }
-        libc::PR_GET_KEEPCAPS => return Ok((task.creds().securebits & SECBIT_KEEP_CAPS != 0) as u64),
-        libc::PR_SET_KEEPCAPS => {
+        abi::PR_GET_KEEPCAPS => return Ok((task.creds().securebits & abi::SECBIT_KEEP_CAPS != 0) as u64),
+        abi::PR_SET_KEEPCAPS => {
             if a > 1 {
                 return Err(Errno::EINVAL);
             }
             let old = task.creds();
-            if old.securebits & SECBIT_KEEP_CAPS_LOCKED != 0 {
+            if old.securebits & abi::SECBIT_KEEP_CAPS_LOCKED != 0 {
                 return Err(Errno::EPERM);
             }
-            let securebits = old.securebits & !SECBIT_KEEP_CAPS | if a == 1 { SECBIT_KEEP_CAPS } else { 0 };
+            let securebits = old.securebits & !abi::SECBIT_KEEP_CAPS | if a == 1 { abi::SECBIT_KEEP_CAPS } else { 0 };
             set_creds(call, Creds { securebits, ..(*old).clone() });
         }
-        PR_GET_TIMING => return Ok(0),
-        PR_SET_TIMING => {
+        abi::PR_GET_TIMING => return Ok(0),
+        abi::PR_SET_TIMING => {
             if a != 0 {
                 return Err(Errno::EINVAL);
             }
         }
-        libc::PR_SET_NAME => {
+        abi::PR_SET_NAME => {
             let mut name = match space.read_string(a, NAME_MAX, Errno::ERANGE) {
                 Err(Errno::ERANGE) => space.read::<[u8; NAME_MAX]>(a)?.to_vec(),
                 name => name?,
@@ -74,7 +67,7 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
             name.truncate(NAME_MAX);
             task.name.set(name);
         }
-        libc::PR_GET_NAME => {
+        abi::PR_GET_NAME => {
             let mut name = [0u8; NAME_MAX + 1];
             let own = task.name.borrow();
             let len = own.len().min(NAME_MAX);
@@ -83,58 +76,58 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
             space.write(a, &name)?;
         }
         // No filters yet: what cannot be enforced is not accepted.
-        libc::PR_GET_SECCOMP => return Ok(0),
-        libc::PR_CAPBSET_READ => {
-            if a > CAP_LAST as u64 {
+        abi::PR_GET_SECCOMP => return Ok(0),
+        abi::PR_CAPBSET_READ => {
+            if a > abi::CAP_LAST_CAP as u64 {
                 return Err(Errno::EINVAL);
             }
             return Ok(task.creds().bounding >> a & 1);
         }
-        libc::PR_CAPBSET_DROP => {
+        abi::PR_CAPBSET_DROP => {
             let old = task.creds();
-            if !old.capable(CAP_SETPCAP) {
+            if !old.capable(abi::CAP_SETPCAP) {
                 return Err(Errno::EPERM);
             }
-            if a > CAP_LAST as u64 {
+            if a > abi::CAP_LAST_CAP as u64 {
                 return Err(Errno::EINVAL);
             }
             let bounding = old.bounding & !(1 << a);
             set_creds(call, Creds { bounding, ..(*old).clone() });
         }
-        libc::PR_GET_TSC => {
-            let setting = if call.user.timestamps() { libc::PR_TSC_ENABLE } else { libc::PR_TSC_SIGSEGV };
+        abi::PR_GET_TSC => {
+            let setting = if call.user.timestamps() { abi::PR_TSC_ENABLE } else { abi::PR_TSC_SIGSEGV };
             space.write(a, &setting)?
         }
-        libc::PR_SET_TSC => match a as i32 {
-            libc::PR_TSC_ENABLE => call.user.set_timestamps(true),
-            libc::PR_TSC_SIGSEGV => call.user.set_timestamps(false),
+        abi::PR_SET_TSC => match a as i32 {
+            abi::PR_TSC_ENABLE => call.user.set_timestamps(true),
+            abi::PR_TSC_SIGSEGV => call.user.set_timestamps(false),
             _ => return Err(Errno::EINVAL),
         },
-        libc::PR_GET_SECUREBITS => return Ok(task.creds().securebits as u64),
-        libc::PR_SET_SECUREBITS => return set_securebits(call, a),
-        libc::PR_SET_TIMERSLACK => {
+        abi::PR_GET_SECUREBITS => return Ok(task.creds().securebits as u64),
+        abi::PR_SET_SECUREBITS => return set_securebits(call, a),
+        abi::PR_SET_TIMERSLACK => {
             let mut attributes = task.attributes.borrow_mut();
             attributes.timer_slack = if (a as i64) <= 0 { attributes.default_timer_slack } else { a };
         }
-        libc::PR_GET_TIMERSLACK => return Ok(task.attributes.borrow().timer_slack),
+        abi::PR_GET_TIMERSLACK => return Ok(task.attributes.borrow().timer_slack),
         // Performance counters of the task's own: there are none to switch.
-        libc::PR_TASK_PERF_EVENTS_DISABLE | libc::PR_TASK_PERF_EVENTS_ENABLE => {}
-        libc::PR_MCE_KILL_GET => {
+        abi::PR_TASK_PERF_EVENTS_DISABLE | abi::PR_TASK_PERF_EVENTS_ENABLE => {}
+        abi::PR_MCE_KILL_GET => {
             no_more(&[a, b, c, d])?;
-            return Ok(libc::PR_MCE_KILL_DEFAULT as u64);
+            return Ok(abi::PR_MCE_KILL_DEFAULT as u64);
         }
-        libc::PR_SET_MM => {
-            if !task.creds().capable(CAP_SYS_RESOURCE) {
+        abi::PR_SET_MM => {
+            if !task.creds().capable(abi::CAP_SYS_RESOURCE) {
                 return Err(Errno::EPERM);
             }
             return Err(Errno::EINVAL);
         }
-        libc::PR_SET_CHILD_SUBREAPER => process.settings.borrow_mut().subreaper = a != 0,
-        libc::PR_GET_CHILD_SUBREAPER => {
+        abi::PR_SET_CHILD_SUBREAPER => process.settings.borrow_mut().subreaper = a != 0,
+        abi::PR_GET_CHILD_SUBREAPER => {
             let subreaper = process.settings.borrow().subreaper as i32;
             space.write(a, &subreaper)?
         }
-        libc::PR_SET_NO_NEW_PRIVS => {
+        abi::PR_SET_NO_NEW_PRIVS => {
             if a != 1 {
                 return Err(Errno::EINVAL);
             }
@@ -142,25 +135,25 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
             let old = task.creds();
             set_creds(call, Creds { no_new_privs: true, ..(*old).clone() });
         }
-        libc::PR_GET_NO_NEW_PRIVS => {
+        abi::PR_GET_NO_NEW_PRIVS => {
             no_more(&[a, b, c, d])?;
             return Ok(task.creds().no_new_privs as u64);
         }
-        libc::PR_GET_TID_ADDRESS => {
+        abi::PR_GET_TID_ADDRESS => {
             let address = task.attributes.borrow().clear_child_tid;
             space.write(a, &address)?
         }
-        libc::PR_SET_THP_DISABLE => {
+        abi::PR_SET_THP_DISABLE => {
             no_more(&[b, c, d])?;
             process.settings.borrow_mut().thp_disabled = a != 0;
         }
-        libc::PR_GET_THP_DISABLE => {
+        abi::PR_GET_THP_DISABLE => {
             no_more(&[a, b, c, d])?;
             return Ok(process.settings.borrow().thp_disabled as u64);
         }
-        libc::PR_CAP_AMBIENT => return cap_ambient(call, [a, b, c, d]),
+        abi::PR_CAP_AMBIENT => return cap_ambient(call, [a, b, c, d]),
         // Names of anonymous memory are for people to look at in maps; ours shows none.
-        PR_SET_VMA if a == PR_SET_VMA_ANON_NAME => {}
+        abi::PR_SET_VMA if a == abi::PR_SET_VMA_ANON_NAME => {}
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)
@@ -175,14 +168,15 @@ fn set_securebits(call: &Call<'_>, bits: u64) -> Result<u64> {
     let old = call.task.creds();
     const ALL: u32 = 0xff;
     const LOCKS: u32 = 0xaa;
-    let known = SECBIT_NOROOT | SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS | SECBIT_NO_CAP_AMBIENT_RAISE;
+    let known =
+        abi::SECBIT_NOROOT | abi::SECBIT_NO_SETUID_FIXUP | abi::SECBIT_KEEP_CAPS | abi::SECBIT_NO_CAP_AMBIENT_RAISE;
     debug_assert_eq!(known | known << 1, ALL);
     let locked = (old.securebits & LOCKS) >> 1;
     let wanted = bits as u32;
     let refused = locked & (old.securebits ^ wanted) != 0
         || old.securebits & LOCKS & !wanted != 0
         || bits & !(ALL as u64) != 0
-        || !old.capable(CAP_SETPCAP);
+        || !old.capable(abi::CAP_SETPCAP);
     if refused {
         return Err(Errno::EPERM);
     }
@@ -192,29 +186,29 @@ fn set_securebits(call: &Call<'_>, bits: u64) -> Result<u64> {
 
 fn cap_ambient(call: &Call<'_>, [operation, capability, c, d]: [u64; 4]) -> Result<u64> {
     let old = call.task.creds();
-    if operation == libc::PR_CAP_AMBIENT_CLEAR_ALL as u64 {
+    if operation == abi::PR_CAP_AMBIENT_CLEAR_ALL as u64 {
         if capability != 0 || c != 0 || d != 0 {
             return Err(Errno::EINVAL);
         }
         set_creds(call, Creds { ambient: 0, ..(*old).clone() });
         return Ok(0);
     }
-    if c != 0 || d != 0 || capability > CAP_LAST as u64 {
+    if c != 0 || d != 0 || capability > abi::CAP_LAST_CAP as u64 {
         return Err(Errno::EINVAL);
     }
     let bit = 1u64 << capability;
     match operation as i32 {
-        libc::PR_CAP_AMBIENT_IS_SET => Ok((old.ambient & bit != 0) as u64),
-        libc::PR_CAP_AMBIENT_RAISE => {
+        abi::PR_CAP_AMBIENT_IS_SET => Ok((old.ambient & bit != 0) as u64),
+        abi::PR_CAP_AMBIENT_RAISE => {
             let allowed =
-                old.permitted & old.inheritable & bit != 0 && old.securebits & SECBIT_NO_CAP_AMBIENT_RAISE == 0;
+                old.permitted & old.inheritable & bit != 0 && old.securebits & abi::SECBIT_NO_CAP_AMBIENT_RAISE == 0;
             if !allowed {
                 return Err(Errno::EPERM);
             }
             set_creds(call, Creds { ambient: old.ambient | bit, ..(*old).clone() });
             Ok(0)
         }
-        libc::PR_CAP_AMBIENT_LOWER => {
+        abi::PR_CAP_AMBIENT_LOWER => {
             set_creds(call, Creds { ambient: old.ambient & !bit, ..(*old).clone() });
             Ok(0)
         }
@@ -222,38 +216,31 @@ fn cap_ambient(call: &Call<'_>, [operation, capability, c, d]: [u64; 4]) -> Resu
     }
 }
 
-const ARCH_SET_GS: i32 = 0x1001;
-const ARCH_SET_FS: i32 = 0x1002;
-const ARCH_GET_FS: i32 = 0x1003;
-const ARCH_GET_GS: i32 = 0x1004;
-const ARCH_GET_CPUID: i32 = 0x1011;
-const ARCH_SET_CPUID: i32 = 0x1012;
-
 fn sys_arch_prctl(call: &mut Call<'_>) -> Result<u64> {
     let (code, address) = (call.int(0), call.args[1]);
     let settable = || if address < model().user_top() { Ok(()) } else { Err(Errno::EPERM) };
     match code {
-        ARCH_SET_FS => {
+        abi::ARCH_SET_FS => {
             settable()?;
             call.user.regs_mut().fs_base = address;
             Ok(0)
         }
-        ARCH_SET_GS => {
+        abi::ARCH_SET_GS => {
             settable()?;
             call.user.regs_mut().gs_base = address;
             Ok(0)
         }
-        ARCH_GET_FS => {
+        abi::ARCH_GET_FS => {
             let base = call.user.regs().fs_base;
             call.task.space().write(address, &base).map(|()| 0)
         }
-        ARCH_GET_GS => {
+        abi::ARCH_GET_GS => {
             let base = call.user.regs().gs_base;
             call.task.space().write(address, &base).map(|()| 0)
         }
         // The instruction works, and cannot be made to trap.
-        ARCH_GET_CPUID => Ok(1),
-        ARCH_SET_CPUID => Err(Errno::ENODEV),
+        abi::ARCH_GET_CPUID => Ok(1),
+        abi::ARCH_SET_CPUID => Err(Errno::ENODEV),
         _ => Err(Errno::EINVAL),
     }
 }

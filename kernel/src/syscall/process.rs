@@ -2,7 +2,7 @@
 
 use super::{Call, Entry, entry};
 use crate::ipc::sem::undo;
-use crate::signal::{SI_TKILL, SigInfo, is_signal, may_signal, send_to_process};
+use crate::signal::{SigInfo, is_signal, may_signal, send_to_process};
 use crate::task::clone::{self, CloneArgs};
 use crate::task::creds::may_inspect;
 use crate::task::wait::{self, News, Options, Which};
@@ -11,42 +11,42 @@ use crate::{Errno, Result};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_clone, "clone", "xPPPx", sys_clone),
-    entry(libc::SYS_fork, "fork", "", sys_fork),
-    entry(libc::SYS_vfork, "vfork", "", sys_vfork),
-    entry(libc::SYS_clone3, "clone3", "Pu", sys_clone3),
-    entry(libc::SYS_exit, "exit", "d", sys_exit),
-    entry(libc::SYS_exit_group, "exit_group", "d", sys_exit_group),
-    entry(libc::SYS_wait4, "wait4", "dPxP", sys_wait4),
-    entry(libc::SYS_waitid, "waitid", "ddPxP", sys_waitid),
-    entry(libc::SYS_gettid, "gettid", "", sys_gettid),
-    entry(libc::SYS_getpid, "getpid", "", sys_getpid),
-    entry(libc::SYS_getppid, "getppid", "", sys_getppid),
-    entry(libc::SYS_set_tid_address, "set_tid_address", "P", sys_set_tid_address),
-    entry(libc::SYS_unshare, "unshare", "x", sys_unshare),
-    entry(libc::SYS_pidfd_open, "pidfd_open", "dx", sys_pidfd_open),
-    entry(libc::SYS_pidfd_getfd, "pidfd_getfd", "fdx", sys_pidfd_getfd),
-    entry(libc::SYS_pidfd_send_signal, "pidfd_send_signal", "fdPx", sys_pidfd_send_signal),
-    entry(libc::SYS_setns, "setns", "fx", sys_setns),
+    entry(abi::SYS_clone, "clone", "xPPPx", sys_clone),
+    entry(abi::SYS_fork, "fork", "", sys_fork),
+    entry(abi::SYS_vfork, "vfork", "", sys_vfork),
+    entry(abi::SYS_clone3, "clone3", "Pu", sys_clone3),
+    entry(abi::SYS_exit, "exit", "d", sys_exit),
+    entry(abi::SYS_exit_group, "exit_group", "d", sys_exit_group),
+    entry(abi::SYS_wait4, "wait4", "dPxP", sys_wait4),
+    entry(abi::SYS_waitid, "waitid", "ddPxP", sys_waitid),
+    entry(abi::SYS_gettid, "gettid", "", sys_gettid),
+    entry(abi::SYS_getpid, "getpid", "", sys_getpid),
+    entry(abi::SYS_getppid, "getppid", "", sys_getppid),
+    entry(abi::SYS_set_tid_address, "set_tid_address", "P", sys_set_tid_address),
+    entry(abi::SYS_unshare, "unshare", "x", sys_unshare),
+    entry(abi::SYS_pidfd_open, "pidfd_open", "dx", sys_pidfd_open),
+    entry(abi::SYS_pidfd_getfd, "pidfd_getfd", "fdx", sys_pidfd_getfd),
+    entry(abi::SYS_pidfd_send_signal, "pidfd_send_signal", "fdPx", sys_pidfd_send_signal),
+    entry(abi::SYS_setns, "setns", "fx", sys_setns),
 ];
 
 /// The bits of clone's flags that hold the exit signal.
 const EXIT_SIGNAL_MASK: u64 = 0xff;
 
 fn sys_fork(call: &mut Call<'_>) -> Result<u64> {
-    Ok(clone::clone(call, CloneArgs { exit_signal: libc::SIGCHLD, ..CloneArgs::default() })? as u64)
+    Ok(clone::clone(call, CloneArgs { exit_signal: abi::SIGCHLD, ..CloneArgs::default() })? as u64)
 }
 
 fn sys_vfork(call: &mut Call<'_>) -> Result<u64> {
-    let flags = clone::CLONE_VFORK | clone::CLONE_VM;
-    Ok(clone::clone(call, CloneArgs { flags, exit_signal: libc::SIGCHLD, ..CloneArgs::default() })? as u64)
+    let flags = abi::CLONE_VFORK | abi::CLONE_VM;
+    Ok(clone::clone(call, CloneArgs { flags, exit_signal: abi::SIGCHLD, ..CloneArgs::default() })? as u64)
 }
 
 fn sys_clone(call: &mut Call<'_>) -> Result<u64> {
     let [flags, stack, parent_tid, child_tid, tls, _] = call.args;
     let flags = flags & 0xffff_ffff;
     // The pidfd goes where the tid would.
-    if flags & clone::CLONE_PIDFD != 0 && flags & clone::CLONE_PARENT_SETTID != 0 {
+    if flags & abi::CLONE_PIDFD != 0 && flags & abi::CLONE_PARENT_SETTID != 0 {
         return Err(Errno::EINVAL);
     }
     let args = CloneArgs {
@@ -92,27 +92,27 @@ fn sys_clone3(call: &mut Call<'_>) -> Result<u64> {
     if exit_signal > 64 {
         return Err(Errno::EINVAL);
     }
-    if flags & clone::CLONE_INTO_CGROUP != 0 && size < CLONE_ARGS_MAX {
+    if flags & abi::CLONE_INTO_CGROUP != 0 && size < CLONE_ARGS_MAX {
         return Err(Errno::EINVAL);
     }
     let set_tid = match set_tid_size {
         0 => None,
         _ => Some(space.read::<i32>(set_tid)?),
     };
-    let known_flags = 0xffff_ffff | clone::CLONE_CLEAR_SIGHAND | clone::CLONE_INTO_CGROUP;
-    let not_here = clone::CLONE_DETACHED | EXIT_SIGNAL_MASK & !clone::CLONE_NEWTIME;
+    let known_flags = 0xffff_ffff | abi::CLONE_CLEAR_SIGHAND | abi::CLONE_INTO_CGROUP;
+    let not_here = abi::CLONE_DETACHED | EXIT_SIGNAL_MASK & !abi::CLONE_NEWTIME;
     let both = |a: u64, b: u64| flags & a != 0 && flags & b != 0;
     if flags & !known_flags != 0
         || flags & not_here != 0
-        || both(clone::CLONE_SIGHAND, clone::CLONE_CLEAR_SIGHAND)
-        || flags & (clone::CLONE_THREAD | clone::CLONE_PARENT) != 0 && exit_signal != 0
+        || both(abi::CLONE_SIGHAND, abi::CLONE_CLEAR_SIGHAND)
+        || flags & (abi::CLONE_THREAD | abi::CLONE_PARENT) != 0 && exit_signal != 0
         || (stack == 0) != (stack_size == 0)
     {
         return Err(Errno::EINVAL);
     }
     let top = stack.checked_add(stack_size).filter(|&top| top <= crate::sched::model().user_top());
     let stack = top.ok_or(Errno::EINVAL)?;
-    if flags & clone::CLONE_INTO_CGROUP != 0 {
+    if flags & abi::CLONE_INTO_CGROUP != 0 {
         // There are no control groups, so no descriptor is one.
         return Err(Errno::EBADF);
     }
@@ -121,9 +121,7 @@ fn sys_clone3(call: &mut Call<'_>) -> Result<u64> {
         if set_tid_size > 1 || !(1..crate::task::pid::PID_MAX).contains(&tid) {
             return Err(Errno::EINVAL);
         }
-        if !call.task.creds().capable(crate::task::creds::CAP_CHECKPOINT_RESTORE)
-            && !call.task.creds().capable(crate::task::creds::CAP_SYS_ADMIN)
-        {
+        if !call.task.creds().capable(abi::CAP_CHECKPOINT_RESTORE) && !call.task.creds().capable(abi::CAP_SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
     }
@@ -142,11 +140,11 @@ fn sys_exit_group(call: &mut Call<'_>) -> Result<u64> {
     Ok(0)
 }
 
-const WAIT_KINDS: i32 = libc::__WALL | libc::__WCLONE | libc::__WNOTHREAD;
+const WAIT_KINDS: i32 = abi::__WALL | abi::__WCLONE | abi::__WNOTHREAD;
 
 fn sys_wait4(call: &mut Call<'_>) -> Result<u64> {
     let (pid, status, bits, rusage) = (call.int(0), call.args[1], call.int(2), call.args[3]);
-    if bits & !(libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED | WAIT_KINDS) != 0 {
+    if bits & !(abi::WNOHANG | abi::WUNTRACED | abi::WCONTINUED | WAIT_KINDS) != 0 {
         return Err(Errno::EINVAL);
     }
     let which = match pid {
@@ -156,7 +154,7 @@ fn sys_wait4(call: &mut Call<'_>) -> Result<u64> {
         1.. => Which::Pid(pid),
         _ => Which::Group(-pid),
     };
-    let Some(news) = wait::wait(call.task, &which, Options::from_bits(bits | libc::WEXITED))? else { return Ok(0) };
+    let Some(news) = wait::wait(call.task, &which, Options::from_bits(bits | abi::WEXITED))? else { return Ok(0) };
     let space = call.task.space();
     if status != 0 {
         space.write(status, &news.status)?;
@@ -179,7 +177,7 @@ fn sys_waitid(call: &mut Call<'_>) -> Result<u64> {
     if info != 0 {
         // Only these fields are written, with nothing to tell and after errors too.
         let (signal, code, pid, uid, value) = match &news {
-            Ok(Some(news)) => (libc::SIGCHLD, news.code, news.pid, news.uid, news.value),
+            Ok(Some(news)) => (abi::SIGCHLD, news.code, news.pid, news.uid, news.value),
             _ => (0, 0, 0, 0, 0),
         };
         space.write(info, &[signal, 0, code])?;
@@ -189,8 +187,8 @@ fn sys_waitid(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn waitid(call: &mut Call<'_>, kind: i32, id: i32, bits: i32) -> Result<Option<News>> {
-    let events = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
-    if bits & !(libc::WNOHANG | libc::WNOWAIT | events | WAIT_KINDS) != 0 || bits & events == 0 {
+    let events = abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED;
+    if bits & !(abi::WNOHANG | abi::WNOWAIT | events | WAIT_KINDS) != 0 || bits & events == 0 {
         return Err(Errno::EINVAL);
     }
     let mut options = Options::from_bits(bits);
@@ -236,34 +234,32 @@ fn sys_set_tid_address(call: &mut Call<'_>) -> Result<u64> {
 fn sys_unshare(call: &mut Call<'_>) -> Result<u64> {
     let flags = call.args[0];
     let known = clone::NAMESPACES
-        | clone::CLONE_FS
-        | clone::CLONE_FILES
-        | clone::CLONE_SYSVSEM
-        | clone::CLONE_THREAD
-        | clone::CLONE_SIGHAND
-        | clone::CLONE_VM;
+        | abi::CLONE_FS
+        | abi::CLONE_FILES
+        | abi::CLONE_SYSVSEM
+        | abi::CLONE_THREAD
+        | abi::CLONE_SIGHAND
+        | abi::CLONE_VM;
     if flags & !known != 0 {
         return Err(Errno::EINVAL);
     }
     let mut flags = flags;
-    if flags & clone::CLONE_NEWUSER != 0 {
-        flags |= clone::CLONE_THREAD | clone::CLONE_FS;
+    if flags & abi::CLONE_NEWUSER != 0 {
+        flags |= abi::CLONE_THREAD | abi::CLONE_FS;
     }
-    if flags & (clone::CLONE_THREAD | clone::CLONE_SIGHAND | clone::CLONE_VM) != 0
-        && call.task.process.thread_count() > 1
-    {
+    if flags & (abi::CLONE_THREAD | abi::CLONE_SIGHAND | abi::CLONE_VM) != 0 && call.task.process.thread_count() > 1 {
         return Err(Errno::EINVAL);
     }
     clone::refuse_namespaces(call.task, flags)?;
-    if flags & clone::CLONE_FS != 0 {
+    if flags & abi::CLONE_FS != 0 {
         let own = call.task.fs.cloned().duplicate();
         call.task.fs.set(own);
     }
-    if flags & clone::CLONE_FILES != 0 {
+    if flags & abi::CLONE_FILES != 0 {
         let own = call.task.files().duplicate()?;
         call.task.files.set(Some(own));
     }
-    if flags & clone::CLONE_SYSVSEM != 0 {
+    if flags & abi::CLONE_SYSVSEM != 0 {
         undo::leave(call.task);
     }
     Ok(0)
@@ -283,7 +279,7 @@ fn sys_setns(call: &mut Call<'_>) -> Result<u64> {
 
 fn sys_pidfd_open(call: &mut Call<'_>) -> Result<u64> {
     let (pid, flags) = (call.int(0), call.int(1));
-    if flags & !libc::O_NONBLOCK != 0 || pid <= 0 {
+    if flags & !abi::O_NONBLOCK != 0 || pid <= 0 {
         return Err(Errno::EINVAL);
     }
     let Some(process) = find_process(pid) else {
@@ -321,7 +317,7 @@ fn sys_pidfd_send_signal(call: &mut Call<'_>) -> Result<u64> {
             return Err(Errno::EINVAL);
         }
         // Nobody but the kernel, or the process itself, may claim that the kernel sent it.
-        if process.pid != call.task.pid() && (info.code() >= 0 || info.code() == SI_TKILL) {
+        if process.pid != call.task.pid() && (info.code() >= 0 || info.code() == abi::SI_TKILL) {
             return Err(Errno::EPERM);
         }
         info

@@ -11,25 +11,15 @@ use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_model::Regs;
 
-pub const CALLS: &[Entry] = &[entry(libc::SYS_ptrace, "ptrace", "ddPP", sys_ptrace)];
+pub const CALLS: &[Entry] = &[entry(abi::SYS_ptrace, "ptrace", "ddPP", sys_ptrace)];
 
-// Requests, as far as libc does not name them for every target.
-const PTRACE_SYSEMU: u32 = 31;
-const PTRACE_GET_SYSCALL_INFO: u32 = 0x420e;
 const PEEKSIGINFO_SHARED: u32 = 1;
-
-// Kinds of register sets (PTRACE_GETREGSET).
-const NT_PRSTATUS: u64 = 1;
-const NT_PRFPREG: u64 = 2;
-const NT_X86_XSTATE: u64 = 0x202;
 
 /// FXSAVE's image, at the beginning of XSAVE's.
 const FXSAVE: usize = 512;
 /// Of `struct user` as the kernel has it: its size, and where the debug registers are in it.
 const USER_SIZE: u64 = 928;
 const DEBUG_REGISTERS: std::ops::Range<u64> = 848..912;
-
-const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 
 /// A request from one tracer to one tracee.
 struct Request<'a> {
@@ -44,21 +34,21 @@ fn sys_ptrace(call: &mut Call<'_>) -> Result<u64> {
     let (request, tid) = (call.args[0] as u32, call.int(1));
     let [_, _, addr, data, ..] = call.args;
     match request {
-        libc::PTRACE_TRACEME => return ptrace::trace_me(call.task).map(|()| 0),
-        libc::PTRACE_ATTACH => {
+        abi::PTRACE_TRACEME => return ptrace::trace_me(call.task).map(|()| 0),
+        abi::PTRACE_ATTACH => {
             let target = find(tid).ok_or(Errno::ESRCH)?;
             return ptrace::attach(call.task, &target, None).map(|()| 0);
         }
-        libc::PTRACE_SEIZE => {
+        abi::PTRACE_SEIZE => {
             let target = find(tid).ok_or(Errno::ESRCH)?;
             let options = u32::try_from(data).ok().and_then(Options::from_bits).filter(|_| addr == 0);
             return ptrace::attach(call.task, &target, Some(options.ok_or(Errno::EIO)?)).map(|()| 0);
         }
-        libc::PTRACE_KILL => {
+        abi::PTRACE_KILL => {
             control::kill(&control::tracee(call.task, tid)?);
             return Ok(0);
         }
-        libc::PTRACE_INTERRUPT => return control::interrupt(&control::tracee(call.task, tid)?).map(|()| 0),
+        abi::PTRACE_INTERRUPT => return control::interrupt(&control::tracee(call.task, tid)?).map(|()| 0),
         _ => {}
     }
     let target = control::stopped_tracee(call.task, tid)?;
@@ -70,55 +60,55 @@ impl Request<'_> {
     fn carry_out(&self, request: u32) -> Result<u64> {
         let target = self.target;
         match request {
-            libc::PTRACE_DETACH => ptrace::detach(target, self.signal()?),
-            libc::PTRACE_CONT => control::let_go(target, Pace::Free, self.signal()?)?,
-            libc::PTRACE_SYSCALL => control::let_go(target, Pace::Syscall, self.signal()?)?,
-            libc::PTRACE_SINGLESTEP => control::let_go(target, Pace::Step, self.signal()?)?,
-            PTRACE_SYSEMU => control::let_go(target, Pace::Emulate, self.signal()?)?,
-            libc::PTRACE_LISTEN => control::listen(target)?,
-            libc::PTRACE_PEEKTEXT | libc::PTRACE_PEEKDATA => {
+            abi::PTRACE_DETACH => ptrace::detach(target, self.signal()?),
+            abi::PTRACE_CONT => control::let_go(target, Pace::Free, self.signal()?)?,
+            abi::PTRACE_SYSCALL => control::let_go(target, Pace::Syscall, self.signal()?)?,
+            abi::PTRACE_SINGLESTEP => control::let_go(target, Pace::Step, self.signal()?)?,
+            abi::PTRACE_SYSEMU => control::let_go(target, Pace::Emulate, self.signal()?)?,
+            abi::PTRACE_LISTEN => control::listen(target)?,
+            abi::PTRACE_PEEKTEXT | abi::PTRACE_PEEKDATA => {
                 let mut word = 0u64;
                 let memory = control::memory(target)?;
                 memory.peek(self.addr, bytes_of_mut(&mut word)).map_err(|_| Errno::EIO)?;
                 self.space.write(self.data, &word)?;
             }
-            libc::PTRACE_POKETEXT | libc::PTRACE_POKEDATA => {
+            abi::PTRACE_POKETEXT | abi::PTRACE_POKEDATA => {
                 let memory = control::memory(target)?;
                 let result = memory.poke(self.addr, bytes_of(&self.data));
                 memory.collect();
                 result.map_err(|_| Errno::EIO)?;
             }
-            libc::PTRACE_PEEKUSER => self.space.write(self.data, &self.peek_user()?)?,
-            libc::PTRACE_POKEUSER => self.poke_user()?,
-            libc::PTRACE_GETREGS => self.space.write_bytes(self.data, bytes_of(&control::regs(target)?))?,
-            libc::PTRACE_SETREGS => {
+            abi::PTRACE_PEEKUSER => self.space.write(self.data, &self.peek_user()?)?,
+            abi::PTRACE_POKEUSER => self.poke_user()?,
+            abi::PTRACE_GETREGS => self.space.write_bytes(self.data, bytes_of(&control::regs(target)?))?,
+            abi::PTRACE_SETREGS => {
                 let mut regs: Regs = zeroed();
                 self.space.read_bytes(self.data, bytes_of_mut(&mut regs))?;
                 control::set_regs(target, &regs)?;
             }
-            libc::PTRACE_GETFPREGS => self.space.write_bytes(self.data, &self.fxsave()?)?,
-            libc::PTRACE_SETFPREGS => {
+            abi::PTRACE_GETFPREGS => self.space.write_bytes(self.data, &self.fxsave()?)?,
+            abi::PTRACE_SETFPREGS => {
                 let mut state = [0; FXSAVE];
                 self.space.read_bytes(self.data, &mut state)?;
                 control::set_extended_state(target, &state)?;
             }
-            libc::PTRACE_GETREGSET => self.get_register_set()?,
-            libc::PTRACE_SETREGSET => self.set_register_set()?,
-            libc::PTRACE_SETOPTIONS => control::set_options(target, self.data)?,
-            libc::PTRACE_GETEVENTMSG => self.space.write(self.data, &control::message(target))?,
-            libc::PTRACE_GETSIGINFO => self.space.write_bytes(self.data, control::signal_info(target)?.bytes())?,
-            libc::PTRACE_SETSIGINFO => {
+            abi::PTRACE_GETREGSET => self.get_register_set()?,
+            abi::PTRACE_SETREGSET => self.set_register_set()?,
+            abi::PTRACE_SETOPTIONS => control::set_options(target, self.data)?,
+            abi::PTRACE_GETEVENTMSG => self.space.write(self.data, &control::message(target))?,
+            abi::PTRACE_GETSIGINFO => self.space.write_bytes(self.data, control::signal_info(target)?.bytes())?,
+            abi::PTRACE_SETSIGINFO => {
                 let mut bytes = [0; SigInfo::SIZE];
                 self.space.read_bytes(self.data, &mut bytes)?;
                 control::set_signal_info(target, SigInfo::from_bytes(&bytes))?;
             }
-            libc::PTRACE_PEEKSIGINFO => return self.peek_signals(),
-            libc::PTRACE_GETSIGMASK if self.addr == 8 => self.space.write(self.data, &control::mask(target).0)?,
-            libc::PTRACE_SETSIGMASK if self.addr == 8 => {
+            abi::PTRACE_PEEKSIGINFO => return self.peek_signals(),
+            abi::PTRACE_GETSIGMASK if self.addr == 8 => self.space.write(self.data, &control::mask(target).0)?,
+            abi::PTRACE_SETSIGMASK if self.addr == 8 => {
                 control::set_mask(target, SigSet(self.space.read(self.data)?).as_mask());
             }
-            libc::PTRACE_GETSIGMASK | libc::PTRACE_SETSIGMASK => return Err(Errno::EINVAL),
-            PTRACE_GET_SYSCALL_INFO => return self.syscall_info(),
+            abi::PTRACE_GETSIGMASK | abi::PTRACE_SETSIGMASK => return Err(Errno::EINVAL),
+            abi::PTRACE_GET_SYSCALL_INFO => return self.syscall_info(),
             _ => return Err(Errno::EIO),
         }
         Ok(0)
@@ -162,10 +152,10 @@ impl Request<'_> {
 
     /// The address and length of the tracer's buffer, and the whole set.
     fn register_set(&self) -> Result<(u64, usize, Vec<u8>)> {
-        let set = match self.addr {
-            NT_PRSTATUS => bytes_of(&control::regs(self.target)?).to_vec(),
-            NT_PRFPREG => self.fxsave()?,
-            NT_X86_XSTATE => control::extended_state(self.target)?,
+        let set = match self.addr as u32 {
+            abi::NT_PRSTATUS => bytes_of(&control::regs(self.target)?).to_vec(),
+            abi::NT_PRFPREG => self.fxsave()?,
+            abi::NT_X86_XSTATE => control::extended_state(self.target)?,
             _ => return Err(Errno::EINVAL),
         };
         let [addr, len] = self.space.read::<[u64; 2]>(self.data)?;
@@ -185,14 +175,14 @@ impl Request<'_> {
         let (addr, len, mut set) = self.register_set()?;
         let whole = len == set.len();
         self.space.read_bytes(addr, &mut set[..len])?;
-        match self.addr {
-            NT_PRSTATUS => {
+        match self.addr as u32 {
+            abi::NT_PRSTATUS => {
                 let mut regs: Regs = zeroed();
                 bytes_of_mut(&mut regs).copy_from_slice(&set);
                 control::set_regs(self.target, &regs)?;
             }
             // A part of it says too little of what the rest is to be.
-            NT_X86_XSTATE if !whole => return Err(Errno::EFAULT),
+            abi::NT_X86_XSTATE if !whole => return Err(Errno::EFAULT),
             _ => control::set_extended_state(self.target, &set)?,
         }
         self.space.write(self.data.wrapping_add(8), &(len as u64))
@@ -219,7 +209,7 @@ impl Request<'_> {
     fn syscall_info(&self) -> Result<u64> {
         let (info, regs) = control::call_info(self.target)?;
         let mut out = vec![0u8; 4];
-        out.extend(AUDIT_ARCH_X86_64.to_le_bytes());
+        out.extend(abi::AUDIT_ARCH_X86_64.to_le_bytes());
         out.extend(regs.rip.to_le_bytes());
         out.extend(regs.rsp.to_le_bytes());
         match info {

@@ -1,7 +1,6 @@
 //! Resource limits, usage, and priorities.
 
 use super::{Call, Entry, entry};
-use crate::task::creds::{CAP_SYS_ADMIN, CAP_SYS_NICE, CAP_SYS_RESOURCE};
 use crate::task::limits::{self, Limit};
 use crate::task::usage::ticks;
 use crate::task::{Process, Task, Whom, find_group, pid};
@@ -10,15 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_getrlimit, "getrlimit", "dP", sys_getrlimit),
-    entry(libc::SYS_setrlimit, "setrlimit", "dP", sys_setrlimit),
-    entry(libc::SYS_prlimit64, "prlimit64", "ddPP", sys_prlimit64),
-    entry(libc::SYS_getrusage, "getrusage", "dP", sys_getrusage),
-    entry(libc::SYS_times, "times", "P", sys_times),
-    entry(libc::SYS_getpriority, "getpriority", "dd", sys_getpriority),
-    entry(libc::SYS_setpriority, "setpriority", "ddd", sys_setpriority),
-    entry(libc::SYS_ioprio_get, "ioprio_get", "dd", sys_ioprio_get),
-    entry(libc::SYS_ioprio_set, "ioprio_set", "ddx", sys_ioprio_set),
+    entry(abi::SYS_getrlimit, "getrlimit", "dP", sys_getrlimit),
+    entry(abi::SYS_setrlimit, "setrlimit", "dP", sys_setrlimit),
+    entry(abi::SYS_prlimit64, "prlimit64", "ddPP", sys_prlimit64),
+    entry(abi::SYS_getrusage, "getrusage", "dP", sys_getrusage),
+    entry(abi::SYS_times, "times", "P", sys_times),
+    entry(abi::SYS_getpriority, "getpriority", "dd", sys_getpriority),
+    entry(abi::SYS_setpriority, "setpriority", "ddd", sys_setpriority),
+    entry(abi::SYS_ioprio_get, "ioprio_get", "dd", sys_ioprio_get),
+    entry(abi::SYS_ioprio_set, "ioprio_set", "ddx", sys_ioprio_set),
 ];
 
 fn which_limit(number: u64) -> Result<usize> {
@@ -69,7 +68,7 @@ fn may_limit(caller: &Arc<Task>, target: &Whom) -> bool {
     let (from, to) = (caller.creds(), target.creds());
     let same = [to.uid, to.euid, to.suid].iter().all(|&id| id == from.uid)
         && [to.gid, to.egid, to.sgid].iter().all(|&id| id == from.gid);
-    same || from.capable(CAP_SYS_RESOURCE)
+    same || from.capable(abi::CAP_SYS_RESOURCE)
 }
 
 fn set_limit(call: &Call<'_>, process: &Process, which: usize, new: Limit) -> Result<()> {
@@ -79,7 +78,7 @@ fn set_limit(call: &Call<'_>, process: &Process, which: usize, new: Limit) -> Re
     if which == limits::NOFILE && new.hard > limits::NR_OPEN.load(Relaxed) as u64 {
         return Err(Errno::EPERM);
     }
-    if new.hard > process.limits.borrow().get(which).hard && !call.task.creds().capable(CAP_SYS_RESOURCE) {
+    if new.hard > process.limits.borrow().get(which).hard && !call.task.creds().capable(abi::CAP_SYS_RESOURCE) {
         return Err(Errno::EPERM);
     }
     process.limits.borrow_mut().set(which, new);
@@ -92,9 +91,9 @@ fn set_limit(call: &Call<'_>, process: &Process, which: usize, new: Limit) -> Re
 fn sys_getrusage(call: &mut Call<'_>) -> Result<u64> {
     let process = &call.task.process;
     let usage = match call.int(0) {
-        libc::RUSAGE_SELF => process.usage_now(),
-        libc::RUSAGE_CHILDREN => process.children_usage.get(),
-        libc::RUSAGE_THREAD => {
+        abi::RUSAGE_SELF => process.usage_now(),
+        abi::RUSAGE_CHILDREN => process.children_usage.get(),
+        abi::RUSAGE_THREAD => {
             let mut usage = call.task.usage.get();
             usage.max_resident = process.usage_now().max_resident;
             usage
@@ -113,19 +112,15 @@ fn sys_times(call: &mut Call<'_>) -> Result<u64> {
     Ok(ticks(time::now()) as u64)
 }
 
-const PRIO_PROCESS: i32 = 0;
-const PRIO_PGRP: i32 = 1;
-const PRIO_USER: i32 = 2;
-
 /// Whom a (which, who) pair of getpriority(2) means.
 fn those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Whom>> {
     let all = |processes: Vec<Arc<Process>>| processes.iter().flat_map(Whom::all_of).collect();
     Ok(match which {
-        PRIO_PROCESS if who == 0 => vec![Whom::Thread(call.task.clone())],
-        PRIO_PROCESS => Whom::find(who).into_iter().collect(),
-        PRIO_PGRP if who == 0 => all(call.task.process.group().members()),
-        PRIO_PGRP => find_group(who).map(|group| all(group.members())).unwrap_or_default(),
-        PRIO_USER => {
+        abi::PRIO_PROCESS if who == 0 => vec![Whom::Thread(call.task.clone())],
+        abi::PRIO_PROCESS => Whom::find(who).into_iter().collect(),
+        abi::PRIO_PGRP if who == 0 => all(call.task.process.group().members()),
+        abi::PRIO_PGRP => find_group(who).map(|group| all(group.members())).unwrap_or_default(),
+        abi::PRIO_USER => {
             let uid = if who == 0 { call.task.creds().uid } else { who as u32 };
             let mut those: Vec<Whom> = all(pid::processes());
             those.retain(|whom| whom.creds().uid == uid);
@@ -159,7 +154,7 @@ fn sys_setpriority(call: &mut Call<'_>) -> Result<u64> {
 
 fn set_nice(call: &Call<'_>, whom: &Whom, nice: i32) -> Result<()> {
     let (from, to) = (call.task.creds(), whom.creds());
-    if to.uid != from.euid && to.euid != from.euid && !from.capable(CAP_SYS_NICE) {
+    if to.uid != from.euid && to.euid != from.euid && !from.capable(abi::CAP_SYS_NICE) {
         return Err(Errno::EPERM);
     }
     if nice < whom.attributes().nice && !may_nice(call, whom.process(), nice) {
@@ -171,13 +166,8 @@ fn set_nice(call: &Call<'_>, whom: &Whom, nice: i32) -> Result<()> {
 
 /// Whether the caller may give a thread of the process a nice value this low.
 pub(super) fn may_nice(call: &Call<'_>, process: &Process, nice: i32) -> bool {
-    (20 - nice) as u64 <= process.limit(limits::NICE) || call.task.creds().capable(CAP_SYS_NICE)
+    (20 - nice) as u64 <= process.limit(limits::NICE) || call.task.creds().capable(abi::CAP_SYS_NICE)
 }
-
-const IOPRIO_CLASS_NONE: u16 = 0;
-const IOPRIO_CLASS_RT: u16 = 1;
-const IOPRIO_CLASS_BE: u16 = 2;
-const IOPRIO_CLASS_IDLE: u16 = 3;
 
 fn ioprio_those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Whom>> {
     // The kinds are numbered from 1 here.
@@ -198,15 +188,17 @@ fn sys_ioprio_set(call: &mut Call<'_>) -> Result<u64> {
     let (class, data) = ((value >> 13) as u16, value & 0x1fff);
     let creds = call.task.creds();
     match class {
-        IOPRIO_CLASS_RT if !creds.capable(CAP_SYS_ADMIN) && !creds.capable(CAP_SYS_NICE) => return Err(Errno::EPERM),
+        abi::IOPRIO_CLASS_RT if !creds.capable(abi::CAP_SYS_ADMIN) && !creds.capable(abi::CAP_SYS_NICE) => {
+            return Err(Errno::EPERM);
+        }
         // The data hold a level below 8 and hints, all of which may be given.
-        IOPRIO_CLASS_RT | IOPRIO_CLASS_BE | IOPRIO_CLASS_IDLE => {}
-        IOPRIO_CLASS_NONE if data == 0 => {}
+        abi::IOPRIO_CLASS_RT | abi::IOPRIO_CLASS_BE | abi::IOPRIO_CLASS_IDLE => {}
+        abi::IOPRIO_CLASS_NONE if data == 0 => {}
         _ => return Err(Errno::EINVAL),
     }
     for whom in ioprio_those(call, call.int(0), call.int(1))? {
         let to = whom.creds();
-        if to.uid != creds.euid && to.uid != creds.uid && !creds.capable(CAP_SYS_NICE) {
+        if to.uid != creds.euid && to.uid != creds.uid && !creds.capable(abi::CAP_SYS_NICE) {
             return Err(Errno::EPERM);
         }
         if let Whom::Thread(task) = whom {

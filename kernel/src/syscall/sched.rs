@@ -6,29 +6,27 @@
 use super::resource::may_nice;
 use super::{Call, Entry, entry};
 use crate::mm::user::{bytes_of, bytes_of_mut, zeroed};
-use crate::task::creds::CAP_SYS_NICE;
 use crate::task::{Whom, limits};
 use crate::{Errno, Result, sched};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_sched_yield, "sched_yield", "", sys_sched_yield),
-    entry(libc::SYS_sched_setaffinity, "sched_setaffinity", "duP", sys_sched_setaffinity),
-    entry(libc::SYS_sched_getaffinity, "sched_getaffinity", "duP", sys_sched_getaffinity),
-    entry(libc::SYS_sched_setscheduler, "sched_setscheduler", "ddP", sys_sched_setscheduler),
-    entry(libc::SYS_sched_getscheduler, "sched_getscheduler", "d", sys_sched_getscheduler),
-    entry(libc::SYS_sched_setparam, "sched_setparam", "dP", sys_sched_setparam),
-    entry(libc::SYS_sched_getparam, "sched_getparam", "dP", sys_sched_getparam),
-    entry(libc::SYS_sched_setattr, "sched_setattr", "dPx", sys_sched_setattr),
-    entry(libc::SYS_sched_getattr, "sched_getattr", "dPux", sys_sched_getattr),
-    entry(libc::SYS_sched_get_priority_max, "sched_get_priority_max", "d", |call| priority_bound(call, 99)),
-    entry(libc::SYS_sched_get_priority_min, "sched_get_priority_min", "d", |call| priority_bound(call, 1)),
-    entry(libc::SYS_sched_rr_get_interval, "sched_rr_get_interval", "dP", sys_sched_rr_get_interval),
-    entry(libc::SYS_getcpu, "getcpu", "PPP", sys_getcpu),
+    entry(abi::SYS_sched_yield, "sched_yield", "", sys_sched_yield),
+    entry(abi::SYS_sched_setaffinity, "sched_setaffinity", "duP", sys_sched_setaffinity),
+    entry(abi::SYS_sched_getaffinity, "sched_getaffinity", "duP", sys_sched_getaffinity),
+    entry(abi::SYS_sched_setscheduler, "sched_setscheduler", "ddP", sys_sched_setscheduler),
+    entry(abi::SYS_sched_getscheduler, "sched_getscheduler", "d", sys_sched_getscheduler),
+    entry(abi::SYS_sched_setparam, "sched_setparam", "dP", sys_sched_setparam),
+    entry(abi::SYS_sched_getparam, "sched_getparam", "dP", sys_sched_getparam),
+    entry(abi::SYS_sched_setattr, "sched_setattr", "dPx", sys_sched_setattr),
+    entry(abi::SYS_sched_getattr, "sched_getattr", "dPux", sys_sched_getattr),
+    entry(abi::SYS_sched_get_priority_max, "sched_get_priority_max", "d", |call| priority_bound(call, 99)),
+    entry(abi::SYS_sched_get_priority_min, "sched_get_priority_min", "d", |call| priority_bound(call, 1)),
+    entry(abi::SYS_sched_rr_get_interval, "sched_rr_get_interval", "dP", sys_sched_rr_get_interval),
+    entry(abi::SYS_getcpu, "getcpu", "PPP", sys_getcpu),
 ];
 
 const RESET_ON_FORK: i32 = 0x4000_0000;
-const SCHED_DEADLINE: i32 = 6;
 
 fn sys_sched_yield(_call: &mut Call<'_>) -> Result<u64> {
     sched::yield_now();
@@ -72,7 +70,7 @@ fn sys_sched_setaffinity(call: &mut Call<'_>) -> Result<u64> {
     call.task.space().read_bytes(call.args[2], &mut bytes_of_mut(&mut mask)[..len])?;
     let whom = target_of_mask(call)?;
     let (from, to) = (call.task.creds(), whom.creds());
-    if from.euid != to.euid && from.euid != to.uid && !from.capable(CAP_SYS_NICE) {
+    if from.euid != to.euid && from.euid != to.uid && !from.capable(abi::CAP_SYS_NICE) {
         return Err(Errno::EPERM);
     }
     if mask & cpu_mask() == 0 {
@@ -97,28 +95,28 @@ struct Wanted {
 }
 
 fn is_realtime(policy: i32) -> bool {
-    policy == libc::SCHED_FIFO || policy == libc::SCHED_RR
+    policy == abi::SCHED_FIFO || policy == abi::SCHED_RR
 }
 
 fn set_scheduler(call: &Call<'_>, whom: &Whom, wanted: &Wanted) -> Result<()> {
     let Wanted { policy, priority, .. } = *wanted;
-    let known = matches!(policy, libc::SCHED_OTHER | libc::SCHED_BATCH | libc::SCHED_IDLE) || is_realtime(policy);
-    if !known && policy != SCHED_DEADLINE || !(0..=99).contains(&priority) {
+    let known = matches!(policy, abi::SCHED_OTHER | abi::SCHED_BATCH | abi::SCHED_IDLE) || is_realtime(policy);
+    if !known && policy != abi::SCHED_DEADLINE || !(0..=99).contains(&priority) {
         return Err(Errno::EINVAL);
     }
-    if policy == SCHED_DEADLINE || is_realtime(policy) != (priority != 0) {
+    if policy == abi::SCHED_DEADLINE || is_realtime(policy) != (priority != 0) {
         return Err(Errno::EINVAL);
     }
     let now = whom.attributes();
     let (from, to) = (call.task.creds(), whom.creds());
-    if !from.capable(CAP_SYS_NICE) {
+    if !from.capable(abi::CAP_SYS_NICE) {
         let allowed_priority = whom.process().limit(limits::RTPRIO);
         let too_much = is_realtime(policy)
             && (policy != now.policy && allowed_priority == 0
                 || priority > now.priority && priority as u64 > allowed_priority);
         let less_nice = wanted.nice.is_some_and(|nice| nice < now.nice && !may_nice(call, whom.process(), nice));
         let out_of_idle =
-            now.policy == libc::SCHED_IDLE && policy != libc::SCHED_IDLE && !may_nice(call, whom.process(), now.nice);
+            now.policy == abi::SCHED_IDLE && policy != abi::SCHED_IDLE && !may_nice(call, whom.process(), now.nice);
         let not_own = from.euid != to.euid && from.euid != to.uid;
         if too_much || less_nice || out_of_idle || not_own || now.reset_on_fork && !wanted.reset_on_fork {
             return Err(Errno::EPERM);
@@ -256,7 +254,7 @@ fn sys_sched_getattr(call: &mut Call<'_>) -> Result<u64> {
 fn priority_bound(call: &mut Call<'_>, realtime: u64) -> Result<u64> {
     match call.int(0) {
         policy if is_realtime(policy) => Ok(realtime),
-        libc::SCHED_OTHER | libc::SCHED_BATCH | libc::SCHED_IDLE | SCHED_DEADLINE => Ok(0),
+        abi::SCHED_OTHER | abi::SCHED_BATCH | abi::SCHED_IDLE | abi::SCHED_DEADLINE => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -265,8 +263,8 @@ fn sys_sched_rr_get_interval(call: &mut Call<'_>) -> Result<u64> {
     let whom = target(call, call.int(0))?;
     let policy = whom.attributes().policy;
     let nanoseconds: i64 = match policy {
-        libc::SCHED_RR => 100_000_000,
-        libc::SCHED_FIFO => 0,
+        abi::SCHED_RR => 100_000_000,
+        abi::SCHED_FIFO => 0,
         _ => sched::SLICE_NS as i64,
     };
     call.task.space().write(call.args[1], &[0i64, nanoseconds]).map(|()| 0)

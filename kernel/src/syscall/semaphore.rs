@@ -10,13 +10,13 @@ use crate::mm::pressure::room_for;
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_semget, "semget", "xdx", semget),
-    entry(libc::SYS_semop, "semop", "dPu", |call| {
+    entry(abi::SYS_semget, "semget", "xdx", semget),
+    entry(abi::SYS_semop, "semop", "dPu", |call| {
         let ops = read_operations(call)?;
         operate(call, ops, None)
     }),
-    entry(libc::SYS_semtimedop, "semtimedop", "dPuP", semtimedop),
-    entry(libc::SYS_semctl, "semctl", "dddP", semctl),
+    entry(abi::SYS_semtimedop, "semtimedop", "dPuP", semtimedop),
+    entry(abi::SYS_semctl, "semctl", "dddP", semctl),
 ];
 
 /// Bytes of a struct sembuf.
@@ -71,62 +71,59 @@ fn set_words(id: i32, set: &SemSet) -> [u64; 13] {
 }
 
 fn semctl(call: &mut Call<'_>) -> Result<u64> {
-    const SEM_STAT: i32 = 18;
-    const SEM_INFO: i32 = 19;
-    const SEM_STAT_ANY: i32 = 20;
     let (id, number, command, argument) = (call.int(0), call.int(1), call.int(2), call.args[3]);
     let (space, creds) = (call.task.space(), call.task.creds());
     if id < 0 {
         return Err(Errno::EINVAL);
     }
     match command {
-        libc::IPC_INFO | SEM_INFO => {
-            space.write(argument, &information(command == SEM_INFO))?;
+        abi::IPC_INFO | abi::SEM_INFO => {
+            space.write(argument, &information(command == abi::SEM_INFO))?;
             Ok(sem::usage().2.into())
         }
-        libc::IPC_STAT => {
+        abi::IPC_STAT => {
             let set = sem::find(id, READ, &creds)?;
             space.write(argument, &set_words(id, &set))?;
             Ok(0)
         }
-        SEM_STAT | SEM_STAT_ANY => {
+        abi::SEM_STAT | abi::SEM_STAT_ANY => {
             // The index in the place of the number.
             let (id, set) = sem::at(id as u32)?;
-            if command == SEM_STAT {
+            if command == abi::SEM_STAT {
                 set.perm().check(READ, &creds)?;
             }
             space.write(argument, &set_words(id, &set))?;
             Ok(id as u64)
         }
-        libc::GETALL => {
+        abi::GETALL => {
             let set = sem::find(id, READ, &creds)?;
             room_for(4 * set.len())?;
             let bytes: Vec<u8> = set.values().iter().flat_map(|value| value.to_le_bytes()).collect();
             space.write_bytes(argument, &bytes)?;
             Ok(0)
         }
-        libc::SETALL => {
+        abi::SETALL => {
             let set = sem::find(id, WRITE, &creds)?;
             let values = read_values(&space, argument, set.len())?;
             sem::set_all(call.task, &set, &values).map(|()| 0)
         }
-        libc::GETVAL | libc::GETPID | libc::GETNCNT | libc::GETZCNT => {
+        abi::GETVAL | abi::GETPID | abi::GETNCNT | abi::GETZCNT => {
             let set = sem::find(id, READ, &creds)?;
             let number = set.number(number)?;
             Ok(match command {
-                libc::GETVAL => set.sem(number).value.into(),
-                libc::GETPID => set.sem(number).pid as u64,
-                libc::GETNCNT => set.count_waiters(number, Counted::Rise) as u64,
+                abi::GETVAL => set.sem(number).value.into(),
+                abi::GETPID => set.sem(number).pid as u64,
+                abi::GETNCNT => set.count_waiters(number, Counted::Rise) as u64,
                 _ => set.count_waiters(number, Counted::Zero) as u64,
             })
         }
-        libc::SETVAL => sem::set_value(call.task, id, number, argument as i32).map(|()| 0),
-        libc::IPC_SET => {
+        abi::SETVAL => sem::set_value(call.task, id, number, argument as i32).map(|()| 0),
+        abi::IPC_SET => {
             let words: [u64; 13] = space.read(argument)?;
             let (uid, gid, mode) = wanted_owner(&words);
             sem::change(id, uid, gid, mode, &creds).map(|()| 0)
         }
-        libc::IPC_RMID => sem::remove(id, &creds).map(|()| 0),
+        abi::IPC_RMID => sem::remove(id, &creds).map(|()| 0),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -2,27 +2,27 @@
 
 use super::{Call, Entry, entry};
 use crate::sched::wait::{Sleep, wait_until};
-use crate::signal::{self, AltStack, SI_TKILL, SS_AUTODISARM, SigAction, SigInfo, SigSet, is_signal};
+use crate::signal::{self, AltStack, SigAction, SigInfo, SigSet, is_signal};
 use crate::task::{self, Pid, Process, Task};
 use crate::{Errno, Result, time};
 use std::sync::Arc;
 use umlab_abi::time::Timespec;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_rt_sigaction, "rt_sigaction", "dPPu", rt_sigaction),
-    entry(libc::SYS_rt_sigprocmask, "rt_sigprocmask", "dPPu", rt_sigprocmask),
-    entry(libc::SYS_rt_sigpending, "rt_sigpending", "Pu", rt_sigpending),
-    entry(libc::SYS_rt_sigtimedwait, "rt_sigtimedwait", "PPPu", rt_sigtimedwait),
-    entry(libc::SYS_rt_sigqueueinfo, "rt_sigqueueinfo", "ddP", rt_sigqueueinfo),
-    entry(libc::SYS_rt_tgsigqueueinfo, "rt_tgsigqueueinfo", "dddP", rt_tgsigqueueinfo),
-    entry(libc::SYS_rt_sigsuspend, "rt_sigsuspend", "Pu", rt_sigsuspend),
-    entry(libc::SYS_rt_sigreturn, "rt_sigreturn", "", rt_sigreturn),
-    entry(libc::SYS_sigaltstack, "sigaltstack", "PP", sigaltstack),
-    entry(libc::SYS_kill, "kill", "dd", kill),
-    entry(libc::SYS_tkill, "tkill", "dd", tkill),
-    entry(libc::SYS_tgkill, "tgkill", "ddd", tgkill),
-    entry(libc::SYS_pause, "pause", "", pause),
-    entry(libc::SYS_restart_syscall, "restart_syscall", "", restart_syscall),
+    entry(abi::SYS_rt_sigaction, "rt_sigaction", "dPPu", rt_sigaction),
+    entry(abi::SYS_rt_sigprocmask, "rt_sigprocmask", "dPPu", rt_sigprocmask),
+    entry(abi::SYS_rt_sigpending, "rt_sigpending", "Pu", rt_sigpending),
+    entry(abi::SYS_rt_sigtimedwait, "rt_sigtimedwait", "PPPu", rt_sigtimedwait),
+    entry(abi::SYS_rt_sigqueueinfo, "rt_sigqueueinfo", "ddP", rt_sigqueueinfo),
+    entry(abi::SYS_rt_tgsigqueueinfo, "rt_tgsigqueueinfo", "dddP", rt_tgsigqueueinfo),
+    entry(abi::SYS_rt_sigsuspend, "rt_sigsuspend", "Pu", rt_sigsuspend),
+    entry(abi::SYS_rt_sigreturn, "rt_sigreturn", "", rt_sigreturn),
+    entry(abi::SYS_sigaltstack, "sigaltstack", "PP", sigaltstack),
+    entry(abi::SYS_kill, "kill", "dd", kill),
+    entry(abi::SYS_tkill, "tkill", "dd", tkill),
+    entry(abi::SYS_tgkill, "tgkill", "ddd", tgkill),
+    entry(abi::SYS_pause, "pause", "", pause),
+    entry(abi::SYS_restart_syscall, "restart_syscall", "", restart_syscall),
 ];
 
 /// Size of a kernel's sigset_t.
@@ -58,9 +58,9 @@ fn rt_sigprocmask(call: &mut Call<'_>) -> Result<u64> {
     if new != 0 {
         let set = SigSet(space.read(new)?).as_mask();
         let mask = match call.int(0) {
-            libc::SIG_BLOCK => before.union(set),
-            libc::SIG_UNBLOCK => before.without(set),
-            libc::SIG_SETMASK => set,
+            abi::SIG_BLOCK => before.union(set),
+            abi::SIG_UNBLOCK => before.without(set),
+            abi::SIG_SETMASK => set,
             _ => return Err(Errno::EINVAL),
         };
         signal::set_mask(call.task, mask);
@@ -118,7 +118,7 @@ fn read_info(call: &Call<'_>, target: Pid, own: Pid, signal: i32, addr: u64) -> 
     call.task.space().read_bytes(addr, &mut bytes)?;
     let mut info = SigInfo::from_bytes(&bytes);
     info.set_signal(signal);
-    if (info.code() >= 0 || info.code() == SI_TKILL) && target != own {
+    if (info.code() >= 0 || info.code() == abi::SI_TKILL) && target != own {
         return Err(Errno::EPERM);
     }
     Ok(info)
@@ -180,7 +180,7 @@ fn sigaltstack(call: &mut Call<'_>) -> Result<u64> {
         signal::set_alt_stack(call.task, AltStack { sp, size, flags: flags as i32 }, rsp, MIN_STACK)?;
     }
     if old != 0 {
-        let flags = before.state(rsp) | before.flags & SS_AUTODISARM;
+        let flags = before.state(rsp) | before.flags & abi::SS_AUTODISARM;
         space.write(old, &[before.sp, flags as u32 as u64, before.size])?;
     }
     Ok(0)
@@ -225,7 +225,7 @@ fn check_and_send(sender: &Arc<Task>, process: &Arc<Process>, signal: i32, info:
         Some(target) if !signal::may_signal(sender, &target, signal) => return Err(Errno::EPERM),
         None if !process.is_init() && !signal::may_signal_ended(sender, process, signal) => return Err(Errno::EPERM),
         // The built-in init is root's, and no signal ends it.
-        None if process.is_init() && !sender.creds().capable(task::creds::CAP_KILL) => return Err(Errno::EPERM),
+        None if process.is_init() && !sender.creds().capable(abi::CAP_KILL) => return Err(Errno::EPERM),
         _ => {}
     }
     if signal != 0 { signal::send_to_process(process, info) } else { Ok(()) }

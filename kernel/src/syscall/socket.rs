@@ -9,22 +9,22 @@ use crate::{Errno, Result};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_socket, "socket", "ddd", create),
-    entry(libc::SYS_socketpair, "socketpair", "dddP", create_pair),
-    entry(libc::SYS_bind, "bind", "fPd", bind),
-    entry(libc::SYS_listen, "listen", "fd", listen),
-    entry(libc::SYS_accept, "accept", "fPP", |call| accept(call, 0)),
-    entry(libc::SYS_accept4, "accept4", "fPPx", |call| accept(call, call.int(3))),
-    entry(libc::SYS_connect, "connect", "fPd", connect),
-    entry(libc::SYS_getsockname, "getsockname", "fPP", |call| address(call, |s| s.local_address())),
-    entry(libc::SYS_getpeername, "getpeername", "fPP", |call| address(call, |s| s.peer_address())),
-    entry(libc::SYS_shutdown, "shutdown", "fd", shutdown),
-    entry(libc::SYS_setsockopt, "setsockopt", "fddPd", set_option),
-    entry(libc::SYS_getsockopt, "getsockopt", "fddPP", get_option),
+    entry(abi::SYS_socket, "socket", "ddd", create),
+    entry(abi::SYS_socketpair, "socketpair", "dddP", create_pair),
+    entry(abi::SYS_bind, "bind", "fPd", bind),
+    entry(abi::SYS_listen, "listen", "fd", listen),
+    entry(abi::SYS_accept, "accept", "fPP", |call| accept(call, 0)),
+    entry(abi::SYS_accept4, "accept4", "fPPx", |call| accept(call, call.int(3))),
+    entry(abi::SYS_connect, "connect", "fPd", connect),
+    entry(abi::SYS_getsockname, "getsockname", "fPP", |call| address(call, |s| s.local_address())),
+    entry(abi::SYS_getpeername, "getpeername", "fPP", |call| address(call, |s| s.peer_address())),
+    entry(abi::SYS_shutdown, "shutdown", "fd", shutdown),
+    entry(abi::SYS_setsockopt, "setsockopt", "fddPd", set_option),
+    entry(abi::SYS_getsockopt, "getsockopt", "fddPP", get_option),
 ];
 
 const KIND_MASK: i32 = 0xf;
-const CREATE_FLAGS: i32 = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+const CREATE_FLAGS: i32 = abi::SOCK_CLOEXEC | abi::SOCK_NONBLOCK;
 
 /// Calls `f` with the socket of the first argument.
 pub(super) fn with_socket<T>(
@@ -43,15 +43,15 @@ fn split_kind(kind: i32) -> Result<(i32, i32)> {
 fn create(call: &mut Call<'_>) -> Result<u64> {
     let (kind, flags) = split_kind(call.int(1))?;
     let socket = net::create(call.int(0), kind, call.int(2))?;
-    let file = SocketFile::open(socket, flags & libc::SOCK_NONBLOCK);
-    Ok(call.task.files().install(file, flags & libc::SOCK_CLOEXEC != 0)? as u64)
+    let file = SocketFile::open(socket, flags & abi::SOCK_NONBLOCK);
+    Ok(call.task.files().install(file, flags & abi::SOCK_CLOEXEC != 0)? as u64)
 }
 
 fn create_pair(call: &mut Call<'_>) -> Result<u64> {
     let (kind, flags) = split_kind(call.int(1))?;
     let (a, b) = net::create_pair(call.int(0), kind, call.int(2))?;
-    let [a, b] = [a, b].map(|socket| SocketFile::open(socket, flags & libc::SOCK_NONBLOCK));
-    install_pair(call, call.args[3], a, b, flags & libc::SOCK_CLOEXEC != 0)
+    let [a, b] = [a, b].map(|socket| SocketFile::open(socket, flags & abi::SOCK_NONBLOCK));
+    install_pair(call, call.args[3], a, b, flags & abi::SOCK_CLOEXEC != 0)
 }
 
 /// An address as the guest gave it.
@@ -90,11 +90,11 @@ fn accept(call: &Call<'_>, flags: i32) -> Result<u64> {
     let [_, addr, len_addr, ..] = call.args;
     let accepted = with_socket(call, |file, socket| socket.accept(file.nonblocking()))?;
     let peer = if addr != 0 { Some(accepted.peer_address().map_err(|_| Errno::ECONNABORTED)) } else { None };
-    let file = SocketFile::open(accepted, flags & libc::SOCK_NONBLOCK);
+    let file = SocketFile::open(accepted, flags & abi::SOCK_NONBLOCK);
     if let Some(peer) = peer {
         write_address(&call.task.space(), addr, len_addr, &peer?)?;
     }
-    Ok(call.task.files().install(file, flags & libc::SOCK_CLOEXEC != 0)? as u64)
+    Ok(call.task.files().install(file, flags & abi::SOCK_CLOEXEC != 0)? as u64)
 }
 
 fn connect(call: &mut Call<'_>) -> Result<u64> {

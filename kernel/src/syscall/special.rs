@@ -10,33 +10,33 @@ use crate::{Errno, Result};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_memfd_create, "memfd_create", "sx", memfd_create),
-    entry(libc::SYS_fadvise64, "fadvise64", "fuud", fadvise),
-    entry(libc::SYS_readahead, "readahead", "fuu", readahead),
-    entry(libc::SYS_sync_file_range, "sync_file_range", "fuux", sync_file_range),
-    entry(libc::SYS_name_to_handle_at, "name_to_handle_at", "fpPPx", name_to_handle),
-    entry(libc::SYS_open_by_handle_at, "open_by_handle_at", "fPx", open_by_handle),
+    entry(abi::SYS_memfd_create, "memfd_create", "sx", memfd_create),
+    entry(abi::SYS_fadvise64, "fadvise64", "fuud", fadvise),
+    entry(abi::SYS_readahead, "readahead", "fuu", readahead),
+    entry(abi::SYS_sync_file_range, "sync_file_range", "fuux", sync_file_range),
+    entry(abi::SYS_name_to_handle_at, "name_to_handle_at", "fpPPx", name_to_handle),
+    entry(abi::SYS_open_by_handle_at, "open_by_handle_at", "fPx", open_by_handle),
 ];
 
 /// NAME_MAX without "memfd:".
 const MEMFD_NAME_MAX: usize = 249;
 
 fn memfd_create(call: &mut Call<'_>) -> Result<u64> {
-    const KNOWN: u32 = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | libc::MFD_NOEXEC_SEAL | libc::MFD_EXEC;
+    const KNOWN: u32 = abi::MFD_CLOEXEC | abi::MFD_ALLOW_SEALING | abi::MFD_NOEXEC_SEAL | abi::MFD_EXEC;
     let flags = call.args[1] as u32;
-    let huge = flags & libc::MFD_HUGETLB != 0;
-    let (exec, noexec) = (flags & libc::MFD_EXEC != 0, flags & libc::MFD_NOEXEC_SEAL != 0);
+    let huge = flags & abi::MFD_HUGETLB != 0;
+    let (exec, noexec) = (flags & abi::MFD_EXEC != 0, flags & abi::MFD_NOEXEC_SEAL != 0);
     if !huge && flags & !KNOWN != 0 || exec && noexec {
         return Err(Errno::EINVAL);
     }
     let name = call.task.space().read_string(call.args[0], MEMFD_NAME_MAX + 1, Errno::EINVAL)?;
     if huge {
         // No huge pages are set aside.
-        return Err(if flags & libc::MFD_ALLOW_SEALING != 0 { Errno::EINVAL } else { Errno::ENOMEM });
+        return Err(if flags & abi::MFD_ALLOW_SEALING != 0 { Errno::EINVAL } else { Errno::ENOMEM });
     }
-    let sealable = noexec || flags & libc::MFD_ALLOW_SEALING != 0;
+    let sealable = noexec || flags & abi::MFD_ALLOW_SEALING != 0;
     let file = memfs::memfd(&name, &call.task.creds(), sealable, !noexec)?;
-    Ok(call.task.files().install(file, flags & libc::MFD_CLOEXEC != 0)? as u64)
+    Ok(call.task.files().install(file, flags & abi::MFD_CLOEXEC != 0)? as u64)
 }
 
 /// A file that has contents to be read ahead or written back.
@@ -49,7 +49,7 @@ fn fadvise(call: &mut Call<'_>) -> Result<u64> {
     if file.inode.kind() == FileKind::Fifo {
         return Err(Errno::ESPIPE);
     }
-    if (call.args[2] as i64) < 0 || !(libc::POSIX_FADV_NORMAL..=libc::POSIX_FADV_NOREUSE).contains(&call.int(3)) {
+    if (call.args[2] as i64) < 0 || !(abi::POSIX_FADV_NORMAL..=abi::POSIX_FADV_NOREUSE).contains(&call.int(3)) {
         return Err(Errno::EINVAL);
     }
     // Everything is in memory, the host's or the guest's: there is nothing to do earlier or later.
@@ -68,8 +68,7 @@ fn readahead(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn sync_file_range(call: &mut Call<'_>) -> Result<u64> {
-    const KNOWN: u32 =
-        libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    const KNOWN: u32 = abi::SYNC_FILE_RANGE_WAIT_BEFORE | abi::SYNC_FILE_RANGE_WRITE | abi::SYNC_FILE_RANGE_WAIT_AFTER;
     let file = contents(call)?;
     let (offset, len) = (call.args[1] as i64, call.args[2] as i64);
     if call.args[3] as u32 & !KNOWN != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {
@@ -77,7 +76,7 @@ fn sync_file_range(call: &mut Call<'_>) -> Result<u64> {
     }
     match file.inode.kind() {
         FileKind::Regular => {
-            file.ops.fsync(&file, true)?;
+            file.fsync(true)?;
             Ok(0)
         }
         FileKind::BlockDevice | FileKind::Directory | FileKind::Symlink => Ok(0),
@@ -87,12 +86,12 @@ fn sync_file_range(call: &mut Call<'_>) -> Result<u64> {
 
 fn name_to_handle(call: &mut Call<'_>) -> Result<u64> {
     let flags = call.int(4);
-    if flags & !(libc::AT_SYMLINK_FOLLOW | libc::AT_EMPTY_PATH) != 0 {
+    if flags & !(abi::AT_SYMLINK_FOLLOW | abi::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
     let mut how = Walk::empty();
-    how.set(Walk::EMPTY, flags & libc::AT_EMPTY_PATH != 0);
-    how.set(Walk::FOLLOW, flags & libc::AT_SYMLINK_FOLLOW != 0);
+    how.set(Walk::EMPTY, flags & abi::AT_EMPTY_PATH != 0);
+    how.set(Walk::FOLLOW, flags & abi::AT_SYMLINK_FOLLOW != 0);
     let path = call.task.space().read_path(call.args[1])?;
     walk::lookup(call.task, call.int(0), &path, how)?;
     // No file system here can find a file by anything but its name.
@@ -100,7 +99,7 @@ fn name_to_handle(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn open_by_handle(call: &mut Call<'_>) -> Result<u64> {
-    if !call.task.creds().capable(crate::task::creds::CAP_DAC_READ_SEARCH) {
+    if !call.task.creds().capable(abi::CAP_DAC_READ_SEARCH) {
         return Err(Errno::EPERM);
     }
     let [len, _kind]: [u32; 2] = call.task.space().read(call.args[1])?;

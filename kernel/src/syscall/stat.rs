@@ -16,45 +16,45 @@ use umlab_abi::stat::Statx;
 use umlab_abi::stat::StatxTimestamp;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_stat, "stat", "pP", |call| stat_path(call, libc::AT_FDCWD, call.args[0], call.args[1], 0)),
-    entry(libc::SYS_lstat, "lstat", "pP", |call| {
-        stat_path(call, libc::AT_FDCWD, call.args[0], call.args[1], libc::AT_SYMLINK_NOFOLLOW)
+    entry(abi::SYS_stat, "stat", "pP", |call| stat_path(call, abi::AT_FDCWD, call.args[0], call.args[1], 0)),
+    entry(abi::SYS_lstat, "lstat", "pP", |call| {
+        stat_path(call, abi::AT_FDCWD, call.args[0], call.args[1], abi::AT_SYMLINK_NOFOLLOW)
     }),
-    entry(libc::SYS_fstat, "fstat", "fP", |call| {
+    entry(abi::SYS_fstat, "fstat", "fP", |call| {
         let file = call.task.files().get(call.int(0))?;
         write_stat(call, call.args[1], &file.inode.attr()?)
     }),
-    entry(libc::SYS_newfstatat, "newfstatat", "fpPx", |call| {
+    entry(abi::SYS_newfstatat, "newfstatat", "fpPx", |call| {
         stat_path(call, call.int(0), call.args[1], call.args[2], call.int(3))
     }),
-    entry(libc::SYS_statx, "statx", "fpxxP", statx),
-    entry(libc::SYS_access, "access", "po", |call| access(call, libc::AT_FDCWD, call.args[0], call.args[1] as u32, 0)),
-    entry(libc::SYS_faccessat, "faccessat", "fpo", |call| {
+    entry(abi::SYS_statx, "statx", "fpxxP", statx),
+    entry(abi::SYS_access, "access", "po", |call| access(call, abi::AT_FDCWD, call.args[0], call.args[1] as u32, 0)),
+    entry(abi::SYS_faccessat, "faccessat", "fpo", |call| {
         access(call, call.int(0), call.args[1], call.args[2] as u32, 0)
     }),
-    entry(libc::SYS_faccessat2, "faccessat2", "fpox", |call| {
+    entry(abi::SYS_faccessat2, "faccessat2", "fpox", |call| {
         access(call, call.int(0), call.args[1], call.args[2] as u32, call.int(3))
     }),
-    entry(libc::SYS_readlink, "readlink", "pPu", |call| {
+    entry(abi::SYS_readlink, "readlink", "pPu", |call| {
         let [path, addr, size, ..] = call.args;
-        read_link(call, libc::AT_FDCWD, path, addr, size)
+        read_link(call, abi::AT_FDCWD, path, addr, size)
     }),
-    entry(libc::SYS_readlinkat, "readlinkat", "fpPu", |call| {
+    entry(abi::SYS_readlinkat, "readlinkat", "fpPu", |call| {
         let [_, path, addr, size, ..] = call.args;
         read_link(call, call.int(0), path, addr, size)
     }),
-    entry(libc::SYS_getdents, "getdents", "fPu", |call| read_dir(call, true)),
-    entry(libc::SYS_getdents64, "getdents64", "fPu", |call| read_dir(call, false)),
-    entry(libc::SYS_statfs, "statfs", "pP", |call| {
+    entry(abi::SYS_getdents, "getdents", "fPu", |call| read_dir(call, true)),
+    entry(abi::SYS_getdents64, "getdents64", "fPu", |call| read_dir(call, false)),
+    entry(abi::SYS_statfs, "statfs", "pP", |call| {
         let path = call.task.space().read_path(call.args[0])?;
-        let path = walk::lookup(call.task, libc::AT_FDCWD, &path, Walk::FOLLOW)?;
+        let path = walk::lookup(call.task, abi::AT_FDCWD, &path, Walk::FOLLOW)?;
         write_statfs(call, Some(&path), &path.mount.fs.statfs()?)
     }),
-    entry(libc::SYS_fstatfs, "fstatfs", "fP", fstatfs),
+    entry(abi::SYS_fstatfs, "fstatfs", "fP", fstatfs),
 ];
 
 /// The AT_* flags that only ask for a more or less exact answer: it is exact here.
-const SYNC_FLAGS: i32 = libc::AT_STATX_FORCE_SYNC | libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT;
+const SYNC_FLAGS: i32 = abi::AT_STATX_FORCE_SYNC | abi::AT_STATX_DONT_SYNC | abi::AT_NO_AUTOMOUNT;
 /// Most bytes of directory entries that one call gives.
 const MAX_ENTRIES: usize = 256 * 1024;
 
@@ -62,19 +62,19 @@ const MAX_ENTRIES: usize = 256 * 1024;
 /// without one.
 pub(super) fn resolve(call: &Call<'_>, dirfd: i32, path_addr: u64, flags: i32) -> Result<(InodeRef, Option<Path>)> {
     let path = match path_addr {
-        0 if flags & libc::AT_EMPTY_PATH != 0 => Vec::new(),
+        0 if flags & abi::AT_EMPTY_PATH != 0 => Vec::new(),
         addr => call.task.space().read_path(addr)?,
     };
     named(call, dirfd, &path, flags)
 }
 
 fn named(call: &Call<'_>, dirfd: i32, path: &[u8], flags: i32) -> Result<(InodeRef, Option<Path>)> {
-    if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 && dirfd != libc::AT_FDCWD {
+    if path.is_empty() && flags & abi::AT_EMPTY_PATH != 0 && dirfd != abi::AT_FDCWD {
         let file = call.task.files().get(dirfd)?;
         return Ok((file.inode.clone(), file.path.clone()));
     }
-    let mut how = if flags & libc::AT_SYMLINK_NOFOLLOW == 0 { Walk::FOLLOW } else { Walk::empty() };
-    how.set(Walk::EMPTY, flags & libc::AT_EMPTY_PATH != 0);
+    let mut how = if flags & abi::AT_SYMLINK_NOFOLLOW == 0 { Walk::FOLLOW } else { Walk::empty() };
+    how.set(Walk::EMPTY, flags & abi::AT_EMPTY_PATH != 0);
     let found = walk::lookup(call.task, dirfd, path, how)?;
     Ok((found.inode().clone(), Some(found)))
 }
@@ -89,7 +89,7 @@ fn split_time(time: Timestamp) -> (i64, i64) {
 }
 
 fn stat_path(call: &Call<'_>, dirfd: i32, path: u64, addr: u64, flags: i32) -> Result<u64> {
-    if flags & !(libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH | SYNC_FLAGS) != 0 {
+    if flags & !(abi::AT_SYMLINK_NOFOLLOW | abi::AT_EMPTY_PATH | SYNC_FLAGS) != 0 {
         return Err(Errno::EINVAL);
     }
     let (inode, _) = resolve(call, dirfd, path, flags)?;
@@ -117,17 +117,17 @@ fn write_stat(call: &Call<'_>, addr: u64, attr: &Attr) -> Result<u64> {
 
 fn statx(call: &mut Call<'_>) -> Result<u64> {
     let (flags, mask) = (call.int(2), call.args[3] as u32);
-    let sync = flags & (libc::AT_STATX_FORCE_SYNC | libc::AT_STATX_DONT_SYNC);
-    if flags & !(libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH | SYNC_FLAGS) != 0
-        || sync == libc::AT_STATX_FORCE_SYNC | libc::AT_STATX_DONT_SYNC
-        || mask & libc::STATX__RESERVED as u32 != 0
+    let sync = flags & (abi::AT_STATX_FORCE_SYNC | abi::AT_STATX_DONT_SYNC);
+    if flags & !(abi::AT_SYMLINK_NOFOLLOW | abi::AT_EMPTY_PATH | SYNC_FLAGS) != 0
+        || sync == abi::AT_STATX_FORCE_SYNC | abi::AT_STATX_DONT_SYNC
+        || mask & abi::STATX__RESERVED as u32 != 0
     {
         return Err(Errno::EINVAL);
     }
     let (inode, path) = resolve(call, call.int(0), call.args[1], flags)?;
     let attr = inode.attr()?;
     let mut out: Statx = zeroed();
-    out.stx_mask = libc::STATX_BASIC_STATS;
+    out.stx_mask = abi::STATX_BASIC_STATS;
     out.stx_blksize = attr.block_size;
     out.stx_nlink = attr.nlink;
     out.stx_uid = attr.uid;
@@ -148,16 +148,16 @@ fn statx(call: &mut Call<'_>) -> Result<u64> {
     out.stx_ctime = time(attr.ctime);
     if let Some(btime) = attr.btime {
         out.stx_btime = time(btime);
-        out.stx_mask |= libc::STATX_BTIME;
+        out.stx_mask |= abi::STATX_BTIME;
     }
-    (out.stx_rdev_major, out.stx_rdev_minor) = (libc::major(attr.rdev), libc::minor(attr.rdev));
-    (out.stx_dev_major, out.stx_dev_minor) = (libc::major(attr.dev), libc::minor(attr.dev));
-    out.stx_attributes_mask = libc::STATX_ATTR_MOUNT_ROOT as u64;
+    (out.stx_rdev_major, out.stx_rdev_minor) = (abi::major(attr.rdev), abi::minor(attr.rdev));
+    (out.stx_dev_major, out.stx_dev_minor) = (abi::major(attr.dev), abi::minor(attr.dev));
+    out.stx_attributes_mask = abi::STATX_ATTR_MOUNT_ROOT as u64;
     if let Some(path) = path {
         out.stx_mnt_id = path.mount.id as u64;
-        out.stx_mask |= libc::STATX_MNT_ID;
+        out.stx_mask |= abi::STATX_MNT_ID;
         if path.is_mount_root() {
-            out.stx_attributes |= libc::STATX_ATTR_MOUNT_ROOT as u64;
+            out.stx_attributes |= abi::STATX_ATTR_MOUNT_ROOT as u64;
         }
     }
     call.task.space().write(call.args[4], &out)?;
@@ -173,19 +173,19 @@ fn real_creds(creds: &Creds) -> Creds {
 }
 
 fn access(call: &Call<'_>, dirfd: i32, path: u64, wanted: u32, flags: i32) -> Result<u64> {
-    if wanted & !0o7 != 0 || flags & !(libc::AT_EACCESS | libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0 {
+    if wanted & !0o7 != 0 || flags & !(abi::AT_EACCESS | abi::AT_SYMLINK_NOFOLLOW | abi::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
     let own = call.task.creds();
     let real;
-    let creds = if flags & libc::AT_EACCESS != 0 || own.uid == own.fsuid && own.gid == own.fsgid {
+    let creds = if flags & abi::AT_EACCESS != 0 || own.uid == own.fsuid && own.gid == own.fsgid {
         &*own
     } else {
         real = real_creds(&own);
         &real
     };
     let text = call.task.space().read_path(path)?;
-    let (inode, place) = if text.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
+    let (inode, place) = if text.is_empty() && flags & abi::AT_EMPTY_PATH != 0 {
         resolve(call, dirfd, path, flags)?
     } else {
         if text.is_empty() {
@@ -193,7 +193,7 @@ fn access(call: &Call<'_>, dirfd: i32, path: u64, wanted: u32, flags: i32) -> Re
         }
         let root = call.task.fs.borrow().root.cloned();
         let start = if text.first() == Some(&b'/') { root.clone() } else { walk::start(call.task, dirfd)? };
-        let how = if flags & libc::AT_SYMLINK_NOFOLLOW == 0 { Walk::FOLLOW } else { Walk::empty() };
+        let how = if flags & abi::AT_SYMLINK_NOFOLLOW == 0 { Walk::FOLLOW } else { Walk::empty() };
         let found = walk::walk_from(creds, &root, &start, &text, how)?.target.ok_or(Errno::ENOENT)?;
         (found.inode().clone(), Some(found))
     };
@@ -225,7 +225,7 @@ fn read_link(call: &Call<'_>, dirfd: i32, path: u64, addr: u64, size: u64) -> Re
         return Err(Errno::EINVAL);
     }
     let text = call.task.space().read_path(path)?;
-    let (inode, _) = named(call, dirfd, &text, libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW)?;
+    let (inode, _) = named(call, dirfd, &text, abi::AT_EMPTY_PATH | abi::AT_SYMLINK_NOFOLLOW)?;
     if inode.kind() != FileKind::Symlink {
         return Err(if text.is_empty() { Errno::ENOENT } else { Errno::EINVAL });
     }
@@ -248,7 +248,7 @@ fn read_dir(call: &Call<'_>, old: bool) -> Result<u64> {
     let mut out = Vec::new();
     let mut position = file.position.get();
     let mut too_long = false;
-    let read = file.ops.read_dir(&file, &mut |entry| {
+    let read = file.read_dir(&mut |entry| {
         // Inode, offset, length, then type and name, or name and, in the last byte, type.
         let len = (19 + entry.name.len() + 1).next_multiple_of(8);
         if out.len() + len > room {
@@ -304,7 +304,7 @@ fn write_statfs(call: &Call<'_>, path: Option<&Path>, stat: &StatFs) -> Result<u
     const ST_RELATIME: u64 = 0x1000;
     let flags = path.map_or(0, |path| path.mount.flags().bits());
     // The numbers of mount(2) and statfs(2) agree but for this one.
-    let flags = flags & 0xc0f | if flags & libc::MS_RELATIME != 0 { ST_RELATIME } else { 0 };
+    let flags = flags & 0xc0f | if flags & abi::MS_RELATIME != 0 { ST_RELATIME } else { 0 };
     let words: [i64; 15] = [
         stat.magic as i64,
         stat.block_size as i64,

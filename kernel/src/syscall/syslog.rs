@@ -7,10 +7,9 @@ use super::{Call, Entry, entry};
 use crate::lock::KCell;
 use crate::mm::user::check_range;
 use crate::sched::wait::{WaitQueue, wait_on};
-use crate::task::creds::{CAP_SYS_ADMIN, CAP_SYSLOG};
 use crate::{Errno, Result, uts};
 
-pub const CALLS: &[Entry] = &[entry(libc::SYS_syslog, "syslog", "dPd", sys_syslog)];
+pub const CALLS: &[Entry] = &[entry(abi::SYS_syslog, "syslog", "dPd", sys_syslog)];
 
 const READ: i32 = 2;
 const READ_ALL: i32 = 3;
@@ -34,7 +33,7 @@ fn log() -> Vec<u8> {
 fn sys_syslog(call: &mut Call<'_>) -> Result<u64> {
     let (command, addr, len) = (call.int(0), call.args[1], call.int(2));
     let creds = call.task.creds();
-    if !creds.capable(CAP_SYSLOG) && !creds.capable(CAP_SYS_ADMIN) {
+    if !creds.capable(abi::CAP_SYSLOG) && !creds.capable(abi::CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     if matches!(command, READ | READ_ALL | READ_CLEAR) {

@@ -5,30 +5,29 @@ use super::{Call, Entry, entry};
 use crate::mm::user::zeroed;
 use crate::mm::{IoBuf, frames};
 use crate::sched::preempt_point;
-use crate::task::creds::CAP_SYS_ADMIN;
 use crate::task::pid;
 use crate::{Errno, Result, uts};
 use umlab_abi::sysinfo::Sysinfo;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_uname, "uname", "P", sys_uname),
-    entry(libc::SYS_sethostname, "sethostname", "su", |call| set_name(call, uts::set_hostname)),
-    entry(libc::SYS_setdomainname, "setdomainname", "su", |call| set_name(call, uts::set_domainname)),
-    entry(libc::SYS_sysinfo, "sysinfo", "P", sys_sysinfo),
-    entry(libc::SYS_getrandom, "getrandom", "Pux", sys_getrandom),
-    entry(libc::SYS_reboot, "reboot", "xxxP", refused),
-    entry(libc::SYS_acct, "acct", "p", refused),
-    entry(libc::SYS_swapon, "swapon", "px", refused),
-    entry(libc::SYS_swapoff, "swapoff", "p", refused),
-    entry(libc::SYS_vhangup, "vhangup", "", |call| crate::tty::job::vhangup(call.task)),
-    entry(libc::SYS_iopl, "iopl", "d", refused),
-    entry(libc::SYS_ioperm, "ioperm", "uud", refused),
-    entry(libc::SYS_init_module, "init_module", "Pus", refused),
-    entry(libc::SYS_finit_module, "finit_module", "fsx", refused),
-    entry(libc::SYS_delete_module, "delete_module", "sx", refused),
-    entry(libc::SYS_kexec_load, "kexec_load", "xuPx", refused),
-    entry(libc::SYS_kexec_file_load, "kexec_file_load", "ffusx", refused),
-    entry(libc::SYS_quotactl, "quotactl", "xpdP", refused),
+    entry(abi::SYS_uname, "uname", "P", sys_uname),
+    entry(abi::SYS_sethostname, "sethostname", "su", |call| set_name(call, uts::set_hostname)),
+    entry(abi::SYS_setdomainname, "setdomainname", "su", |call| set_name(call, uts::set_domainname)),
+    entry(abi::SYS_sysinfo, "sysinfo", "P", sys_sysinfo),
+    entry(abi::SYS_getrandom, "getrandom", "Pux", sys_getrandom),
+    entry(abi::SYS_reboot, "reboot", "xxxP", refused),
+    entry(abi::SYS_acct, "acct", "p", refused),
+    entry(abi::SYS_swapon, "swapon", "px", refused),
+    entry(abi::SYS_swapoff, "swapoff", "p", refused),
+    entry(abi::SYS_vhangup, "vhangup", "", |call| crate::tty::job::vhangup(call.task)),
+    entry(abi::SYS_iopl, "iopl", "d", refused),
+    entry(abi::SYS_ioperm, "ioperm", "uud", refused),
+    entry(abi::SYS_init_module, "init_module", "Pus", refused),
+    entry(abi::SYS_finit_module, "finit_module", "fsx", refused),
+    entry(abi::SYS_delete_module, "delete_module", "sx", refused),
+    entry(abi::SYS_kexec_load, "kexec_load", "xuPx", refused),
+    entry(abi::SYS_kexec_file_load, "kexec_file_load", "ffusx", refused),
+    entry(abi::SYS_quotactl, "quotactl", "xpdP", refused),
 ];
 
 /// What would reach through to the machine, or is no business of a guest's.
@@ -58,7 +57,7 @@ fn sys_uname(call: &mut Call<'_>) -> Result<u64> {
 
 fn set_name(call: &mut Call<'_>, set: fn(&[u8])) -> Result<u64> {
     let len = call.int(1);
-    if !call.task.creds().capable(CAP_SYS_ADMIN) {
+    if !call.task.creds().capable(abi::CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     if !(0..=uts::NAME_MAX as i32).contains(&len) {
@@ -86,8 +85,8 @@ fn sys_sysinfo(call: &mut Call<'_>) -> Result<u64> {
 
 fn sys_getrandom(call: &mut Call<'_>) -> Result<u64> {
     let (addr, len, flags) = (call.args[0], call.args[1], call.args[2] as u32);
-    let both = libc::GRND_RANDOM | libc::GRND_INSECURE;
-    if flags & !(libc::GRND_NONBLOCK | both) != 0 || flags & both == both {
+    let both = abi::GRND_RANDOM | abi::GRND_INSECURE;
+    if flags & !(abi::GRND_NONBLOCK | both) != 0 || flags & both == both {
         return Err(Errno::EINVAL);
     }
     let len = len.min(i32::MAX as u64) as usize;

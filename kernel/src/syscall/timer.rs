@@ -11,14 +11,14 @@ use umlab_abi::time::Itimerspec;
 use umlab_abi::time::Itimerval;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_alarm, "alarm", "u", alarm),
-    entry(libc::SYS_getitimer, "getitimer", "dP", getitimer),
-    entry(libc::SYS_setitimer, "setitimer", "dPP", setitimer),
-    entry(libc::SYS_timer_create, "timer_create", "dPP", timer_create),
-    entry(libc::SYS_timer_settime, "timer_settime", "dxPP", timer_settime),
-    entry(libc::SYS_timer_gettime, "timer_gettime", "dP", timer_gettime),
-    entry(libc::SYS_timer_getoverrun, "timer_getoverrun", "d", timer_getoverrun),
-    entry(libc::SYS_timer_delete, "timer_delete", "d", timer_delete),
+    entry(abi::SYS_alarm, "alarm", "u", alarm),
+    entry(abi::SYS_getitimer, "getitimer", "dP", getitimer),
+    entry(abi::SYS_setitimer, "setitimer", "dPP", setitimer),
+    entry(abi::SYS_timer_create, "timer_create", "dPP", timer_create),
+    entry(abi::SYS_timer_settime, "timer_settime", "dxPP", timer_settime),
+    entry(abi::SYS_timer_gettime, "timer_gettime", "dP", timer_gettime),
+    entry(abi::SYS_timer_getoverrun, "timer_getoverrun", "d", timer_getoverrun),
+    entry(abi::SYS_timer_delete, "timer_delete", "d", timer_delete),
 ];
 
 fn real_timer(task: &Task) -> Arc<RealTimer> {
@@ -38,10 +38,6 @@ fn alarm(call: &mut Call<'_>) -> Result<u64> {
     Ok(if old.value > 0 { seconds.max(1) } else { 0 })
 }
 
-const ITIMER_REAL: i32 = 0;
-const ITIMER_VIRTUAL: i32 = 1;
-const ITIMER_PROF: i32 = 2;
-
 fn get_interval_timer(task: &Task, which: i32) -> Result<Setting> {
     let process = &task.process;
     let left = |timer: CpuTimer, now: u64| Setting {
@@ -50,9 +46,9 @@ fn get_interval_timer(task: &Task, which: i32) -> Result<Setting> {
     };
     let usage = *process.usage.borrow();
     match which {
-        ITIMER_REAL => Ok(process.signals.borrow().timers.real.as_ref().map(|t| t.get()).unwrap_or_default()),
-        ITIMER_VIRTUAL => Ok(left(process.signals.borrow().cpu.virtual_timer, CpuClock::User.read(&usage))),
-        ITIMER_PROF => Ok(left(process.signals.borrow().cpu.prof_timer, CpuClock::Total.read(&usage))),
+        abi::ITIMER_REAL => Ok(process.signals.borrow().timers.real.as_ref().map(|t| t.get()).unwrap_or_default()),
+        abi::ITIMER_VIRTUAL => Ok(left(process.signals.borrow().cpu.virtual_timer, CpuClock::User.read(&usage))),
+        abi::ITIMER_PROF => Ok(left(process.signals.borrow().cpu.prof_timer, CpuClock::Total.read(&usage))),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -83,11 +79,11 @@ fn setitimer(call: &mut Call<'_>) -> Result<u64> {
     };
     let process = &call.task.process;
     let before = get_interval_timer(call.task, call.int(0))?;
-    if call.int(0) == ITIMER_REAL {
+    if call.int(0) == abi::ITIMER_REAL {
         real_timer(call.task).set(setting);
     } else {
         let usage = *process.usage.borrow();
-        let counts = if call.int(0) == ITIMER_VIRTUAL { CpuClock::User } else { CpuClock::Total };
+        let counts = if call.int(0) == abi::ITIMER_VIRTUAL { CpuClock::User } else { CpuClock::Total };
         let due = if setting.value == 0 { 0 } else { counts.read(&usage).saturating_add(setting.value) };
         let timer = CpuTimer { due, interval: setting.interval };
         {
@@ -113,7 +109,7 @@ const SIGEV_THREAD_ID: i32 = 4;
 /// What a sigevent asks for: value, signal, kind and thread id, as its first words hold them.
 fn notification(task: &Arc<Task>, addr: u64, id: i32) -> Result<Notify> {
     if addr == 0 {
-        return Ok(Notify::Process { signal: libc::SIGALRM, value: id as u64 });
+        return Ok(Notify::Process { signal: abi::SIGALRM, value: id as u64 });
     }
     let [value, signal_and_kind, thread] = task.space().read::<[u64; 3]>(addr)?;
     let (signal, kind) = (signal_and_kind as i32, (signal_and_kind >> 32) as i32);
@@ -179,7 +175,7 @@ fn timer_settime(call: &mut Call<'_>) -> Result<u64> {
     }
     let value = call.task.space().read::<Itimerspec>(new)?;
     let setting = Setting { value: time::duration(&value.it_value)?, interval: time::duration(&value.it_interval)? };
-    let before = find_timer(call)?.set(setting, flags & libc::TIMER_ABSTIME as u64 != 0);
+    let before = find_timer(call)?.set(setting, flags & abi::TIMER_ABSTIME as u64 != 0);
     if old != 0 {
         write_timer(call.task, old, before)?;
     }

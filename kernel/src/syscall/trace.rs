@@ -38,7 +38,7 @@ fn describe_argument(line: &mut String, space: Option<&AddressSpace>, letter: ch
         'd' => write!(line, "{}", value as i32),
         'u' => write!(line, "{value}"),
         'o' => write!(line, "{value:#o}"),
-        'f' if value as i32 == libc::AT_FDCWD => write!(line, "AT_FDCWD"),
+        'f' if value as i32 == abi::AT_FDCWD => write!(line, "AT_FDCWD"),
         'f' => write!(line, "{}", value as i32),
         'p' | 's' => match space.map(|s| s.read_string(value, 4096, Errno::ENAMETOOLONG)) {
             Some(Ok(text)) => write!(line, "{}", quote(&text)),

@@ -3,33 +3,32 @@
 use super::attributes::{Target, open_target, target};
 use super::stat::resolve;
 use super::{Call, Entry, entry};
-use crate::task::creds::CAP_SYS_ADMIN;
 use crate::vfs::inode::{FileKind, InodeRef};
 use crate::vfs::notify;
 use crate::vfs::permission::{self, READ, WRITE};
 use crate::{Errno, Result};
 
-const NO_FOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW;
+const NO_FOLLOW: i32 = abi::AT_SYMLINK_NOFOLLOW;
 
 pub const CALLS: &[Entry] = &[
-    entry(libc::SYS_getxattr, "getxattr", "psPu", |call| get(call, by_path(call, 0)?)),
-    entry(libc::SYS_lgetxattr, "lgetxattr", "psPu", |call| get(call, by_path(call, NO_FOLLOW)?)),
-    entry(libc::SYS_fgetxattr, "fgetxattr", "fsPu", |call| get(call, by_descriptor(call)?)),
-    entry(libc::SYS_setxattr, "setxattr", "psPux", |call| set(call, target(call, libc::AT_FDCWD, call.args[0], 0)?)),
-    entry(libc::SYS_lsetxattr, "lsetxattr", "psPux", |call| {
-        set(call, target(call, libc::AT_FDCWD, call.args[0], NO_FOLLOW)?)
+    entry(abi::SYS_getxattr, "getxattr", "psPu", |call| get(call, by_path(call, 0)?)),
+    entry(abi::SYS_lgetxattr, "lgetxattr", "psPu", |call| get(call, by_path(call, NO_FOLLOW)?)),
+    entry(abi::SYS_fgetxattr, "fgetxattr", "fsPu", |call| get(call, by_descriptor(call)?)),
+    entry(abi::SYS_setxattr, "setxattr", "psPux", |call| set(call, target(call, abi::AT_FDCWD, call.args[0], 0)?)),
+    entry(abi::SYS_lsetxattr, "lsetxattr", "psPux", |call| {
+        set(call, target(call, abi::AT_FDCWD, call.args[0], NO_FOLLOW)?)
     }),
-    entry(libc::SYS_fsetxattr, "fsetxattr", "fsPux", |call| set(call, open_target(call)?)),
-    entry(libc::SYS_listxattr, "listxattr", "pPu", |call| list(call, by_path(call, 0)?)),
-    entry(libc::SYS_llistxattr, "llistxattr", "pPu", |call| list(call, by_path(call, NO_FOLLOW)?)),
-    entry(libc::SYS_flistxattr, "flistxattr", "fPu", |call| list(call, by_descriptor(call)?)),
-    entry(libc::SYS_removexattr, "removexattr", "ps", |call| {
-        remove(call, target(call, libc::AT_FDCWD, call.args[0], 0)?)
+    entry(abi::SYS_fsetxattr, "fsetxattr", "fsPux", |call| set(call, open_target(call)?)),
+    entry(abi::SYS_listxattr, "listxattr", "pPu", |call| list(call, by_path(call, 0)?)),
+    entry(abi::SYS_llistxattr, "llistxattr", "pPu", |call| list(call, by_path(call, NO_FOLLOW)?)),
+    entry(abi::SYS_flistxattr, "flistxattr", "fPu", |call| list(call, by_descriptor(call)?)),
+    entry(abi::SYS_removexattr, "removexattr", "ps", |call| {
+        remove(call, target(call, abi::AT_FDCWD, call.args[0], 0)?)
     }),
-    entry(libc::SYS_lremovexattr, "lremovexattr", "ps", |call| {
-        remove(call, target(call, libc::AT_FDCWD, call.args[0], NO_FOLLOW)?)
+    entry(abi::SYS_lremovexattr, "lremovexattr", "ps", |call| {
+        remove(call, target(call, abi::AT_FDCWD, call.args[0], NO_FOLLOW)?)
     }),
-    entry(libc::SYS_fremovexattr, "fremovexattr", "fs", |call| remove(call, open_target(call)?)),
+    entry(abi::SYS_fremovexattr, "fremovexattr", "fs", |call| remove(call, open_target(call)?)),
 ];
 
 /// XATTR_NAME_MAX and XATTR_SIZE_MAX.
@@ -37,7 +36,7 @@ const MAX_NAME: usize = 255;
 const MAX_VALUE: u64 = 65536;
 
 fn by_path(call: &Call<'_>, flags: i32) -> Result<InodeRef> {
-    Ok(resolve(call, libc::AT_FDCWD, call.args[0], flags)?.0)
+    Ok(resolve(call, abi::AT_FDCWD, call.args[0], flags)?.0)
 }
 
 fn by_descriptor(call: &Call<'_>) -> Result<InodeRef> {
@@ -53,7 +52,7 @@ fn name(call: &Call<'_>) -> Result<Vec<u8>> {
 /// of a directory that many write to are its owner's), trusted.* for the privileged.
 fn check(call: &Call<'_>, inode: &InodeRef, name: &[u8], wanted: u32) -> Result<()> {
     let creds = call.task.creds();
-    if name.starts_with(b"trusted.") && !creds.capable(CAP_SYS_ADMIN) {
+    if name.starts_with(b"trusted.") && !creds.capable(abi::CAP_SYS_ADMIN) {
         return Err(if wanted == WRITE { Errno::EPERM } else { Errno::ENODATA });
     }
     if name.starts_with(b"user.") {
@@ -61,13 +60,13 @@ fn check(call: &Call<'_>, inode: &InodeRef, name: &[u8], wanted: u32) -> Result<
         if !matches!(inode.kind(), FileKind::Regular | FileKind::Directory) {
             return Err(if wanted == WRITE { Errno::EPERM } else { Errno::ENODATA });
         }
-        let shared = wanted == WRITE && inode.kind() == FileKind::Directory && inode.owner()?.mode & libc::S_ISVTX != 0;
+        let shared = wanted == WRITE && inode.kind() == FileKind::Directory && inode.owner()?.mode & abi::S_ISVTX != 0;
         if shared {
             permission::check_owner(&creds, &**inode)?;
         }
         return permission::check(&creds, &**inode, wanted);
     }
-    if wanted == WRITE && name.starts_with(b"security.") && !creds.capable(CAP_SYS_ADMIN) {
+    if wanted == WRITE && name.starts_with(b"security.") && !creds.capable(abi::CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     Ok(())
@@ -93,7 +92,7 @@ fn get(call: &Call<'_>, inode: InodeRef) -> Result<u64> {
 fn set(call: &Call<'_>, (inode, path): Target) -> Result<u64> {
     let [_, _, addr, size, flags, _] = call.args;
     let flags = flags as i32;
-    if flags & !(libc::XATTR_CREATE | libc::XATTR_REPLACE) != 0 {
+    if flags & !(abi::XATTR_CREATE | abi::XATTR_REPLACE) != 0 {
         return Err(Errno::EINVAL);
     }
     let name = name(call)?;

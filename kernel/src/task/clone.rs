@@ -3,7 +3,6 @@
 //! Everything that can fail is done before anything is visible to others; from `publish` on only
 //! the model's context can still be refused, and that undoes it.
 
-use super::creds::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use super::process::Settings;
 use super::{Parts, Pid, Process, Task, exit, limits, pid, pidfd, ptrace, run};
 use crate::ipc::sem::undo;
@@ -15,39 +14,15 @@ use crate::syscall::Call;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
-pub const CLONE_VM: u64 = libc::CLONE_VM as u64;
-pub const CLONE_FS: u64 = libc::CLONE_FS as u64;
-pub const CLONE_FILES: u64 = libc::CLONE_FILES as u64;
-pub const CLONE_SIGHAND: u64 = libc::CLONE_SIGHAND as u64;
-pub const CLONE_PIDFD: u64 = libc::CLONE_PIDFD as u64;
-pub const CLONE_PTRACE: u64 = libc::CLONE_PTRACE as u64;
-pub const CLONE_UNTRACED: u64 = libc::CLONE_UNTRACED as u64;
-pub const CLONE_VFORK: u64 = libc::CLONE_VFORK as u64;
-pub const CLONE_PARENT: u64 = libc::CLONE_PARENT as u64;
-pub const CLONE_THREAD: u64 = libc::CLONE_THREAD as u64;
-pub const CLONE_NEWNS: u64 = libc::CLONE_NEWNS as u64;
-pub const CLONE_SYSVSEM: u64 = libc::CLONE_SYSVSEM as u64;
-pub const CLONE_SETTLS: u64 = libc::CLONE_SETTLS as u64;
-pub const CLONE_PARENT_SETTID: u64 = libc::CLONE_PARENT_SETTID as u64;
-pub const CLONE_CHILD_CLEARTID: u64 = libc::CLONE_CHILD_CLEARTID as u64;
-pub const CLONE_DETACHED: u64 = libc::CLONE_DETACHED as u64;
-pub const CLONE_CHILD_SETTID: u64 = libc::CLONE_CHILD_SETTID as u64;
-pub const CLONE_NEWUSER: u64 = libc::CLONE_NEWUSER as u64;
-pub const CLONE_NEWPID: u64 = libc::CLONE_NEWPID as u64;
-pub const CLONE_NEWIPC: u64 = libc::CLONE_NEWIPC as u64;
-pub const CLONE_IO: u64 = libc::CLONE_IO as u32 as u64;
-pub const CLONE_NEWTIME: u64 = 0x80;
-pub const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
-pub const CLONE_INTO_CGROUP: u64 = 1 << 33;
 /// All kinds of new namespaces.
-pub const NAMESPACES: u64 = CLONE_NEWTIME
-    | CLONE_NEWNS
-    | CLONE_NEWUSER
-    | CLONE_NEWPID
-    | CLONE_NEWIPC
-    | libc::CLONE_NEWCGROUP as u64
-    | libc::CLONE_NEWUTS as u64
-    | libc::CLONE_NEWNET as u64;
+pub const NAMESPACES: u64 = abi::CLONE_NEWTIME
+    | abi::CLONE_NEWNS
+    | abi::CLONE_NEWUSER
+    | abi::CLONE_NEWPID
+    | abi::CLONE_NEWIPC
+    | abi::CLONE_NEWCGROUP
+    | abi::CLONE_NEWUTS
+    | abi::CLONE_NEWNET;
 
 /// What to make, in the terms of clone3(2).
 #[derive(Clone, Copy, Default, Debug)]
@@ -117,24 +92,24 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
     let tid = number.get();
 
     let space = parent.space();
-    let shared = args.has(CLONE_VM);
+    let shared = args.has(abi::CLONE_VM);
     // What the core keeps of a task, and of a copy of the areas and pages.
     room_for(TASK_BYTES + if shared { 0 } else { space.bookkeeping() })?;
     let child_space = if shared { space.clone() } else { space.fork()? };
     let parts = parts_for(&parent, &args, child_space.clone())?;
     let task = Task::new(tid, &child_process(&parent, &args, tid), parts);
-    if args.has(CLONE_SYSVSEM) {
+    if args.has(abi::CLONE_SYSVSEM) {
         task.undo.set(Some(undo::list_of(&parent)));
     }
     let mut user = call.user.duplicate();
     user.set_result(0);
     ptrace::events::child_does_not_step(&parent, &mut *user);
-    if args.stack != 0 || args.has(CLONE_SETTLS) {
+    if args.stack != 0 || args.has(abi::CLONE_SETTLS) {
         let regs = user.regs_mut();
         if args.stack != 0 {
             regs.rsp = args.stack;
         }
-        if args.has(CLONE_SETTLS) {
+        if args.has(abi::CLONE_SETTLS) {
             if args.tls >= crate::sched::model().user_top() {
                 return Err(Errno::EPERM);
             }
@@ -147,7 +122,7 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
         return Err(Errno::EINTR);
     }
     let mut pidfd = None;
-    if args.has(CLONE_PIDFD) {
+    if args.has(abi::CLONE_PIDFD) {
         let fd = parent.files().install(pidfd::open(&task.process, 0), true)?;
         if let Err(e) = space.write(args.pidfd, &fd) {
             let _ = parent.files().close(fd);
@@ -155,14 +130,14 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
         }
         pidfd = Some(fd);
     }
-    let vfork = args.has(CLONE_VFORK).then(Arc::<VforkDone>::default);
+    let vfork = args.has(abi::CLONE_VFORK).then(Arc::<VforkDone>::default);
     task.vfork.set(vfork.clone());
 
     // Bad addresses are the caller's own affair here: the child is made all the same.
-    if args.has(CLONE_PARENT_SETTID) {
+    if args.has(abi::CLONE_PARENT_SETTID) {
         let _ = space.write(args.parent_tid, &tid);
     }
-    if args.has(CLONE_CHILD_SETTID) {
+    if args.has(abi::CLONE_CHILD_SETTID) {
         let _ = child_space.write(args.child_tid, &tid);
     }
     let event = ptrace::events::clone_event(&parent, &args);
@@ -191,13 +166,14 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
 
 /// The rules of clone(2), in the order Linux applies them.
 fn check_flags(parent: &Arc<Task>, args: &CloneArgs) -> Result<()> {
-    let bad = args.has(CLONE_FS) && args.has(CLONE_NEWNS | CLONE_NEWUSER)
-        || args.has(CLONE_THREAD) && !args.has(CLONE_SIGHAND)
-        || args.has(CLONE_SIGHAND) && !args.has(CLONE_VM)
-        || args.has(CLONE_PARENT) && parent.process.parent().is_none_or(|p| p.is_init() && parent.process.is_init())
-        || args.has(CLONE_THREAD) && args.has(CLONE_NEWUSER | CLONE_NEWPID)
-        || args.has(CLONE_PIDFD) && args.has(CLONE_THREAD | CLONE_DETACHED)
-        || args.has(CLONE_NEWIPC) && args.has(CLONE_SYSVSEM);
+    let bad = args.has(abi::CLONE_FS) && args.has(abi::CLONE_NEWNS | abi::CLONE_NEWUSER)
+        || args.has(abi::CLONE_THREAD) && !args.has(abi::CLONE_SIGHAND)
+        || args.has(abi::CLONE_SIGHAND) && !args.has(abi::CLONE_VM)
+        || args.has(abi::CLONE_PARENT)
+            && parent.process.parent().is_none_or(|p| p.is_init() && parent.process.is_init())
+        || args.has(abi::CLONE_THREAD) && args.has(abi::CLONE_NEWUSER | abi::CLONE_NEWPID)
+        || args.has(abi::CLONE_PIDFD) && args.has(abi::CLONE_THREAD | abi::CLONE_DETACHED)
+        || args.has(abi::CLONE_NEWIPC) && args.has(abi::CLONE_SYSVSEM);
     if bad {
         return Err(Errno::EINVAL);
     }
@@ -207,11 +183,11 @@ fn check_flags(parent: &Arc<Task>, args: &CloneArgs) -> Result<()> {
 /// There are no namespaces to be had: for those who might have them EINVAL, as of a kernel that was
 /// built without them.
 pub fn refuse_namespaces(task: &Task, flags: u64) -> Result<()> {
-    let privileged = task.creds().capable(CAP_SYS_ADMIN);
+    let privileged = task.creds().capable(abi::CAP_SYS_ADMIN);
     match flags & NAMESPACES {
         0 => Ok(()),
         // One of users needs no privilege, and gives those that the others need.
-        wanted if privileged || wanted & CLONE_NEWUSER != 0 => Err(Errno::EINVAL),
+        wanted if privileged || wanted & abi::CLONE_NEWUSER != 0 => Err(Errno::EINVAL),
         _ => Err(Errno::EPERM),
     }
 }
@@ -223,8 +199,8 @@ fn check_count(parent: &Task) -> Result<()> {
     if limit != limits::INFINITY
         && pid::user_tasks(creds.uid) >= limit
         && creds.uid != 0
-        && !creds.capable(CAP_SYS_RESOURCE)
-        && !creds.capable(CAP_SYS_ADMIN)
+        && !creds.capable(abi::CAP_SYS_RESOURCE)
+        && !creds.capable(abi::CAP_SYS_ADMIN)
     {
         return Err(Errno::EAGAIN);
     }
@@ -233,12 +209,12 @@ fn check_count(parent: &Task) -> Result<()> {
 
 fn child_process(parent: &Arc<Task>, args: &CloneArgs, tid: Pid) -> Arc<Process> {
     let from = &parent.process;
-    if args.has(CLONE_THREAD) {
+    if args.has(abi::CLONE_THREAD) {
         return from.clone();
     }
     let settings = Settings { subreaper: false, ..from.settings.get() };
     let process = Process::new(tid, &from.group(), from.limits.get(), settings, parent.creds());
-    let by_parent = args.has(CLONE_PARENT);
+    let by_parent = args.has(abi::CLONE_PARENT);
     let (family, thread) = if by_parent {
         (from.parent().expect("checked: only init has none"), from.parent_thread.get())
     } else {
@@ -255,16 +231,16 @@ fn child_process(parent: &Arc<Task>, args: &CloneArgs, tid: Pid) -> Arc<Process>
 
 fn parts_for(parent: &Task, args: &CloneArgs, space: Arc<AddressSpace>) -> Result<Parts> {
     let mut attributes = parent.attributes.cloned();
-    attributes.clear_child_tid = if args.has(CLONE_CHILD_CLEARTID) { args.child_tid } else { 0 };
+    attributes.clear_child_tid = if args.has(abi::CLONE_CHILD_CLEARTID) { args.child_tid } else { 0 };
     attributes.robust_list = 0;
     attributes.default_timer_slack = attributes.timer_slack;
-    if !args.has(CLONE_THREAD) {
+    if !args.has(abi::CLONE_THREAD) {
         attributes.parent_death_signal = 0;
     }
     if attributes.reset_on_fork {
         attributes.reset_on_fork = false;
-        if attributes.policy == libc::SCHED_FIFO || attributes.policy == libc::SCHED_RR {
-            attributes.policy = libc::SCHED_OTHER;
+        if attributes.policy == abi::SCHED_FIFO || attributes.policy == abi::SCHED_RR {
+            attributes.policy = abi::SCHED_OTHER;
             attributes.priority = 0;
         }
         attributes.nice = attributes.nice.max(0);
@@ -275,16 +251,16 @@ fn parts_for(parent: &Task, args: &CloneArgs, space: Arc<AddressSpace>) -> Resul
     Ok(Parts {
         name: parent.name.cloned(),
         space: Some(space),
-        files: Some(if args.has(CLONE_FILES) { files } else { files.duplicate()? }),
-        fs: if args.has(CLONE_FS) { fs } else { fs.duplicate() },
+        files: Some(if args.has(abi::CLONE_FILES) { files } else { files.duplicate()? }),
+        fs: if args.has(abi::CLONE_FS) { fs } else { fs.duplicate() },
         creds: parent.creds(),
         attributes,
-        signals: parent.signals.borrow().for_clone(!args.has(CLONE_VM) || args.has(CLONE_VFORK)),
-        actions: if args.has(CLONE_SIGHAND) {
+        signals: parent.signals.borrow().for_clone(!args.has(abi::CLONE_VM) || args.has(abi::CLONE_VFORK)),
+        actions: if args.has(abi::CLONE_SIGHAND) {
             actions
         } else {
             let mut own = actions.borrow().clone();
-            if args.has(CLONE_CLEAR_SIGHAND) {
+            if args.has(abi::CLONE_CLEAR_SIGHAND) {
                 own.clear_handlers();
             }
             Arc::new(KCell::new(own))
@@ -301,7 +277,7 @@ fn publish(parent: &Arc<Task>, task: &Arc<Task>, args: &CloneArgs) {
     pid::insert_task(task);
     pid::count(task.creds.borrow().uid);
     process.threads.borrow_mut().insert(task.tid(), task.clone());
-    if !args.has(CLONE_THREAD) {
+    if !args.has(abi::CLONE_THREAD) {
         pid::insert_process(process);
         process.group().enter(process);
         if let Some(family) = process.parent() {

@@ -28,32 +28,6 @@ pub struct Creds {
 /// All capabilities up to CAP_CHECKPOINT_RESTORE.
 pub const ALL_CAPS: u64 = (1 << 41) - 1;
 
-pub const CAP_CHOWN: u32 = 0;
-pub const CAP_DAC_OVERRIDE: u32 = 1;
-pub const CAP_DAC_READ_SEARCH: u32 = 2;
-pub const CAP_FOWNER: u32 = 3;
-pub const CAP_FSETID: u32 = 4;
-pub const CAP_KILL: u32 = 5;
-pub const CAP_SETGID: u32 = 6;
-pub const CAP_SETUID: u32 = 7;
-pub const CAP_SETPCAP: u32 = 8;
-pub const CAP_SYS_CHROOT: u32 = 18;
-pub const CAP_SYS_PTRACE: u32 = 19;
-/// CAP_IPC_LOCK: memory may be locked without a limit.
-pub const CAP_IPC_LOCK: u32 = 14;
-pub const CAP_SYS_ADMIN: u32 = 21;
-pub const CAP_SYS_NICE: u32 = 23;
-pub const CAP_SYS_RESOURCE: u32 = 24;
-pub const CAP_SYS_BOOT: u32 = 22;
-pub const CAP_SYS_TTY_CONFIG: u32 = 26;
-pub const CAP_MKNOD: u32 = 27;
-pub const CAP_SETFCAP: u32 = 31;
-pub const CAP_WAKE_ALARM: u32 = 35;
-pub const CAP_SYSLOG: u32 = 34;
-pub const CAP_CHECKPOINT_RESTORE: u32 = 40;
-/// The highest capability there is.
-pub const CAP_LAST: u32 = 40;
-
 impl Creds {
     /// A user's credentials at login; uid 0 has all capabilities.
     pub fn user(uid: u32, gid: u32, groups: Vec<u32>) -> Creds {
@@ -100,7 +74,7 @@ pub fn may_inspect_one_of(caller: &Task, process: &Arc<Process>, to: &Creds) -> 
         return true;
     }
     let from = caller.creds();
-    if from.capable(CAP_SYS_PTRACE) {
+    if from.capable(abi::CAP_SYS_PTRACE) {
         return true;
     }
     let same_user = [to.uid, to.euid, to.suid].iter().all(|&id| id == from.uid);

@@ -77,7 +77,7 @@ pub fn prepare(task: &Arc<Task>, mut image: Image) -> Result<Prepared> {
     let path = image.path.clone();
     for _ in 0..MAX_SCRIPTS {
         let mut start = [0u8; SCRIPT_LINE];
-        let n = image.file.ops.read(&image.file, &mut IoBuf::kernel_mut(&mut start), 0)?;
+        let n = image.file.read_at(&mut IoBuf::kernel_mut(&mut start), 0)?;
         notify::open_file(&image.file, notify::ACCESS);
         if !start[..n].starts_with(b"#!") {
             let program = Program::parse(&image.file)?;
@@ -221,27 +221,27 @@ fn fill_stack(
     space.write_bytes(random, &seed)?;
     let host = umlab_host::auxv::get;
     let auxv = [
-        (libc::AT_SYSINFO_EHDR, model().vdso().map_or(0, |v| v.image)),
-        (libc::AT_HWCAP, host(libc::AT_HWCAP)),
-        (libc::AT_PAGESZ, PAGE_SIZE),
-        (libc::AT_CLKTCK, 100),
-        (libc::AT_PHDR, main.headers),
-        (libc::AT_PHENT, 56),
-        (libc::AT_PHNUM, main.header_count),
-        (libc::AT_BASE, interpreter.map_or(0, |i| i.bias)),
-        (libc::AT_FLAGS, 0),
-        (libc::AT_ENTRY, main.entry),
-        (libc::AT_UID, creds.uid as u64),
-        (libc::AT_EUID, creds.euid as u64),
-        (libc::AT_GID, creds.gid as u64),
-        (libc::AT_EGID, creds.egid as u64),
-        (libc::AT_SECURE, secure as u64),
-        (libc::AT_RANDOM, random),
-        (libc::AT_HWCAP2, host(libc::AT_HWCAP2)),
-        (libc::AT_EXECFN, at(argc + envc)),
-        (libc::AT_PLATFORM, platform),
-        (libc::AT_MINSIGSTKSZ, host(libc::AT_MINSIGSTKSZ)),
-        (libc::AT_NULL, 0),
+        (abi::AT_SYSINFO_EHDR, model().vdso().map_or(0, |v| v.image)),
+        (abi::AT_HWCAP, host(abi::AT_HWCAP)),
+        (abi::AT_PAGESZ, PAGE_SIZE),
+        (abi::AT_CLKTCK, 100),
+        (abi::AT_PHDR, main.headers),
+        (abi::AT_PHENT, 56),
+        (abi::AT_PHNUM, main.header_count),
+        (abi::AT_BASE, interpreter.map_or(0, |i| i.bias)),
+        (abi::AT_FLAGS, 0),
+        (abi::AT_ENTRY, main.entry),
+        (abi::AT_UID, creds.uid as u64),
+        (abi::AT_EUID, creds.euid as u64),
+        (abi::AT_GID, creds.gid as u64),
+        (abi::AT_EGID, creds.egid as u64),
+        (abi::AT_SECURE, secure as u64),
+        (abi::AT_RANDOM, random),
+        (abi::AT_HWCAP2, host(abi::AT_HWCAP2)),
+        (abi::AT_EXECFN, at(argc + envc)),
+        (abi::AT_PLATFORM, platform),
+        (abi::AT_MINSIGSTKSZ, host(abi::AT_MINSIGSTKSZ)),
+        (abi::AT_NULL, 0),
     ];
     let mut words: Vec<u64> = vec![argc as u64];
     words.extend((0..argc).map(at));
@@ -250,7 +250,7 @@ fn fill_stack(
     words.push(0);
     let auxv: Vec<u64> = auxv
         .iter()
-        .filter(|(key, value)| *key != libc::AT_SYSINFO_EHDR || *value != 0)
+        .filter(|(key, value)| *key != abi::AT_SYSINFO_EHDR || *value != 0)
         .flat_map(|&(k, v)| [k, v])
         .collect();
     words.extend(&auxv);

@@ -10,10 +10,7 @@ use super::usage::{Usage, ticks};
 use super::{Process, ProcessGroup, Task, clone, futex, init, pid, process, ptrace};
 use crate::ipc::sem::undo;
 use crate::lock::KCell;
-use crate::signal::{
-    self, CLD_DUMPED, CLD_EXITED, CLD_KILLED, SA_NOCLDWAIT, SIG_IGN, SigInfo, is_signal, send_to_group,
-    send_to_process, send_to_task,
-};
+use crate::signal::{self, SigInfo, is_signal, send_to_group, send_to_process, send_to_task};
 use std::sync::Arc;
 
 /// The wait status of a process that exited with `code`.
@@ -181,7 +178,7 @@ fn end_process(process: &Arc<Process>, status: i32) {
             tty.release(&group.session, true);
         } else if group.session.old_foreground.get() != 0 {
             // The terminal hung up before: what ran in its foreground is told now.
-            for signal in [libc::SIGHUP, libc::SIGCONT] {
+            for signal in [abi::SIGHUP, abi::SIGCONT] {
                 let _ = signal::send_to_group(group.session.old_foreground.get(), SigInfo::kernel(signal));
             }
         }
@@ -207,7 +204,7 @@ fn give_children_away(process: &Arc<Process>) {
         child.parent.set(Some(heir.clone()));
         child.parent_thread.set(heir.main_thread().map_or(heir.pid, |t| t.tid()));
         // Whatever it was made to send, its new parent expects SIGCHLD.
-        child.exit_signal.set(libc::SIGCHLD);
+        child.exit_signal.set(abi::SIGCHLD);
         heir.children.borrow_mut().insert(birth, child.clone());
         if child.ended() {
             tell_parent(&child);
@@ -235,8 +232,8 @@ fn heir_of(process: &Arc<Process>) -> Arc<Process> {
 pub(super) fn hang_up_if_orphaned(group: &Arc<ProcessGroup>) {
     let stopped = group.members().iter().any(|member| !member.ended() && member.job.borrow().stopped.is_some());
     if stopped && group.is_orphaned(None) {
-        let _ = send_to_group(group.pgid, SigInfo::kernel(libc::SIGHUP));
-        let _ = send_to_group(group.pgid, SigInfo::kernel(libc::SIGCONT));
+        let _ = send_to_group(group.pgid, SigInfo::kernel(abi::SIGHUP));
+        let _ = send_to_group(group.pgid, SigInfo::kernel(abi::SIGCONT));
     }
 }
 
@@ -256,13 +253,13 @@ pub(super) fn tell_parent(process: &Arc<Process>) {
         return;
     }
     let signal = process.exit_signal.get();
-    let action = parent.main_thread().map(|thread| thread.actions.borrow().borrow().get(libc::SIGCHLD));
+    let action = parent.main_thread().map(|thread| thread.actions.borrow().borrow().get(abi::SIGCHLD));
     let (ignored, no_wait) = match action {
-        Some(action) => (action.handler == SIG_IGN, action.has(SA_NOCLDWAIT)),
+        Some(action) => (action.handler == abi::SIG_IGN, action.has(abi::SA_NOCLDWAIT)),
         None => (false, false),
     };
-    let clear = signal == libc::SIGCHLD && (ignored || no_wait);
-    if is_signal(signal) && !(signal == libc::SIGCHLD && ignored) {
+    let clear = signal == abi::SIGCHLD && (ignored || no_wait);
+    if is_signal(signal) && !(signal == abi::SIGCHLD && ignored) {
         // The kernel's own signals always get through.
         let _ = send_to_process(&parent, ended_info(process, signal));
     }
@@ -283,9 +280,9 @@ pub(super) fn ended_info(process: &Process, signal: i32) -> SigInfo {
 /// A wait status in the terms of siginfo: CLD_* and the exit code or signal.
 pub fn code_of(status: i32) -> (i32, i32) {
     match status & 0x7f {
-        0 => (CLD_EXITED, status >> 8 & 0xff),
-        signal if status & 0x80 != 0 => (CLD_DUMPED, signal),
-        signal => (CLD_KILLED, signal),
+        0 => (abi::CLD_EXITED, status >> 8 & 0xff),
+        signal if status & 0x80 != 0 => (abi::CLD_DUMPED, signal),
+        signal => (abi::CLD_KILLED, signal),
     }
 }
 
@@ -325,7 +322,7 @@ pub fn become_only_thread(task: &Arc<Task>) -> crate::Result<()> {
     }
     for thread in process.threads() {
         if !Arc::ptr_eq(&thread, task) {
-            end_thread(&thread, killed_by(libc::SIGKILL, false));
+            end_thread(&thread, killed_by(abi::SIGKILL, false));
         }
     }
     crate::sched::wait::wait_until(&[&process.exit_events], None, crate::sched::wait::Sleep::Killable, || {

@@ -119,7 +119,7 @@ impl Default for Attributes {
             parent_death_signal: 0,
             personality: 0,
             nice: 0,
-            policy: libc::SCHED_OTHER,
+            policy: abi::SCHED_OTHER,
             priority: 0,
             reset_on_fork: false,
             affinity: u64::MAX,

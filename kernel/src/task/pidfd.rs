@@ -18,7 +18,7 @@ pub fn open(process: &Arc<Process>, flags: i32) -> Arc<OpenFile> {
     OpenFile::anonymous(
         AnonKind::Process(process.pid),
         Arc::new(PidFd { process: process.clone() }),
-        flags | libc::O_RDWR,
+        flags | abi::O_RDWR,
     )
 }
 
@@ -26,7 +26,7 @@ pub fn open(process: &Arc<Process>, flags: i32) -> Arc<OpenFile> {
 /// whose directory in /proc the file is.
 pub fn addressee(file: &OpenFile) -> Result<Arc<Process>> {
     match crate::fs::procfs::process_of(file) {
-        Some(process) if file.flags.get() & libc::O_PATH == 0 => process,
+        Some(process) if file.flags.get() & abi::O_PATH == 0 => process,
         _ => process_of(file),
     }
 }

@@ -163,7 +163,7 @@ impl Process {
             children: KCell::default(),
             threads: KCell::default(),
             group: KCell::new(group.clone()),
-            exit_signal: KCell::new(libc::SIGCHLD),
+            exit_signal: KCell::new(abi::SIGCHLD),
             life: KCell::default(),
             child_events: WaitQueue::new(),
             exit_events: WaitQueue::new(),
@@ -309,7 +309,7 @@ impl Process {
     /// Records an execve(2): its parent may not move it to another group any more.
     pub fn set_did_exec(&self) {
         self.life.borrow_mut().did_exec = true;
-        self.exit_signal.set(libc::SIGCHLD);
+        self.exit_signal.set(abi::SIGCHLD);
     }
 
     /// One of its soft limits (see [`super::limits`]).

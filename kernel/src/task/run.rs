@@ -67,7 +67,7 @@ fn run(task: Arc<Task>, mut user: Box<dyn UserThread>) {
             Trap::Migrate { cpu } => sched::move_to(cpu),
             Trap::Lost => {
                 umlab_model::log!(Warn, "process {} lost its host process and is killed", task.process.pid);
-                exit::exit_group(&task, exit::killed_by(libc::SIGKILL, false));
+                exit::exit_group(&task, exit::killed_by(abi::SIGKILL, false));
             }
         }
         sched::obey_priorities();
@@ -117,11 +117,11 @@ fn carry_out(
         bad_vsyscall(task, &args);
         return None;
     }
-    if number == libc::SYS_rt_sigreturn as u64 && abi == SyscallAbi::X64 && result.is_ok() {
+    if number == abi::SYS_rt_sigreturn as u64 && abi == SyscallAbi::X64 && result.is_ok() {
         // The frame has set all registers.
         return None;
     }
-    if (number == libc::SYS_execve as u64 || number == libc::SYS_execveat as u64) && result.is_ok() {
+    if (number == abi::SYS_execve as u64 || number == abi::SYS_execveat as u64) && result.is_ok() {
         return None;
     }
     user.set_result(match result {
@@ -135,13 +135,10 @@ fn carry_out(
 fn bad_vsyscall(task: &Arc<Task>, args: &[u64; 6]) {
     let space = task.space();
     let bad = args[..2].iter().find(|&&addr| addr != 0 && space.window(addr, 1, true).is_err());
-    signal::page_fault(task, libc::SIGSEGV, signal::SEGV_MAPERR, bad.copied().unwrap_or(0), true, false);
+    signal::page_fault(task, abi::SIGSEGV, abi::SEGV_MAPERR, bad.copied().unwrap_or(0), true, false);
 }
 
 fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
-    const SEGV_MAPERR: i32 = 1;
-    const SEGV_ACCERR: i32 = 2;
-    const BUS_ADRERR: i32 = 2;
     let bad = match task.space().fault(fault, &mut task.last_refusal.borrow_mut()) {
         Ok(()) => {
             task.count_fault();
@@ -151,9 +148,9 @@ fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
     };
     crate::stats::count_fault(true);
     let (signal, code) = match bad {
-        BadAccess::Unmapped => (libc::SIGSEGV, SEGV_MAPERR),
-        BadAccess::Refused => (libc::SIGSEGV, SEGV_ACCERR),
-        BadAccess::PastEnd => (libc::SIGBUS, BUS_ADRERR),
+        BadAccess::Unmapped => (abi::SIGSEGV, abi::SEGV_MAPERR),
+        BadAccess::Refused => (abi::SIGSEGV, abi::SEGV_ACCERR),
+        BadAccess::PastEnd => (abi::SIGBUS, abi::BUS_ADRERR),
         BadAccess::OutOfMemory => return crate::mm::pressure::relieve(task),
     };
     umlab_model::log!(

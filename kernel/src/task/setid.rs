@@ -1,15 +1,9 @@
 //! How credentials change: the set*id family, capset(2), and what execve(2) makes of set-id files.
 
-use super::creds::{ALL_CAPS, CAP_SETGID, CAP_SETPCAP, CAP_SETUID, Creds};
+use super::creds::{ALL_CAPS, Creds};
 use super::{Task, pid};
 use crate::{Errno, Result};
 use std::sync::Arc;
-
-pub const SECBIT_NOROOT: u32 = 1;
-pub const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
-pub const SECBIT_KEEP_CAPS: u32 = 1 << 4;
-pub const SECBIT_KEEP_CAPS_LOCKED: u32 = 1 << 5;
-pub const SECBIT_NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
 
 /// The capabilities that go with the file-system user id (CAP_FS_MASK): chown, dac_override,
 /// dac_read_search, fowner, fsetid, linux_immutable, mknod, mac_override.
@@ -53,7 +47,7 @@ pub fn set_uid(old: &Creds, uid: u32) -> Result<Creds> {
     if uid == KEEP {
         return Err(Errno::EINVAL);
     }
-    if old.capable(CAP_SETUID) {
+    if old.capable(abi::CAP_SETUID) {
         (new.uid, new.suid) = (uid, uid);
     } else if uid != old.uid && uid != old.suid {
         return Err(Errno::EPERM);
@@ -66,7 +60,7 @@ pub fn set_uid(old: &Creds, uid: u32) -> Result<Creds> {
 /// setreuid(2).
 pub fn set_re_uid(old: &Creds, ruid: u32, euid: u32) -> Result<Creds> {
     let mut new = old.clone();
-    let free = old.capable(CAP_SETUID);
+    let free = old.capable(abi::CAP_SETUID);
     if ruid != KEEP {
         if !free && ruid != old.uid && ruid != old.euid {
             return Err(Errno::EPERM);
@@ -97,7 +91,7 @@ pub fn set_res_uid(old: &Creds, ids: [u32; 3]) -> Result<Creds> {
     }
     let mut new = old.clone();
     let allowed = |id: u32| id == KEEP || id == old.uid || id == old.euid || id == old.suid;
-    if !old.capable(CAP_SETUID) && !ids.iter().all(|&id| allowed(id)) {
+    if !old.capable(abi::CAP_SETUID) && !ids.iter().all(|&id| allowed(id)) {
         return Err(Errno::EPERM);
     }
     for (to, id) in [&mut new.uid, &mut new.euid, &mut new.suid].into_iter().zip(ids) {
@@ -116,7 +110,7 @@ pub fn set_gid(old: &Creds, gid: u32) -> Result<Creds> {
     if gid == KEEP {
         return Err(Errno::EINVAL);
     }
-    if old.capable(CAP_SETGID) {
+    if old.capable(abi::CAP_SETGID) {
         (new.gid, new.sgid) = (gid, gid);
     } else if gid != old.gid && gid != old.sgid {
         return Err(Errno::EPERM);
@@ -128,7 +122,7 @@ pub fn set_gid(old: &Creds, gid: u32) -> Result<Creds> {
 /// setregid(2).
 pub fn set_re_gid(old: &Creds, rgid: u32, egid: u32) -> Result<Creds> {
     let mut new = old.clone();
-    let free = old.capable(CAP_SETGID);
+    let free = old.capable(abi::CAP_SETGID);
     if rgid != KEEP {
         if !free && rgid != old.gid && rgid != old.egid {
             return Err(Errno::EPERM);
@@ -157,7 +151,7 @@ pub fn set_res_gid(old: &Creds, ids: [u32; 3]) -> Result<Creds> {
     }
     let mut new = old.clone();
     let allowed = |id: u32| id == KEEP || id == old.gid || id == old.egid || id == old.sgid;
-    if !old.capable(CAP_SETGID) && !ids.iter().all(|&id| allowed(id)) {
+    if !old.capable(abi::CAP_SETGID) && !ids.iter().all(|&id| allowed(id)) {
         return Err(Errno::EPERM);
     }
     for (to, id) in [&mut new.gid, &mut new.egid, &mut new.sgid].into_iter().zip(ids) {
@@ -171,13 +165,13 @@ pub fn set_res_gid(old: &Creds, ids: [u32; 3]) -> Result<Creds> {
 
 /// setfsuid(2); None when that is not allowed or changes nothing.
 pub fn set_fs_uid(old: &Creds, uid: u32) -> Option<Creds> {
-    let allowed = [old.uid, old.euid, old.suid, old.fsuid].contains(&uid) || old.capable(CAP_SETUID);
+    let allowed = [old.uid, old.euid, old.suid, old.fsuid].contains(&uid) || old.capable(abi::CAP_SETUID);
     if uid == KEEP || !allowed || uid == old.fsuid {
         return None;
     }
     let mut new = old.clone();
     new.fsuid = uid;
-    if old.securebits & SECBIT_NO_SETUID_FIXUP == 0 {
+    if old.securebits & abi::SECBIT_NO_SETUID_FIXUP == 0 {
         match (old.fsuid == 0, uid == 0) {
             (true, false) => new.effective &= !FS_CAPS,
             (false, true) => new.effective |= new.permitted & FS_CAPS,
@@ -189,7 +183,7 @@ pub fn set_fs_uid(old: &Creds, uid: u32) -> Option<Creds> {
 
 /// setfsgid(2), likewise.
 pub fn set_fs_gid(old: &Creds, gid: u32) -> Option<Creds> {
-    let allowed = [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid) || old.capable(CAP_SETGID);
+    let allowed = [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid) || old.capable(abi::CAP_SETGID);
     if gid == KEEP || !allowed || gid == old.fsgid {
         return None;
     }
@@ -198,12 +192,12 @@ pub fn set_fs_gid(old: &Creds, gid: u32) -> Option<Creds> {
 
 /// What capabilities remain when user ids go from or to 0 (capabilities(7)).
 fn fix_caps(old: &Creds, new: &mut Creds) {
-    if old.securebits & SECBIT_NO_SETUID_FIXUP != 0 {
+    if old.securebits & abi::SECBIT_NO_SETUID_FIXUP != 0 {
         return;
     }
     let has_root = |c: &Creds| c.uid == 0 || c.euid == 0 || c.suid == 0;
     if has_root(old) && !has_root(new) {
-        if old.securebits & SECBIT_KEEP_CAPS == 0 {
+        if old.securebits & abi::SECBIT_KEEP_CAPS == 0 {
             (new.permitted, new.effective) = (0, 0);
         }
         new.ambient = 0;
@@ -220,7 +214,7 @@ fn fix_caps(old: &Creds, new: &mut Creds) {
 pub fn set_caps(old: &Creds, effective: u64, permitted: u64, inheritable: u64) -> Result<Creds> {
     let (effective, permitted, inheritable) = (effective & ALL_CAPS, permitted & ALL_CAPS, inheritable & ALL_CAPS);
     let within = |part: u64, whole: u64| part & !whole == 0;
-    let allowed = (old.capable(CAP_SETPCAP) || within(inheritable, old.inheritable | old.permitted))
+    let allowed = (old.capable(abi::CAP_SETPCAP) || within(inheritable, old.inheritable | old.permitted))
         && within(inheritable, old.inheritable | old.bounding)
         && within(permitted, old.permitted)
         && within(effective, permitted);
@@ -247,9 +241,9 @@ pub struct ProgramFile {
 pub fn for_exec(old: &Creds, file: &ProgramFile) -> (Creds, bool) {
     let mut new = old.clone();
     let honoured = file.set_id_allowed && !old.no_new_privs;
-    let set_uid = honoured && file.mode & libc::S_ISUID != 0;
+    let set_uid = honoured && file.mode & abi::S_ISUID != 0;
     // Without group execute permission the bit means something else (mandatory locking).
-    let group_bits = libc::S_ISGID | libc::S_IXGRP;
+    let group_bits = abi::S_ISGID | abi::S_IXGRP;
     let set_gid = honoured && file.mode & group_bits == group_bits;
     if set_uid {
         new.euid = file.uid;
@@ -262,7 +256,7 @@ pub fn for_exec(old: &Creds, file: &ProgramFile) -> (Creds, bool) {
     if set_uid || set_gid {
         new.ambient = 0;
     }
-    let by_root = old.securebits & SECBIT_NOROOT == 0;
+    let by_root = old.securebits & abi::SECBIT_NOROOT == 0;
     let (mut file_permitted, mut file_effective) = (0, false);
     if by_root && (new.euid == 0 || new.uid == 0) {
         file_permitted = ALL_CAPS;
@@ -270,7 +264,7 @@ pub fn for_exec(old: &Creds, file: &ProgramFile) -> (Creds, bool) {
     }
     new.permitted = if file_permitted != 0 { new.bounding | new.inheritable } else { new.ambient };
     new.effective = if file_effective { new.permitted } else { new.ambient };
-    new.securebits &= !SECBIT_KEEP_CAPS;
+    new.securebits &= !abi::SECBIT_KEEP_CAPS;
     let is_root = new.uid == 0;
     let secure =
         new.euid != new.uid || new.egid != new.gid || !is_root && (file_effective || new.permitted & !new.ambient != 0);

@@ -4,7 +4,6 @@ use super::process::Job;
 use super::usage::Usage;
 use super::{Pid, Process, Task, exit, ptrace};
 use crate::sched::wait::wait_on;
-use crate::signal::{CLD_CONTINUED, CLD_STOPPED};
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -37,14 +36,14 @@ impl Options {
     pub fn from_bits(bits: i32) -> Options {
         let has = |bit: i32| bits & bit != 0;
         Options {
-            exited: has(libc::WEXITED),
-            stopped: has(libc::WSTOPPED),
-            continued: has(libc::WCONTINUED),
-            no_wait: has(libc::WNOHANG),
-            keep: has(libc::WNOWAIT),
-            all: has(libc::__WALL),
-            clones: has(libc::__WCLONE),
-            own_thread_only: has(libc::__WNOTHREAD),
+            exited: has(abi::WEXITED),
+            stopped: has(abi::WSTOPPED),
+            continued: has(abi::WCONTINUED),
+            no_wait: has(abi::WNOHANG),
+            keep: has(abi::WNOWAIT),
+            all: has(abi::__WALL),
+            clones: has(abi::__WCLONE),
+            own_thread_only: has(abi::__WNOTHREAD),
         }
     }
 }
@@ -116,7 +115,7 @@ fn matches(task: &Task, child: &Process, which: &Which, options: Options) -> boo
         Which::Pid(pid) => child.pid == *pid,
         Which::Group(pgid) => child.group.borrow().pgid == *pgid,
     };
-    let kind = options.all || (child.exit_signal.get() != libc::SIGCHLD) == options.clones;
+    let kind = options.all || (child.exit_signal.get() != abi::SIGCHLD) == options.clones;
     let thread = !options.own_thread_only || child.parent_thread.get() == task.tid();
     meant && kind && thread
 }
@@ -133,9 +132,9 @@ fn news_of(child: &Process, options: Options) -> Option<News> {
     } else {
         match job {
             Job { stopped: Some(signal), stop_news: true, .. } if options.stopped => {
-                (signal << 8 | 0x7f, CLD_STOPPED, signal)
+                (signal << 8 | 0x7f, abi::CLD_STOPPED, signal)
             }
-            Job { continue_news: true, .. } if options.continued => (0xffff, CLD_CONTINUED, libc::SIGCONT),
+            Job { continue_news: true, .. } if options.continued => (0xffff, abi::CLD_CONTINUED, abi::SIGCONT),
             _ => return None,
         }
     };
@@ -148,8 +147,8 @@ fn news_of(child: &Process, options: Options) -> Option<News> {
 fn fetched(parent: &Process, child: &Arc<Process>, code: i32) {
     let job = child.job.get();
     match code {
-        CLD_STOPPED => child.set_job(Job { stop_news: false, ..job }),
-        CLD_CONTINUED => child.set_job(Job { continue_news: false, ..job }),
+        abi::CLD_STOPPED => child.set_job(Job { stop_news: false, ..job }),
+        abi::CLD_CONTINUED => child.set_job(Job { continue_news: false, ..job }),
         _ => {
             exit::add_usage(parent, child);
             exit::reap(child);

@@ -71,7 +71,7 @@ pub fn attach() -> Result<()> {
     let host = terminal::settings(input.fd())?;
     terminal::make_raw(input.fd())?;
     let tty = Tty::new(number(TTY_SPECIAL, 1), OtherEnd::Host);
-    tty.state.borrow_mut().termios.take_habits(&Termios::from_libc(&host));
+    tty.state.borrow_mut().termios.take_habits(&Termios::of_host(&host));
     let fresh = Console {
         tty,
         input: Some(input),
@@ -83,7 +83,7 @@ pub fn attach() -> Result<()> {
     if CONSOLE.set(fresh).is_err() {
         return Err(Errno::EBUSY);
     }
-    host_signal(libc::SIGWINCH);
+    host_signal(abi::SIGWINCH);
     console().listen();
     Ok(())
 }
@@ -118,8 +118,8 @@ pub fn host_signal(signal: i32) {
     let Some(console) = CONSOLE.get() else { return };
     let Some(input) = &console.input else { return };
     match signal {
-        libc::SIGTSTP => terminal::stop_self(input.fd()),
-        libc::SIGCONT => terminal::continued(input.fd()),
+        abi::SIGTSTP => terminal::stop_self(input.fd()),
+        abi::SIGCONT => terminal::continued(input.fd()),
         _ => {}
     }
     // The size may have changed while we were stopped, too.
@@ -190,7 +190,7 @@ impl Console {
             let target: Arc<dyn HostReady> = Arc::new(InputReady);
             (Watch::new(&target), target)
         });
-        let _ = watch.arm(input.fd(), libc::EPOLLIN as u32);
+        let _ = watch.arm(input.fd(), abi::EPOLLIN);
     }
 
     fn await_output(&self, output: &Stream) {
@@ -199,7 +199,7 @@ impl Console {
             let target: Arc<dyn HostReady> = Arc::new(OutputReady);
             (Watch::new(&target), target)
         });
-        let _ = watch.arm(output.fd(), libc::EPOLLOUT as u32);
+        let _ = watch.arm(output.fd(), abi::EPOLLOUT);
     }
 
     fn read_host(&self) {

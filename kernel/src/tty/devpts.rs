@@ -4,7 +4,7 @@
 use super::pty::{self, Pair};
 use crate::vfs::device::{self, PTS, TTY_GROUP, TTY_SPECIAL};
 use crate::vfs::file::{DirEntry, FileOps};
-use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, SetAttr, Timestamp};
+use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, SetAttr, Timestamp};
 use crate::vfs::mount::{FileSystem, StatFs};
 use crate::{Errno, Result, time};
 use std::any::Any;
@@ -31,7 +31,7 @@ impl FileSystem for DevPts {
     }
 
     fn root(&self) -> InodeRef {
-        Arc::new(Node::Root)
+        Node::new(Which::Root)
     }
 
     fn statfs(&self) -> Result<StatFs> {
@@ -45,21 +45,30 @@ impl FileSystem for DevPts {
 
 /// The node of a pair's slave.
 pub(super) fn slave_inode(pair: &Arc<Pair>) -> Arc<Node> {
-    Arc::new(Node::Slave(pair.clone()))
+    Node::new(Which::Slave(pair.clone()))
 }
 
-pub(super) enum Node {
+pub(super) struct Node {
+    which: Which,
+    state: InodeState,
+}
+
+enum Which {
     Root,
     Ptmx,
     Slave(Arc<Pair>),
 }
 
 impl Node {
+    fn new(which: Which) -> Arc<Node> {
+        Arc::new(Node { which, state: InodeState::default() })
+    }
+
     fn ino(&self) -> u64 {
-        match self {
-            Node::Root => ROOT_INO,
-            Node::Ptmx => PTMX_INO,
-            Node::Slave(pair) => FIRST_SLAVE_INO + pair.index as u64,
+        match &self.which {
+            Which::Root => ROOT_INO,
+            Which::Ptmx => PTMX_INO,
+            Which::Slave(pair) => FIRST_SLAVE_INO + pair.index as u64,
         }
     }
 }
@@ -70,6 +79,10 @@ fn mounted_at() -> Timestamp {
 }
 
 impl Inode for Node {
+    fn state(&self) -> &InodeState {
+        &self.state
+    }
+
     fn attr(&self) -> Result<Attr> {
         let mut attr = Attr {
             dev: DEV,
@@ -88,10 +101,10 @@ impl Inode for Node {
             ctime: mounted_at(),
             btime: None,
         };
-        match self {
-            Node::Root => attr.nlink = 2,
-            Node::Ptmx => (attr.mode, attr.rdev) = (0o666, device::number(TTY_SPECIAL, 2)),
-            Node::Slave(pair) => {
+        match &self.which {
+            Which::Root => attr.nlink = 2,
+            Which::Ptmx => (attr.mode, attr.rdev) = (0o666, device::number(TTY_SPECIAL, 2)),
+            Which::Slave(pair) => {
                 let owner = pair.owner.get();
                 (attr.mode, attr.uid, attr.gid) = (owner.mode, owner.uid, owner.gid);
                 attr.rdev = device::number(PTS, pair.index);
@@ -102,15 +115,15 @@ impl Inode for Node {
     }
 
     fn kind(&self) -> FileKind {
-        match self {
-            Node::Root => FileKind::Directory,
-            Node::Ptmx | Node::Slave(_) => FileKind::CharDevice,
+        match &self.which {
+            Which::Root => FileKind::Directory,
+            Which::Ptmx | Which::Slave(_) => FileKind::CharDevice,
         }
     }
 
     fn set_attr(&self, change: &SetAttr) -> Result<()> {
-        match self {
-            Node::Slave(pair) => {
+        match &self.which {
+            Which::Slave(pair) => {
                 pair.set_attr(change);
                 Ok(())
             }
@@ -119,21 +132,21 @@ impl Inode for Node {
     }
 
     fn lookup(&self, name: &[u8]) -> Result<InodeRef> {
-        let Node::Root = self else { return Err(Errno::ENOTDIR) };
+        let Which::Root = self.which else { return Err(Errno::ENOTDIR) };
         if name == b"ptmx" {
-            return Ok(Arc::new(Node::Ptmx));
+            return Ok(Node::new(Which::Ptmx));
         }
         let digits = std::str::from_utf8(name).ok().filter(|s| s.len() == 1 || !s.starts_with(['0', '+']));
         let index = digits.and_then(|s| s.parse().ok()).ok_or(Errno::ENOENT)?;
-        Ok(Arc::new(Node::Slave(pty::pair(index).ok_or(Errno::ENOENT)?)))
+        Ok(Node::new(Which::Slave(pty::pair(index).ok_or(Errno::ENOENT)?)))
     }
 
     fn open(self: Arc<Self>, flags: i32) -> Result<Arc<dyn FileOps>> {
-        match &*self {
-            Node::Root => Err(Errno::EISDIR),
-            Node::Ptmx => pty::open_master(flags),
+        match &self.which {
+            Which::Root => Err(Errno::EISDIR),
+            Which::Ptmx => pty::open_master(flags),
             // Through the device number: the pair may be gone, and its number another's.
-            Node::Slave(pair) => match pty::pair(pair.index) {
+            Which::Slave(pair) => match pty::pair(pair.index) {
                 Some(now) if Arc::ptr_eq(&now, pair) => super::open_slave(pair.index, flags),
                 _ => Err(Errno::EIO),
             },
@@ -141,7 +154,7 @@ impl Inode for Node {
     }
 
     fn read_dir(&self, from: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
-        let Node::Root = self else { return Err(Errno::ENOTDIR) };
+        let Which::Root = self.which else { return Err(Errno::ENOTDIR) };
         let kind = FileKind::CharDevice.dirent_type();
         if from == 0 && !emit(&DirEntry { ino: PTMX_INO, next: 1, kind, name: b"ptmx" }) {
             return Ok(());

@@ -139,44 +139,44 @@ impl Discipline {
     /// `echo`.
     pub fn receive(&mut self, byte: u8, termios: &Termios, stopped: bool, echo: &mut Vec<u8>) -> Option<Action> {
         let mut byte = byte;
-        if termios.input(libc::ISTRIP) {
+        if termios.input(abi::ISTRIP) {
             byte &= 0x7f;
         }
-        if termios.input(libc::IUCLC) && termios.local(libc::IEXTEN) {
+        if termios.input(abi::IUCLC) && termios.local(abi::IEXTEN) {
             byte = byte.to_ascii_lowercase();
         }
         if std::mem::take(&mut self.literal) {
             self.ordinary(byte, true, termios, echo);
             return None;
         }
-        if termios.input(libc::IXON) {
-            if termios.is(libc::VSTART, byte) {
+        if termios.input(abi::IXON) {
+            if termios.is(abi::VSTART, byte) {
                 // One key for both: it toggles.
-                let toggle = termios.is(libc::VSTOP, byte) && !stopped;
+                let toggle = termios.is(abi::VSTOP, byte) && !stopped;
                 return Some(if toggle { Action::Stop } else { Action::Start });
             }
-            if termios.is(libc::VSTOP, byte) {
+            if termios.is(abi::VSTOP, byte) {
                 return Some(Action::Stop);
             }
         }
-        if termios.local(libc::ISIG)
+        if termios.local(abi::ISIG)
             && let Some(signal) = signal_of(byte, termios)
         {
-            let flush = !termios.local(libc::NOFLSH);
+            let flush = !termios.local(abi::NOFLSH);
             if flush {
                 self.flush();
                 echo.clear();
             }
-            if termios.local(libc::ECHO) {
+            if termios.local(abi::ECHO) {
                 self.show(byte, termios, echo);
             }
             return Some(Action::Signal { signal, flush });
         }
-        let resume = (stopped && termios.input(libc::IXON) && termios.input(libc::IXANY)).then_some(Action::Start);
+        let resume = (stopped && termios.input(abi::IXON) && termios.input(abi::IXANY)).then_some(Action::Start);
         match byte {
-            b'\r' if termios.input(libc::IGNCR) => return resume,
-            b'\r' if termios.input(libc::ICRNL) => byte = b'\n',
-            b'\n' if termios.input(libc::INLCR) => byte = b'\r',
+            b'\r' if termios.input(abi::IGNCR) => return resume,
+            b'\r' if termios.input(abi::ICRNL) => byte = b'\n',
+            b'\n' if termios.input(abi::INLCR) => byte = b'\r',
             _ => {}
         }
         if !(termios.canonical() && self.edit(byte, termios, echo)) {
@@ -187,22 +187,22 @@ impl Discipline {
 
     /// What canonical mode makes of a byte that is more than itself. False for ordinary ones.
     fn edit(&mut self, byte: u8, termios: &Termios, echo: &mut Vec<u8>) -> bool {
-        let (shown, extended) = (termios.local(libc::ECHO), termios.local(libc::IEXTEN));
-        if termios.is(libc::VERASE, byte) {
+        let (shown, extended) = (termios.local(abi::ECHO), termios.local(abi::IEXTEN));
+        if termios.is(abi::VERASE, byte) {
             self.erase(Erase::Character, byte, termios, echo);
-        } else if termios.is(libc::VKILL, byte) {
+        } else if termios.is(abi::VKILL, byte) {
             self.erase(Erase::Line, byte, termios, echo);
-        } else if termios.is(libc::VWERASE, byte) && extended {
+        } else if termios.is(abi::VWERASE, byte) && extended {
             self.erase(Erase::Word, byte, termios, echo);
-        } else if termios.is(libc::VLNEXT, byte) && extended {
+        } else if termios.is(abi::VLNEXT, byte) && extended {
             self.literal = true;
             if shown {
                 self.finish_erasing(termios, echo);
-                if termios.local(libc::ECHOCTL) {
+                if termios.local(abi::ECHOCTL) {
                     echo.extend_from_slice(b"^\x08");
                 }
             }
-        } else if termios.is(libc::VREPRINT, byte) && shown && extended {
+        } else if termios.is(abi::VREPRINT, byte) && shown && extended {
             self.finish_erasing(termios, echo);
             self.show(byte, termios, echo);
             self.column.put(b'\n', termios, echo);
@@ -210,18 +210,18 @@ impl Discipline {
                 self.show(self.input[at].byte, termios, echo);
             }
         } else if byte == b'\n' {
-            if shown || termios.local(libc::ECHONL) {
+            if shown || termios.local(abi::ECHONL) {
                 self.column.put(b'\n', termios, echo);
             }
             self.end_line(byte, Mark::End);
-        } else if termios.is(libc::VEOF, byte) {
+        } else if termios.is(abi::VEOF, byte) {
             self.end_line(0, Mark::Eof);
-        } else if termios.is(libc::VEOL, byte) || termios.is(libc::VEOL2, byte) && extended {
+        } else if termios.is(abi::VEOL, byte) || termios.is(abi::VEOL2, byte) && extended {
             if shown {
                 self.note_line_start();
                 self.show(byte, termios, echo);
             }
-            if byte == 0xff && termios.input(libc::PARMRK) {
+            if byte == 0xff && termios.input(abi::PARMRK) {
                 self.store(byte);
             }
             self.end_line(byte, Mark::End);
@@ -250,12 +250,12 @@ impl Discipline {
     /// when it is a newline.
     fn ordinary(&mut self, byte: u8, literal: bool, termios: &Termios, echo: &mut Vec<u8>) {
         if self.input.len() >= CAPACITY - 1 {
-            if termios.input(libc::IMAXBEL) {
+            if termios.input(abi::IMAXBEL) {
                 echo.push(0x07);
             }
             return;
         }
-        if termios.local(libc::ECHO) {
+        if termios.local(abi::ECHO) {
             self.finish_erasing(termios, echo);
             if byte == b'\n' && !literal {
                 self.column.put(b'\n', termios, echo);
@@ -265,7 +265,7 @@ impl Discipline {
             }
         }
         // In marked input 0377 announces a mark, so a real one is doubled.
-        if byte == 0xff && termios.input(libc::PARMRK) {
+        if byte == 0xff && termios.input(abi::PARMRK) {
             self.store(byte);
         }
         self.store(byte);
@@ -279,7 +279,7 @@ impl Discipline {
 
     /// Echoes a byte; control characters as ^X.
     fn show(&mut self, byte: u8, termios: &Termios, echo: &mut Vec<u8>) {
-        if termios.local(libc::ECHOCTL) && byte.is_ascii_control() && byte != b'\t' {
+        if termios.local(abi::ECHOCTL) && byte.is_ascii_control() && byte != b'\t' {
             echo.extend_from_slice(&[b'^', byte ^ 0x40]);
             self.column.forward(2);
         } else {
@@ -297,14 +297,14 @@ impl Discipline {
         if self.input.len() == self.complete {
             return;
         }
-        let shown = termios.local(libc::ECHO);
-        let visibly = termios.local(libc::ECHOK) && termios.local(libc::ECHOKE) && termios.local(libc::ECHOE);
+        let shown = termios.local(abi::ECHO);
+        let visibly = termios.local(abi::ECHOK) && termios.local(abi::ECHOKE) && termios.local(abi::ECHOE);
         if what == Erase::Line && !(shown && visibly) {
             self.input.truncate(self.complete);
             if shown {
                 self.finish_erasing(termios, echo);
                 self.show(key, termios, echo);
-                if termios.local(libc::ECHOK) {
+                if termios.local(abi::ECHOK) {
                     self.column.put(b'\n', termios, echo);
                 }
             }
@@ -344,7 +344,7 @@ impl Discipline {
     /// Shows that one character went away.
     fn show_erased(&mut self, what: Erase, key: u8, erased: &[u8], termios: &Termios, echo: &mut Vec<u8>) {
         let byte = erased[0];
-        if termios.local(libc::ECHOPRT) {
+        if termios.local(abi::ECHOPRT) {
             if !std::mem::replace(&mut self.erasing, true) {
                 self.column.put(b'\\', termios, echo);
             }
@@ -352,7 +352,7 @@ impl Discipline {
             for &more in &erased[1..] {
                 self.column.put(more, termios, echo);
             }
-        } else if what == Erase::Character && !termios.local(libc::ECHOE) {
+        } else if what == Erase::Character && !termios.local(abi::ECHOE) {
             self.show(key, termios, echo);
         } else if byte == b'\t' {
             let width = self.column_after_rest(termios);
@@ -361,7 +361,7 @@ impl Discipline {
             self.column.back(back);
         } else {
             let control = byte.is_ascii_control();
-            let caret = termios.local(libc::ECHOCTL);
+            let caret = termios.local(abi::ECHOCTL);
             for _ in 0..(control && caret) as usize + (!control || caret) as usize {
                 echo.extend_from_slice(b"\x08 \x08");
                 self.column.back(1);
@@ -376,7 +376,7 @@ impl Discipline {
         for unit in self.input.range(self.complete..).rev() {
             match unit.byte {
                 b'\t' => return width,
-                byte if byte.is_ascii_control() => width += if termios.local(libc::ECHOCTL) { 2 } else { 0 },
+                byte if byte.is_ascii_control() => width += if termios.local(abi::ECHOCTL) { 2 } else { 0 },
                 byte if is_continuation(byte, termios) => {}
                 _ => width += 1,
             }
@@ -393,11 +393,11 @@ enum Erase {
 }
 
 fn is_continuation(byte: u8, termios: &Termios) -> bool {
-    termios.input(libc::IUTF8) && byte & 0xc0 == 0x80
+    termios.input(abi::IUTF8) && byte & 0xc0 == 0x80
 }
 
 fn signal_of(byte: u8, termios: &Termios) -> Option<i32> {
-    [(libc::VINTR, libc::SIGINT), (libc::VQUIT, libc::SIGQUIT), (libc::VSUSP, libc::SIGTSTP)]
+    [(abi::VINTR, abi::SIGINT), (abi::VQUIT, abi::SIGQUIT), (abi::VSUSP, abi::SIGTSTP)]
         .into_iter()
         .find(|&(key, _)| termios.is(key, byte))
         .map(|(_, signal)| signal)

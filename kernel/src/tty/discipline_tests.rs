@@ -35,7 +35,7 @@ impl Typed {
 
 #[test]
 fn editing() {
-    let utf8 = |t: &mut Termios| t.iflag |= libc::IUTF8;
+    let utf8 = |t: &mut Termios| t.iflag |= abi::IUTF8;
     type Case<'a> = (&'a dyn Fn(&mut Termios), &'a [u8], &'a [u8], &'a str);
     let cases: &[Case] = &[
         (&|_| {}, b"abc\n", b"abc\n", "abc\r\n"),
@@ -44,25 +44,25 @@ fn editing() {
         (&|_| {}, b"\x7fa\n", b"a\n", "a\r\n"),
         (&|_| {}, b"one two\x17x\n", b"one x\n", "one two\x08 \x08\x08 \x08\x08 \x08x\r\n"),
         (&|_| {}, b"ab\x15c\n", b"c\n", "ab\x08 \x08\x08 \x08c\r\n"),
-        (&|t| t.lflag &= !libc::ECHOKE, b"ab\x15c\n", b"c\n", "ab^U\r\nc\r\n"),
+        (&|t| t.lflag &= !abi::ECHOKE, b"ab\x15c\n", b"c\n", "ab^U\r\nc\r\n"),
         (&|_| {}, b"\x16\x03\n", b"\x03\n", "^\x08^C\r\n"),
         (&|_| {}, b"a\x01\x7f\n", b"a\n", "a^A\x08 \x08\x08 \x08\r\n"),
         (&|_| {}, b"ab\x12c\n", b"abc\n", "ab^R\r\nabc\r\n"),
-        (&|t| t.lflag &= !libc::ECHO, b"ab\x7f\n", b"a\n", ""),
-        (&|t| t.lflag = t.lflag & !libc::ECHO | libc::ECHONL, b"ab\n", b"ab\n", "\r\n"),
+        (&|t| t.lflag &= !abi::ECHO, b"ab\x7f\n", b"a\n", ""),
+        (&|t| t.lflag = t.lflag & !abi::ECHO | abi::ECHONL, b"ab\n", b"ab\n", "\r\n"),
         (&utf8, "aé\x7f\n".as_bytes(), b"a\n", "aé\x08 \x08\r\n"),
-        (&|t| t.lflag |= libc::ECHOPRT, b"ab\x7f\x7fc\n", b"c\n", "ab\\ba/c\r\n"),
+        (&|t| t.lflag |= abi::ECHOPRT, b"ab\x7f\x7fc\n", b"c\n", "ab\\ba/c\r\n"),
         (&|_| {}, b"a\tb\x7f\x7fc\n", b"ac\n", "a\tb\x08 \x08\x08\x08\x08\x08\x08\x08\x08c\r\n"),
-        (&|t| t.iflag |= libc::IGNCR, b"a\rb\n", b"ab\n", "ab\r\n"),
-        (&|t| t.iflag = t.iflag & !libc::ICRNL | libc::INLCR, b"a\x04", b"a", "a"),
-        (&|t| t.cc[libc::VEOL] = b';', b"a;", b"a;", "a;"),
-        (&|t| t.iflag |= libc::ISTRIP, b"\xe1\n", b"a\n", "a\r\n"),
+        (&|t| t.iflag |= abi::IGNCR, b"a\rb\n", b"ab\n", "ab\r\n"),
+        (&|t| t.iflag = t.iflag & !abi::ICRNL | abi::INLCR, b"a\x04", b"a", "a"),
+        (&|t| t.cc[abi::VEOL] = b';', b"a;", b"a;", "a;"),
+        (&|t| t.iflag |= abi::ISTRIP, b"\xe1\n", b"a\n", "a\r\n"),
         (&|_| {}, b"\x16\n\n", b"\n\n", "^\x08^J\r\n"),
-        (&|t| t.lflag &= !libc::ECHOCTL, b"\x01b\x7f\x7f\n", b"\n", "\x01b\x08 \x08\r\n"),
-        (&|t| t.lflag &= !libc::ECHOE, b"ab\x7f\n", b"a\n", "ab^?\r\n"),
-        (&|t| t.iflag |= libc::IUCLC, b"ABC\n", b"abc\n", "abc\r\n"),
+        (&|t| t.lflag &= !abi::ECHOCTL, b"\x01b\x7f\x7f\n", b"\n", "\x01b\x08 \x08\r\n"),
+        (&|t| t.lflag &= !abi::ECHOE, b"ab\x7f\n", b"a\n", "ab^?\r\n"),
+        (&|t| t.iflag |= abi::IUCLC, b"ABC\n", b"abc\n", "abc\r\n"),
         (&|_| {}, b"a b  \x17c\n", b"a c\n", "a b  \x08 \x08\x08 \x08\x08 \x08c\r\n"),
-        (&|t| t.iflag |= libc::PARMRK, b"\xff\n", b"\xff\xff\n", "\u{fffd}\r\n"),
+        (&|t| t.iflag |= abi::PARMRK, b"\xff\n", b"\xff\xff\n", "\u{fffd}\r\n"),
     ];
     for (i, (change, keys, expected, echo)) in cases.iter().enumerate() {
         let mut typed = terminal(change).keys(keys);
@@ -94,11 +94,11 @@ fn a_line_is_read_in_parts() {
 #[test]
 fn signals_flush() {
     let mut typed = terminal(|_| {}).keys(b"abc\x03");
-    assert_eq!(typed.actions, [Action::Signal { signal: libc::SIGINT, flush: true }]);
+    assert_eq!(typed.actions, [Action::Signal { signal: abi::SIGINT, flush: true }]);
     assert_eq!(typed.shown(), "^C");
     assert_eq!(typed.line(10), None);
-    let mut typed = terminal(|t| t.lflag |= libc::NOFLSH).keys(b"abc\x1a\n");
-    assert_eq!(typed.actions, [Action::Signal { signal: libc::SIGTSTP, flush: false }]);
+    let mut typed = terminal(|t| t.lflag |= abi::NOFLSH).keys(b"abc\x1a\n");
+    assert_eq!(typed.actions, [Action::Signal { signal: abi::SIGTSTP, flush: false }]);
     assert_eq!(typed.line(10).unwrap(), b"abc\n");
 }
 
@@ -112,7 +112,7 @@ fn flow_control() {
 #[test]
 fn raw_mode_takes_everything() {
     let mut typed = terminal(|t| {
-        t.lflag &= !(libc::ICANON | libc::ISIG | libc::ECHO);
+        t.lflag &= !(abi::ICANON | abi::ISIG | abi::ECHO);
         t.iflag = 0;
     })
     .keys(b"a\x03\x04\r\x7f\x13");
@@ -124,20 +124,20 @@ fn raw_mode_takes_everything() {
 
 #[test]
 fn too_long_a_line_keeps_its_end() {
-    let mut typed = terminal(|t| t.lflag &= !libc::ECHO).keys(&[b'x'; 5000]).keys(b"\n");
+    let mut typed = terminal(|t| t.lflag &= !abi::ECHO).keys(&[b'x'; 5000]).keys(b"\n");
     let line = typed.line(10_000).unwrap();
     assert_eq!((line.len(), line.last()), (4096, Some(&b'\n')));
 }
 
 #[test]
 fn changing_the_mode() {
-    let mut typed = terminal(|t| t.lflag &= !libc::ICANON).keys(b"ab");
-    typed.termios.lflag |= libc::ICANON;
+    let mut typed = terminal(|t| t.lflag &= !abi::ICANON).keys(b"ab");
+    typed.termios.lflag |= abi::ICANON;
     typed.discipline.mode_changed(true);
     assert_eq!(typed.line(10).unwrap(), b"ab");
     let mut typed = terminal(|_| {}).keys(b"ab");
     assert!(!typed.discipline.readable(&typed.termios, 1));
-    typed.termios.lflag &= !libc::ICANON;
+    typed.termios.lflag &= !abi::ICANON;
     typed.discipline.mode_changed(false);
     assert!(typed.discipline.readable(&typed.termios, 2));
 }

@@ -74,7 +74,7 @@ impl TtyFile {
     fn read_raw(&self, file: &OpenFile, buf: &mut IoBuf<'_>) -> Result<usize> {
         let (min, tenths) = {
             let termios = self.tty.termios();
-            (termios.cc[libc::VMIN] as usize, termios.cc[libc::VTIME] as u64)
+            (termios.cc[abi::VMIN] as usize, termios.cc[abi::VTIME] as u64)
         };
         // Without a minimum the time runs from the start, with one it runs between bytes.
         let mut deadline = (min == 0).then(|| time::now() + tenths * TENTH);
@@ -155,7 +155,7 @@ impl FileOps for TtyFile {
         if self.hung_up() {
             return Ok(0);
         }
-        self.tty.check_foreground(&sched::current(), libc::SIGTTIN)?;
+        self.tty.check_foreground(&sched::current(), abi::SIGTTIN)?;
         if buf.is_empty() {
             return Ok(0);
         }
@@ -180,8 +180,8 @@ impl FileOps for TtyFile {
         if self.hung_up() {
             return Err(Errno::EIO);
         }
-        if self.tty.termios().local(libc::TOSTOP) {
-            self.tty.check_foreground(&sched::current(), libc::SIGTTOU)?;
+        if self.tty.termios().local(abi::TOSTOP) {
+            self.tty.check_foreground(&sched::current(), abi::SIGTTOU)?;
         }
         match self.write_out(file, buf) {
             Err(_) if buf.done() > 0 => Ok(buf.done()),
@@ -195,7 +195,7 @@ impl FileOps for TtyFile {
         }
         let state = self.tty.state.borrow();
         let mut events = Events::empty();
-        let (min, time) = (state.termios.cc[libc::VMIN] as usize, state.termios.cc[libc::VTIME]);
+        let (min, time) = (state.termios.cc[abi::VMIN] as usize, state.termios.cc[abi::VTIME]);
         if state.discipline.readable(&state.termios, if time == 0 { min } else { 1 }) {
             events |= Events::IN | Events::RDNORM;
         }
@@ -214,7 +214,7 @@ impl FileOps for TtyFile {
 
     fn ioctl(&self, file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
         if self.hung_up() {
-            return Err(if command as u64 == libc::TIOCSPGRP { Errno::ENOTTY } else { Errno::EIO });
+            return Err(if command == abi::TIOCSPGRP { Errno::ENOTTY } else { Errno::EIO });
         }
         self.tty.ioctl(file, task, command, arg)
     }

@@ -3,7 +3,6 @@
 use super::{Control, Tty};
 use crate::sched;
 use crate::signal::{self, SigInfo};
-use crate::task::creds::CAP_SYS_ADMIN;
 use crate::task::group::ControllingTty;
 use crate::task::{Pid, Process, Session, Task};
 use crate::{Errno, Result};
@@ -24,7 +23,7 @@ fn blocked_or_ignored(task: &Task, signal: i32) -> bool {
 }
 
 pub(super) fn may_administer() -> bool {
-    sched::current().creds().capable(CAP_SYS_ADMIN)
+    sched::current().creds().capable(abi::CAP_SYS_ADMIN)
 }
 
 impl ControllingTty for Tty {
@@ -34,9 +33,9 @@ impl ControllingTty for Tty {
             // A group that has ended is told nothing.
             let _ = signal::send_to_group(foreground, SigInfo::kernel(signal));
         };
-        tell(libc::SIGHUP);
+        tell(abi::SIGHUP);
         if !hangup {
-            tell(libc::SIGCONT);
+            tell(abi::SIGCONT);
         } else if !self.is_pty() {
             // The open files of a line die with its session; those of a pseudo terminal with its
             // master.
@@ -95,7 +94,7 @@ impl Tty {
             return Ok(());
         }
         if blocked_or_ignored(task, signal) {
-            return if signal == libc::SIGTTIN { Err(Errno::EIO) } else { Ok(()) };
+            return if signal == abi::SIGTTIN { Err(Errno::EIO) } else { Ok(()) };
         }
         if own.is_orphaned(None) {
             return Err(Errno::EIO);
@@ -133,7 +132,7 @@ impl Tty {
             return Err(Errno::EPERM);
         }
         if let Some(owner) = self.session() {
-            if !(steal && task.creds().capable(CAP_SYS_ADMIN)) {
+            if !(steal && task.creds().capable(abi::CAP_SYS_ADMIN)) {
                 return Err(Errno::EPERM);
             }
             owner.tty.set(None);
@@ -178,7 +177,7 @@ impl Tty {
 
     /// TIOCSPGRP.
     pub(super) fn set_foreground(&self, task: &Task, pgid: Pid) -> Result<u64> {
-        self.check_foreground(task, libc::SIGTTOU).map_err(|e| if e == Errno::EIO { Errno::ENOTTY } else { e })?;
+        self.check_foreground(task, abi::SIGTTOU).map_err(|e| if e == Errno::EIO { Errno::ENOTTY } else { e })?;
         if !self.controls(&task.process) {
             return Err(Errno::ENOTTY);
         }
@@ -202,8 +201,8 @@ impl Tty {
             // What the leader leaves behind when it ends is told then, see `leader_ended`.
             session.old_foreground.set(control.foreground);
             if let Some(leader) = crate::task::find_process(session.sid) {
-                let _ = signal::send_to_process(&leader, SigInfo::kernel(libc::SIGHUP));
-                let _ = signal::send_to_process(&leader, SigInfo::kernel(libc::SIGCONT));
+                let _ = signal::send_to_process(&leader, SigInfo::kernel(abi::SIGHUP));
+                let _ = signal::send_to_process(&leader, SigInfo::kernel(abi::SIGCONT));
             }
         }
         self.kill_open_files();
@@ -228,8 +227,7 @@ impl Tty {
 
 /// vhangup(2): cuts the line of the caller's terminal.
 pub fn vhangup(task: &Task) -> Result<u64> {
-    const CAP_SYS_TTY_CONFIG: u32 = 26;
-    if !task.creds().capable(CAP_SYS_TTY_CONFIG) {
+    if !task.creds().capable(abi::CAP_SYS_TTY_CONFIG) {
         return Err(Errno::EPERM);
     }
     if let Some(tty) = controlling_tty(&task.process) {

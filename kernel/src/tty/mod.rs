@@ -30,6 +30,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use termios::Termios;
 use umlab_abi::termios::Winsize;
+use umlab_host::terminal::WindowSize;
 
 /// Output that the other end has not taken: more makes writers wait.
 const OUTPUT_MAX: usize = 64 << 10;
@@ -104,8 +105,8 @@ struct State {
 }
 
 /// The size of a host terminal, as guests are given it.
-pub fn window_of(size: libc::winsize) -> Winsize {
-    let libc::winsize { ws_row, ws_col, ws_xpixel, ws_ypixel } = size;
+pub fn window_of(size: WindowSize) -> Winsize {
+    let WindowSize { ws_row, ws_col, ws_xpixel, ws_ypixel } = size;
     Winsize { ws_row, ws_col, ws_xpixel, ws_ypixel }
 }
 
@@ -184,7 +185,7 @@ impl Tty {
     /// Tells the other end that there is output, or news.
     fn output_changed(&self) {
         match &self.other_end {
-            OtherEnd::Master(queue) => queue.wake((libc::EPOLLIN | libc::EPOLLRDNORM | libc::EPOLLPRI) as u32),
+            OtherEnd::Master(queue) => queue.wake(abi::EPOLLIN | abi::EPOLLRDNORM | abi::EPOLLPRI),
             OtherEnd::Host => console::flush(self),
         }
     }
@@ -228,7 +229,7 @@ impl Tty {
                             state.note_packet(packet::FLUSH_READ | packet::FLUSH_WRITE);
                         }
                         // A key that interrupts also lets held output go on.
-                        if state.termios.input(libc::IXON) {
+                        if state.termios.input(abi::IXON) {
                             state.set_stopped(false);
                         }
                         signals.push(signal);
@@ -252,8 +253,8 @@ impl Tty {
         if shown {
             self.output_changed();
         }
-        self.readers.wake((libc::EPOLLIN | libc::EPOLLRDNORM) as u32);
-        self.writers.wake((libc::EPOLLOUT | libc::EPOLLWRNORM) as u32);
+        self.readers.wake(abi::EPOLLIN | abi::EPOLLRDNORM);
+        self.writers.wake(abi::EPOLLOUT | abi::EPOLLWRNORM);
         more
     }
 
@@ -264,7 +265,7 @@ impl Tty {
             state.set_stopped(stopped);
             state.put_echo(&mut Vec::new());
         }
-        self.writers.wake((libc::EPOLLOUT | libc::EPOLLWRNORM) as u32);
+        self.writers.wake(abi::EPOLLOUT | abi::EPOLLWRNORM);
         self.output_changed();
     }
 
@@ -276,7 +277,7 @@ impl Tty {
             state.output.drain(..n).collect()
         };
         if !bytes.is_empty() {
-            self.writers.wake((libc::EPOLLOUT | libc::EPOLLWRNORM) as u32);
+            self.writers.wake(abi::EPOLLOUT | abi::EPOLLWRNORM);
         }
         bytes
     }
@@ -287,7 +288,7 @@ impl Tty {
         if (old.ws_row, old.ws_col, old.ws_xpixel, old.ws_ypixel)
             != (size.ws_row, size.ws_col, size.ws_xpixel, size.ws_ypixel)
         {
-            self.signal_foreground(libc::SIGWINCH);
+            self.signal_foreground(abi::SIGWINCH);
         }
     }
 
@@ -351,7 +352,7 @@ pub fn open_special(minor: u32, flags: i32) -> Result<Arc<dyn FileOps>> {
 pub fn open_slave(index: u32, flags: i32) -> Result<Arc<dyn FileOps>> {
     let tty = pty::slave(index).ok_or(Errno::EIO)?;
     let ops = tty.open()?;
-    if flags & libc::O_NOCTTY == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY {
+    if flags & abi::O_NOCTTY == 0 && flags & abi::O_ACCMODE != abi::O_WRONLY {
         tty.adopt_by_open();
     }
     Ok(ops)

@@ -23,27 +23,27 @@ impl Column {
 
     /// Puts one byte out, processed as the settings say.
     pub fn put(&mut self, byte: u8, termios: &Termios, out: &mut Vec<u8>) {
-        if !termios.output(libc::OPOST) {
+        if !termios.output(abi::OPOST) {
             out.push(byte);
             return;
         }
         match byte {
             b'\n' => {
-                if termios.output(libc::ONLRET) {
+                if termios.output(abi::ONLRET) {
                     self.0 = 0;
                 }
-                if termios.output(libc::ONLCR) {
+                if termios.output(abi::ONLCR) {
                     self.0 = 0;
                     out.push(b'\r');
                 }
                 out.push(b'\n');
             }
             b'\r' => {
-                if termios.output(libc::ONOCR) && self.0 == 0 {
+                if termios.output(abi::ONOCR) && self.0 == 0 {
                     return;
                 }
-                if termios.output(libc::OCRNL) {
-                    if termios.output(libc::ONLRET) {
+                if termios.output(abi::OCRNL) {
+                    if termios.output(abi::ONLRET) {
                         self.0 = 0;
                     }
                     out.push(b'\n');
@@ -55,7 +55,7 @@ impl Column {
             b'\t' => {
                 let spaces = 8 - self.0 % 8;
                 self.0 += spaces;
-                if termios.oflag & libc::TABDLY == libc::XTABS {
+                if termios.oflag & abi::TABDLY == abi::XTABS {
                     out.extend(std::iter::repeat_n(b' ', spaces));
                 } else {
                     out.push(b'\t');
@@ -66,8 +66,8 @@ impl Column {
                 out.push(byte);
             }
             _ => {
-                let byte = if termios.output(libc::OLCUC) { byte.to_ascii_uppercase() } else { byte };
-                let continuation = termios.input(libc::IUTF8) && byte & 0xc0 == 0x80;
+                let byte = if termios.output(abi::OLCUC) { byte.to_ascii_uppercase() } else { byte };
+                let continuation = termios.input(abi::IUTF8) && byte & 0xc0 == 0x80;
                 if !byte.is_ascii_control() && !continuation {
                     self.0 += 1;
                 }
@@ -78,7 +78,7 @@ impl Column {
 
     /// Puts many bytes out.
     pub fn write(&mut self, bytes: &[u8], termios: &Termios, out: &mut Vec<u8>) {
-        if !termios.output(libc::OPOST) {
+        if !termios.output(abi::OPOST) {
             out.extend_from_slice(bytes);
             return;
         }
@@ -96,13 +96,13 @@ mod tests {
     #[test]
     fn flags() {
         let cases: &[(u32, &[u8], &[u8])] = &[
-            (libc::OPOST | libc::ONLCR, b"a\nb", b"a\r\nb"),
-            (libc::OPOST, b"a\nb", b"a\nb"),
+            (abi::OPOST | abi::ONLCR, b"a\nb", b"a\r\nb"),
+            (abi::OPOST, b"a\nb", b"a\nb"),
             (0, b"a\n\tb", b"a\n\tb"),
-            (libc::OPOST | libc::OCRNL, b"a\rb", b"a\nb"),
-            (libc::OPOST | libc::ONOCR, b"\ra\r", b"a\r"),
-            (libc::OPOST | libc::XTABS, b"ab\tc", b"ab      c"),
-            (libc::OPOST | libc::OLCUC, b"aZ1", b"AZ1"),
+            (abi::OPOST | abi::OCRNL, b"a\rb", b"a\nb"),
+            (abi::OPOST | abi::ONOCR, b"\ra\r", b"a\r"),
+            (abi::OPOST | abi::XTABS, b"ab\tc", b"ab      c"),
+            (abi::OPOST | abi::OLCUC, b"aZ1", b"AZ1"),
         ];
         for &(oflag, input, expected) in cases {
             let termios = Termios { oflag, ..Termios::initial() };

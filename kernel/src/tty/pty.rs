@@ -19,17 +19,6 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const TIOCGPTN: u32 = 0x8004_5430;
-const TIOCSPTLCK: u32 = 0x4004_5431;
-const TIOCGPTLCK: u32 = 0x8004_5439;
-const TIOCGPKT: u32 = 0x8004_5438;
-const TIOCGPTPEER: u32 = 0x5441;
-const TIOCSIG: u32 = 0x4004_5436;
-const TIOCPKT: u32 = libc::TIOCPKT as u32;
-const TIOCINQ: u32 = libc::TIOCINQ as u32;
-const TIOCOUTQ: u32 = libc::TIOCOUTQ as u32;
-const TIOCSTI: u32 = 0x5412;
-
 /// As many pairs as Linux allows (/proc/sys/kernel/pty/max).
 pub const MAX: u32 = 4096;
 
@@ -220,14 +209,14 @@ impl FileOps for Master {
     fn ioctl(&self, _file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
         let space = task.space();
         match command {
-            TIOCGPTN => put(task, arg, &self.0.index),
-            TIOCSPTLCK => {
+            abi::TIOCGPTN => put(task, arg, &self.0.index),
+            abi::TIOCSPTLCK => {
                 let locked = space.read::<i32>(arg)? != 0;
                 self.tty().state.borrow_mut().locked = locked;
                 Ok(0)
             }
-            TIOCGPTLCK => put(task, arg, &(self.tty().state.borrow().locked as i32)),
-            TIOCPKT => {
+            abi::TIOCGPTLCK => put(task, arg, &(self.tty().state.borrow().locked as i32)),
+            abi::TIOCPKT => {
                 let on = space.read::<i32>(arg)? != 0;
                 let mut state = self.tty().state.borrow_mut();
                 if on != state.packet {
@@ -236,20 +225,20 @@ impl FileOps for Master {
                 }
                 Ok(0)
             }
-            TIOCGPKT => put(task, arg, &(self.tty().state.borrow().packet as i32)),
-            TIOCSIG => {
+            abi::TIOCGPKT => put(task, arg, &(self.tty().state.borrow().packet as i32)),
+            abi::TIOCSIG => {
                 let signal = arg as i32;
-                if ![libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP].contains(&signal) {
+                if ![abi::SIGINT, abi::SIGQUIT, abi::SIGTSTP].contains(&signal) {
                     return Err(Errno::EINVAL);
                 }
                 self.tty().signal_foreground(signal);
                 Ok(0)
             }
-            TIOCGPTPEER => self.open_peer(arg as i32),
-            TIOCINQ => put(task, arg, &(self.tty().state.borrow().output.len() as i32)),
+            abi::TIOCGPTPEER => self.open_peer(arg as i32),
+            abi::TIOCINQ => put(task, arg, &(self.tty().state.borrow().output.len() as i32)),
             // What was typed is the slave's at once.
-            TIOCOUTQ => put(task, arg, &0i32),
-            TIOCSTI => Err(Errno::EIO),
+            abi::TIOCOUTQ => put(task, arg, &0i32),
+            abi::TIOCSTI => Err(Errno::EIO),
             _ => self.tty().shared_ioctl(task, command, arg, true),
         }
     }
@@ -264,8 +253,8 @@ impl Master {
     fn open_peer(&self, flags: i32) -> Result<u64> {
         let inode: InodeRef = devpts::slave_inode(&self.0);
         let ops = Inode::open(devpts::slave_inode(&self.0), flags)?;
-        let close_on_exec = flags & libc::O_CLOEXEC != 0;
-        let file = OpenFile::new(ops, inode, flags & (libc::O_ACCMODE | libc::O_NONBLOCK));
+        let close_on_exec = flags & abi::O_CLOEXEC != 0;
+        let file = OpenFile::new(ops, inode, flags & (abi::O_ACCMODE | abi::O_NONBLOCK));
         Ok(sched::current().files().install(file, close_on_exec)? as u64)
     }
 }

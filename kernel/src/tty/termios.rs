@@ -25,17 +25,17 @@ impl Termios {
         let mut cc = [0; CONTROLS];
         cc[..17].copy_from_slice(b"\x03\x1c\x7f\x15\x04\0\x01\0\x11\x13\x1a\0\x12\x0f\x17\x16\0");
         Termios {
-            iflag: libc::ICRNL | libc::IXON,
-            oflag: libc::OPOST | libc::ONLCR,
-            cflag: libc::B38400 | libc::CS8 | libc::CREAD,
-            lflag: libc::ISIG
-                | libc::ICANON
-                | libc::ECHO
-                | libc::ECHOE
-                | libc::ECHOK
-                | libc::ECHOCTL
-                | libc::ECHOKE
-                | libc::IEXTEN,
+            iflag: abi::ICRNL | abi::IXON,
+            oflag: abi::OPOST | abi::ONLCR,
+            cflag: abi::B38400 | abi::CS8 | abi::CREAD,
+            lflag: abi::ISIG
+                | abi::ICANON
+                | abi::ECHO
+                | abi::ECHOE
+                | abi::ECHOK
+                | abi::ECHOCTL
+                | abi::ECHOKE
+                | abi::IEXTEN,
             line: 0,
             cc,
             ispeed: 38400,
@@ -66,7 +66,7 @@ impl Termios {
     }
 
     pub fn canonical(&self) -> bool {
-        self.local(libc::ICANON)
+        self.local(abi::ICANON)
     }
 
     /// struct termios (TCGETS): without the speeds.
@@ -107,7 +107,7 @@ impl Termios {
         let mut base = [0; 36];
         base.copy_from_slice(&from[..36]);
         self.set_kernel(&base);
-        if self.cflag & libc::CBAUD == libc::BOTHER {
+        if self.cflag & abi::CBAUD == abi::BOTHER {
             (self.ispeed, self.ospeed) = (speed(ispeed), speed(ospeed));
         }
     }
@@ -136,14 +136,14 @@ impl Termios {
     /// Takes over what a person has set up of another terminal: the editing keys, and whether text
     /// is UTF-8.
     pub fn take_habits(&mut self, from: &Termios) {
-        let (min, time) = (self.cc[libc::VMIN], self.cc[libc::VTIME]);
+        let (min, time) = (self.cc[abi::VMIN], self.cc[abi::VTIME]);
         self.cc = from.cc;
-        (self.cc[libc::VMIN], self.cc[libc::VTIME]) = (min, time);
-        self.iflag = self.iflag & !libc::IUTF8 | from.iflag & libc::IUTF8;
+        (self.cc[abi::VMIN], self.cc[abi::VTIME]) = (min, time);
+        self.iflag = self.iflag & !abi::IUTF8 | from.iflag & abi::IUTF8;
     }
 
     /// From the C library's struct, for the host's own terminal.
-    pub fn from_libc(from: &libc::termios) -> Termios {
+    pub fn of_host(from: &umlab_host::terminal::Settings) -> Termios {
         let mut cc = [0; CONTROLS];
         cc.copy_from_slice(&from.c_cc[..CONTROLS]);
         Termios {
@@ -165,9 +165,9 @@ fn speed_of(cflag: u32) -> Option<u32> {
         460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000, 2_000_000, 2_500_000, 3_000_000,
         3_500_000, 4_000_000,
     ];
-    let code = cflag & libc::CBAUD;
-    let index = if code & libc::CBAUDEX != 0 { (code & !libc::CBAUDEX) + 15 } else { code };
-    if code == libc::BOTHER { None } else { SPEEDS.get(index as usize).copied() }
+    let code = cflag & abi::CBAUD;
+    let index = if code & abi::CBAUDEX != 0 { (code & !abi::CBAUDEX) + 15 } else { code };
+    if code == abi::BOTHER { None } else { SPEEDS.get(index as usize).copied() }
 }
 
 #[cfg(test)]
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn layouts_round_trip() {
         let mut termios = Termios::initial();
-        termios.cflag = termios.cflag & !libc::CBAUD | libc::B115200;
+        termios.cflag = termios.cflag & !abi::CBAUD | abi::B115200;
         let mut copy = Termios::initial();
         copy.set_kernel2(&termios.to_kernel2());
         assert_eq!((copy.cflag, copy.ospeed), (termios.cflag, 115_200));

@@ -3,7 +3,7 @@
 //! They have inodes all the same, for fstat(2) and /proc/PID/fd.
 
 use super::file::{FileOps, OpenFile};
-use super::inode::{Attr, FileKind, Inode, Owner, SetAttr, Timestamp};
+use super::inode::{Attr, FileKind, Inode, InodeState, Owner, SetAttr, Timestamp};
 use crate::lock::KCell;
 use crate::{Errno, Result, time};
 use std::any::Any;
@@ -47,6 +47,7 @@ pub struct AnonInode {
     created: Timestamp,
     /// What its links in /proc/PID/fd open, if they can be opened.
     reopen: Option<Reopen>,
+    state: InodeState,
 }
 
 static NEXT_INO: KCell<u64> = KCell::new(1000);
@@ -73,7 +74,7 @@ impl AnonInode {
             }
         };
         let (owner, created) = (KCell::new(Owner { uid, gid, mode }), time::realtime() as Timestamp);
-        Arc::new(AnonInode { kind, ino, owner, created, reopen })
+        Arc::new(AnonInode { kind, ino, owner, created, reopen, state: InodeState::default() })
     }
 
     /// Where the link in /proc/PID/fd seems to lead.
@@ -88,6 +89,10 @@ impl AnonInode {
 }
 
 impl Inode for AnonInode {
+    fn state(&self) -> &InodeState {
+        &self.state
+    }
+
     fn attr(&self) -> Result<Attr> {
         let Owner { uid, gid, mode } = self.owner.get();
         Ok(Attr {

@@ -67,7 +67,7 @@ impl Wake for AsyncIo {
     fn wake(&self, reason: WakeReason) {
         let (WakeReason::Event(events), Some(owner)) = (reason, self.owner.cloned()) else { return };
         let info = match self.signal.get() {
-            0 => SigInfo::kernel(libc::SIGIO),
+            0 => SigInfo::kernel(abi::SIGIO),
             signal => SigInfo::poll(signal, POLL_IN, events as i64, 0),
         };
         // An owner that is gone hears nothing, and a full queue of signals is as good as one more.

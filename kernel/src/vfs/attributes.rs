@@ -5,7 +5,7 @@ use super::Path;
 use super::inode::{FileKind, InodeRef, SetAttr};
 use super::notify;
 use crate::Result;
-use crate::task::creds::{CAP_FSETID, Creds};
+use crate::task::creds::Creds;
 
 /// Changes attributes of a file, which was found at `path` if it has a name.
 ///
@@ -41,24 +41,24 @@ pub fn without_set_ids(creds: &Creds, inode: &InodeRef) -> Result<Option<u32>> {
         return Ok(None);
     }
     let owner = inode.owner()?;
-    let mut kept = owner.mode & !libc::S_ISUID;
+    let mut kept = owner.mode & !abi::S_ISUID;
     // Without the right to execute, the group's bit once meant something else: it stays for those
     // who may set it.
-    if owner.mode & libc::S_IXGRP != 0 || !creds.in_group(owner.gid) && !creds.capable(CAP_FSETID) {
-        kept &= !libc::S_ISGID;
+    if owner.mode & abi::S_IXGRP != 0 || !creds.in_group(owner.gid) && !creds.capable(abi::CAP_FSETID) {
+        kept &= !abi::S_ISGID;
     }
     Ok((kept != owner.mode).then_some(kept))
 }
 
 /// As [`without_set_ids`], for new contents: the privileged leave a program its identity.
 pub fn without_set_ids_for_write(creds: &Creds, inode: &InodeRef) -> Result<Option<u32>> {
-    if creds.capable(CAP_FSETID) { Ok(None) } else { without_set_ids(creds, inode) }
+    if creds.capable(abi::CAP_FSETID) { Ok(None) } else { without_set_ids(creds, inode) }
 }
 
 /// Takes those bits from a file that the current task writes to.
 pub fn drop_set_ids(inode: &InodeRef, path: Option<&Path>) -> Result<()> {
     // Most files have none.
-    if inode.owner()?.mode & (libc::S_ISUID | libc::S_ISGID) == 0 {
+    if inode.owner()?.mode & (abi::S_ISUID | abi::S_ISGID) == 0 {
         return Ok(());
     }
     match without_set_ids_for_write(&crate::sched::current().creds(), inode)? {

@@ -9,7 +9,7 @@ pub const PTS: u32 = 136;
 
 /// A device number as stat(2) gives it.
 pub const fn number(major: u32, minor: u32) -> u64 {
-    libc::makedev(major, minor)
+    abi::makedev(major, minor)
 }
 
 /// The group that terminals belong to on Debian and most others (tty).

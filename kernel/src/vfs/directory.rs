@@ -87,7 +87,7 @@ impl FileOps for Directory {
                 entries
             }
         };
-        const DIR: u8 = libc::DT_DIR;
+        const DIR: u8 = abi::DT_DIR;
         if from == 0 {
             let ino = self.path.inode().attr()?.ino;
             if !emit(&DirEntry { ino, next: 1, kind: DIR, name: b"." }) {

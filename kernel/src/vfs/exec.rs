@@ -17,14 +17,14 @@ use std::sync::Arc;
 /// # Errors
 /// EACCES for what is no regular file or not executable, and those of path lookup.
 pub fn open(task: &Arc<Task>, path: &[u8]) -> Result<Arc<OpenFile>> {
-    open_program(task, walk::lookup(task, libc::AT_FDCWD, path, Walk::FOLLOW)?)
+    open_program(task, walk::lookup(task, abi::AT_FDCWD, path, Walk::FOLLOW)?)
 }
 
 /// As [`open`], for execveat(2): AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW in `flags`.
 pub fn open_at(task: &Arc<Task>, dirfd: i32, path: &[u8], flags: i32) -> Result<Arc<OpenFile>> {
     let mut how = Walk::empty();
-    how.set(Walk::EMPTY, flags & libc::AT_EMPTY_PATH != 0);
-    how.set(Walk::FOLLOW, flags & libc::AT_SYMLINK_NOFOLLOW == 0);
+    how.set(Walk::EMPTY, flags & abi::AT_EMPTY_PATH != 0);
+    how.set(Walk::FOLLOW, flags & abi::AT_SYMLINK_NOFOLLOW == 0);
     let path = walk::lookup(task, dirfd, path, how)?;
     if path.inode().kind() == FileKind::Symlink {
         return Err(Errno::ELOOP);
@@ -40,9 +40,9 @@ fn open_program(task: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>> {
     }
     permission::check(&task.creds(), &*inode, permission::EXEC)?;
     let claim = Claim::execute(&inode)?;
-    let ops = inode.open(libc::O_RDONLY)?;
+    let ops = inode.open(abi::O_RDONLY)?;
     notify::file(&path.dentry, notify::OPEN);
-    Ok(OpenFile::claimed(ops, path, Some(claim), libc::O_RDONLY | super::open::LARGEFILE))
+    Ok(OpenFile::claimed(ops, path, Some(claim), abi::O_RDONLY | super::open::LARGEFILE))
 }
 
 /// Closes what is to be closed at exec; a shared table becomes the task's own first.

@@ -76,7 +76,7 @@ impl FdTable {
     /// work with.
     pub fn get_io(&self, fd: i32) -> Result<Arc<OpenFile>> {
         let file = self.get(fd)?;
-        if file.flags.get() & libc::O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
+        if file.flags.get() & abi::O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
     }
 
     /// Gives an open file the lowest free number; EMFILE at the limit, ENOMEM without memory.

@@ -17,16 +17,16 @@ bitflags::bitflags! {
     /// Poll events, in the numbers of poll(2) and epoll(7), which agree.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct Events: u32 {
-        const IN = libc::EPOLLIN as u32;
-        const PRI = libc::EPOLLPRI as u32;
-        const OUT = libc::EPOLLOUT as u32;
-        const ERR = libc::EPOLLERR as u32;
-        const HUP = libc::EPOLLHUP as u32;
-        const RDNORM = libc::EPOLLRDNORM as u32;
-        const RDBAND = libc::EPOLLRDBAND as u32;
-        const WRNORM = libc::EPOLLWRNORM as u32;
-        const WRBAND = libc::EPOLLWRBAND as u32;
-        const RDHUP = libc::EPOLLRDHUP as u32;
+        const IN = abi::EPOLLIN;
+        const PRI = abi::EPOLLPRI;
+        const OUT = abi::EPOLLOUT;
+        const ERR = abi::EPOLLERR;
+        const HUP = abi::EPOLLHUP;
+        const RDNORM = abi::EPOLLRDNORM;
+        const RDBAND = abi::EPOLLRDBAND;
+        const WRNORM = abi::EPOLLWRNORM;
+        const WRBAND = abi::EPOLLWRBAND;
+        const RDHUP = abi::EPOLLRDHUP;
     }
 }
 
@@ -263,7 +263,8 @@ pub struct DirEntry<'a> {
 /// An open file description (open(2)): shared by the descriptors that dup and fork made of one
 /// open.
 pub struct OpenFile {
-    pub ops: Arc<dyn FileOps>,
+    /// Called from this folder only: what holds for files of all kinds is here.
+    pub(super) ops: Arc<dyn FileOps>,
     /// The inode it was opened on; anonymous files (pipes, epoll, ...) have one of their own file
     /// system.
     pub inode: super::inode::InodeRef,
@@ -287,7 +288,7 @@ impl Drop for OpenFile {
         self.watchers.file_closed(self);
         super::locks::file_closed(self);
         super::notify::closed(self);
-        if self.flags.get() & libc::O_ASYNC != 0 {
+        if self.flags.get() & abi::O_ASYNC != 0 {
             self.set_async(false);
         }
     }
@@ -372,16 +373,92 @@ impl OpenFile {
 
     pub fn readable(&self) -> bool {
         let flags = self.flags.get();
-        flags & libc::O_PATH == 0 && matches!(flags & libc::O_ACCMODE, libc::O_RDONLY | libc::O_RDWR)
+        flags & abi::O_PATH == 0 && matches!(flags & abi::O_ACCMODE, abi::O_RDONLY | abi::O_RDWR)
     }
 
     pub fn writable(&self) -> bool {
         let flags = self.flags.get();
-        flags & libc::O_PATH == 0 && matches!(flags & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR)
+        flags & abi::O_PATH == 0 && matches!(flags & abi::O_ACCMODE, abi::O_WRONLY | abi::O_RDWR)
     }
 
     pub fn nonblocking(&self) -> bool {
-        self.flags.get() & libc::O_NONBLOCK != 0
+        self.flags.get() & abi::O_NONBLOCK != 0
+    }
+
+    /// Reads at an offset, for the kernel's own use: the position and watches are left alone. See
+    /// [`super::transfer`] for what a program asks for.
+    pub fn read_at(&self, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        self.ops.read(self, buf, offset)
+    }
+
+    /// Writes at an offset, for the kernel's own use, as [`OpenFile::read_at`]. No limit holds.
+    pub fn write_at(&self, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
+        self.ops.write(self, buf, offset)
+    }
+
+    /// [`FileOps::seekable`]
+    pub fn seekable(&self) -> bool {
+        self.ops.seekable()
+    }
+
+    /// [`FileOps::seek_special`]
+    pub fn seek_special(&self, offset: i64, whence: i32) -> Result<u64> {
+        self.ops.seek_special(self, offset, whence)
+    }
+
+    /// [`FileOps::takes_direct`]
+    pub fn takes_direct(&self) -> bool {
+        self.ops.takes_direct()
+    }
+
+    /// [`FileOps::is_splice_source`]
+    pub fn is_splice_source(&self) -> bool {
+        self.ops.is_splice_source(self)
+    }
+
+    /// [`FileOps::poll`]
+    pub fn poll(&self) -> Events {
+        self.ops.poll(self)
+    }
+
+    /// [`FileOps::poll_queues`]
+    pub fn poll_queues(&self) -> Option<SmallVec<[&WaitQueue; 2]>> {
+        self.ops.poll_queues()
+    }
+
+    /// [`FileOps::ioctl`]
+    pub fn ioctl(&self, task: &crate::task::Task, command: u32, arg: u64) -> Result<u64> {
+        self.ops.ioctl(self, task, command, arg)
+    }
+
+    /// [`FileOps::map`]
+    pub fn map(&self, prot: Prot, shared: bool) -> Result<MapObject> {
+        self.ops.map(self, prot, shared)
+    }
+
+    /// [`FileOps::may_map_writable`]
+    pub fn may_map_writable(&self) -> bool {
+        self.ops.may_map_writable(self)
+    }
+
+    /// [`FileOps::fsync`]
+    pub fn fsync(&self, data_only: bool) -> Result<()> {
+        self.ops.fsync(self, data_only)
+    }
+
+    /// [`FileOps::describe`]
+    pub fn describe(&self) -> String {
+        self.ops.describe(self)
+    }
+
+    /// [`FileOps::flags_changed`]
+    pub fn flags_changed(&self) {
+        self.ops.flags_changed(self)
+    }
+
+    /// [`FileOps::read_dir`]
+    pub fn read_dir(&self, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
+        self.ops.read_dir(self, emit)
     }
 
     /// The operations as a type of the caller's, or None.

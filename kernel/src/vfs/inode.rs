@@ -1,11 +1,14 @@
 //! Inodes: what a file system has to offer.
 
 use super::file::{DirEntry, FileOps};
+use super::notify::Watch;
 use crate::fs::hostfs::HostInode;
+use crate::lock::KCell;
 use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
 
 pub type InodeRef = Arc<dyn Inode>;
 
@@ -26,25 +29,25 @@ impl FileKind {
     /// The S_IFMT bits.
     pub fn mode(self) -> u32 {
         match self {
-            FileKind::Regular => libc::S_IFREG,
-            FileKind::Directory => libc::S_IFDIR,
-            FileKind::Symlink => libc::S_IFLNK,
-            FileKind::CharDevice => libc::S_IFCHR,
-            FileKind::BlockDevice => libc::S_IFBLK,
-            FileKind::Fifo => libc::S_IFIFO,
-            FileKind::Socket => libc::S_IFSOCK,
+            FileKind::Regular => abi::S_IFREG,
+            FileKind::Directory => abi::S_IFDIR,
+            FileKind::Symlink => abi::S_IFLNK,
+            FileKind::CharDevice => abi::S_IFCHR,
+            FileKind::BlockDevice => abi::S_IFBLK,
+            FileKind::Fifo => abi::S_IFIFO,
+            FileKind::Socket => abi::S_IFSOCK,
             FileKind::Anonymous => 0,
         }
     }
 
     pub fn from_mode(mode: u32) -> FileKind {
-        match mode & libc::S_IFMT {
-            libc::S_IFDIR => FileKind::Directory,
-            libc::S_IFLNK => FileKind::Symlink,
-            libc::S_IFCHR => FileKind::CharDevice,
-            libc::S_IFBLK => FileKind::BlockDevice,
-            libc::S_IFIFO => FileKind::Fifo,
-            libc::S_IFSOCK => FileKind::Socket,
+        match mode & abi::S_IFMT {
+            abi::S_IFDIR => FileKind::Directory,
+            abi::S_IFLNK => FileKind::Symlink,
+            abi::S_IFCHR => FileKind::CharDevice,
+            abi::S_IFBLK => FileKind::BlockDevice,
+            abi::S_IFIFO => FileKind::Fifo,
+            abi::S_IFSOCK => FileKind::Socket,
             _ => FileKind::Regular,
         }
     }
@@ -121,12 +124,27 @@ pub enum NewNode<'a> {
     Socket,
 }
 
+/// What is kept of a file while it is in use, whatever its file system. Locks and the socket bound to
+/// it are not here: they belong to the file by its device and inode number, also where several
+/// inodes show it.
+#[derive(Default)]
+pub struct InodeState {
+    /// How many have it open for writing, or, negative, how many execute it. The big lock orders
+    /// all access.
+    pub(super) uses: AtomicI32,
+    /// Who watches it; most files are watched by nobody.
+    pub(super) watches: KCell<Option<Box<Vec<Arc<Watch>>>>>,
+}
+
 /// A file system's node. Names are single components, never "." or "..", and at most NAME_MAX long.
 /// Permissions were checked by the caller; what only the file system knows (read-only, whiteouts,
 /// quotas) it checks itself.
 #[allow(unused_variables)]
 pub trait Inode: Send + Sync + Any {
     fn attr(&self) -> Result<Attr>;
+
+    /// What the file layer keeps of it, which begins as its default.
+    fn state(&self) -> &InodeState;
 
     fn kind(&self) -> FileKind;
 

@@ -20,6 +20,7 @@ pub mod open;
 pub mod page_cache;
 pub mod path;
 pub mod permission;
+pub mod transfer;
 pub mod walk;
 pub mod write_access;
 

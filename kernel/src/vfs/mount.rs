@@ -52,13 +52,13 @@ bitflags::bitflags! {
     /// MS_* of mount(2) that belong to a mount.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct MountFlags: u64 {
-        const RDONLY = libc::MS_RDONLY;
-        const NOSUID = libc::MS_NOSUID;
-        const NODEV = libc::MS_NODEV;
-        const NOEXEC = libc::MS_NOEXEC;
-        const NOATIME = libc::MS_NOATIME;
-        const NODIRATIME = libc::MS_NODIRATIME;
-        const RELATIME = libc::MS_RELATIME;
+        const RDONLY = abi::MS_RDONLY;
+        const NOSUID = abi::MS_NOSUID;
+        const NODEV = abi::MS_NODEV;
+        const NOEXEC = abi::MS_NOEXEC;
+        const NOATIME = abi::MS_NOATIME;
+        const NODIRATIME = abi::MS_NODIRATIME;
+        const RELATIME = abi::MS_RELATIME;
     }
 }
 

@@ -8,7 +8,6 @@ use super::path::Path;
 use super::permission::{self, EXEC, WRITE};
 use super::walk::{self, Found, Last, Walk};
 use crate::task::Task;
-use crate::task::creds::CAP_MKNOD;
 use crate::{Errno, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -32,7 +31,7 @@ pub fn make(task: &Task, dirfd: i32, path: &[u8], node: &NewNode<'_>, mode: u32)
     let is_dir = matches!(node, NewNode::Directory);
     let found = vacancy(task, dirfd, path, is_dir)?;
     let creds = task.creds();
-    if matches!(node, NewNode::Device(..)) && !creds.capable(CAP_MKNOD) {
+    if matches!(node, NewNode::Device(..)) && !creds.capable(abi::CAP_MKNOD) {
         return Err(Errno::EPERM);
     }
     let mode = match node {
@@ -96,9 +95,9 @@ pub fn remove(task: &Task, dirfd: i32, path: &[u8], directory: bool) -> Result<(
 
 /// renameat2(2).
 pub fn rename(task: &Task, from: (i32, &[u8]), to: (i32, &[u8]), flags: u32) -> Result<()> {
-    const KNOWN: u32 = libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE | libc::RENAME_WHITEOUT;
-    let exchange = flags & libc::RENAME_EXCHANGE != 0;
-    if flags & !KNOWN != 0 || exchange && flags & (libc::RENAME_NOREPLACE | libc::RENAME_WHITEOUT) != 0 {
+    const KNOWN: u32 = abi::RENAME_NOREPLACE | abi::RENAME_EXCHANGE | abi::RENAME_WHITEOUT;
+    let exchange = flags & abi::RENAME_EXCHANGE != 0;
+    if flags & !KNOWN != 0 || exchange && flags & (abi::RENAME_NOREPLACE | abi::RENAME_WHITEOUT) != 0 {
         return Err(Errno::EINVAL);
     }
     let old = walk::walk(task, from.0, from.1, Walk::CREATE)?;
@@ -110,12 +109,12 @@ pub fn rename(task: &Task, from: (i32, &[u8]), to: (i32, &[u8]), flags: u32) -> 
         return Err(Errno::EBUSY);
     }
     if new.last != Last::Name {
-        return Err(if flags & libc::RENAME_NOREPLACE != 0 { Errno::EEXIST } else { Errno::EBUSY });
+        return Err(if flags & abi::RENAME_NOREPLACE != 0 { Errno::EEXIST } else { Errno::EBUSY });
     }
     old.dir.mount.want_write()?;
     let source = old.target.ok_or(Errno::ENOENT)?;
     match &new.target {
-        Some(_) if flags & libc::RENAME_NOREPLACE != 0 => return Err(Errno::EEXIST),
+        Some(_) if flags & abi::RENAME_NOREPLACE != 0 => return Err(Errno::EEXIST),
         None if exchange => return Err(Errno::ENOENT),
         _ => {}
     }
@@ -198,7 +197,7 @@ pub fn is_mount_point(dentry: &Dentry) -> bool {
 /// there.
 pub fn make_socket(path: &[u8], mode: u32) -> Result<InodeRef> {
     let task = crate::sched::current();
-    match make(&task, libc::AT_FDCWD, path, &NewNode::Socket, mode) {
+    match make(&task, abi::AT_FDCWD, path, &NewNode::Socket, mode) {
         Ok(path) => Ok(path.inode().clone()),
         Err(Errno::EEXIST) => Err(Errno::EADDRINUSE),
         Err(e) => Err(e),
@@ -208,7 +207,7 @@ pub fn make_socket(path: &[u8], mode: u32) -> Result<InodeRef> {
 /// The socket node that connect(2) names, for the current task, which must be able to write to it.
 pub fn find_socket(path: &[u8]) -> Result<InodeRef> {
     let task = crate::sched::current();
-    let path = walk::lookup(&task, libc::AT_FDCWD, path, Walk::FOLLOW)?;
+    let path = walk::lookup(&task, abi::AT_FDCWD, path, Walk::FOLLOW)?;
     permission::check(&task.creds(), &**path.inode(), WRITE)?;
     Ok(path.inode().clone())
 }

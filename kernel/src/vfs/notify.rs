@@ -8,19 +8,19 @@ use super::inode::{FileKind, InodeRef};
 use crate::event::inotify::Inotify;
 use crate::fs::hostfs::{self, watch::Following};
 use crate::lock::KCell;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
-pub const ACCESS: u32 = libc::IN_ACCESS;
-pub const MODIFY: u32 = libc::IN_MODIFY;
-pub const ATTRIB: u32 = libc::IN_ATTRIB;
-pub const CLOSE_WRITE: u32 = libc::IN_CLOSE_WRITE;
-pub const CLOSE_NOWRITE: u32 = libc::IN_CLOSE_NOWRITE;
-pub const OPEN: u32 = libc::IN_OPEN;
-pub const CREATE: u32 = libc::IN_CREATE;
+pub const ACCESS: u32 = abi::IN_ACCESS;
+pub const MODIFY: u32 = abi::IN_MODIFY;
+pub const ATTRIB: u32 = abi::IN_ATTRIB;
+pub const CLOSE_WRITE: u32 = abi::IN_CLOSE_WRITE;
+pub const CLOSE_NOWRITE: u32 = abi::IN_CLOSE_NOWRITE;
+pub const OPEN: u32 = abi::IN_OPEN;
+pub const CREATE: u32 = abi::IN_CREATE;
 
-/// One inotify file's interest in one inode.
+/// One inotify file's interest in one inode, which lists it: the two hold each other until the
+/// inotify file, or the file that is watched, goes away.
 pub struct Watch {
     pub owner: Weak<Inotify>,
     pub descriptor: i32,
@@ -31,12 +31,8 @@ pub struct Watch {
     pub host: KCell<Option<Following>>,
 }
 
+/// All watches there are.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-static WATCHES: KCell<Option<HashMap<usize, Vec<Arc<Watch>>>>> = KCell::new(None);
-
-fn key(inode: &InodeRef) -> usize {
-    Arc::as_ptr(inode).cast::<()>() as usize
-}
 
 /// Whether anybody watches anything.
 #[inline]
@@ -46,24 +42,22 @@ pub fn active() -> bool {
 
 pub fn add(watch: &Arc<Watch>) {
     COUNT.fetch_add(1, Relaxed);
-    WATCHES.borrow_mut().get_or_insert_default().entry(key(&watch.inode)).or_default().push(watch.clone());
+    watch.inode.state().watches.borrow_mut().get_or_insert_default().push(watch.clone());
 }
 
 pub fn remove(watch: &Arc<Watch>) {
-    let mut watches = WATCHES.borrow_mut();
-    let Some(map) = watches.as_mut() else { return };
-    if let Some(list) = map.get_mut(&key(&watch.inode)) {
-        let before = list.len();
-        list.retain(|known| !Arc::ptr_eq(known, watch));
-        COUNT.fetch_sub(before - list.len(), Relaxed);
-        if list.is_empty() {
-            map.remove(&key(&watch.inode));
-        }
+    let mut watches = watch.inode.state().watches.borrow_mut();
+    let Some(list) = watches.as_mut() else { return };
+    let before = list.len();
+    list.retain(|known| !Arc::ptr_eq(known, watch));
+    COUNT.fetch_sub(before - list.len(), Relaxed);
+    if list.is_empty() {
+        *watches = None;
     }
 }
 
 fn watches_of(inode: &InodeRef) -> Vec<Arc<Watch>> {
-    WATCHES.borrow().as_ref().and_then(|map| map.get(&key(inode))).cloned().unwrap_or_default()
+    inode.state().watches.borrow().as_ref().map(|list| list.to_vec()).unwrap_or_default()
 }
 
 fn send(inode: &InodeRef, event: u32, cookie: u32, name: &[u8], unlinked: bool) {
@@ -76,7 +70,7 @@ fn send(inode: &InodeRef, event: u32, cookie: u32, name: &[u8], unlinked: bool) 
             }
         }
         let told = watch.host.borrow().as_ref().is_some_and(|host| host.told_by_host(event));
-        let excluded = unlinked && watch.mask.get() & libc::IN_EXCL_UNLINK != 0;
+        let excluded = unlinked && watch.mask.get() & abi::IN_EXCL_UNLINK != 0;
         if !told && !excluded {
             deliver(&watch, event, cookie, name);
         }
@@ -86,12 +80,12 @@ fn send(inode: &InodeRef, event: u32, cookie: u32, name: &[u8], unlinked: bool) 
 /// Gives an event to a watch that asks for its kind.
 pub fn deliver(watch: &Arc<Watch>, event: u32, cookie: u32, name: &[u8]) {
     let mask = watch.mask.get();
-    if mask & event & libc::IN_ALL_EVENTS == 0 && event & libc::IN_UNMOUNT == 0 {
+    if mask & event & abi::IN_ALL_EVENTS == 0 && event & abi::IN_UNMOUNT == 0 {
         return;
     }
     if let Some(owner) = watch.owner.upgrade() {
         owner.push(watch.descriptor, event, cookie, name);
-        if mask & libc::IN_ONESHOT != 0 {
+        if mask & abi::IN_ONESHOT != 0 {
             owner.forget(watch);
         }
     }
@@ -104,7 +98,7 @@ pub fn new_cookie() -> u32 {
 }
 
 fn dir_bit(is_dir: bool) -> u32 {
-    if is_dir { libc::IN_ISDIR } else { 0 }
+    if is_dir { abi::IN_ISDIR } else { 0 }
 }
 
 /// Something happened to the entry `name` of a directory.
@@ -151,7 +145,7 @@ pub fn open_file(open: &OpenFile, event: u32) {
 /// An open file is closed for good.
 #[inline]
 pub fn closed(open: &OpenFile) {
-    if active() && open.flags.get() & libc::O_PATH == 0 {
+    if active() && open.flags.get() & abi::O_PATH == 0 {
         open_file(open, if open.writable() { CLOSE_WRITE } else { CLOSE_NOWRITE });
     }
 }
@@ -167,7 +161,7 @@ pub fn removed(dir: &Arc<Dentry>, dentry: Arc<Dentry>, name: &[u8]) {
         links_changed(&dentry);
     }
     drop(dentry);
-    entry(dir, libc::IN_DELETE, name, is_dir);
+    entry(dir, abi::IN_DELETE, name, is_dir);
 }
 
 /// Nobody uses a name that was removed. If the file has no other name, its watches end.
@@ -175,10 +169,10 @@ pub fn unused(inode: &InodeRef) {
     if !active() || inode.kind() != FileKind::Directory && inode.attr().is_ok_and(|attr| attr.nlink > 0) {
         return;
     }
-    send(inode, libc::IN_DELETE_SELF, 0, b"", false);
+    send(inode, abi::IN_DELETE_SELF, 0, b"", false);
     for watch in watches_of(inode) {
         // The host says when a file of its own is gone.
-        let told = watch.host.borrow().as_ref().is_some_and(|host| host.told_by_host(libc::IN_DELETE_SELF));
+        let told = watch.host.borrow().as_ref().is_some_and(|host| host.told_by_host(abi::IN_DELETE_SELF));
         if !told && let Some(owner) = watch.owner.upgrade() {
             owner.forget(&watch);
         }
@@ -192,7 +186,7 @@ pub fn moved(from: &Arc<Dentry>, old: &[u8], to: &Arc<Dentry>, new: &[u8], dentr
     }
     let cookie = new_cookie();
     let bit = dir_bit(dentry.is_dir());
-    send(&from.inode, libc::IN_MOVED_FROM | bit, cookie, old, false);
-    send(&to.inode, libc::IN_MOVED_TO | bit, cookie, new, false);
-    send(&dentry.inode, libc::IN_MOVE_SELF, 0, b"", false);
+    send(&from.inode, abi::IN_MOVED_FROM | bit, cookie, old, false);
+    send(&to.inode, abi::IN_MOVED_TO | bit, cookie, new, false);
+    send(&dentry.inode, abi::IN_MOVE_SELF, 0, b"", false);
 }

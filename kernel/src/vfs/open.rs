@@ -19,21 +19,21 @@ use std::any::Any;
 use std::sync::Arc;
 
 /// Flags of O_TMPFILE beyond those of O_DIRECTORY.
-const TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
+const TMPFILE: i32 = abi::O_TMPFILE & !abi::O_DIRECTORY;
 /// Flags that say how to open, and are not kept.
-const NOT_KEPT: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TRUNC | libc::O_CLOEXEC;
+const NOT_KEPT: i32 = abi::O_CREAT | abi::O_EXCL | abi::O_NOCTTY | abi::O_TRUNC | abi::O_CLOEXEC;
 /// What Linux sets for every 64-bit program.
 pub const LARGEFILE: i32 = 0o100000;
 
 /// The flags that hold of those asked for. EINVAL for those that exclude each other, whatever the
 /// path.
 pub fn check_flags(mut flags: i32) -> Result<i32> {
-    if flags & libc::O_PATH != 0 {
-        flags &= libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_PATH | libc::O_CLOEXEC;
+    if flags & abi::O_PATH != 0 {
+        flags &= abi::O_DIRECTORY | abi::O_NOFOLLOW | abi::O_PATH | abi::O_CLOEXEC;
     }
-    let makes_directory = flags & libc::O_CREAT != 0 && flags & libc::O_DIRECTORY != 0;
+    let makes_directory = flags & abi::O_CREAT != 0 && flags & abi::O_DIRECTORY != 0;
     let unnamed = flags & TMPFILE != 0;
-    let wrong_unnamed = flags & libc::O_TMPFILE != libc::O_TMPFILE || flags & libc::O_ACCMODE == libc::O_RDONLY;
+    let wrong_unnamed = flags & abi::O_TMPFILE != abi::O_TMPFILE || flags & abi::O_ACCMODE == abi::O_RDONLY;
     if makes_directory || unnamed && wrong_unnamed { Err(Errno::EINVAL) } else { Ok(flags) }
 }
 
@@ -41,20 +41,20 @@ pub fn check_flags(mut flags: i32) -> Result<i32> {
 /// [`check_flags`] leaves them.
 pub fn open(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, resolve: Walk) -> Result<Arc<OpenFile>> {
     let mut how = resolve;
-    if flags & libc::O_DIRECTORY != 0 {
+    if flags & abi::O_DIRECTORY != 0 {
         how |= Walk::DIRECTORY;
     }
-    if flags & libc::O_NOFOLLOW == 0 {
+    if flags & abi::O_NOFOLLOW == 0 {
         how |= Walk::FOLLOW;
     }
     if flags & TMPFILE != 0 {
         return open_unnamed(task, dirfd, path, flags, mode, how);
     }
-    if flags & libc::O_CREAT == 0 {
+    if flags & abi::O_CREAT == 0 {
         let path = walk::lookup(task, dirfd, path, how)?;
         return open_path(&task.creds(), path, flags);
     }
-    if flags & libc::O_EXCL != 0 {
+    if flags & abi::O_EXCL != 0 {
         how.remove(Walk::FOLLOW);
     }
     let found = walk::walk(task, dirfd, path, how | Walk::CREATE)?;
@@ -63,7 +63,7 @@ pub fn open(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, resolve
     }
     let creds = task.creds();
     if let Some(target) = found.target {
-        if flags & libc::O_EXCL != 0 {
+        if flags & abi::O_EXCL != 0 {
             return Err(Errno::EEXIST);
         }
         if target.is_dir() {
@@ -88,15 +88,15 @@ pub fn open(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, resolve
 pub fn open_path(creds: &Creds, path: Path, flags: i32) -> Result<Arc<OpenFile>> {
     let inode = path.inode();
     let kind = inode.kind();
-    if flags & libc::O_PATH != 0 {
+    if flags & abi::O_PATH != 0 {
         return Ok(OpenFile::at(Arc::new(PathOnly), path, flags & !NOT_KEPT));
     }
-    let mut wanted = match flags & libc::O_ACCMODE {
-        libc::O_RDONLY => READ,
-        libc::O_WRONLY => WRITE,
+    let mut wanted = match flags & abi::O_ACCMODE {
+        abi::O_RDONLY => READ,
+        abi::O_WRONLY => WRITE,
         _ => READ | WRITE,
     };
-    if flags & libc::O_TRUNC != 0 {
+    if flags & abi::O_TRUNC != 0 {
         wanted |= WRITE;
     }
     match kind {
@@ -109,11 +109,11 @@ pub fn open_path(creds: &Creds, path: Path, flags: i32) -> Result<Arc<OpenFile>>
         _ => {}
     }
     permission::check(creds, &**inode, wanted)?;
-    if flags & libc::O_NOATIME != 0 {
+    if flags & abi::O_NOATIME != 0 {
         permission::check_owner(creds, &**inode)?;
     }
     let claim = claim(&path, flags)?;
-    if flags & libc::O_TRUNC != 0 && kind == FileKind::Regular {
+    if flags & abi::O_TRUNC != 0 && kind == FileKind::Regular {
         // Before the file is opened: nothing that is about to go has to be copied up.
         notify::file(&path.dentry, notify::OPEN);
         let mode = attributes::without_set_ids_for_write(creds, inode)?;
@@ -125,7 +125,7 @@ pub fn open_path(creds: &Creds, path: Path, flags: i32) -> Result<Arc<OpenFile>>
 
 /// What opening with these flags excludes.
 fn claim(path: &Path, flags: i32) -> Result<Option<Claim>> {
-    let writes = flags & (libc::O_ACCMODE | libc::O_TRUNC) != 0 && path.inode().kind() == FileKind::Regular;
+    let writes = flags & (abi::O_ACCMODE | abi::O_TRUNC) != 0 && path.inode().kind() == FileKind::Regular;
     if writes { Claim::write(path.inode()).map(Some) } else { Ok(None) }
 }
 
@@ -144,7 +144,7 @@ fn open_told(path: Path, flags: i32, claim: Option<Claim>) -> Result<Arc<OpenFil
         FileKind::Socket => return Err(Errno::ENXIO),
         _ => path.inode().clone().open(flags)?,
     };
-    if flags & libc::O_DIRECT != 0 && !ops.takes_direct() {
+    if flags & abi::O_DIRECT != 0 && !ops.takes_direct() {
         return Err(Errno::EINVAL);
     }
     let flags = flags & !NOT_KEPT | LARGEFILE;
@@ -162,12 +162,12 @@ fn open_unnamed(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, how
     dir.mount.want_write()?;
     permission::check(&creds, &**dir.inode(), WRITE | EXEC)?;
     let mode = mode & 0o7777 & !task.fs.borrow().umask.get();
-    let inode: InodeRef = dir.inode().create_unnamed(mode, &creds, flags & libc::O_EXCL == 0)?;
+    let inode: InodeRef = dir.inode().create_unnamed(mode, &creds, flags & abi::O_EXCL == 0)?;
     let name = format!("#{}", inode.attr()?.ino);
     let dentry = super::dentry::Dentry::nameless(inode, Some(dir.dentry.clone()), name.as_bytes());
     let path = Path { mount: dir.mount, dentry };
     let claim = claim(&path, flags)?;
-    open_inode(path, flags & !libc::O_DIRECTORY, claim)
+    open_inode(path, flags & !abi::O_DIRECTORY, claim)
 }
 
 /// What an O_PATH descriptor can do: nothing but name its file.

@@ -332,7 +332,7 @@ impl Contents {
             return Err(Errno::ENXIO);
         }
         let mut page = offset / PAGE_SIZE;
-        if whence == libc::SEEK_DATA {
+        if whence == abi::SEEK_DATA {
             if inner.find(page).is_some() {
                 return Ok(offset);
             }

@@ -83,7 +83,7 @@ impl Path {
             }
             names.push(at.dentry.name());
             len += 1 + names.last().map_or(0, |name| name.len());
-            if len >= libc::PATH_MAX as usize {
+            if len >= abi::PATH_MAX as usize {
                 break true;
             }
             match at.dentry.parent() {
@@ -108,7 +108,7 @@ impl Path {
         let mut names = Vec::new();
         let mut len = 0;
         let mut at = Some(self.dentry.clone());
-        while let Some(dentry) = at.filter(|_| len < libc::PATH_MAX as usize) {
+        while let Some(dentry) = at.filter(|_| len < abi::PATH_MAX as usize) {
             at = dentry.parent();
             if at.is_some() {
                 let name = dentry.name();

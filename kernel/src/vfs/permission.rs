@@ -4,15 +4,15 @@
 use super::dentry::Dentry;
 use super::inode::{FileKind, Inode, InodeRef};
 use super::path::Path;
-use crate::task::creds::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, Creds};
+use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// Wanted access, in the numbers of access(2).
-pub const READ: u32 = libc::R_OK as u32;
-pub const WRITE: u32 = libc::W_OK as u32;
-pub const EXEC: u32 = libc::X_OK as u32;
+pub const READ: u32 = abi::R_OK as u32;
+pub const WRITE: u32 = abi::W_OK as u32;
+pub const EXEC: u32 = abi::X_OK as u32;
 
 /// EACCES when the credentials do not give the wanted access, EPERM when nobody's do.
 pub fn check(creds: &Creds, inode: &dyn Inode, wanted: u32) -> Result<()> {
@@ -20,7 +20,7 @@ pub fn check(creds: &Creds, inode: &dyn Inode, wanted: u32) -> Result<()> {
         return Err(Errno::EPERM);
     }
     let is_dir = inode.kind() == FileKind::Directory;
-    if creds.capable(CAP_DAC_OVERRIDE) && (is_dir || wanted & EXEC == 0) {
+    if creds.capable(abi::CAP_DAC_OVERRIDE) && (is_dir || wanted & EXEC == 0) {
         return Ok(());
     }
     let owner = inode.owner()?;
@@ -34,15 +34,15 @@ pub fn check(creds: &Creds, inode: &dyn Inode, wanted: u32) -> Result<()> {
     if wanted & !(owner.mode >> shift) == 0 {
         return Ok(());
     }
-    let overridden = creds.capable(CAP_DAC_OVERRIDE) && owner.mode & 0o111 != 0
-        || creds.capable(CAP_DAC_READ_SEARCH) && (wanted == READ || is_dir && wanted & WRITE == 0);
+    let overridden = creds.capable(abi::CAP_DAC_OVERRIDE) && owner.mode & 0o111 != 0
+        || creds.capable(abi::CAP_DAC_READ_SEARCH) && (wanted == READ || is_dir && wanted & WRITE == 0);
     if overridden { Ok(()) } else { Err(Errno::EACCES) }
 }
 
 /// Whether somebody who is neither owner nor privileged is held off: EPERM as chmod(2) and others
 /// give it.
 pub fn check_owner(creds: &Creds, inode: &dyn Inode) -> Result<()> {
-    if creds.capable(CAP_FOWNER) || inode.owner()?.uid == creds.fsuid { Ok(()) } else { Err(Errno::EPERM) }
+    if creds.capable(abi::CAP_FOWNER) || inode.owner()?.uid == creds.fsuid { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// Settings of proc_sys_fs(5): fs.protected_hardlinks and fs.protected_symlinks, 0 or 1.
@@ -52,13 +52,13 @@ pub static PROTECTED_SYMLINKS: AtomicI64 = AtomicI64::new(1);
 /// Whether another name may be made for a file: EPERM for a stranger's file that has a privilege or
 /// that the caller could not open himself.
 pub fn check_link(creds: &Creds, inode: &dyn Inode) -> Result<()> {
-    if PROTECTED_HARDLINKS.load(Relaxed) == 0 || creds.capable(CAP_FOWNER) {
+    if PROTECTED_HARDLINKS.load(Relaxed) == 0 || creds.capable(abi::CAP_FOWNER) {
         return Ok(());
     }
     let owner = inode.owner()?;
-    let group_program = libc::S_ISGID | libc::S_IXGRP;
+    let group_program = abi::S_ISGID | abi::S_IXGRP;
     let plain = inode.kind() == FileKind::Regular
-        && owner.mode & libc::S_ISUID == 0
+        && owner.mode & abi::S_ISUID == 0
         && owner.mode & group_program != group_program;
     if owner.uid == creds.fsuid || plain && check(creds, inode, READ | WRITE).is_ok() {
         Ok(())
@@ -70,7 +70,7 @@ pub fn check_link(creds: &Creds, inode: &dyn Inode) -> Result<()> {
 /// Whether a symbolic link at a path's end may be followed: EACCES where anybody can leave links
 /// for others, as in /tmp, and a stranger did.
 pub fn check_follow(creds: &Creds, dir: &dyn Inode, link: &dyn Inode) -> Result<()> {
-    const ANYBODY: u32 = libc::S_ISVTX | libc::S_IWOTH;
+    const ANYBODY: u32 = abi::S_ISVTX | abi::S_IWOTH;
     if PROTECTED_SYMLINKS.load(Relaxed) == 0 {
         return Ok(());
     }
@@ -98,9 +98,9 @@ pub fn check_create(creds: &Creds, dir: &Path) -> Result<()> {
 /// and unlink(2) asks, None for rename.
 pub fn check_delete(creds: &Creds, dir: &InodeRef, victim: &Arc<Dentry>, as_dir: Option<bool>) -> Result<()> {
     check(creds, &**dir, WRITE | EXEC)?;
-    if !creds.capable(CAP_FOWNER) {
+    if !creds.capable(abi::CAP_FOWNER) {
         let owner = dir.owner()?;
-        let sticky = owner.mode & libc::S_ISVTX != 0;
+        let sticky = owner.mode & abi::S_ISVTX != 0;
         if sticky && owner.uid != creds.fsuid && victim.inode.owner()?.uid != creds.fsuid {
             return Err(Errno::EPERM);
         }

@@ -65,12 +65,12 @@ pub fn lookup(task: &Task, dirfd: i32, path: &[u8], how: Walk) -> Result<Path> {
 
 /// Finds what a path names for the current task, from its working directory.
 pub fn find(path: &[u8]) -> Result<Path> {
-    lookup(&crate::sched::current(), libc::AT_FDCWD, path, Walk::FOLLOW)
+    lookup(&crate::sched::current(), abi::AT_FDCWD, path, Walk::FOLLOW)
 }
 
 /// Where a path starts that is relative to `dirfd`.
 pub fn start(task: &Task, dirfd: i32) -> Result<Path> {
-    if dirfd == libc::AT_FDCWD {
+    if dirfd == abi::AT_FDCWD {
         return Ok(task.fs.borrow().cwd.cloned());
     }
     let file = task.files.borrow().as_ref().ok_or(Errno::EBADF)?.get(dirfd)?;

@@ -166,9 +166,7 @@ impl SkasSpace {
 /// mappings, and concerns the current CPU alone. Returns whether an interrupt came.
 fn carry_out(handle: &StubHandle, batch: Batch) -> Result<bool> {
     let Batch { mut orders, files, .. } = batch;
-    lock::leave();
-    let result = handle.carry_out(&mut orders);
-    lock::enter();
+    let result = lock::without(|| handle.carry_out(&mut orders));
     // Files end under the lock.
     drop(files);
     result
@@ -242,9 +240,7 @@ impl ModelSpace for SkasSpace {
                 cpu::kick(other);
                 kicked = true;
             }
-            lock::leave();
-            std::thread::yield_now();
-            lock::enter();
+            lock::without(std::thread::yield_now);
             if cpu::current() != cpu {
                 return;
             }

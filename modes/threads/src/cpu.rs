@@ -61,14 +61,7 @@ impl Cpu {
         self.place.follow(process);
         self.user.store(process, SeqCst);
         // From here on a kick reaches user code itself.
-        let result = if self.kicks.take() {
-            None
-        } else {
-            lock::leave();
-            let result = user();
-            lock::enter();
-            Some(result)
-        };
+        let result = if self.kicks.take() { None } else { Some(lock::without(user)) };
         self.user.store(0, SeqCst);
         result
     }
@@ -108,10 +101,10 @@ pub(crate) fn run(number: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)
         }
         Err(e) => limits::give_up("the host gives no timer", e),
     }
-    lock::enter();
-    main(number, ThreadContext::of_thread());
-    end();
-    lock::leave();
+    lock::with(|| {
+        main(number, ThreadContext::of_thread());
+        end();
+    });
 }
 
 /// Brings a CPU back into the kernel: out of user mode, or out of its sleep.
@@ -129,11 +122,9 @@ pub(crate) fn idle(deadline: Option<u64>) {
     if cpu.kicks.take() || timeout == Some(0) {
         return;
     }
-    lock::leave();
-    if cpu.kicks.wait(all().len() > 1, timeout) {
+    if lock::without(|| cpu.kicks.wait(all().len() > 1, timeout)) {
         count(|c| &c.idle_sleeps, 1);
     }
-    lock::enter();
     cpu.kicks.take();
 }
 

@@ -108,11 +108,9 @@ pub fn idle(deadline: Option<u64>) {
     }
     let number = current();
     placement::set_busy(number, false);
-    lock::leave();
-    if cpu.kicks.wait(all().len() > 1, timeout) {
+    if lock::without(|| cpu.kicks.wait(all().len() > 1, timeout)) {
         count(|c| &c.idle_sleeps, 1);
     }
-    lock::enter();
     placement::set_busy(number, true);
     cpu.kicks.take();
 }

@@ -71,9 +71,7 @@ fn run_cpu(number: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
     };
     cpu::adopt(context.record);
     placement::set_busy(number, true);
-    lock::enter();
-    main(number, context);
-    lock::leave();
+    lock::with(|| main(number, context));
 }
 
 impl ProcessModel for Tt {

@@ -232,9 +232,7 @@ impl ModelSpace for TtSpace {
                 cpu::kick(other);
                 kicked = true;
             }
-            lock::leave();
-            std::thread::yield_now();
-            lock::enter();
+            lock::without(std::thread::yield_now);
         }
     }
 

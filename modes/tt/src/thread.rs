@@ -91,12 +91,12 @@ impl TtThread {
         }
         context::place(record, cpu::current());
         placement::follow();
-        lock::leave();
-        // SAFETY: the frame is complete, and lies where nothing else is written while user code
-        // runs but the next frame.
-        unsafe { entry::umlab_tt_leave(record, frame) };
-        own_cpu.user.store(0, SeqCst);
-        lock::enter();
+        lock::without(|| {
+            // SAFETY: the frame is complete, and lies where nothing else is written while user code
+            // runs but the next frame.
+            unsafe { entry::umlab_tt_leave(record, frame) };
+            own_cpu.user.store(0, SeqCst);
+        });
         if record.lost.load(SeqCst) != 0 {
             return Ok(Trap::Lost);
         }

@@ -1,6 +1,6 @@
 //! One watched file of an epoll file.
 
-use super::{EPOLLONESHOT, Epoll, MODES};
+use super::{Epoll, MODES};
 use crate::lock::KCell;
 use crate::sched::wait::{Wake, WakeReason};
 use crate::vfs::file::OpenFile;
@@ -70,7 +70,7 @@ impl Item {
         if events == 0 {
             return 0;
         }
-        file.ops.poll(file).bits() & events
+        file.poll().bits() & events
     }
 
     /// Says whether it is on the ready list; tells whether that is new.
@@ -80,7 +80,7 @@ impl Item {
 
     /// Enters it in the file's wait queues.
     pub fn register(self: &Arc<Self>, file: &OpenFile) {
-        let queues = file.ops.poll_queues().unwrap_or_default();
+        let queues = file.poll_queues().unwrap_or_default();
         let places = queues.iter().map(|queue| queue.add(self.clone())).collect();
         self.state.borrow_mut().places = places;
         file.watchers.items.borrow_mut().push(Arc::downgrade(self));
@@ -93,7 +93,7 @@ impl Item {
 
     fn leave_queues(&self, file: &OpenFile) {
         let places = std::mem::take(&mut self.state.borrow_mut().places);
-        let queues = file.ops.poll_queues().unwrap_or_default();
+        let queues = file.poll_queues().unwrap_or_default();
         for (queue, place) in queues.iter().zip(places) {
             queue.remove(place);
         }
@@ -105,7 +105,7 @@ impl Wake for Item {
         let wanted = self.events();
         if wanted & !MODES == 0 {
             // A one-shot that has fired.
-            debug_assert!(wanted & EPOLLONESHOT != 0);
+            debug_assert!(wanted & abi::EPOLLONESHOT != 0);
             return;
         }
         if let WakeReason::Event(events) = reason

@@ -26,14 +26,11 @@ const MAX_WATCHERS: usize = 8192;
 /// Most events that one epoll_wait(2) gives, and most items that it looks at in one go.
 const MAX_EVENTS: usize = 4096;
 
-pub const EPOLLET: u32 = libc::EPOLLET as u32;
-pub const EPOLLONESHOT: u32 = libc::EPOLLONESHOT as u32;
-pub const EPOLLEXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
-pub const EPOLLWAKEUP: u32 = libc::EPOLLWAKEUP as u32;
 /// The bits that say how, not what.
-const MODES: u32 = EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP;
+const MODES: u32 = abi::EPOLLET | abi::EPOLLONESHOT | abi::EPOLLEXCLUSIVE | abi::EPOLLWAKEUP;
 const ALWAYS: u32 = Events::ERR.union(Events::HUP).bits();
-const EXCLUSIVE_OK: u32 = Events::IN.union(Events::OUT).bits() | ALWAYS | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
+const EXCLUSIVE_OK: u32 =
+    Events::IN.union(Events::OUT).bits() | ALWAYS | abi::EPOLLWAKEUP | abi::EPOLLET | abi::EPOLLEXCLUSIVE;
 const READY: u32 = Events::IN.union(Events::RDNORM).bits();
 
 /// By descriptor number and open file: a number may come to mean another file while the first is
@@ -101,13 +98,13 @@ impl Epoll {
         data: u64,
     ) -> Result<()> {
         let nested = file.ops_as::<EpollFile>();
-        if file.ops.poll_queues().is_none() {
+        if file.poll_queues().is_none() {
             return Err(Errno::EPERM);
         }
         if nested.is_some_and(|n| Arc::ptr_eq(&n.epoll, self)) {
             return Err(Errno::EINVAL);
         }
-        if events & EPOLLEXCLUSIVE != 0 && (nested.is_some() || events & !EXCLUSIVE_OK != 0) {
+        if events & abi::EPOLLEXCLUSIVE != 0 && (nested.is_some() || events & !EXCLUSIVE_OK != 0) {
             return Err(Errno::EINVAL);
         }
         let key = key(fd, file);
@@ -147,11 +144,11 @@ impl Epoll {
 
     /// EPOLL_CTL_MOD.
     pub fn modify(&self, fd: i32, file: &Arc<OpenFile>, events: u32, data: u64) -> Result<()> {
-        if events & EPOLLEXCLUSIVE != 0 {
+        if events & abi::EPOLLEXCLUSIVE != 0 {
             return Err(Errno::EINVAL);
         }
         let item = self.items.borrow().get(&key(fd, file)).cloned().ok_or(Errno::ENOENT)?;
-        if item.events() & EPOLLEXCLUSIVE != 0 {
+        if item.events() & abi::EPOLLEXCLUSIVE != 0 {
             return Err(Errno::EINVAL);
         }
         item.change(events | ALWAYS, data);
@@ -259,9 +256,9 @@ impl Epoll {
             }
             out.push(Event { events, data: item.data() });
             let mode = item.events();
-            if mode & EPOLLONESHOT != 0 {
+            if mode & abi::EPOLLONESHOT != 0 {
                 item.disable();
-            } else if mode & EPOLLET == 0 && item.set_listed(true) {
+            } else if mode & abi::EPOLLET == 0 && item.set_listed(true) {
                 again.push_back(item);
             }
         }
@@ -326,7 +323,7 @@ impl FileOps for EpollFile {
         for (fd, item) in items {
             let Some(file) = item.file() else { continue };
             let (ino, dev) = file.inode.attr().map_or((0, 0), |attr| (attr.ino, attr.dev));
-            let device = (libc::major(dev) as u64) << 20 | libc::minor(dev) as u64;
+            let device = (abi::major(dev) as u64) << 20 | abi::minor(dev) as u64;
             let (events, data, position) = (item.events(), item.data(), file.position.get());
             let _ = writeln!(
                 out,

@@ -71,14 +71,14 @@ impl HostInode {
         match node {
             NewNode::Regular => {
                 watch::close_some();
-                let file = host::open_at(dir, name, libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY, mode)?;
+                let file = host::open_at(dir, name, abi::O_CREAT | abi::O_EXCL | abi::O_WRONLY, mode)?;
                 watch::close_later(Arc::new(file));
             }
             NewNode::Directory => host::make_dir_at(dir, name, mode)?,
             NewNode::Symlink(target) => host::symlink_at(target, dir, name)?,
             NewNode::Device(kind, device) => host::make_node_at(dir, name, mode | kind.mode(), *device)?,
-            NewNode::Fifo => host::make_node_at(dir, name, mode | libc::S_IFIFO, 0)?,
-            NewNode::Socket => host::make_node_at(dir, name, mode | libc::S_IFSOCK, 0)?,
+            NewNode::Fifo => host::make_node_at(dir, name, mode | abi::S_IFIFO, 0)?,
+            NewNode::Socket => host::make_node_at(dir, name, mode | abi::S_IFSOCK, 0)?,
         }
         self.expire();
         let stat = host::statx(dir, name)?;
@@ -86,7 +86,7 @@ impl HostInode {
         if (stat.stx_uid, stat.stx_gid) != (creds.fsuid, creds.fsgid) {
             // An ordinary user of the host cannot give files away: then they stay his.
             let handle = inode.handle()?;
-            let _ = watch::quietly(libc::IN_ATTRIB, || {
+            let _ = watch::quietly(abi::IN_ATTRIB, || {
                 host::change_owner(handle.as_fd(), Some(creds.fsuid), Some(creds.fsgid))
             });
             inode.expire();
@@ -126,12 +126,12 @@ impl HostInode {
         self.want_write()?;
         let to = to.as_any().downcast_ref::<HostInode>().ok_or(Errno::EXDEV)?.arc();
         let (from_fd, to_fd) = (self.handle()?, to.handle()?);
-        if flags & libc::RENAME_WHITEOUT != 0 && !self.fs.passes_privileges() {
+        if flags & abi::RENAME_WHITEOUT != 0 && !self.fs.passes_privileges() {
             // It would leave a device node behind.
             return Err(Errno::EPERM);
         }
-        let exchange = flags & libc::RENAME_EXCHANGE != 0;
-        let entry = |dir: &Arc<HostInode>, name: &[u8]| -> Result<Option<(Arc<HostInode>, libc::statx)>> {
+        let exchange = flags & abi::RENAME_EXCHANGE != 0;
+        let entry = |dir: &Arc<HostInode>, name: &[u8]| -> Result<Option<(Arc<HostInode>, host::Statx)>> {
             match host::statx(dir.handle()?.as_fd(), name) {
                 Ok(stat) => Ok(Some((self.fs.inode_of(&stat, dir, name)?, stat))),
                 Err(_) => Ok(None),

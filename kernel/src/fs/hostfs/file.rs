@@ -23,7 +23,7 @@ pub fn open(inode: Arc<HostInode>, flags: i32) -> Result<Arc<dyn FileOps>> {
     if inode.kind() != FileKind::Regular {
         return Err(Errno::ENXIO);
     }
-    let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
+    let write = flags & abi::O_ACCMODE != abi::O_RDONLY;
     if write {
         inode.want_write()?;
     }
@@ -99,7 +99,7 @@ impl FileOps for Regular {
     }
 
     fn seek_special(&self, _file: &OpenFile, offset: i64, whence: i32) -> Result<u64> {
-        if whence == libc::SEEK_END {
+        if whence == abi::SEEK_END {
             let size = self.inode.attr()?.size as i64;
             return size.checked_add(offset).and_then(|at| u64::try_from(at).ok()).ok_or(Errno::EINVAL);
         }

@@ -6,7 +6,7 @@ use crate::lock::KCell;
 use crate::mm::PAGE_SIZE;
 use crate::task::creds::Creds;
 use crate::vfs::file::{DirEntry, FileOps, Gone, HostFile, Mappers};
-use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
+use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, NewNode, Owner, SetAttr, Timestamp};
 use crate::{Errno, Result};
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,6 +28,7 @@ pub struct HostInode {
     known: KCell<Known>,
     pub(super) open: KCell<Open>,
     pub(super) mappers: Arc<Mappers>,
+    state: InodeState,
     /// Mode bits that it has in the guest only.
     pub(super) set_ids: AtomicU32,
     /// Guests' watches that hear of it.
@@ -57,20 +58,20 @@ pub(super) struct Open {
     last: Weak<HostFile>,
 }
 
-pub fn key_of(stat: &libc::statx) -> Key {
+pub fn key_of(stat: &host::Statx) -> Key {
     (host::device(stat), stat.stx_ino)
 }
 
 /// When the file was made, if its file system keeps that.
-pub fn born(stat: &libc::statx) -> Option<Timestamp> {
-    (stat.stx_mask & libc::STATX_BTIME != 0).then(|| time(&stat.stx_btime))
+pub fn born(stat: &host::Statx) -> Option<Timestamp> {
+    (stat.stx_mask & abi::STATX_BTIME != 0).then(|| time(&stat.stx_btime))
 }
 
-fn time(t: &libc::statx_timestamp) -> Timestamp {
+fn time(t: &host::StatxTime) -> Timestamp {
     t.tv_sec as i128 * 1_000_000_000 + t.tv_nsec as i128
 }
 
-fn attr_of(stat: &libc::statx) -> Attr {
+fn attr_of(stat: &host::Statx) -> Attr {
     let (dev, ino) = key_of(stat);
     Attr {
         dev,
@@ -80,7 +81,7 @@ fn attr_of(stat: &libc::statx) -> Attr {
         nlink: stat.stx_nlink,
         uid: stat.stx_uid,
         gid: stat.stx_gid,
-        rdev: libc::makedev(stat.stx_rdev_major, stat.stx_rdev_minor),
+        rdev: abi::makedev(stat.stx_rdev_major, stat.stx_rdev_minor),
         size: stat.stx_size,
         blocks: stat.stx_blocks,
         block_size: stat.stx_blksize,
@@ -94,7 +95,7 @@ fn attr_of(stat: &libc::statx) -> Attr {
 impl HostInode {
     pub(super) fn new(
         fs: &Arc<HostFs>,
-        stat: &libc::statx,
+        stat: &host::Statx,
         parent: Option<Arc<HostInode>>,
         name: &[u8],
         hidden: bool,
@@ -111,6 +112,7 @@ impl HostInode {
             known: KCell::new(known),
             open: KCell::default(),
             mappers: Arc::default(),
+            state: InodeState::default(),
             set_ids: AtomicU32::new(set_ids::initial(fs, stat)),
             watchers: AtomicUsize::new(0),
             used: AtomicBool::new(true),
@@ -122,7 +124,7 @@ impl HostInode {
     }
 
     /// Whether what the host tells of is this file, not another one that got its number.
-    pub(super) fn is_same(&self, stat: &libc::statx) -> bool {
+    pub(super) fn is_same(&self, stat: &host::Statx) -> bool {
         let (kind, btime) = (self.kind, self.known.borrow().attr.btime);
         let new = attr_of(stat);
         self.key == (new.dev, new.ino) && kind == new.kind && (btime == new.btime)
@@ -152,7 +154,7 @@ impl HostInode {
     }
 
     /// The host told of it.
-    pub(super) fn update(&self, stat: &libc::statx) {
+    pub(super) fn update(&self, stat: &host::Statx) {
         let now = self.fs.now();
         let mut known = self.known.borrow_mut();
         let attr = attr_of(stat);
@@ -176,7 +178,7 @@ impl HostInode {
             return;
         }
         self.known.borrow_mut().version += 1;
-        if event & (libc::IN_DELETE | libc::IN_MOVED_FROM) != 0 {
+        if event & (abi::IN_DELETE | abi::IN_MOVED_FROM) != 0 {
             return;
         }
         let Some(stat) = self.handle().ok().and_then(|handle| host::statx(handle.as_fd(), name).ok()) else { return };
@@ -236,7 +238,7 @@ impl HostInode {
         Ok(())
     }
 
-    fn ask(&self) -> Result<libc::statx> {
+    fn ask(&self) -> Result<host::Statx> {
         let (handle, file) = {
             let open = self.open.borrow();
             (open.handle.clone(), open.last.upgrade())
@@ -274,7 +276,7 @@ impl HostInode {
         };
         for inode in missing.into_iter().rev() {
             let name = inode.place.borrow().1.clone();
-            let fd = host::open_at(handle.as_fd(), &name, libc::O_PATH, 0)?;
+            let fd = host::open_at(handle.as_fd(), &name, abi::O_PATH, 0)?;
             if !inode.is_same(&host::statx(fd.as_fd(), b"")?) {
                 return Err(Errno::ESTALE);
             }
@@ -287,7 +289,7 @@ impl HostInode {
 
     /// The directory, open with a position of its own.
     fn open_dir(&self) -> Result<OwnedFd> {
-        host::open_at(self.handle()?.as_fd(), b".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
+        host::open_at(self.handle()?.as_fd(), b".", abi::O_RDONLY | abi::O_DIRECTORY, 0)
     }
 
     pub(super) fn note_opened(&self) {
@@ -327,15 +329,15 @@ impl HostInode {
         let open_as = |flags| -> Result<OwnedFd> {
             let (parent, name) = self.place.cloned();
             let fd = match parent {
-                Some(parent) => host::open_at(parent.handle()?.as_fd(), &name, flags | libc::O_NONBLOCK, 0)?,
-                None => host::reopen(self.handle()?.as_fd(), flags | libc::O_NONBLOCK)?,
+                Some(parent) => host::open_at(parent.handle()?.as_fd(), &name, flags | abi::O_NONBLOCK, 0)?,
+                None => host::reopen(self.handle()?.as_fd(), flags | abi::O_NONBLOCK)?,
             };
             Ok(fd)
         };
         let mut fd = match write {
-            false => open_as(libc::O_RDONLY)?,
-            true => match open_as(libc::O_RDWR) {
-                Err(Errno::EACCES) => open_as(libc::O_WRONLY)?,
+            false => open_as(abi::O_RDONLY)?,
+            true => match open_as(abi::O_RDWR) {
+                Err(Errno::EACCES) => open_as(abi::O_WRONLY)?,
                 other => other?,
             },
         };
@@ -343,7 +345,7 @@ impl HostInode {
         if !self.is_same(&stat) {
             // The name is another file's now: by its descriptor the right one may still be found.
             let handle = self.open.borrow().handle.clone().ok_or(Errno::ENOENT)?;
-            fd = host::reopen(handle.as_fd(), if write { libc::O_RDWR } else { libc::O_RDONLY })?;
+            fd = host::reopen(handle.as_fd(), if write { abi::O_RDWR } else { abi::O_RDONLY })?;
             stat = host::statx(fd.as_fd(), b"")?;
         }
         if write {
@@ -383,6 +385,10 @@ impl Drop for HostInode {
 }
 
 impl Inode for HostInode {
+    fn state(&self) -> &InodeState {
+        &self.state
+    }
+
     fn attr(&self) -> Result<Attr> {
         self.refresh()?;
         let mut attr = self.known.borrow().attr;
@@ -475,7 +481,7 @@ impl Inode for HostInode {
     }
 
     fn rmdir(&self, name: &[u8]) -> Result<()> {
-        self.remove(name, libc::AT_REMOVEDIR)
+        self.remove(name, abi::AT_REMOVEDIR)
     }
 
     fn rename(&self, name: &[u8], new_dir: &InodeRef, new_name: &[u8], flags: u32) -> Result<()> {
@@ -486,7 +492,7 @@ impl Inode for HostInode {
         self.want_write()?;
         let result = host::allocate(self.host_file(true)?.fd.as_fd(), mode, offset, len);
         // What follows is at other places now.
-        if result.is_ok() && mode & (libc::FALLOC_FL_COLLAPSE_RANGE | libc::FALLOC_FL_INSERT_RANGE) != 0 {
+        if result.is_ok() && mode & (abi::FALLOC_FL_COLLAPSE_RANGE | abi::FALLOC_FL_INSERT_RANGE) != 0 {
             self.mappers.invalidate(offset / PAGE_SIZE, u64::MAX / PAGE_SIZE, Gone::Cut);
         }
         self.expire();

@@ -73,7 +73,7 @@ impl HostFs {
             set_ids: KCell::default(),
             doubted: AtomicU64::new(0),
         });
-        let fd = host::open(path, libc::O_PATH)?;
+        let fd = host::open(path, abi::O_PATH)?;
         if host::is_kernel_made(fd.as_fd())? {
             return Err(Errno::EPERM);
         }
@@ -115,7 +115,7 @@ impl HostFs {
     }
 
     /// The inode of an entry that the host just told of.
-    fn inode_of(self: &Arc<Self>, stat: &libc::statx, parent: &Arc<HostInode>, name: &[u8]) -> Result<Arc<HostInode>> {
+    fn inode_of(self: &Arc<Self>, stat: &host::Statx, parent: &Arc<HostInode>, name: &[u8]) -> Result<Arc<HostInode>> {
         let key = inode::key_of(stat);
         let known = self.inodes.borrow().get(&key).and_then(Weak::upgrade);
         if let Some(known) = known
@@ -129,7 +129,7 @@ impl HostFs {
         // Another file system begins only at a mount. Which one it is must be asked of an open
         // file: a name or the number of a mount can be another's by now.
         let begins = stat.stx_mnt_id != parent.mount && key.0 != parent.key.0;
-        let handle = if begins { Some(host::open_at(parent.handle()?.as_fd(), name, libc::O_PATH, 0)?) } else { None };
+        let handle = if begins { Some(host::open_at(parent.handle()?.as_fd(), name, abi::O_PATH, 0)?) } else { None };
         let hidden = match &handle {
             Some(handle) => host::is_kernel_made(handle.as_fd())?,
             None => parent.is_hidden(),
@@ -148,7 +148,7 @@ impl HostFs {
 
     /// A name of a file is about to go, perhaps the last one: a watched file whose descriptors are
     /// closed ends at once.
-    fn about_to_lose_name(&self, stat: &libc::statx) {
+    fn about_to_lose_name(&self, stat: &host::Statx) {
         if !watch::active() {
             return;
         }
@@ -159,9 +159,9 @@ impl HostFs {
     }
 
     /// A file has a name less than when the host told of it.
-    fn name_lost(&self, before: &libc::statx) {
+    fn name_lost(&self, before: &host::Statx) {
         let key = inode::key_of(before);
-        if before.stx_nlink <= 1 || before.stx_mode as u32 & libc::S_IFMT == libc::S_IFDIR {
+        if before.stx_nlink <= 1 || before.stx_mode as u32 & abi::S_IFMT == abi::S_IFDIR {
             self.set_ids.borrow_mut().forget(key);
         }
         let known = self.inodes.borrow().get(&key).and_then(Weak::upgrade);

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use umlab_host::file as host;
 
 /// The bits that give whoever runs a program another identity.
-pub const SET_IDS: u32 = libc::S_ISUID | libc::S_ISGID;
+pub const SET_IDS: u32 = abi::S_ISUID | abi::S_ISGID;
 /// Files of one tree that may have such bits: they are remembered in the core's memory.
 const MOST: usize = 16384;
 
@@ -71,14 +71,14 @@ impl HostInode {
 
     /// Before the guest can write to a program of the host through `file`: privileges that it has
     /// on the host are not for what a guest puts into it.
-    pub(super) fn disarm(&self, file: BorrowedFd<'_>, stat: &libc::statx) -> Result<()> {
+    pub(super) fn disarm(&self, file: BorrowedFd<'_>, stat: &host::Statx) -> Result<()> {
         let mode = stat.stx_mode as u32;
         if self.fs.passes_privileges() || self.is_directory() {
             return Ok(());
         }
         if mode & SET_IDS != 0 {
             self.keep_set_ids(mode & SET_IDS | self.own_set_ids())?;
-            match watch::quietly(libc::IN_ATTRIB, || host::change_mode(file, mode & 0o7777 & !SET_IDS)) {
+            match watch::quietly(abi::IN_ATTRIB, || host::change_mode(file, mode & 0o7777 & !SET_IDS)) {
                 // Who does not own the file has no privilege to keep the bits: the host drops them
                 // at the first write.
                 Ok(()) | Err(Errno::EPERM) => {}
@@ -87,13 +87,13 @@ impl HostInode {
         }
         if mode & 0o111 != 0 {
             // Mostly there is none.
-            let _ = watch::quietly(libc::IN_ATTRIB, || host::remove_xattr(file, b"security.capability"));
+            let _ = watch::quietly(abi::IN_ATTRIB, || host::remove_xattr(file, b"security.capability"));
         }
         Ok(())
     }
 }
 
 /// The bits that a new inode in memory starts with.
-pub fn initial(fs: &super::HostFs, stat: &libc::statx) -> u32 {
+pub fn initial(fs: &super::HostFs, stat: &host::Statx) -> u32 {
     if fs.writable() { fs.set_ids.borrow().of(inode::key_of(stat), inode::born(stat)) } else { 0 }
 }

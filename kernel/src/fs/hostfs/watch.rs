@@ -21,16 +21,16 @@ use std::sync::{Arc, Weak};
 use umlab_host::inotify as host;
 
 /// What the guest does in a shared tree, and the host tells.
-pub const TOLD_BY_HOST: u32 = libc::IN_MODIFY
-    | libc::IN_ATTRIB
-    | libc::IN_CREATE
-    | libc::IN_DELETE
-    | libc::IN_DELETE_SELF
-    | libc::IN_MOVE
-    | libc::IN_MOVE_SELF;
-const ASKED_OF_HOST: u32 = TOLD_BY_HOST | libc::IN_CLOSE_WRITE;
+pub const TOLD_BY_HOST: u32 = abi::IN_MODIFY
+    | abi::IN_ATTRIB
+    | abi::IN_CREATE
+    | abi::IN_DELETE
+    | abi::IN_DELETE_SELF
+    | abi::IN_MOVE
+    | abi::IN_MOVE_SELF;
+const ASKED_OF_HOST: u32 = TOLD_BY_HOST | abi::IN_CLOSE_WRITE;
 /// Bits that come with events.
-const PASSED_ON: u32 = ASKED_OF_HOST | libc::IN_ISDIR | libc::IN_UNMOUNT;
+const PASSED_ON: u32 = ASKED_OF_HOST | abi::IN_ISDIR | abi::IN_UNMOUNT;
 /// How often the host is asked for more in a row. What then is left comes with its next notice.
 const PATIENCE: usize = 256;
 /// Descriptors that wait to be closed until something else is to be done.
@@ -117,7 +117,7 @@ impl Instance {
     fn arm(&self) {
         if let Some(notice) = &*self.notice.borrow() {
             // Without notices what happens is still seen when somebody looks.
-            let _ = notice.arm(self.host.as_fd(), libc::EPOLLIN as u32);
+            let _ = notice.arm(self.host.as_fd(), abi::EPOLLIN);
         }
     }
 }
@@ -161,7 +161,7 @@ pub fn take_in() {
     let closing = CLOSING.take();
     if !closing.is_empty() {
         drop(closing);
-        collect(libc::IN_CLOSE_WRITE);
+        collect(abi::IN_CLOSE_WRITE);
     }
 }
 
@@ -218,14 +218,14 @@ fn collect(quiet: u32) {
 }
 
 fn pass_on(event: &host::Event, quiet: u32) {
-    if event.mask & libc::IN_Q_OVERFLOW != 0 {
+    if event.mask & abi::IN_Q_OVERFLOW != 0 {
         let all: Vec<Followed> = FOLLOWED.borrow().values().flatten().cloned().collect();
         for owner in all.iter().filter_map(|followed| followed.watch.upgrade()?.owner.upgrade()) {
             owner.lose_events();
         }
         return;
     }
-    let ended = event.mask & libc::IN_IGNORED != 0;
+    let ended = event.mask & abi::IN_IGNORED != 0;
     let followed = {
         let mut followed = FOLLOWED.borrow_mut();
         if ended { followed.remove(&event.watch) } else { followed.get(&event.watch).cloned() }

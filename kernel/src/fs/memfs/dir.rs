@@ -192,7 +192,7 @@ impl MemInode {
     }
 
     pub(super) fn rename_entry(&self, name: &[u8], to: &MemInode, new_name: &[u8], flags: u32) -> Result<()> {
-        if flags & libc::RENAME_WHITEOUT != 0 {
+        if flags & abi::RENAME_WHITEOUT != 0 {
             return Err(Errno::EINVAL);
         }
         if !Arc::ptr_eq(&to.fs, &self.fs) {
@@ -213,7 +213,7 @@ impl MemInode {
         }
         self.keep();
         to.keep();
-        if flags & libc::RENAME_EXCHANGE != 0 {
+        if flags & abi::RENAME_EXCHANGE != 0 {
             let target = target.ok_or(Errno::ENOENT)?;
             let hidden = self.covers(name, true)?;
             self.dir()?.borrow_mut().put(name, target.clone(), hidden);

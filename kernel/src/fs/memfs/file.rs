@@ -30,7 +30,7 @@ impl MemFile {
 
     fn accessed(&self, file: &OpenFile) {
         let no_atime = |path: &crate::vfs::Path| path.mount.flags().contains(MountFlags::NOATIME);
-        if file.flags.get() & libc::O_NOATIME != 0 || file.path.as_ref().is_some_and(no_atime) {
+        if file.flags.get() & abi::O_NOATIME != 0 || file.path.as_ref().is_some_and(no_atime) {
             return;
         }
         if let Some(meta) = &mut *self.inode.meta.borrow_mut() {
@@ -57,10 +57,10 @@ impl FileOps for MemFile {
         if buf.is_empty() {
             return Ok(0);
         }
-        if self.sealed(libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) {
+        if self.sealed(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE) {
             return Err(Errno::EPERM);
         }
-        if self.sealed(libc::F_SEAL_GROW) {
+        if self.sealed(abi::F_SEAL_GROW) {
             // Page by page, each as a whole or not at all.
             let size = self.contents.size();
             let fits = offset.checked_add(buf.remaining() as u64).is_some_and(|end| end <= size);
@@ -86,7 +86,7 @@ impl FileOps for MemFile {
     }
 
     fn seek_special(&self, _file: &OpenFile, offset: i64, whence: i32) -> Result<u64> {
-        if whence == libc::SEEK_END {
+        if whence == abi::SEEK_END {
             let size = self.contents.size() as i64;
             return size.checked_add(offset).and_then(|at| u64::try_from(at).ok()).ok_or(Errno::EINVAL);
         }
@@ -95,7 +95,7 @@ impl FileOps for MemFile {
     }
 
     fn may_map_writable(&self, file: &OpenFile) -> bool {
-        file.writable() && !self.sealed(libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE)
+        file.writable() && !self.sealed(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE)
     }
 
     fn map(&self, file: &OpenFile, prot: Prot, shared: bool) -> Result<MapObject> {
@@ -117,8 +117,8 @@ impl FileOps for MemFile {
 impl MemInode {
     /// fallocate(2).
     pub(super) fn allocate_range(&self, mode: i32, offset: u64, len: u64) -> Result<()> {
-        const KEEP: i32 = libc::FALLOC_FL_KEEP_SIZE;
-        const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | KEEP;
+        const KEEP: i32 = abi::FALLOC_FL_KEEP_SIZE;
+        const PUNCH: i32 = abi::FALLOC_FL_PUNCH_HOLE | KEEP;
         if mode & !PUNCH != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -127,12 +127,12 @@ impl MemInode {
         let seals = regular.borrow().seals;
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
         if mode == PUNCH {
-            if seals & (libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) as u32 != 0 {
+            if seals & (abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE) as u32 != 0 {
                 return Err(Errno::EPERM);
             }
             contents.punch(offset, len);
         } else {
-            if seals & libc::F_SEAL_GROW as u32 != 0 && end > contents.size() {
+            if seals & abi::F_SEAL_GROW as u32 != 0 && end > contents.size() {
                 return Err(Errno::EPERM);
             }
             contents.allocate(offset, len, mode & KEEP != 0)?;

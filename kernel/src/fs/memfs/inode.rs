@@ -9,7 +9,7 @@ use crate::lock::KCell;
 use crate::mm::pressure::room_for;
 use crate::task::creds::Creds;
 use crate::vfs::file::{DirEntry, FileOps};
-use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, NewNode, Owner, SetAttr, Timestamp};
+use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, NewNode, Owner, SetAttr, Timestamp};
 use crate::vfs::page_cache::Contents;
 use crate::{Errno, Result};
 use std::any::Any;
@@ -30,6 +30,7 @@ pub struct MemInode {
     pub(super) lower: Option<InodeRef>,
     /// Where the stand-in was found, until the directory there holds it for good.
     pub(super) origin: KCell<Option<(Arc<MemInode>, Box<[u8]>)>>,
+    state: InodeState,
 }
 
 pub(super) enum Body {
@@ -96,6 +97,7 @@ impl MemInode {
             meta: KCell::new(meta),
             lower,
             origin: KCell::new(origin),
+            state: InodeState::default(),
         })
     }
 
@@ -112,7 +114,7 @@ impl MemInode {
         let (kind, body) = match node {
             NewNode::Regular => {
                 let contents = Some(Contents::new(&fs.quota));
-                (FileKind::Regular, Body::Regular(KCell::new(Regular { contents, seals: libc::F_SEAL_SEAL as u32 })))
+                (FileKind::Regular, Body::Regular(KCell::new(Regular { contents, seals: abi::F_SEAL_SEAL as u32 })))
             }
             NewNode::Directory => (FileKind::Directory, Body::Directory(KCell::default())),
             NewNode::Symlink(target) => (FileKind::Symlink, Body::Symlink((*target).into())),
@@ -122,10 +124,10 @@ impl MemInode {
         };
         let above = dir.owner()?;
         let (mut mode, mut gid) = (mode & 0o7777, creds.fsgid);
-        if above.mode & libc::S_ISGID != 0 {
+        if above.mode & abi::S_ISGID != 0 {
             gid = above.gid;
             if kind == FileKind::Directory {
-                mode |= libc::S_ISGID;
+                mode |= abi::S_ISGID;
             }
         }
         let nlink = if kind == FileKind::Directory { 2 } else { 1 };
@@ -136,7 +138,7 @@ impl MemInode {
     /// A file that no directory will ever hold.
     pub(super) fn new_detached(fs: &Arc<Instance>, mode: u32, creds: &Creds) -> Result<Arc<MemInode>> {
         let contents = Some(Contents::new(&fs.quota));
-        let body = Body::Regular(KCell::new(Regular { contents, seals: libc::F_SEAL_SEAL as u32 }));
+        let body = Body::Regular(KCell::new(Regular { contents, seals: abi::F_SEAL_SEAL as u32 }));
         Ok(MemInode::new(fs, fs.new_ino(0)?, FileKind::Regular, body, Meta::new(mode, creds.fsuid, creds.fsgid, 0)))
     }
 
@@ -216,7 +218,7 @@ impl MemInode {
             self.own_contents()?
         };
         let (old, seals) = (contents.size(), regular.borrow().seals);
-        let sealed = if size < old { libc::F_SEAL_SHRINK } else { libc::F_SEAL_GROW };
+        let sealed = if size < old { abi::F_SEAL_SHRINK } else { abi::F_SEAL_GROW };
         if size != old && seals & sealed as u32 != 0 {
             return Err(Errno::EPERM);
         }
@@ -226,6 +228,10 @@ impl MemInode {
 }
 
 impl Inode for MemInode {
+    fn state(&self) -> &InodeState {
+        &self.state
+    }
+
     fn attr(&self) -> Result<Attr> {
         let ino = self.ino;
         let lower = match &self.lower {
@@ -354,7 +360,7 @@ impl Inode for MemInode {
     fn open(self: Arc<Self>, flags: i32) -> Result<Arc<dyn FileOps>> {
         match &self.body {
             Body::Regular(regular) => {
-                let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
+                let write = flags & abi::O_ACCMODE != abi::O_RDONLY;
                 let lower = if write || regular.borrow().contents.is_some() { None } else { self.lower.as_ref() };
                 match lower {
                     Some(lower) => lower.clone().open(flags),
@@ -402,10 +408,10 @@ impl Inode for MemInode {
         let now = timestamp();
         self.change(|meta| {
             let xattrs = meta.xattrs.get_or_insert_default();
-            if flags & libc::XATTR_CREATE != 0 && xattrs.contains_key(name) {
+            if flags & abi::XATTR_CREATE != 0 && xattrs.contains_key(name) {
                 return Err(Errno::EEXIST);
             }
-            if flags & libc::XATTR_REPLACE != 0 && !xattrs.contains_key(name) {
+            if flags & abi::XATTR_REPLACE != 0 && !xattrs.contains_key(name) {
                 return Err(Errno::ENODATA);
             }
             // They live in the core's memory: as much as a file of ext4 may have, about.

@@ -29,7 +29,7 @@ impl Instance {
         let kind = lower.kind();
         let body = match kind {
             FileKind::Regular => {
-                let regular = Regular { contents: None, seals: libc::F_SEAL_SEAL as u32 };
+                let regular = Regular { contents: None, seals: abi::F_SEAL_SEAL as u32 };
                 Body::Regular(KCell::new(regular))
             }
             FileKind::Directory => Body::Directory(KCell::default()),
@@ -115,18 +115,18 @@ impl MemInode {
         let lower = self.lower.as_ref().ok_or(Errno::EIO)?;
         self.own_meta()?;
         let contents = Contents::new(&self.fs.quota);
-        let file = OpenFile::new(lower.clone().open(libc::O_RDONLY)?, lower.clone(), libc::O_RDONLY);
+        let file = OpenFile::new(lower.clone().open(abi::O_RDONLY)?, lower.clone(), abi::O_RDONLY);
         let size = lower.attr()?.size;
         let mut chunk = vec![0; CHUNK.min(size as usize + 1)];
         let mut at = 0;
         loop {
             // Holes stay holes.
-            match file.ops.seek_special(&file, at as i64, libc::SEEK_DATA) {
+            match file.seek_special(at as i64, abi::SEEK_DATA) {
                 Ok(data) => at = at.max(data),
                 Err(Errno::ENXIO) => break,
                 Err(_) => {}
             }
-            let n = file.ops.read(&file, &mut IoBuf::kernel_mut(&mut chunk), at)?;
+            let n = file.read_at(&mut IoBuf::kernel_mut(&mut chunk), at)?;
             if n == 0 {
                 break;
             }

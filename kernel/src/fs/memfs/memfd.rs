@@ -16,9 +16,8 @@ use std::sync::{Arc, OnceLock};
 /// F_SEAL_EXEC, newer than libc's list.
 pub(super) const SEAL_EXEC: u32 = 0x20;
 /// Seals that forbid any change of the contents.
-const SEAL_CHANGES: u32 =
-    (libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) as u32;
-const SEAL_ALL: u32 = libc::F_SEAL_SEAL as u32 | SEAL_CHANGES | SEAL_EXEC;
+const SEAL_CHANGES: u32 = (abi::F_SEAL_SHRINK | abi::F_SEAL_GROW | abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE) as u32;
+const SEAL_ALL: u32 = abi::F_SEAL_SEAL as u32 | SEAL_CHANGES | SEAL_EXEC;
 
 /// The mount that such files belong to: shown nowhere.
 fn mount() -> &'static (Arc<MemFs>, Arc<Mount>) {
@@ -41,7 +40,7 @@ pub fn memfd(name: &[u8], creds: &Creds, sealable: bool, exec: bool) -> Result<A
     let contents = inode.own_contents()?;
     let dentry = Dentry::nameless(inode.clone(), None, &[b"memfd:", name].concat());
     let ops = MemFile::new(&inode, contents);
-    Ok(OpenFile::at(ops, Path { mount: mount.clone(), dentry }, libc::O_RDWR | crate::vfs::open::LARGEFILE))
+    Ok(OpenFile::at(ops, Path { mount: mount.clone(), dentry }, abi::O_RDWR | crate::vfs::open::LARGEFILE))
 }
 
 /// Memory that is no file anywhere, though areas that map it are said to map one of that name, at
@@ -75,7 +74,7 @@ pub fn add_seals(file: &OpenFile, mut seals: u32) -> Result<()> {
         return Err(Errno::EINVAL);
     }
     let mut regular = inode.regular()?.borrow_mut();
-    if regular.seals & libc::F_SEAL_SEAL as u32 != 0 {
+    if regular.seals & abi::F_SEAL_SEAL as u32 != 0 {
         return Err(Errno::EPERM);
     }
     // A file that stays executable is not written either.
@@ -83,7 +82,7 @@ pub fn add_seals(file: &OpenFile, mut seals: u32) -> Result<()> {
         seals |= SEAL_CHANGES;
     }
     let writing = regular.contents.as_ref().is_some_and(|contents| contents.is_mapped_writable());
-    if seals & libc::F_SEAL_WRITE as u32 != 0 && writing {
+    if seals & abi::F_SEAL_WRITE as u32 != 0 && writing {
         return Err(Errno::EBUSY);
     }
     regular.seals |= seals;

@@ -66,7 +66,7 @@ struct Instance {
 pub fn new_device() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(24);
     let minor = NEXT.fetch_add(1, Relaxed);
-    libc::makedev(0, minor as u32)
+    abi::makedev(0, minor as u32)
 }
 
 /// The time stamp of a change now.

@@ -85,7 +85,7 @@ impl Listing for Descriptors {
 fn shown(path: Result<Path>) -> Result<Vec<u8>> {
     let root = current().fs.borrow().root.cloned();
     let text = path?.display(&root);
-    if text.len() >= libc::PATH_MAX as usize { Err(Errno::ENAMETOOLONG) } else { Ok(text) }
+    if text.len() >= abi::PATH_MAX as usize { Err(Errno::ENAMETOOLONG) } else { Ok(text) }
 }
 
 /// The name of an open file, as links and maps show it.
@@ -151,12 +151,12 @@ fn executable(subject: Subject) -> Result<Arc<OpenFile>> {
 
 fn fd_info(subject: Subject) -> Result<Vec<u8>> {
     let (file, _, close_on_exec) = descriptor(subject)?;
-    let flags = file.flags.get() | if close_on_exec { libc::O_CLOEXEC } else { 0 };
+    let flags = file.flags.get() | if close_on_exec { abi::O_CLOEXEC } else { 0 };
     let mount = file.path.as_ref().map_or(0, |p| p.mount.id);
     let ino = file.inode.attr().map_or(0, |a| a.ino);
     let mut out =
         format!("pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n", file.position.get()).into_bytes();
-    out.extend(file.ops.describe(&file).into_bytes());
+    out.extend(file.describe().into_bytes());
     Ok(out)
 }
 
@@ -238,8 +238,8 @@ pub fn mountinfo(subject: Subject) -> Result<Vec<u8>> {
             out,
             "{} {parent} {}:{} {} {place} {flags} - {} {} {rw}{own}",
             mount.id,
-            libc::major(dev),
-            libc::minor(dev),
+            abi::major(dev),
+            abi::minor(dev),
             escape(&top),
             mount.fs.kind(),
             escape(&mount.source),

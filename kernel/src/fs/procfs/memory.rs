@@ -76,8 +76,8 @@ fn write_line(out: &mut Vec<u8>, line: &MapsLine) {
         flag(Prot::EXEC, 'x'),
         if line.shared { 's' } else { 'p' },
         line.offset,
-        libc::major(dev),
-        libc::minor(dev),
+        abi::major(dev),
+        abi::minor(dev),
     );
     let name = match (&line.file, line.name) {
         (Some(file), _) => describe(file),

@@ -15,7 +15,6 @@ pub use files::describe;
 pub use stat::cpu_list;
 
 use super::pseudo::{self, Entry, Found, Listed, Listing, Node, PseudoFs, Subject, Tree, dir, link, text};
-use crate::task::creds::CAP_SYS_PTRACE;
 use crate::task::{self, Pid, Process, Task, pid};
 use crate::vfs::device;
 use crate::vfs::file::OpenFile;
@@ -158,7 +157,7 @@ fn may_inspect(target: &Task) -> bool {
     let same = [other.uid, other.euid, other.suid].iter().all(|&uid| uid == own.fsuid)
         && [other.gid, other.egid, other.sgid].iter().all(|&gid| gid == own.fsgid);
     let dumpable = target.process.settings.borrow().dumpable == 1;
-    same && dumpable && other.permitted & !own.permitted == 0 || own.capable(CAP_SYS_PTRACE)
+    same && dumpable && other.permitted & !own.permitted == 0 || own.capable(abi::CAP_SYS_PTRACE)
 }
 
 /// A guard for files that only those who could trace the process may use.

@@ -3,7 +3,6 @@
 use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Subject, dir, link, setting, text};
 use super::{current, files, inspect_guard, may_inspect, memory, memory_guard, parse_pid, stat};
 use crate::mm::dump::Filter;
-use crate::task::creds::CAP_SYS_NICE;
 use crate::task::{self, Whom, limits};
 use crate::{Errno, Result};
 use std::fmt::Write;
@@ -212,7 +211,7 @@ fn id_map(subject: Subject) -> Result<Vec<u8>> {
 
 fn timer_slack(subject: Subject) -> Result<Vec<u8>> {
     let task = subject.task()?;
-    if !Arc::ptr_eq(&task, &current()) && !current().creds().capable(CAP_SYS_NICE) {
+    if !Arc::ptr_eq(&task, &current()) && !current().creds().capable(abi::CAP_SYS_NICE) {
         return Err(Errno::EPERM);
     }
     Ok(format!("{}\n", task.attributes.borrow().timer_slack).into_bytes())
@@ -221,7 +220,7 @@ fn timer_slack(subject: Subject) -> Result<Vec<u8>> {
 /// Zero is the value that the thread began with.
 fn set_timer_slack(subject: Subject, bytes: &[u8]) -> Result<()> {
     let task = subject.task()?;
-    if !Arc::ptr_eq(&task, &current()) && !current().creds().capable(CAP_SYS_NICE) {
+    if !Arc::ptr_eq(&task, &current()) && !current().creds().capable(abi::CAP_SYS_NICE) {
         return Err(Errno::EPERM);
     }
     let value: u64 = crate::fs::pseudo::number(bytes)?;
@@ -344,7 +343,7 @@ fn set_oom(subject: Subject, value: i32) -> Result<()> {
     let process = subject.process()?;
     let mut settings = process.settings.borrow_mut();
     // Anyone may volunteer, but only the administrator may take it back.
-    if value < settings.oom_score_adj && !current().creds().capable(crate::task::creds::CAP_SYS_RESOURCE) {
+    if value < settings.oom_score_adj && !current().creds().capable(abi::CAP_SYS_RESOURCE) {
         return Err(Errno::EACCES);
     }
     settings.oom_score_adj = value;

@@ -200,7 +200,7 @@ pub fn locks(_: Subject) -> Result<Vec<u8>> {
             };
             let kind = if held.kind == Kind::Read { "READ" } else { "WRITE" };
             let ((device, inode), pid, start) = (held.file, held.pid, held.start);
-            let (major, minor) = (libc::major(device), libc::minor(device));
+            let (major, minor) = (abi::major(device), abi::minor(device));
             let _ =
                 write!(out, "{number}: {family:<6} ADVISORY  {kind} {pid} {major:02x}:{minor:02x}:{inode} {start} ");
             let _ = match held.end {

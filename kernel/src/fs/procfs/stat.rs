@@ -154,7 +154,7 @@ pub fn stat(subject: Subject) -> Result<Vec<u8>> {
 
 /// A device number as stat shows it: the older, 32-bit encoding.
 fn encode_device(device: u64) -> u32 {
-    let (major, minor) = (libc::major(device), libc::minor(device));
+    let (major, minor) = (abi::major(device), abi::minor(device));
     minor & 0xff | (major & 0xfff) << 8 | (minor & !0xff) << 12
 }
 
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn devices() {
-        assert_eq!(encode_device(libc::makedev(136, 0)), 34816);
-        assert_eq!(encode_device(libc::makedev(5, 1)), 1281);
+        assert_eq!(encode_device(abi::makedev(136, 0)), 34816);
+        assert_eq!(encode_device(abi::makedev(5, 1)), 1281);
     }
 }

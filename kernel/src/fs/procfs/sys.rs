@@ -7,7 +7,7 @@ use crate::event::inotify;
 use crate::ipc::pipe;
 use crate::ipc::{mq, msg, sem};
 use crate::mm::frames;
-use crate::task::creds::{ALL_CAPS, CAP_SYS_ADMIN};
+use crate::task::creds::ALL_CAPS;
 use crate::task::{core_dump, limits, pid};
 use crate::vfs::dentry;
 use crate::vfs::permission;
@@ -213,14 +213,14 @@ fn line(mut bytes: Vec<u8>) -> Vec<u8> {
 
 /// A number that only the administrator may write.
 fn administrator<T: FromStr>(bytes: &[u8]) -> Result<T> {
-    if !current().creds().capable(CAP_SYS_ADMIN) {
+    if !current().creds().capable(abi::CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     number(bytes)
 }
 
 fn set_core_pattern(_: Subject, bytes: &[u8]) -> Result<()> {
-    if !current().creds().capable(CAP_SYS_ADMIN) {
+    if !current().creds().capable(abi::CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     let end = bytes.iter().position(|&b| b == b'\n' || b == 0).unwrap_or(bytes.len());
@@ -253,7 +253,7 @@ fn set_sem(_: Subject, bytes: &[u8]) -> Result<()> {
 }
 
 fn set_name(name: &[u8], set: fn(&[u8])) -> Result<()> {
-    if !current().creds().capable(CAP_SYS_ADMIN) {
+    if !current().creds().capable(abi::CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     let end = name.iter().position(|&b| b == b'\n' || b == 0).unwrap_or(name.len());

@@ -7,22 +7,22 @@ use crate::vfs::mount;
 fn contents_with_holes() {
     in_kernel(|| {
         let guest = Guest::memory();
-        let file = guest.open("f", libc::O_CREAT | libc::O_RDWR).unwrap();
+        let file = guest.open("f", abi::O_CREAT | abi::O_RDWR).unwrap();
         write_at(&file, b"start", 0).unwrap();
         write_at(&file, b"end", 1 << 20).unwrap();
         assert_eq!(file.inode.attr().unwrap().size, (1 << 20) + 3);
         assert_eq!(file.inode.attr().unwrap().blocks, 16);
         assert_eq!(read_at(&file, 8, 3), b"rt\0\0\0\0\0\0");
         assert_eq!(read_at(&file, 100, (1 << 20) - 1), b"\0end");
-        assert_eq!(file.ops.seek_special(&file, 0, libc::SEEK_HOLE), Ok(4096));
-        assert_eq!(file.ops.seek_special(&file, 4096, libc::SEEK_DATA), Ok(1 << 20));
-        assert_eq!(file.ops.seek_special(&file, 2 << 20, libc::SEEK_DATA), Err(Errno::ENXIO));
+        assert_eq!(file.seek_special(0, abi::SEEK_HOLE), Ok(4096));
+        assert_eq!(file.seek_special(4096, abi::SEEK_DATA), Ok(1 << 20));
+        assert_eq!(file.seek_special(2 << 20, abi::SEEK_DATA), Err(Errno::ENXIO));
         // What was cut off does not come back.
         let size = |size| SetAttr { size: Some(size), ..SetAttr::default() };
         file.inode.set_attr(&size(2)).unwrap();
         file.inode.set_attr(&size(100)).unwrap();
         assert_eq!(read_at(&file, 6, 0), b"st\0\0\0\0");
-        file.inode.allocate(libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 1, 1).unwrap();
+        file.inode.allocate(abi::FALLOC_FL_PUNCH_HOLE | abi::FALLOC_FL_KEEP_SIZE, 1, 1).unwrap();
         assert_eq!(read_at(&file, 3, 0), b"s\0\0");
         file.inode.allocate(0, 0, 8192).unwrap();
         assert_eq!(file.inode.attr().unwrap().size, 8192);
@@ -34,7 +34,7 @@ fn contents_with_holes() {
 fn growing_files_report_what_they_hold() {
     in_kernel(|| {
         let guest = Guest::memory();
-        let file = guest.open("f", libc::O_CREAT | libc::O_RDWR).unwrap();
+        let file = guest.open("f", abi::O_CREAT | abi::O_RDWR).unwrap();
         for i in 0..100 {
             write_at(&file, &[i as u8; 1000], i * 1000).unwrap();
         }
@@ -44,7 +44,7 @@ fn growing_files_report_what_they_hold() {
         let size = SetAttr { size: Some(1 << 20), ..SetAttr::default() };
         file.inode.set_attr(&size).unwrap();
         assert_eq!(file.inode.attr().unwrap().blocks, 25 * 8);
-        assert_eq!(file.ops.seek_special(&file, 0, libc::SEEK_HOLE), Ok(25 * 4096));
+        assert_eq!(file.seek_special(0, abi::SEEK_HOLE), Ok(25 * 4096));
         assert_eq!(read_at(&file, 1000, 99_000), [99; 1000]);
     });
 }
@@ -69,7 +69,7 @@ fn names_and_links() {
         assert_eq!(error(guest.link("d", "e")), Some(Errno::EPERM));
         guest.write("d/f", "").unwrap();
         assert_eq!(error(guest.rmdir("d")), Some(Errno::ENOTEMPTY));
-        let open = guest.open("d/f", libc::O_RDWR).unwrap();
+        let open = guest.open("d/f", abi::O_RDWR).unwrap();
         guest.unlink("d/f").unwrap();
         write_at(&open, b"still here", 0).unwrap();
         assert_eq!(read_all(&open), b"still here");
@@ -95,8 +95,8 @@ fn renames() {
         assert_eq!(error(guest.rename("d/e", "d")), Some(Errno::ENOTEMPTY));
         assert_eq!(error(guest.rename("b", "d")), Some(Errno::EISDIR));
         assert_eq!(error(guest.rename("d", "b")), Some(Errno::ENOTDIR));
-        assert_eq!(error(guest.rename2("b", "d", libc::RENAME_NOREPLACE)), Some(Errno::EEXIST));
-        guest.rename2("b", "d", libc::RENAME_EXCHANGE).unwrap();
+        assert_eq!(error(guest.rename2("b", "d", abi::RENAME_NOREPLACE)), Some(Errno::EEXIST));
+        guest.rename2("b", "d", abi::RENAME_EXCHANGE).unwrap();
         assert_eq!(guest.read("d").unwrap(), "a");
         assert_eq!(guest.list("b").unwrap(), "e");
         guest.rename("b/e", "e").unwrap();
@@ -112,10 +112,10 @@ fn renames() {
 fn limits() {
     in_kernel(|| {
         let guest = Guest::new(MemFs::new(Some(16 * 4096), 0o777, 0, 0));
-        let file = guest.open("f", libc::O_CREAT | libc::O_RDWR).unwrap();
+        let file = guest.open("f", abi::O_CREAT | abi::O_RDWR).unwrap();
         let big = vec![1; 20 * 4096];
-        assert_eq!(file.ops.write(&file, &mut IoBuf::kernel(&big), 0), Ok(16 * 4096));
-        assert_eq!(file.ops.write(&file, &mut IoBuf::kernel(&big), 16 * 4096), Err(Errno::ENOSPC));
+        assert_eq!(file.write_at(&mut IoBuf::kernel(&big), 0), Ok(16 * 4096));
+        assert_eq!(file.write_at(&mut IoBuf::kernel(&big), 16 * 4096), Err(Errno::ENOSPC));
         guest.unlink("f").unwrap();
         drop(file);
         guest.write("g", "fits").unwrap();
@@ -129,15 +129,15 @@ fn sealed_memory_files() {
         let creds = Creds::user(0, 0, Vec::new());
         let file = memfs::memfd(b"x", &creds, true, true).unwrap();
         write_at(&file, b"12345", 0).unwrap();
-        memfs::add_seals(&file, (libc::F_SEAL_SHRINK | libc::F_SEAL_GROW) as u32).unwrap();
+        memfs::add_seals(&file, (abi::F_SEAL_SHRINK | abi::F_SEAL_GROW) as u32).unwrap();
         write_at(&file, b"54321", 0).unwrap();
         let size = |size| file.inode.set_attr(&SetAttr { size: Some(size), ..SetAttr::default() });
         assert_eq!((size(4), size(6), size(5)), (Err(Errno::EPERM), Err(Errno::EPERM), Ok(())));
-        memfs::add_seals(&file, libc::F_SEAL_WRITE as u32 | libc::F_SEAL_SEAL as u32).unwrap();
+        memfs::add_seals(&file, abi::F_SEAL_WRITE as u32 | abi::F_SEAL_SEAL as u32).unwrap();
         assert_eq!(error(write_at(&file, b"1", 0)), Some(Errno::EPERM));
         assert_eq!(error(memfs::add_seals(&file, 0)), Some(Errno::EPERM));
         let unsealed = memfs::memfd(b"y", &creds, false, true).unwrap();
-        assert_eq!(memfs::seals(&unsealed), Ok(libc::F_SEAL_SEAL as u32));
+        assert_eq!(memfs::seals(&unsealed), Ok(abi::F_SEAL_SEAL as u32));
     });
 }
 
@@ -165,7 +165,7 @@ fn file_systems_that_were_unmounted_give_their_memory_back() {
         mount::attach(&over, &guest.find("m").unwrap()).unwrap();
         guest.mkdir("m/d").unwrap();
         guest.write("m/d/f", "some text").unwrap();
-        let open = guest.open("m/d/f", libc::O_RDONLY).unwrap();
+        let open = guest.open("m/d/f", abi::O_RDONLY).unwrap();
         let (root, file) = (Arc::downgrade(guest.find("m").unwrap().inode()), Arc::downgrade(&open.inode));
         mount::detach(&over, true).unwrap();
         drop(over);

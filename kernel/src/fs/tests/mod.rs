@@ -25,7 +25,7 @@ use crate::{Errno, Result};
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
 
-const HERE: i32 = libc::AT_FDCWD;
+const HERE: i32 = abi::AT_FDCWD;
 
 /// Runs a test as core code: under the big lock, with memory for files.
 pub(crate) fn in_kernel(test: impl FnOnce()) {
@@ -34,19 +34,11 @@ pub(crate) fn in_kernel(test: impl FnOnce()) {
 }
 
 /// The rest of a test is core code, as in [`in_kernel`].
-pub(crate) fn hold() -> Held {
+pub(crate) fn hold() -> lock::Held {
     static MEMORY: Once = Once::new();
-    lock::enter();
+    let held = lock::hold();
     MEMORY.call_once(|| frames::init(256 << 20).expect("host memory"));
-    Held
-}
-
-pub(crate) struct Held;
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        lock::leave();
-    }
+    held
 }
 
 /// A task in a tree of its own.
@@ -95,12 +87,12 @@ impl Guest {
     }
 
     fn write(&self, path: &str, text: &str) -> Result<()> {
-        let file = self.open(path, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC)?;
+        let file = self.open(path, abi::O_CREAT | abi::O_WRONLY | abi::O_TRUNC)?;
         write_at(&file, text.as_bytes(), 0)
     }
 
     fn read(&self, path: &str) -> Result<String> {
-        Ok(String::from_utf8(read_all(&*self.open(path, libc::O_RDONLY)?)).expect("text"))
+        Ok(String::from_utf8(read_all(&*self.open(path, abi::O_RDONLY)?)).expect("text"))
     }
 
     fn find(&self, path: &str) -> Result<Path> {
@@ -142,9 +134,9 @@ impl Guest {
 
     /// The names in a directory, sorted, "." and ".." left out.
     fn list(&self, path: &str) -> Result<String> {
-        let file = self.open(path, libc::O_RDONLY | libc::O_DIRECTORY)?;
+        let file = self.open(path, abi::O_RDONLY | abi::O_DIRECTORY)?;
         let mut names = Vec::new();
-        file.ops.read_dir(&file, &mut |entry: &DirEntry<'_>| {
+        file.read_dir(&mut |entry: &DirEntry<'_>| {
             names.push(String::from_utf8_lossy(entry.name).into_owned());
             true
         })?;
@@ -155,13 +147,13 @@ impl Guest {
 }
 
 fn write_at(file: &OpenFile, bytes: &[u8], offset: u64) -> Result<()> {
-    assert_eq!(file.ops.write(file, &mut IoBuf::kernel(bytes), offset)?, bytes.len());
+    assert_eq!(file.write_at(&mut IoBuf::kernel(bytes), offset)?, bytes.len());
     Ok(())
 }
 
 fn read_at(file: &OpenFile, len: usize, offset: u64) -> Vec<u8> {
     let mut bytes = vec![0xee; len];
-    let n = file.ops.read(file, &mut IoBuf::kernel_mut(&mut bytes), offset).expect("readable");
+    let n = file.read_at(&mut IoBuf::kernel_mut(&mut bytes), offset).expect("readable");
     bytes.truncate(n);
     bytes
 }

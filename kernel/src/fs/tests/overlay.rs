@@ -40,12 +40,12 @@ fn copying_up_keeps_what_a_file_is() {
         let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
         std::fs::File::options().write(true).open(host.0.join("f")).unwrap().set_modified(old).unwrap();
         let guest = host.overlay();
-        let reader = guest.open("f", libc::O_RDONLY).unwrap();
+        let reader = guest.open("f", abi::O_RDONLY).unwrap();
         let chmod = SetAttr { mode: Some(0o600), ..SetAttr::default() };
         guest.find("f").unwrap().inode().set_attr(&chmod).unwrap();
         let attr = guest.stat("g").unwrap();
         assert_eq!((attr.mode, attr.nlink, attr.mtime), (0o600, 2, 1_000_000_000_000_000));
-        let writer = guest.open("g", libc::O_RDWR).unwrap();
+        let writer = guest.open("g", abi::O_RDWR).unwrap();
         assert_eq!(read_all(&writer), b"contents");
         write_at(&writer, b"C", 0).unwrap();
         assert_eq!(guest.read("f").unwrap(), "Contents");
@@ -73,7 +73,7 @@ fn directories_move_with_what_is_below() {
         assert_eq!(guest.list("a").unwrap(), "b x");
         assert_eq!(guest.read("a/b/f").unwrap(), "changed");
         assert_eq!(guest.list("moved").unwrap(), "own");
-        guest.rename2("a", "moved", libc::RENAME_EXCHANGE).unwrap();
+        guest.rename2("a", "moved", abi::RENAME_EXCHANGE).unwrap();
         assert_eq!(guest.list("a").unwrap(), "own");
         assert_eq!(guest.read("moved/b/f").unwrap(), "changed");
         guest.rename("moved/b/f", "moved/x").unwrap();

@@ -44,7 +44,7 @@ fn confined_walks() {
         guest.write("secret", "").unwrap();
         guest.symlink("../secret", "jail/up").unwrap();
         guest.symlink("/d", "jail/abs").unwrap();
-        let jail = guest.open("jail", libc::O_PATH).unwrap();
+        let jail = guest.open("jail", abi::O_PATH).unwrap();
         // The table's limit is the current task's, and there is none here: the working directory
         // stands for the descriptor.
         guest.task.fs.borrow().cwd.set(jail.path.clone().unwrap());
@@ -138,7 +138,7 @@ fn host_trees() {
         assert_eq!(guest.read("d/e/g").unwrap(), "guest");
         guest.link("d/e/g", "h").unwrap();
         assert_eq!(guest.stat("h").unwrap().nlink, 2);
-        let open = guest.open("h", libc::O_RDONLY).unwrap();
+        let open = guest.open("h", abi::O_RDONLY).unwrap();
         guest.unlink("h").unwrap();
         assert_eq!(read_all(&open), b"guest");
         drop(open);

@@ -8,7 +8,6 @@ mod queue;
 
 use crate::lock::KCell;
 use crate::mm::pressure::room_for;
-use crate::task::creds::{CAP_FOWNER, CAP_SYS_RESOURCE};
 use crate::task::{Task, limits};
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::Owner;
@@ -76,7 +75,7 @@ fn check_name(name: &[u8]) -> Result<()> {
         b"" => Err(Errno::ENOENT),
         b"." | b".." => Err(Errno::EACCES),
         _ if name.contains(&b'/') => Err(Errno::EACCES),
-        _ if name.len() > libc::NAME_MAX as usize => Err(Errno::ENAMETOOLONG),
+        _ if name.len() > abi::NAME_MAX as usize => Err(Errno::ENAMETOOLONG),
         _ => Ok(()),
     }
 }
@@ -87,18 +86,18 @@ pub fn open(task: &Task, name: &[u8], flags: i32, mode: u32, sizes: Option<[i64;
     let creds = task.creds();
     let found = NAMES.borrow().get(name).cloned();
     let queue = match found {
-        Some(_) if flags & libc::O_CREAT != 0 && flags & libc::O_EXCL != 0 => return Err(Errno::EEXIST),
+        Some(_) if flags & abi::O_CREAT != 0 && flags & abi::O_EXCL != 0 => return Err(Errno::EEXIST),
         Some(queue) => {
-            let wanted = match flags & libc::O_ACCMODE {
-                libc::O_RDONLY => permission::READ,
-                libc::O_WRONLY => permission::WRITE,
-                libc::O_RDWR => permission::READ | permission::WRITE,
+            let wanted = match flags & abi::O_ACCMODE {
+                abi::O_RDONLY => permission::READ,
+                abi::O_WRONLY => permission::WRITE,
+                abi::O_RDWR => permission::READ | permission::WRITE,
                 _ => return Err(Errno::EINVAL),
             };
             permission::check(&creds, &*queue, wanted)?;
             queue
         }
-        None if flags & libc::O_CREAT == 0 => return Err(Errno::ENOENT),
+        None if flags & abi::O_CREAT == 0 => return Err(Errno::ENOENT),
         None => {
             let mode = mode & 0o7777 & !task.fs.borrow().umask.get();
             let queue = create(task, mode, sizes)?;
@@ -107,13 +106,13 @@ pub fn open(task: &Task, name: &[u8], flags: i32, mode: u32, sizes: Option<[i64;
             queue
         }
     };
-    let flags = flags & (libc::O_ACCMODE | libc::O_NONBLOCK);
+    let flags = flags & (abi::O_ACCMODE | abi::O_NONBLOCK);
     Ok(OpenFile::new(Arc::new(MqFile(queue.clone())), queue, flags))
 }
 
 fn create(task: &Task, mode: u32, sizes: Option<[i64; 2]>) -> Result<Arc<Queue>> {
     let creds = task.creds();
-    let privileged = creds.capable(CAP_SYS_RESOURCE);
+    let privileged = creds.capable(abi::CAP_SYS_RESOURCE);
     if NAMES.borrow().len() as i64 >= QUEUES_MAX.load(Relaxed) && !privileged {
         return Err(Errno::ENOSPC);
     }
@@ -147,7 +146,7 @@ pub fn unlink(task: &Task, name: &[u8]) -> Result<()> {
     let queue = found.ok_or(Errno::ENOENT)?;
     // The directory is everyone's, and sticky.
     let creds = task.creds();
-    if creds.fsuid != queue.uid() && creds.fsuid != 0 && !creds.capable(CAP_FOWNER) {
+    if creds.fsuid != queue.uid() && creds.fsuid != 0 && !creds.capable(abi::CAP_FOWNER) {
         return Err(Errno::EPERM);
     }
     let gone = NAMES.borrow_mut().remove(name);

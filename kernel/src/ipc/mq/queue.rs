@@ -6,7 +6,7 @@ use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::signal::{SigInfo, send_to_process};
 use crate::task::{Pid, Process, Task};
 use crate::vfs::file::FileOps;
-use crate::vfs::inode::{Attr, FileKind, Inode, Owner, SetAttr, Timestamp};
+use crate::vfs::inode::{Attr, FileKind, Inode, InodeState, Owner, SetAttr, Timestamp};
 use crate::{Errno, Result, time};
 use std::any::Any;
 use std::cmp::Reverse;
@@ -54,6 +54,7 @@ pub struct Queue {
     /// For poll(2).
     pub readable: WaitQueue,
     pub writable: WaitQueue,
+    state: InodeState,
     _share: Share,
 }
 
@@ -98,6 +99,7 @@ impl Queue {
             inner: KCell::default(),
             readable: WaitQueue::new(),
             writable: WaitQueue::new(),
+            state: InodeState::default(),
             _share: share,
         })
     }
@@ -115,8 +117,8 @@ impl Queue {
     pub fn text(&self) -> String {
         let inner = self.inner.borrow();
         let (kind, signal, pid) = match &inner.notification {
-            Some(Notification { signal: Some((signal, _)), pid, .. }) => (libc::SIGEV_SIGNAL, *signal, *pid),
-            Some(Notification { pid, .. }) => (libc::SIGEV_NONE, 0, *pid),
+            Some(Notification { signal: Some((signal, _)), pid, .. }) => (abi::SIGEV_SIGNAL, *signal, *pid),
+            Some(Notification { pid, .. }) => (abi::SIGEV_NONE, 0, *pid),
             None => (0, 0, 0),
         };
         format!("QSIZE:{:<10} NOTIFY:{kind:<5} SIGNO:{signal:<5} NOTIFY_PID:{pid:<6}\n", inner.bytes)
@@ -162,12 +164,11 @@ impl Queue {
             inner.push(message);
             if was_empty { inner.notification.take() } else { None }
         };
-        self.readable.wake((libc::EPOLLIN | libc::EPOLLRDNORM) as u32);
+        self.readable.wake(abi::EPOLLIN | abi::EPOLLRDNORM);
         if let Some(Notification { process, signal: Some((signal, value)), .. }) = told
             && let Some(process) = process.upgrade()
         {
-            const SI_MESGQ: i32 = -3;
-            let info = SigInfo::queue(signal, SI_MESGQ, task.pid(), task.creds().uid, value);
+            let info = SigInfo::queue(signal, abi::SI_MESGQ, task.pid(), task.creds().uid, value);
             let _ = send_to_process(&process, info);
         }
     }
@@ -187,7 +188,7 @@ impl Queue {
                     sender.done.set(Some(()));
                     sender.queue.wake_all();
                 } else {
-                    self.writable.wake((libc::EPOLLOUT | libc::EPOLLWRNORM) as u32);
+                    self.writable.wake(abi::EPOLLOUT | abi::EPOLLWRNORM);
                 }
                 return Ok(message);
             }
@@ -227,6 +228,10 @@ impl Queue {
 }
 
 impl Inode for Queue {
+    fn state(&self) -> &InodeState {
+        &self.state
+    }
+
     fn attr(&self) -> Result<Attr> {
         let Owner { uid, gid, mode } = self.owner.get();
         Ok(Attr {

@@ -8,7 +8,7 @@ use crate::lock::KCell;
 use crate::mm::pressure::room_for;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::task::Task;
-use crate::task::creds::{CAP_SYS_RESOURCE, Creds};
+use crate::task::creds::Creds;
 use crate::{Errno, Result};
 pub use queue::MsgQueue;
 use queue::Receiver;
@@ -101,7 +101,7 @@ pub fn at(index: u32) -> Result<(i32, Arc<MsgQueue>)> {
 /// IPC_SET.
 pub fn change(id: i32, uid: u32, gid: u32, mode: u32, limit: u64, creds: &Creds) -> Result<()> {
     let queue = QUEUES.borrow().owned(id, creds)?;
-    if limit > MAX_BYTES.load(Relaxed) as u64 && !creds.capable(CAP_SYS_RESOURCE) {
+    if limit > MAX_BYTES.load(Relaxed) as u64 && !creds.capable(abi::CAP_SYS_RESOURCE) {
         return Err(Errno::EPERM);
     }
     queue.change(uid, gid, mode, limit)

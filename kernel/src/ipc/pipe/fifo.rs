@@ -36,9 +36,9 @@ impl Fifo {
 /// first.
 pub fn open_fifo(fifo: &Fifo, flags: i32) -> Result<Arc<dyn FileOps>> {
     let pipe = &fifo.pipe();
-    let nonblock = flags & libc::O_NONBLOCK != 0;
-    let end: PipeEnd = match flags & libc::O_ACCMODE {
-        libc::O_RDONLY => {
+    let nonblock = flags & abi::O_NONBLOCK != 0;
+    let end: PipeEnd = match flags & abi::O_ACCMODE {
+        abi::O_RDONLY => {
             let end = pipe.open_end(true, false);
             let (writers, seen) = {
                 let state = pipe.state.borrow();
@@ -53,7 +53,7 @@ pub fn open_fifo(fifo: &Fifo, flags: i32) -> Result<Arc<dyn FileOps>> {
             }
             end
         }
-        libc::O_WRONLY => {
+        abi::O_WRONLY => {
             if nonblock && pipe.state.borrow().readers == 0 {
                 return Err(Errno::ENXIO);
             }
@@ -67,7 +67,7 @@ pub fn open_fifo(fifo: &Fifo, flags: i32) -> Result<Arc<dyn FileOps>> {
             }
             end
         }
-        libc::O_RDWR => pipe.open_end(true, true),
+        abi::O_RDWR => pipe.open_end(true, true),
         _ => return Err(Errno::EINVAL),
     };
     Ok(Arc::new(end))
@@ -75,10 +75,10 @@ pub fn open_fifo(fifo: &Fifo, flags: i32) -> Result<Arc<dyn FileOps>> {
 
 /// Opens a pipe without a name once more, through /proc/PID/fd: without waiting for a partner.
 pub fn reopen(pipe: &Arc<Pipe>, flags: i32) -> Result<Arc<dyn FileOps>> {
-    let (reads, writes) = match flags & libc::O_ACCMODE {
-        libc::O_RDONLY => (true, false),
-        libc::O_WRONLY => (false, true),
-        libc::O_RDWR => (true, true),
+    let (reads, writes) = match flags & abi::O_ACCMODE {
+        abi::O_RDONLY => (true, false),
+        abi::O_WRONLY => (false, true),
+        abi::O_RDWR => (true, true),
         _ => return Err(Errno::EINVAL),
     };
     Ok(Arc::new(pipe.open_end(reads, writes)))

@@ -14,7 +14,6 @@ use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::sched::wait::{WaitQueue, wait_exclusive};
 use crate::task::Task;
-use crate::task::creds::CAP_SYS_RESOURCE;
 use crate::vfs::anon::{AnonInode, AnonKind, Reopen};
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::vfs::inode::InodeRef;
@@ -210,7 +209,7 @@ impl Pipe {
         let size = (size.max(1) as usize).div_ceil(PAGE).next_power_of_two() * PAGE;
         let mut state = self.state.borrow_mut();
         let (new, old) = (size / PAGE, state.buffer.max_slots());
-        if new > old && size > max_size() && !task.creds().capable(CAP_SYS_RESOURCE) {
+        if new > old && size > max_size() && !task.creds().capable(abi::CAP_SYS_RESOURCE) {
             return Err(Errno::EPERM);
         }
         if new < state.buffer.used_slots() {
@@ -265,7 +264,7 @@ pub fn open_pair(flags: i32) -> (Arc<OpenFile>, Arc<OpenFile>) {
     let creds = crate::sched::current().creds();
     let again: Reopen = Box::new(move |flags| reopen(&pipe, flags));
     let inode: InodeRef = AnonInode::make(AnonKind::Pipe, creds.fsuid, creds.fsgid, Some(again));
-    (OpenFile::new(reader, inode.clone(), flags | libc::O_RDONLY), OpenFile::new(writer, inode, flags | libc::O_WRONLY))
+    (OpenFile::new(reader, inode.clone(), flags | abi::O_RDONLY), OpenFile::new(writer, inode, flags | abi::O_WRONLY))
 }
 
 /// The pipe that an open file is an end of.
@@ -307,8 +306,8 @@ impl FileOps for PipeEnd {
 
     fn write(&self, file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {
         let flags = file.flags.get();
-        let mode = if flags & libc::O_DIRECT != 0 { Mode::Packet } else { Mode::Stream };
-        self.pipe.write(buf, flags & libc::O_NONBLOCK != 0, mode)
+        let mode = if flags & abi::O_DIRECT != 0 { Mode::Packet } else { Mode::Stream };
+        self.pipe.write(buf, flags & abi::O_NONBLOCK != 0, mode)
     }
 
     fn poll(&self, _file: &OpenFile) -> Events {
@@ -345,8 +344,8 @@ impl FileOps for PipeEnd {
     }
 
     fn ioctl(&self, _file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
-        match command as u64 {
-            libc::FIONREAD => {
+        match command {
+            abi::FIONREAD => {
                 let len = self.pipe.state.borrow().buffer.len() as i32;
                 task.space().write(arg, &len)?;
                 Ok(0)

@@ -47,15 +47,15 @@ impl Pipe {
         if len == 0 {
             return Ok(0);
         }
-        if !file.ops.is_splice_source(file) {
+        if !file.is_splice_source() {
             return Err(Errno::EINVAL);
         }
         // A socket's own wait does not know of this call's flag.
-        if nonblock && file.inode.kind() == FileKind::Socket && !file.ops.poll(file).intersects(ENDS_A_READ) {
+        if nonblock && file.inode.kind() == FileKind::Socket && !file.poll().intersects(ENDS_A_READ) {
             return Err(Errno::EAGAIN);
         }
         let mut bytes = vec![0; len.min(CHUNK).min(room)];
-        let n = file.ops.read(file, &mut IoBuf::kernel_mut(&mut bytes), offset)?;
+        let n = file.read_at(&mut IoBuf::kernel_mut(&mut bytes), offset)?;
         bytes.truncate(n);
         self.push(&bytes)?;
         Ok(n)

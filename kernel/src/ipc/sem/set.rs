@@ -23,11 +23,11 @@ pub struct Op {
 
 impl Op {
     pub fn is_undone(&self) -> bool {
-        i32::from(self.flags) & libc::SEM_UNDO != 0
+        i32::from(self.flags) & abi::SEM_UNDO != 0
     }
 
     fn may_wait(&self) -> bool {
-        i32::from(self.flags) & libc::IPC_NOWAIT == 0
+        i32::from(self.flags) & abi::IPC_NOWAIT == 0
     }
 }
 
@@ -366,8 +366,8 @@ enum Stopped {
 mod tests {
     use super::*;
 
-    const NOWAIT: i16 = libc::IPC_NOWAIT as i16;
-    const UNDO: i16 = libc::SEM_UNDO as i16;
+    const NOWAIT: i16 = abi::IPC_NOWAIT as i16;
+    const UNDO: i16 = abi::SEM_UNDO as i16;
 
     fn op(number: u16, change: i16, flags: i16) -> Op {
         Op { number, change, flags }

@@ -114,7 +114,7 @@ impl UnixSocket {
     /// Sets, changes or (AF_UNSPEC) removes the peer of a datagram socket.
     pub(super) fn connect_datagram(&self, address: &[u8]) -> Result<()> {
         let family = address.get(..2).ok_or(Errno::EINVAL)?;
-        let peer = if u16::from_ne_bytes([family[0], family[1]]) == libc::AF_UNSPEC as u16 {
+        let peer = if u16::from_ne_bytes([family[0], family[1]]) == abi::AF_UNSPEC as u16 {
             None
         } else {
             let target = Target::parse(address)?;

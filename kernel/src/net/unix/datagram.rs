@@ -24,7 +24,7 @@ impl UnixSocket {
     }
 
     pub(super) fn send_datagram(&self, buf: &mut IoBuf<'_>, mut message: Outgoing<'_>) -> Result<usize> {
-        let nonblock = message.flags & libc::MSG_DONTWAIT != 0;
+        let nonblock = message.flags & abi::MSG_DONTWAIT != 0;
         let mut receiver = match message.to {
             Some(_) => None,
             None => Some(self.peer().ok_or(Errno::ENOTCONN)?),
@@ -115,11 +115,11 @@ impl UnixSocket {
         if self.connection_based() && self.state.borrow().phase != Phase::Connected {
             return Err(Errno::ENOTCONN);
         }
-        if flags & libc::MSG_OOB != 0 {
+        if flags & abi::MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
-        let peek = flags & libc::MSG_PEEK != 0;
-        if !self.wait_for_message(flags & libc::MSG_DONTWAIT != 0)? {
+        let peek = flags & abi::MSG_PEEK != 0;
+        if !self.wait_for_message(flags & abi::MSG_DONTWAIT != 0)? {
             return Ok(Incoming::default());
         }
         let mut incoming = Incoming::default();
@@ -138,8 +138,8 @@ impl UnixSocket {
             let left = message.len() - skip - n;
             incoming.len = n;
             if left > 0 {
-                incoming.flags |= libc::MSG_TRUNC;
-                if flags & libc::MSG_TRUNC != 0 {
+                incoming.flags |= abi::MSG_TRUNC;
+                if flags & abi::MSG_TRUNC != 0 {
                     incoming.len = n + left;
                 }
             }

@@ -43,7 +43,7 @@ const MAX_QUEUED: usize = 10;
 /// net.core.somaxconn.
 const MAX_BACKLOG: usize = 4096;
 /// The SIOCOUTQ of sockios.h, which is TIOCOUTQ.
-const SIOCOUTQ: u64 = libc::TIOCOUTQ;
+const SIOCOUTQ: u32 = abi::TIOCOUTQ;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Kind {
@@ -118,14 +118,14 @@ impl UnixSocket {
 
     /// A socket for socket(2).
     pub fn create(kind: i32, protocol: i32) -> Result<Arc<UnixSocket>> {
-        if protocol != 0 && protocol != libc::AF_UNIX {
+        if protocol != 0 && protocol != abi::AF_UNIX {
             return Err(Errno::EPROTONOSUPPORT);
         }
         let kind = match kind {
-            libc::SOCK_STREAM => Kind::Stream,
+            abi::SOCK_STREAM => Kind::Stream,
             // For AF_UNIX a raw socket is a datagram socket.
-            libc::SOCK_DGRAM | libc::SOCK_RAW => Kind::Datagram,
-            libc::SOCK_SEQPACKET => Kind::SeqPacket,
+            abi::SOCK_DGRAM | abi::SOCK_RAW => Kind::Datagram,
+            abi::SOCK_SEQPACKET => Kind::SeqPacket,
             _ => return Err(Errno::ESOCKTNOSUPPORT),
         };
         Ok(UnixSocket::new(kind, Common::default()))
@@ -282,14 +282,14 @@ impl UnixSocket {
 
 impl Socket for UnixSocket {
     fn domain(&self) -> i32 {
-        libc::AF_UNIX
+        abi::AF_UNIX
     }
 
     fn kind(&self) -> i32 {
         match self.kind {
-            Kind::Stream => libc::SOCK_STREAM,
-            Kind::Datagram => libc::SOCK_DGRAM,
-            Kind::SeqPacket => libc::SOCK_SEQPACKET,
+            Kind::Stream => abi::SOCK_STREAM,
+            Kind::Datagram => abi::SOCK_DGRAM,
+            Kind::SeqPacket => abi::SOCK_SEQPACKET,
         }
     }
 
@@ -326,7 +326,7 @@ impl Socket for UnixSocket {
     }
 
     fn send(&self, buf: &mut IoBuf<'_>, message: Outgoing<'_>) -> Result<usize> {
-        if message.flags & libc::MSG_OOB != 0 {
+        if message.flags & abi::MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
         match self.kind {
@@ -345,9 +345,9 @@ impl Socket for UnixSocket {
 
     fn shutdown(&self, how: i32) -> Result<()> {
         let shut = match how {
-            libc::SHUT_RD => SHUT_RECEIVE,
-            libc::SHUT_WR => SHUT_SEND,
-            libc::SHUT_RDWR => SHUT_BOTH,
+            abi::SHUT_RD => SHUT_RECEIVE,
+            abi::SHUT_WR => SHUT_SEND,
+            abi::SHUT_RDWR => SHUT_BOTH,
             _ => return Err(Errno::EINVAL),
         };
         let peer = {
@@ -406,9 +406,9 @@ impl Socket for UnixSocket {
 
     fn ioctl(&self, task: &Task, command: u32, arg: u64) -> Result<u64> {
         let state = self.state.borrow();
-        let value = match command as u64 {
+        let value = match command {
             SIOCOUTQ => state.in_flight,
-            libc::FIONREAD => match (self.kind, state.phase) {
+            abi::FIONREAD => match (self.kind, state.phase) {
                 (_, Phase::Listening) => return Err(Errno::EINVAL),
                 (Kind::Datagram, _) => state.incoming.front().map_or(0, Message::len),
                 _ => state.incoming.iter().map(Message::len).sum(),
@@ -421,16 +421,16 @@ impl Socket for UnixSocket {
     }
 
     fn option(&self, level: i32, name: i32) -> Option<Result<OptionValue>> {
-        if level != libc::SOL_SOCKET {
+        if level != abi::SOL_SOCKET {
             return None;
         }
         match name {
-            libc::SO_PEERCRED => {
+            abi::SO_PEERCRED => {
                 let none = Ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
                 let creds = self.state.borrow().peer_creds.unwrap_or(none);
                 Some(Ok(SmallVec::from_slice(bytes_of(&creds))))
             }
-            libc::SO_PEEK_OFF => {
+            abi::SO_PEEK_OFF => {
                 let offset = self.state.borrow().peek_offset;
                 Some(Ok(options::int(offset.map_or(-1, |o| o.min(i32::MAX as usize) as i32))))
             }
@@ -439,7 +439,7 @@ impl Socket for UnixSocket {
     }
 
     fn set_option(&self, level: i32, name: i32, value: &[u8]) -> Option<Result<()>> {
-        if level != libc::SOL_SOCKET || name != libc::SO_PEEK_OFF {
+        if level != abi::SOL_SOCKET || name != abi::SO_PEEK_OFF {
             return None;
         }
         Some(options::parse_int(value).map(|offset| {

@@ -42,7 +42,7 @@ pub enum Target<'a> {
 pub fn address_of(name: Option<&Name>) -> Vec<u8> {
     match name {
         Some(name) => name.address(),
-        None => (libc::AF_UNIX as u16).to_ne_bytes().to_vec(),
+        None => (abi::AF_UNIX as u16).to_ne_bytes().to_vec(),
     }
 }
 
@@ -52,7 +52,7 @@ fn sun_path(address: &[u8]) -> Result<&[u8]> {
         return Err(Errno::EINVAL);
     }
     let (family, path) = address.split_at(FAMILY_LEN);
-    if family != (libc::AF_UNIX as u16).to_ne_bytes() {
+    if family != (abi::AF_UNIX as u16).to_ne_bytes() {
         return Err(Errno::EINVAL);
     }
     Ok(path)
@@ -143,7 +143,7 @@ impl UnixSocket {
         if is_bound {
             // As Linux: the name is made before the socket is looked at, which who watches the
             // directory can see.
-            namei::remove(&crate::sched::current(), libc::AT_FDCWD, path, false)?;
+            namei::remove(&crate::sched::current(), abi::AT_FDCWD, path, false)?;
             return Err(Errno::EINVAL);
         }
         let attr = inode.attr()?;

@@ -8,7 +8,6 @@
 use super::UnixSocket;
 use crate::lock::KCell;
 use crate::net::SocketFile;
-use crate::task::creds::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use crate::task::{Task, limits};
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
@@ -47,7 +46,7 @@ impl Rights {
         if SOCKETS.borrow().len() > COLLECT_AT.get() || in_flight() > limit {
             collect();
             COLLECT_AT.set(2 * SOCKETS.borrow().len() + MIN_COLLECT);
-            let privileged = creds.capable(CAP_SYS_RESOURCE) || creds.capable(CAP_SYS_ADMIN);
+            let privileged = creds.capable(abi::CAP_SYS_RESOURCE) || creds.capable(abi::CAP_SYS_ADMIN);
             if in_flight() > limit && !privileged {
                 return Err(Errno::ETOOMANYREFS);
             }

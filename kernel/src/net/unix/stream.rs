@@ -23,7 +23,7 @@ impl UnixSocket {
         let peer = peer.ok_or(Errno::ENOTCONN)?;
         let mut attachments = Some(Attachments::new(&mut message)?);
         let creds = message.creds;
-        let nonblock = message.flags & libc::MSG_DONTWAIT != 0;
+        let nonblock = message.flags & abi::MSG_DONTWAIT != 0;
         let largest = (self.common.send_buffer() / 2 - 64).min(MAX_CHUNK);
         let mut sent = 0;
         let result = loop {
@@ -58,7 +58,7 @@ impl UnixSocket {
         };
         match result {
             Err(Errno::EPIPE) if sent == 0 => {
-                if message.flags & libc::MSG_NOSIGNAL == 0 {
+                if message.flags & abi::MSG_NOSIGNAL == 0 {
                     crate::signal::send_sigpipe();
                 }
                 Err(Errno::EPIPE)
@@ -72,15 +72,15 @@ impl UnixSocket {
         if self.state.borrow().phase != Phase::Connected {
             return Err(Errno::EINVAL);
         }
-        if flags & libc::MSG_OOB != 0 {
+        if flags & abi::MSG_OOB != 0 {
             // There never is any: it cannot be sent.
             return Err(Errno::EINVAL);
         }
-        if flags & libc::MSG_PEEK != 0 {
+        if flags & abi::MSG_PEEK != 0 {
             return self.peek_stream(buf, flags);
         }
-        let nonblock = flags & libc::MSG_DONTWAIT != 0;
-        let all = flags & libc::MSG_WAITALL != 0;
+        let nonblock = flags & abi::MSG_DONTWAIT != 0;
+        let all = flags & abi::MSG_WAITALL != 0;
         let target = if all { buf.remaining() } else { self.common.low_water().min(buf.remaining()) };
         let with_creds = self.common.pass_credentials();
         let mut incoming = Incoming::default();
@@ -157,7 +157,7 @@ impl UnixSocket {
 
     /// MSG_PEEK.
     fn peek_stream(&self, buf: &mut IoBuf<'_>, flags: i32) -> Result<Incoming> {
-        let nonblock = flags & libc::MSG_DONTWAIT != 0;
+        let nonblock = flags & abi::MSG_DONTWAIT != 0;
         let mut incoming = Incoming::default();
         loop {
             if !self.wait_for_bytes(nonblock)? {

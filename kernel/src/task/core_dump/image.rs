@@ -183,7 +183,7 @@ impl Output<'_> {
             let mut buf = IoBuf::kernel(step);
             while !buf.is_empty() {
                 let done = buf.done();
-                self.file.ops.write(self.file, &mut buf, self.at)?;
+                self.file.write_at(&mut buf, self.at)?;
                 let written = (buf.done() - done) as u64;
                 if written == 0 {
                     return Err(Errno::ENOSPC);

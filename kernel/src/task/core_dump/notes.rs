@@ -148,7 +148,7 @@ pub fn all(task: &Arc<Task>, threads: &[ThreadState], info: &SigInfo, files: &Ma
     let process = &task.process;
     let mut out = Vec::new();
     for (index, thread) in threads.iter().enumerate() {
-        put(&mut out, CORE, elf::NT_PRSTATUS, &thread.status(process, info.signal()));
+        put(&mut out, CORE, abi::NT_PRSTATUS, &thread.status(process, info.signal()));
         if index == 0 {
             put(&mut out, CORE, elf::NT_PRPSINFO, &process_info(task));
             put(&mut out, CORE, elf::NT_SIGINFO, info.bytes());
@@ -158,8 +158,8 @@ pub fn all(task: &Arc<Task>, threads: &[ThreadState], info: &SigInfo, files: &Ma
             }
         }
         if let Some(legacy) = thread.extended.get(..LEGACY) {
-            put(&mut out, CORE, elf::NT_PRFPREG, legacy);
-            put(&mut out, LINUX, elf::NT_X86_XSTATE, &thread.extended);
+            put(&mut out, CORE, abi::NT_PRFPREG, legacy);
+            put(&mut out, LINUX, abi::NT_X86_XSTATE, &thread.extended);
         }
     }
     Ok(out)

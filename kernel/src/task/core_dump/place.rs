@@ -40,9 +40,9 @@ pub fn set_pattern(pattern: &[u8]) -> Result<()> {
 pub fn make(task: &Arc<Task>, signal: i32) -> Result<Arc<OpenFile>> {
     let name = name(task, signal)?;
     // If it cannot be removed, it is in the way.
-    let _ = namei::remove(task, libc::AT_FDCWD, &name, false);
-    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_NOFOLLOW;
-    let file = open::open(task, libc::AT_FDCWD, &name, flags, 0o600, Walk::empty())?;
+    let _ = namei::remove(task, abi::AT_FDCWD, &name, false);
+    let flags = abi::O_CREAT | abi::O_EXCL | abi::O_WRONLY | abi::O_NOFOLLOW;
+    let file = open::open(task, abi::AT_FDCWD, &name, flags, 0o600, Walk::empty())?;
     let owner = file.inode.owner()?;
     // A file system may have ideas of its own about owners and modes, and the umask may be strange.
     let ours = owner.uid == task.creds().fsuid && owner.mode & 0o677 == 0o600;

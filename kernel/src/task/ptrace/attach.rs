@@ -4,7 +4,7 @@ use super::wait::{self, Remains};
 use super::{Link, NO_CALL, Options, Pace, Traced, Who};
 use crate::sched::wait::{Sleep, wait_until};
 use crate::signal::{self, SigInfo};
-use crate::task::creds::{CAP_SYS_PTRACE, may_inspect};
+use crate::task::creds::may_inspect;
 use crate::task::exit::{self, killed_by};
 use crate::task::{Pid, Process, Task, find};
 use crate::{Errno, Result};
@@ -21,7 +21,7 @@ pub fn trace_me(task: &Arc<Task>) -> Result<()> {
     let maker = find(task.process.parent_thread()).filter(|maker| Arc::ptr_eq(&maker.process, &parent));
     let tracer = maker.or_else(|| parent.main_thread()).ok_or(Errno::EPERM)?;
     let (own, theirs) = (task.creds(), tracer.creds());
-    let trusted = theirs.capable(CAP_SYS_PTRACE);
+    let trusted = theirs.capable(abi::CAP_SYS_PTRACE);
     if task.trace.is_traced() || own.permitted & !theirs.permitted != 0 && !trusted {
         return Err(Errno::EPERM);
     }
@@ -46,12 +46,12 @@ pub fn attach(tracer: &Arc<Task>, target: &Arc<Task>, seize: Option<Options>) ->
     if !may_inspect(tracer, target) || target.trace.is_traced() || target.signals.borrow().exiting {
         return Err(Errno::EPERM);
     }
-    let trusted = tracer.creds().capable(CAP_SYS_PTRACE);
+    let trusted = tracer.creds().capable(abi::CAP_SYS_PTRACE);
     let options = seize.unwrap_or_default();
     link(tracer, target, Link { trusted, seized: seize.is_some(), options, ..new_link(tracer) });
     if seize.is_none() {
         // The kernel's own standard signal always gets through.
-        let _ = signal::send_to_task(target, SigInfo::kernel(libc::SIGSTOP));
+        let _ = signal::send_to_task(target, SigInfo::kernel(abi::SIGSTOP));
     }
     // One that job control has stopped stops for its tracer instead, which finds it so.
     if target.signals.borrow().stopped {
@@ -113,7 +113,7 @@ pub fn adopt_child(parent: &Arc<Task>, child: &Arc<Task>) {
     if seized {
         signals.trap_pending = true;
     } else {
-        signals.pending.mark(libc::SIGSTOP);
+        signals.pending.mark(abi::SIGSTOP);
     }
 }
 
@@ -195,7 +195,7 @@ fn release_tracees(tracer: &Arc<Task>) {
                 unlink(&task);
                 let_free(&task, 0);
                 if kill {
-                    exit::exit_group(&task, killed_by(libc::SIGKILL, false));
+                    exit::exit_group(&task, killed_by(abi::SIGKILL, false));
                 }
             }
             Who::Ended(process) => untrace_ended(&tracer.process, &process),

@@ -54,7 +54,7 @@ pub fn let_go(target: &Arc<Task>, pace: Pace, signal: i32) -> Result<()> {
 
 /// PTRACE_KILL.
 pub fn kill(target: &Arc<Task>) {
-    exit_group(target, killed_by(libc::SIGKILL, false));
+    exit_group(target, killed_by(abi::SIGKILL, false));
 }
 
 /// PTRACE_INTERRUPT: EIO unless it was seized.
@@ -163,7 +163,7 @@ pub enum CallInfo {
 /// The system call it is stopped at, which it tells only with PTRACE_O_TRACESYSGOOD, and its
 /// registers.
 pub fn call_info(target: &Task) -> Result<(CallInfo, Regs)> {
-    const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
+    const SYSCALL_STOP: i32 = abi::SIGTRAP | 0x80;
     with_stop(target, |stop| {
         let regs = stop.regs;
         let marked = stop.info.is_some_and(|info| info.code() == SYSCALL_STOP);

@@ -5,14 +5,14 @@ use super::registers::{FLAG_TRAP, call_arguments, number_of_call};
 use super::stop::{Kind, Occasion, end_step, stop, wants};
 use super::{NO_CALL, Options, Pace};
 use crate::signal::{self, Queued, SigInfo, SyscallOutcome};
-use crate::task::clone::{CLONE_PTRACE, CLONE_UNTRACED, CLONE_VFORK, CloneArgs};
+use crate::task::clone::CloneArgs;
 use crate::task::{Pid, Process, Task};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use umlab_model::{SyscallAbi, Trap, UserThread};
 
 /// PTRACE_EVENT_STOP.
-pub(super) const EVENT_STOP: i32 = libc::PTRACE_EVENT_STOP;
+pub(super) const EVENT_STOP: i32 = abi::PTRACE_EVENT_STOP;
 
 /// The stop that job control has the process in, or is bringing it into: its signal.
 pub(super) fn group_stop(process: &Process) -> Option<i32> {
@@ -41,7 +41,7 @@ pub fn before_signal(
             SigInfo::kill(chosen, pid, uid)
         }
     };
-    if chosen == libc::SIGKILL {
+    if chosen == abi::SIGKILL {
         let _ = signal::send_to_task(task, info);
         return None;
     }
@@ -56,7 +56,7 @@ pub fn before_signal(
 /// A handler was entered. With a step, its first instruction is not carried out yet.
 pub fn handler_entered(task: &Arc<Task>, user: &mut dyn UserThread, stepping: bool) {
     if stepping && task.trace.is_traced() {
-        let occasion = occasion(task, Kind::Handler, libc::SIGTRAP);
+        let occasion = occasion(task, Kind::Handler, abi::SIGTRAP);
         stop(task, user, occasion, &mut None);
     }
 }
@@ -78,7 +78,7 @@ pub fn job_trap(task: &Arc<Task>, user: &mut dyn UserThread, outcome: &mut Optio
         signals.stopped = group.is_some();
     }
     let occasion = match group {
-        _ if seized => Some(occasion(task, Kind::Group, group.unwrap_or(libc::SIGTRAP) | EVENT_STOP << 8)),
+        _ if seized => Some(occasion(task, Kind::Group, group.unwrap_or(abi::SIGTRAP) | EVENT_STOP << 8)),
         Some(signal) => Some(Occasion { kind: Kind::Group, code: signal, info: None }),
         None => None,
     };
@@ -115,8 +115,7 @@ pub fn left_user(task: &Arc<Task>, trap: &Trap) {
 
 /// An exception that is the end of a step, of a thread that has no tracer any more: there was none.
 pub fn is_left_over_step(task: &Arc<Task>, user: &mut dyn UserThread, signal: i32, code: i32) -> bool {
-    const TRAP_TRACE: i32 = 2;
-    signal == libc::SIGTRAP && code == TRAP_TRACE && !task.trace.is_traced() && end_step(task, user)
+    signal == abi::SIGTRAP && code == abi::TRAP_TRACE && !task.trace.is_traced() && end_step(task, user)
 }
 
 /// A system call begins. Its number and arguments may be others afterwards; false when it is not to
@@ -158,9 +157,8 @@ pub fn call_ends(
             send_after_stop(task, stop.and_then(|stop| stop.let_go));
         }
         Pace::Step => {
-            const TRAP_BRKPT: i32 = 1;
             end_step(task, user);
-            signal::force(task, SigInfo::fault(libc::SIGTRAP, TRAP_BRKPT, user.regs().rip));
+            signal::force(task, SigInfo::fault(abi::SIGTRAP, abi::TRAP_BRKPT, user.regs().rip));
         }
         Pace::Free | Pace::Emulate => {}
     }
@@ -176,7 +174,7 @@ fn send_after_stop(task: &Arc<Task>, signal: Option<i32>) {
 
 fn call_occasion(task: &Task, kind: Kind) -> Occasion {
     let mark = if wants(task, Options::SYSGOOD) { 0x80 } else { 0 };
-    occasion(task, kind, libc::SIGTRAP | mark)
+    occasion(task, kind, abi::SIGTRAP | mark)
 }
 
 /// A stop that is not a signal's has a siginfo of its own.
@@ -188,7 +186,7 @@ fn occasion(task: &Task, kind: Kind, code: i32) -> Occasion {
 
 fn event(task: &Arc<Task>, user: &mut dyn UserThread, kind: Kind, event: i32, message: u64) {
     task.trace.change_link(|link| link.message = message);
-    let occasion = occasion(task, kind, libc::SIGTRAP | event << 8);
+    let occasion = occasion(task, kind, abi::SIGTRAP | event << 8);
     stop(task, user, occasion, &mut None);
 }
 
@@ -197,15 +195,15 @@ fn event(task: &Arc<Task>, user: &mut dyn UserThread, kind: Kind, event: i32, me
 pub struct CloneEvent(i32);
 
 pub fn clone_event(task: &Task, args: &CloneArgs) -> Option<CloneEvent> {
-    if !task.trace.is_traced() || args.flags & CLONE_UNTRACED != 0 {
+    if !task.trace.is_traced() || args.flags & abi::CLONE_UNTRACED != 0 {
         return None;
     }
-    let (event, option) = if args.flags & CLONE_VFORK != 0 {
-        (libc::PTRACE_EVENT_VFORK, Options::VFORK)
-    } else if args.exit_signal != libc::SIGCHLD {
-        (libc::PTRACE_EVENT_CLONE, Options::CLONE)
+    let (event, option) = if args.flags & abi::CLONE_VFORK != 0 {
+        (abi::PTRACE_EVENT_VFORK, Options::VFORK)
+    } else if args.exit_signal != abi::SIGCHLD {
+        (abi::PTRACE_EVENT_CLONE, Options::CLONE)
     } else {
-        (libc::PTRACE_EVENT_FORK, Options::FORK)
+        (abi::PTRACE_EVENT_FORK, Options::FORK)
     };
     wants(task, option).then_some(CloneEvent(event))
 }
@@ -219,7 +217,7 @@ pub fn child_does_not_step(parent: &Task, child: &mut dyn UserThread) {
 
 /// Whether the new task has its maker's tracer.
 pub fn child_is_traced(event: Option<CloneEvent>, args: &CloneArgs) -> bool {
-    event.is_some() || args.flags & CLONE_PTRACE != 0
+    event.is_some() || args.flags & abi::CLONE_PTRACE != 0
 }
 
 /// A task was made, and runs.
@@ -230,25 +228,25 @@ pub fn cloned(task: &Arc<Task>, user: &mut dyn UserThread, CloneEvent(number): C
 /// The child has given the address space back.
 pub fn vfork_done(task: &Arc<Task>, user: &mut dyn UserThread, child: Pid) {
     if wants(task, Options::VFORK_DONE) && task.ending().is_none() {
-        event(task, user, Kind::Event, libc::PTRACE_EVENT_VFORK_DONE, child as u64);
+        event(task, user, Kind::Event, abi::PTRACE_EVENT_VFORK_DONE, child as u64);
     }
 }
 
 /// Another program was loaded. `old` was the thread's number before.
 pub fn executed(task: &Arc<Task>, user: &mut dyn UserThread, old: Pid) {
     if wants(task, Options::EXEC) {
-        event(task, user, Kind::Event, libc::PTRACE_EVENT_EXEC, old as u64);
+        event(task, user, Kind::Event, abi::PTRACE_EVENT_EXEC, old as u64);
     } else if !task.trace.of_link(|link| link.seized).unwrap_or(true) {
         // The stop of old: a signal, which waits until the call is over.
-        let _ = signal::send_to_task(task, SigInfo::kill(libc::SIGTRAP, task.pid(), task.creds().uid));
+        let _ = signal::send_to_task(task, SigInfo::kill(abi::SIGTRAP, task.pid(), task.creds().uid));
     }
 }
 
 /// The thread is about to end, and still has all that it had. SIGKILL lets nobody look any more.
 pub fn exiting(task: &Arc<Task>, user: &mut dyn UserThread) {
     let status = task.ending().unwrap_or(0);
-    if wants(task, Options::EXIT) && status & 0x7f != libc::SIGKILL {
-        event(task, user, Kind::Exit, libc::PTRACE_EVENT_EXIT, status as u64);
+    if wants(task, Options::EXIT) && status & 0x7f != abi::SIGKILL {
+        event(task, user, Kind::Exit, abi::PTRACE_EVENT_EXIT, status as u64);
     }
 }
 

@@ -35,16 +35,16 @@ bitflags::bitflags! {
     /// PTRACE_O_*.
     #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
     pub struct Options: u32 {
-        const SYSGOOD = libc::PTRACE_O_TRACESYSGOOD as u32;
-        const FORK = libc::PTRACE_O_TRACEFORK as u32;
-        const VFORK = libc::PTRACE_O_TRACEVFORK as u32;
-        const CLONE = libc::PTRACE_O_TRACECLONE as u32;
-        const EXEC = libc::PTRACE_O_TRACEEXEC as u32;
-        const VFORK_DONE = libc::PTRACE_O_TRACEVFORKDONE as u32;
-        const EXIT = libc::PTRACE_O_TRACEEXIT as u32;
+        const SYSGOOD = abi::PTRACE_O_TRACESYSGOOD as u32;
+        const FORK = abi::PTRACE_O_TRACEFORK as u32;
+        const VFORK = abi::PTRACE_O_TRACEVFORK as u32;
+        const CLONE = abi::PTRACE_O_TRACECLONE as u32;
+        const EXEC = abi::PTRACE_O_TRACEEXEC as u32;
+        const VFORK_DONE = abi::PTRACE_O_TRACEVFORKDONE as u32;
+        const EXIT = abi::PTRACE_O_TRACEEXIT as u32;
         /// Taken, but there are no filters of system calls that could ask for it.
-        const SECCOMP = libc::PTRACE_O_TRACESECCOMP as u32;
-        const EXITKILL = libc::PTRACE_O_EXITKILL as u32;
+        const SECCOMP = abi::PTRACE_O_TRACESECCOMP as u32;
+        const EXITKILL = abi::PTRACE_O_EXITKILL as u32;
     }
 }
 

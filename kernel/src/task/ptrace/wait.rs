@@ -3,7 +3,7 @@
 use super::attach::untrace_ended;
 use super::stop::Kind;
 use super::{Traced, Who};
-use crate::signal::{CLD_CONTINUED, CLD_STOPPED, CLD_TRAPPED, SA_NOCLDSTOP, SIG_IGN, SigInfo, send_to_process};
+use crate::signal::{SigInfo, send_to_process};
 use crate::task::creds::Creds;
 use crate::task::process::Job;
 use crate::task::usage::{Usage, ticks};
@@ -29,7 +29,7 @@ impl Remains {
 
     pub(super) fn info(&self) -> SigInfo {
         let (code, value) = exit::code_of(self.status);
-        SigInfo::child(libc::SIGCHLD, code, self.number.get(), self.creds.uid, value, 0, 0)
+        SigInfo::child(abi::SIGCHLD, code, self.number.get(), self.creds.uid, value, 0, 0)
     }
 }
 
@@ -42,8 +42,8 @@ impl Drop for Remains {
 /// Sends a tracer SIGCHLD and wakes those of its process that wait. `stop` says that it is about no
 /// end.
 pub(super) fn tell(tracer: &Arc<Task>, info: SigInfo, stop: bool) {
-    let action = tracer.actions.borrow().borrow().get(libc::SIGCHLD);
-    if action.handler != SIG_IGN && !(stop && action.has(SA_NOCLDSTOP)) {
+    let action = tracer.actions.borrow().borrow().get(abi::SIGCHLD);
+    if action.handler != abi::SIG_IGN && !(stop && action.has(abi::SA_NOCLDSTOP)) {
         // A standard signal of the kernel's always gets through.
         let _ = send_to_process(&tracer.process, info);
     }
@@ -51,12 +51,12 @@ pub(super) fn tell(tracer: &Arc<Task>, info: SigInfo, stop: bool) {
 }
 
 pub(super) fn tell_of_stop(tracer: &Arc<Task>, task: &Arc<Task>, kind: Kind, code: i32) {
-    let reason = if kind == Kind::Group { CLD_STOPPED } else { CLD_TRAPPED };
+    let reason = if kind == Kind::Group { abi::CLD_STOPPED } else { abi::CLD_TRAPPED };
     let (user, system) = {
         let usage = task.process.usage.borrow();
         (ticks(usage.user), ticks(usage.system))
     };
-    let info = SigInfo::child(libc::SIGCHLD, reason, task.tid(), task.creds().uid, code & 0x7f, user, system);
+    let info = SigInfo::child(abi::SIGCHLD, reason, task.tid(), task.creds().uid, code & 0x7f, user, system);
     tell(tracer, info, true);
 }
 
@@ -67,7 +67,7 @@ pub fn tell_of_end(process: &Arc<Process>, signal: i32) -> bool {
     let thread = tracer.tracees.borrow().get(&process.pid).and_then(|traced| traced.tracer.upgrade());
     let Some(thread) = thread else { return false };
     let own_child = process.parent().is_some_and(|parent| Arc::ptr_eq(&parent, &tracer));
-    let signal = if own_child { signal } else { libc::SIGCHLD };
+    let signal = if own_child { signal } else { abi::SIGCHLD };
     if crate::signal::is_signal(signal) {
         let _ = send_to_process(&tracer, exit::ended_info(process, signal));
     }
@@ -129,9 +129,9 @@ fn news_of(tid: Pid, who: &Who, options: Options) -> Option<News> {
             let told = stop.as_ref().filter(|stop| stop.news && stop.let_go.is_none() && !stop.listening);
             let uid = task.creds().uid;
             match told {
-                Some(stop) => (stop.code << 8 | 0x7f, CLD_TRAPPED, stop.code, uid),
+                Some(stop) => (stop.code << 8 | 0x7f, abi::CLD_TRAPPED, stop.code, uid),
                 None if options.continued && process.job.borrow().continue_news => {
-                    (0xffff, CLD_CONTINUED, libc::SIGCONT, uid)
+                    (0xffff, abi::CLD_CONTINUED, abi::SIGCONT, uid)
                 }
                 None => return None,
             }
@@ -156,7 +156,7 @@ fn news_of(tid: Pid, who: &Who, options: Options) -> Option<News> {
 pub fn fetched(parent: &Arc<Process>, found: &Found) {
     let Some(who) = parent.tracees.borrow().get(&found.tid).map(|traced| traced.who.clone()) else { return };
     match who {
-        Who::Thread(task) if found.news.code == CLD_CONTINUED => {
+        Who::Thread(task) if found.news.code == abi::CLD_CONTINUED => {
             let job = task.process.job.get();
             task.process.set_job(Job { continue_news: false, ..job });
         }
