@@ -1,9 +1,9 @@
 //! The ABI between guest programs and the kernel: what both sides agree to write into memory.
 //!
 //! One file for each header of Linux's user-space API, which its first line names. All names are
-//! the headers' own, and stand at the root too. Structures have the header's field names. Their bytes are all there: padding is a field, so a structure can go
-//! to a guest without anything of the kernel's memory in between. `zerocopy` derives what that
-//! takes, and each size is asserted.
+//! the headers' own, and stand at the root too. Structures have the header's field names. Their
+//! bytes are all there: padding is a field, so a structure can go to a guest without anything of
+//! the kernel's memory in between. `zerocopy` derives what that takes, and each size is asserted.
 
 #![forbid(unsafe_code)]
 

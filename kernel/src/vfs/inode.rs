@@ -124,8 +124,8 @@ pub enum NewNode<'a> {
     Socket,
 }
 
-/// What is kept of a file while it is in use, whatever its file system. Locks and the socket bound to
-/// it are not here: they belong to the file by its device and inode number, also where several
+/// What is kept of a file while it is in use, whatever its file system. Locks and the socket bound
+/// to it are not here: they belong to the file by its device and inode number, also where several
 /// inodes show it.
 #[derive(Default)]
 pub struct InodeState {
