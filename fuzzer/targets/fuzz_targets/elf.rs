@@ -35,7 +35,7 @@ fn write(path: &[u8], bytes: &[u8]) -> Result<()> {
     let file: Arc<OpenFile> = open::open(task(), libc::AT_FDCWD, path, flags, 0o755, Walk::empty())?;
     let mut written = 0;
     while written < bytes.len() {
-        written += file.ops.write(&file, &mut IoBuf::kernel(&bytes[written..]), written as u64)?;
+        written += file.write_at(&mut IoBuf::kernel(&bytes[written..]), written as u64)?;
     }
     Ok(())
 }

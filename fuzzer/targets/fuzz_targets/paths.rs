@@ -198,6 +198,6 @@ fn read(name: &[u8], offset: u64) {
     if let Ok(file) = open::open(task(), HERE, name, flags, 0, Walk::empty()) {
         let mut bytes = [0; 4096];
         // Offsets that a file cannot have do not come so far.
-        let _ = file.ops.read(&file, &mut IoBuf::kernel_mut(&mut bytes), offset & i64::MAX as u64);
+        let _ = file.read_at(&mut IoBuf::kernel_mut(&mut bytes), offset & i64::MAX as u64);
     }
 }

@@ -6,12 +6,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use umlab_abi::{SA_ONSTACK, SA_RESTORER, SA_SIGINFO};
 use umlab_fuzz_targets::guest::{self, task};
 use umlab_fuzz_targets::input::Input;
 use umlab_fuzz_targets::thread::{CPUS, FuzzedThread, MXCSR, USER_CS, USER_SS, word32, word64};
-use umlab_kernel::signal::{
-    self, AfterSignals, AltStack, SA_ONSTACK, SA_RESTORER, SA_SIGINFO, SigAction, SigInfo, SigSet,
-};
+use umlab_kernel::signal::{self, AfterSignals, AltStack, SigAction, SigInfo, SigSet};
 use umlab_model::Regs;
 
 /// Where the stack is, and the alternate one.
