@@ -1,6 +1,7 @@
 //! asm-generic/mman-common.h and linux/mman.h: mmap(2), madvise(2), mlock(2), msync(2).
 
 pub const MADV_NORMAL: i32 = 0;
+pub const MADV_WILLNEED: i32 = 3;
 pub const MADV_DONTNEED: i32 = 4;
 pub const MADV_FREE: i32 = 8;
 pub const MADV_REMOVE: i32 = 9;
@@ -11,6 +12,11 @@ pub const MADV_DONTDUMP: i32 = 0x10;
 pub const MADV_DODUMP: i32 = 17;
 pub const MADV_WIPEONFORK: i32 = 18;
 pub const MADV_KEEPONFORK: i32 = 19;
+pub const MADV_COLD: i32 = 20;
+pub const MADV_PAGEOUT: i32 = 21;
+pub const MADV_POPULATE_READ: i32 = 22;
+pub const MADV_POPULATE_WRITE: i32 = 23;
+pub const MADV_COLLAPSE: i32 = 25;
 
 pub const MAP_SHARED: i32 = 1;
 pub const MAP_PRIVATE: i32 = 2;

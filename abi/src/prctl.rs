@@ -31,6 +31,7 @@ pub const PR_GET_TID_ADDRESS: i32 = 40;
 pub const PR_SET_THP_DISABLE: i32 = 41;
 pub const PR_GET_THP_DISABLE: i32 = 42;
 pub const PR_CAP_AMBIENT: i32 = 47;
+pub const PR_SET_SYSCALL_USER_DISPATCH: i32 = 59;
 pub const PR_SET_VMA: i32 = 0x5356_4d41;
 
 pub const ARCH_SET_GS: i32 = 0x1001;
@@ -51,3 +52,10 @@ pub const PR_TSC_ENABLE: i32 = 1;
 pub const PR_TSC_SIGSEGV: i32 = 2;
 
 pub const PR_MCE_KILL_DEFAULT: i32 = 2;
+
+pub const PR_SYS_DISPATCH_OFF: u64 = 0;
+pub const PR_SYS_DISPATCH_EXCLUSIVE_ON: u64 = 1;
+pub const PR_SYS_DISPATCH_INCLUSIVE_ON: u64 = 2;
+
+pub const SYSCALL_DISPATCH_FILTER_ALLOW: u8 = 0;
+pub const SYSCALL_DISPATCH_FILTER_BLOCK: u8 = 1;

@@ -34,7 +34,7 @@ fn numbers_are_linuxs() {
         IN_MOVE_SELF IN_NONBLOCK IN_ONESHOT IN_ONLYDIR IN_OPEN IN_Q_OVERFLOW IN_UNMOUNT IPC_CREAT IPC_EXCL
         IPC_INFO IPC_NOWAIT IPC_PRIVATE IPC_RMID IPC_SET IPC_STAT ISIG ISTRIP IUCLC IUTF8 IXANY IXON LOCK_EX
         LOCK_NB LOCK_SH LOCK_UN MADV_DODUMP MADV_DOFORK MADV_DONTDUMP MADV_DONTFORK MADV_DONTNEED MADV_FREE
-        MADV_KEEPONFORK MADV_MERGEABLE MADV_NORMAL MADV_REMOVE MADV_WIPEONFORK MAP_32BIT MAP_ANONYMOUS
+        MADV_COLD MADV_COLLAPSE MADV_KEEPONFORK MADV_MERGEABLE MADV_PAGEOUT MADV_POPULATE_READ MADV_POPULATE_WRITE MADV_WILLNEED MADV_NORMAL MADV_REMOVE MADV_WIPEONFORK MAP_32BIT MAP_ANONYMOUS
         MAP_DENYWRITE MAP_EXECUTABLE MAP_FIXED MAP_FIXED_NOREPLACE MAP_GROWSDOWN MAP_HUGETLB MAP_HUGE_1GB
         MAP_HUGE_2MB MAP_LOCKED MAP_NONBLOCK MAP_NORESERVE MAP_POPULATE MAP_PRIVATE MAP_SHARED
         MAP_SHARED_VALIDATE MAP_STACK MAP_TYPE MCL_CURRENT MCL_FUTURE MCL_ONFAULT MFD_ALLOW_SEALING
@@ -100,9 +100,9 @@ fn numbers_are_linuxs() {
         SYS_name_to_handle_at SYS_nanosleep SYS_newfstatat SYS_open SYS_open_by_handle_at SYS_openat
         SYS_openat2 SYS_pause SYS_personality SYS_pidfd_getfd SYS_pidfd_open SYS_pidfd_send_signal SYS_pipe
         SYS_pipe2 SYS_pkey_alloc SYS_pkey_free SYS_pkey_mprotect SYS_poll SYS_ppoll SYS_prctl SYS_pread64
-        SYS_preadv SYS_preadv2 SYS_prlimit64 SYS_process_vm_readv SYS_process_vm_writev SYS_pselect6
+        SYS_preadv SYS_preadv2 SYS_prlimit64 SYS_process_madvise SYS_process_vm_readv SYS_process_vm_writev SYS_pselect6
         SYS_ptrace SYS_pwrite64 SYS_pwritev SYS_pwritev2 SYS_quotactl SYS_read SYS_readahead SYS_readlink
-        SYS_readlinkat SYS_readv SYS_reboot SYS_recvfrom SYS_recvmmsg SYS_recvmsg SYS_removexattr SYS_rename
+        SYS_readlinkat SYS_readv SYS_reboot SYS_recvfrom SYS_recvmmsg SYS_recvmsg SYS_removexattr SYS_remap_file_pages SYS_rename
         SYS_renameat SYS_renameat2 SYS_restart_syscall SYS_rmdir SYS_rt_sigaction SYS_rt_sigpending
         SYS_rt_sigprocmask SYS_rt_sigqueueinfo SYS_rt_sigreturn SYS_rt_sigsuspend SYS_rt_sigtimedwait
         SYS_rt_tgsigqueueinfo SYS_sched_get_priority_max SYS_sched_get_priority_min SYS_sched_getaffinity
@@ -118,7 +118,7 @@ fn numbers_are_linuxs() {
         SYS_sysinfo SYS_syslog SYS_tee SYS_tgkill SYS_time SYS_timer_create SYS_timer_delete
         SYS_timer_getoverrun SYS_timer_gettime SYS_timer_settime SYS_timerfd_create SYS_timerfd_gettime
         SYS_timerfd_settime SYS_times SYS_tkill SYS_truncate SYS_umask SYS_umount2 SYS_uname SYS_unlink
-        SYS_unlinkat SYS_unshare SYS_utime SYS_utimensat SYS_utimes SYS_vfork SYS_vhangup SYS_vmsplice
+        SYS_unlinkat SYS_unshare SYS_ustat SYS_utime SYS_utimensat SYS_utimes SYS_vfork SYS_vhangup SYS_vmsplice
         SYS_wait4 SYS_waitid SYS_write SYS_writev S_IFBLK S_IFCHR S_IFDIR S_IFIFO S_IFLNK S_IFMT S_IFREG
         S_IFSOCK S_ISGID S_ISUID S_ISVTX S_IWOTH S_IXGRP TABDLY TCFLSH TCGETA TCGETS TCIFLUSH TCIOFF TCIOFLUSH
         TCION TCOFLUSH TCOOFF TCOON TCSBRK TCSBRKP TCSETA TCSETAF TCSETAW TCSETS TCSETSF TCSETSW TCXONC

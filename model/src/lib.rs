@@ -33,7 +33,7 @@ pub mod view;
 pub use kernel::Kernel;
 pub use machine::{Context, ContextMain, Machine};
 pub use mapping::{BackingFile, HostMap, Mapping, Prot, Source};
-pub use pages::{PAGE_SHIFT, PAGE_SIZE, PageRange};
+pub use pages::{PAGE_SHIFT, PAGE_SIZE, PageRange, TASK_SIZE};
 pub use space::{ModelSpace, When};
 pub use thread::{Access, Fault, HostTime, Regs, Residence, SyscallAbi, Trap, UserThread};
 pub use view::HostView;

@@ -201,11 +201,17 @@ impl<T> KCell<T> {
         KCell(RefCell::new(value))
     }
 
+    // What begins and ends a borrow by itself need not be counted: nothing can drop the lock in
+    // between.
+
+    #[inline]
     #[track_caller]
     pub fn replace(&self, value: T) -> T {
-        std::mem::replace(&mut self.borrow_mut(), value)
+        assert_held();
+        self.0.replace(value)
     }
 
+    #[inline]
     #[track_caller]
     pub fn set(&self, value: T) {
         // The old value goes when nothing is borrowed any more: its end may run code that looks
@@ -213,20 +219,24 @@ impl<T> KCell<T> {
         drop(self.replace(value));
     }
 
+    #[inline]
     #[track_caller]
     pub fn get(&self) -> T
     where
         T: Copy,
     {
-        *self.borrow()
+        assert_held();
+        *self.0.borrow()
     }
 
+    #[inline]
     #[track_caller]
     pub fn take(&self) -> T
     where
         T: Default,
     {
-        std::mem::take(&mut self.borrow_mut())
+        assert_held();
+        self.0.take()
     }
 
     pub fn into_inner(self) -> T {
@@ -235,9 +245,11 @@ impl<T> KCell<T> {
 }
 
 impl<T: Clone> KCell<T> {
+    #[inline]
     #[track_caller]
     pub fn cloned(&self) -> T {
-        self.borrow().clone()
+        assert_held();
+        self.0.borrow().clone()
     }
 }
 

@@ -11,7 +11,7 @@ pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 pub const PAGE_SHIFT: u32 = 12;
 
 /// One past the last address that x86-64 Linux gives to user code.
-const TASK_SIZE: u64 = (1 << 47) - PAGE_SIZE;
+pub const TASK_SIZE: u64 = (1 << 47) - PAGE_SIZE;
 
 /// The end of the guest's part: where the model has it.
 static USER_TOP: AtomicU64 = AtomicU64::new(TASK_SIZE);

@@ -12,15 +12,12 @@ use umlab_model::{PAGE_SIZE, PageRange, Prot};
 impl AddressSpace {
     /// madvise(2).
     pub fn madvise(&self, addr: u64, len: u64, advice: i32) -> Result<()> {
-        const MADV_COLD: i32 = 20;
-        const MADV_POPULATE_READ: i32 = 22;
-        const MADV_POPULATE_WRITE: i32 = 23;
         match advice {
             abi::MADV_NORMAL..=abi::MADV_DONTNEED
             | abi::MADV_FREE
             | abi::MADV_REMOVE..=abi::MADV_DOFORK
             | abi::MADV_MERGEABLE..=abi::MADV_KEEPONFORK
-            | MADV_COLD..=MADV_POPULATE_WRITE => {}
+            | abi::MADV_COLD..=abi::MADV_POPULATE_WRITE => {}
             _ => return Err(Errno::EINVAL),
         }
         if !is_aligned(addr) {
@@ -70,8 +67,8 @@ impl AddressSpace {
                     reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, true)?;
                 }
                 abi::MADV_KEEPONFORK => reflag(&mut inner, &vma, VmaFlags::WIPEONFORK, false)?,
-                MADV_POPULATE_READ | MADV_POPULATE_WRITE => {
-                    if advice == MADV_POPULATE_WRITE && !vma.prot.contains(Prot::WRITE) || vma.prot.is_empty() {
+                abi::MADV_POPULATE_READ | abi::MADV_POPULATE_WRITE => {
+                    if advice == abi::MADV_POPULATE_WRITE && !vma.prot.contains(Prot::WRITE) || vma.prot.is_empty() {
                         return Err(Errno::EINVAL);
                     }
                     if vma.is_private_anonymous() {

@@ -62,8 +62,19 @@ impl Gaps {
     /// Puts ranges in the place of `count` ranges of a block.
     fn splice(&mut self, block: usize, at: usize, count: usize, new: &[Gap]) {
         let (index, block) = (block, &mut self.0[block]);
-        block.gaps.splice(at..at + count, new.iter().copied());
-        block.measure();
+        let old = at..at + count;
+        let len = |(start, end): &Gap| end - start;
+        let had_longest = block.gaps[old.clone()].iter().any(|gap| len(gap) == block.longest);
+        if let (1, [gap]) = (count, new) {
+            block.gaps[at] = *gap;
+        } else {
+            block.gaps.splice(old, new.iter().copied());
+        }
+        match new.iter().map(len).max() {
+            Some(longest) if longest >= block.longest => block.longest = longest,
+            _ if had_longest => block.measure(),
+            _ => {}
+        }
         if block.gaps.is_empty() {
             self.0.remove(index);
         } else if block.gaps.len() > FULL {

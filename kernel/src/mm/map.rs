@@ -160,7 +160,21 @@ impl AddressSpace {
             }
             result => result?,
         };
-        let mut vma_flags = vma_flags;
+        self.place(request, prot, backing, file, vma_flags)
+    }
+
+    /// Maps what is behind a request at the place it asks for.
+    pub(super) fn place(
+        &self,
+        request: &MapRequest,
+        prot: Prot,
+        backing: Backing,
+        file: Option<Arc<OpenFile>>,
+        mut vma_flags: VmaFlags,
+    ) -> Result<u64> {
+        let (flags, shared) = (request.flags, vma_flags.contains(VmaFlags::SHARED));
+        let fixed = flags & (abi::MAP_FIXED | abi::MAP_FIXED_NOREPLACE) != 0;
+        let len = round_up(request.len).ok_or(Errno::ENOMEM)?;
         if flags & abi::MAP_GROWSDOWN != 0 {
             if shared || file.is_some() {
                 return Err(Errno::EINVAL);

@@ -1,11 +1,11 @@
-//! Growing and moving what is mapped: mremap(2).
+//! Growing and moving what is mapped: mremap(2). Showing another part of it: remap_file_pages(2).
 
-use super::map::Soon;
+use super::map::{MapRequest, Soon};
 use super::space::{AddressSpace, Inner, USER_BOTTOM, max_areas};
 use super::vma::{Totals, Vma, VmaFlags, is_aligned, round_up};
 use crate::sched::model;
 use crate::{Errno, Result};
-use umlab_model::PageRange;
+use umlab_model::{PAGE_SIZE, PageRange};
 
 impl AddressSpace {
     /// mremap(2).
@@ -118,6 +118,37 @@ impl AddressSpace {
             self.take_out(&mut inner, less)?;
         }
         Ok(target.start())
+    }
+
+    /// remap_file_pages(2): from `addr` on, shows the pages from `first` on of what a shared
+    /// mapping there shows. As on Linux since 4.0, the range becomes an area of its own.
+    ///
+    /// # Errors
+    /// EINVAL for an empty or wrapping range, or one that is not mapped alike; as mmap(2) for the
+    /// rest.
+    pub fn remap_file_pages(&self, addr: u64, len: u64, first: u64, flags: i32) -> Result<()> {
+        let (addr, len) = (addr & !(PAGE_SIZE - 1), len & !(PAGE_SIZE - 1));
+        if addr.checked_add(len).is_none_or(|end| end <= addr) || first.checked_add(len / PAGE_SIZE).is_none() {
+            return Err(Errno::EINVAL);
+        }
+        let range = PageRange::with_len(addr, len).ok_or(Errno::EINVAL)?;
+        let Vma { prot, flags: vma_flags, backing, file, .. } = {
+            let inner = self.inner.borrow();
+            let area = inner.vmas.find(addr).ok_or(Errno::EINVAL)?;
+            let is_writable_sharing = area.is_shared() && !area.flags.contains(VmaFlags::NOWRITE);
+            let alike =
+                |other: &Vma| other.backing.same(&area.backing) && (other.flags, other.prot) == (area.flags, area.prot);
+            if !is_writable_sharing || !inner.vmas.covers(range) || !inner.vmas.overlapping(range).all(alike) {
+                return Err(Errno::EINVAL);
+            }
+            area.clone()
+        };
+        let offset = first.checked_mul(PAGE_SIZE).ok_or(Errno::EOVERFLOW)?;
+        offset.checked_add(len).ok_or(Errno::EOVERFLOW)?;
+        let locked = if vma_flags.contains(VmaFlags::LOCKED) { abi::MAP_LOCKED } else { 0 };
+        let flags = flags & abi::MAP_NONBLOCK | abi::MAP_SHARED | abi::MAP_FIXED | abi::MAP_POPULATE | locked;
+        let request = MapRequest { addr, len, prot: prot.bits(), flags, file: file.clone(), offset };
+        self.place(&request, prot, backing, file, vma_flags).map(|_| ())
     }
 
     /// Moves an area, or a part of one, to a range where nothing is and which may be longer. With

@@ -129,6 +129,30 @@ pub fn check_range(addr: u64, len: u64) -> Result<()> {
     }
 }
 
+/// The address and length of each segment of a guest iovec array, cut where the sum would be too
+/// large for one transfer.
+///
+/// # Errors
+/// EINVAL for too many segments, or lengths that make no sense; EFAULT for what no guest could
+/// have.
+pub fn user_segments(space: &AddressSpace, iov: u64, count: u64) -> Result<SmallVec<[(u64, usize); 8]>> {
+    if count > MAX_SEGMENTS {
+        return Err(Errno::EINVAL);
+    }
+    let mut segments = SmallVec::new();
+    let mut total = 0usize;
+    for [addr, len] in space.read_array::<[u64; 2]>(iov, count as usize)? {
+        if len > i64::MAX as u64 {
+            return Err(Errno::EINVAL);
+        }
+        check_range(addr, len)?;
+        let len = (len as usize).min(MAX_TRANSFER - total);
+        total += len;
+        segments.push((addr, len));
+    }
+    Ok(segments)
+}
+
 enum Memory<'a> {
     Kernel(&'a mut [u8]),
     KernelConst(&'a [u8]),
@@ -182,21 +206,8 @@ impl<'a> IoBuf<'a> {
 
     /// The segments of a guest iovec array; EINVAL for too many, or lengths that make no sense.
     pub fn user_vector(space: &Arc<AddressSpace>, iov: u64, count: u64) -> Result<IoBuf<'static>> {
-        if count > MAX_SEGMENTS {
-            return Err(Errno::EINVAL);
-        }
-        let mut segments = SmallVec::new();
-        let mut total = 0usize;
-        for [addr, len] in space.read_array::<[u64; 2]>(iov, count as usize)? {
-            if len > i64::MAX as u64 {
-                return Err(Errno::EINVAL);
-            }
-            check_range(addr, len)?;
-            let len = (len as usize).min(MAX_TRANSFER - total);
-            total += len;
-            segments.push(Memory::User { addr, len });
-        }
-        Ok(IoBuf::new(Some(space.clone()), segments))
+        let segments = user_segments(space, iov, count)?.into_iter().map(|(addr, len)| Memory::User { addr, len });
+        Ok(IoBuf::new(Some(space.clone()), segments.collect()))
     }
 
     /// The core's own memory, to be filled by a read.

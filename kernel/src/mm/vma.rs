@@ -7,6 +7,7 @@ use super::space::max_areas;
 use super::window;
 use crate::vfs::file::{HostFile, OpenFile, PageSource};
 use crate::vfs::write_access;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange, Prot};
@@ -61,7 +62,8 @@ pub enum Backing {
 }
 
 impl Backing {
-    fn same(&self, other: &Backing) -> bool {
+    /// Whether both show the same object.
+    pub fn same(&self, other: &Backing) -> bool {
         match (self, other) {
             (Backing::Anonymous, Backing::Anonymous) => true,
             (Backing::Host(a), Backing::Host(b)) => Arc::ptr_eq(a, b),
@@ -198,6 +200,9 @@ impl Totals {
         self.data -= less.data;
     }
 }
+
+/// Areas that were taken out: one, most often.
+pub type Removed = SmallVec<[Vma; 1]>;
 
 /// More areas than an address space may have.
 #[derive(Debug)]
@@ -352,7 +357,7 @@ impl Vmas {
     }
 
     /// Takes everything within a range out, cutting areas at its ends.
-    pub fn remove(&mut self, range: PageRange) -> Vec<Vma> {
+    pub fn remove(&mut self, range: PageRange) -> Removed {
         let removed = self.cut_out(range);
         removed.iter().for_each(|vma| self.gaps.give(vma.range));
         removed
@@ -360,11 +365,11 @@ impl Vmas {
 
     /// Takes out what lies in a range. An area of the model's own is taken whole or not at all: the
     /// host cannot cut it either.
-    fn cut_out(&mut self, range: PageRange) -> Vec<Vma> {
+    fn cut_out(&mut self, range: PageRange) -> Removed {
         self.changes += 1;
         let whole = |vma: &&Vma| !vma.is_model_owned() || range.covers(vma.range);
-        let keys: Vec<u64> = self.overlapping(range).filter(whole).map(Vma::start).collect();
-        let mut removed = Vec::with_capacity(keys.len());
+        let keys: SmallVec<[u64; 4]> = self.overlapping(range).filter(whole).map(Vma::start).collect();
+        let mut removed = Removed::with_capacity(keys.len());
         for key in keys {
             let vma = self.areas.get_mut(&key).expect("just listed");
             let above = vma.range.above(range.end()).and_then(|above| vma.cut(above));

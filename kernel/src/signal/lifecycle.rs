@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// execve(2), once nothing can fail any more and the other threads are gone: handlers go back to
 /// the default, what is ignored stays ignored, mask and pending signals stay.
 pub fn on_exec(task: &Arc<Task>) {
-    let mut own = task.actions.borrow().borrow().clone();
+    let mut own = task.actions.cloned().cloned();
     own.reset_for_exec();
     delete_timers(&task.process);
     // A table shared with another process (CLONE_SIGHAND without CLONE_THREAD) is left to it.

@@ -6,7 +6,7 @@ use super::info::SigInfo;
 use super::send::send_to_task;
 use crate::task::Task;
 use std::sync::Arc;
-use umlab_model::Regs;
+use umlab_model::{Regs, TASK_SIZE};
 
 /// What signal frames tell about the last exception, beside the siginfo.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -56,14 +56,11 @@ pub fn page_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, write: bo
     let space = task.space();
     // A page that may be read is brought in for the fetch of an instruction, and refused after
     // that. What lies above all user addresses is always said to be there.
-    let present = addr >= USER_END || refused && if exec { space.is_readable(addr) } else { space.was_touched(addr) };
+    let present = addr >= TASK_SIZE || refused && if exec { space.is_readable(addr) } else { space.was_touched(addr) };
     // P, W/R, U/S and I/D of the page-fault error code.
     let error = present as u64 | (write as u64) << 1 | 1 << 2 | (exec as u64) << 4;
     force_fault(task, signal, code, addr, PAGE_FAULT, error);
 }
-
-/// The first address that no x86-64 program can have (TASK_SIZE_MAX).
-const USER_END: u64 = (1 << 47) - 4096;
 
 /// The signal for an exception that is no page fault. `instruction` is the code at which the
 /// registers stand.
@@ -94,11 +91,13 @@ pub fn exception(task: &Arc<Task>, (signal, code, addr): (i32, i32, u64), instru
     }
 }
 
+/// Ends the process by a signal, whatever it does about it.
+pub fn force_end(task: &Arc<Task>, signal: i32) {
+    task.actions.borrow().borrow_mut().set(signal, SigAction::default());
+    force(task, SigInfo::kernel(signal));
+}
+
 /// A handler's frame could not be made: SIGSEGV, and for SIGSEGV itself the end.
 pub(super) fn frame_failed(task: &Arc<Task>, signal: i32) {
-    if signal == abi::SIGSEGV {
-        let actions = task.actions.borrow();
-        actions.borrow_mut().set(signal, SigAction::default());
-    }
-    force(task, SigInfo::kernel(abi::SIGSEGV));
+    if signal == abi::SIGSEGV { force_end(task, signal) } else { force(task, SigInfo::kernel(abi::SIGSEGV)) }
 }

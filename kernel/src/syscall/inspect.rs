@@ -1,10 +1,12 @@
-//! Looking into other processes: kcmp(2), process_vm_readv(2) and process_vm_writev(2).
+//! Looking into other processes: kcmp(2), process_vm_readv(2), process_vm_writev(2) and
+//! process_madvise(2).
 
 use super::{Call, Entry, entry};
+use crate::mm::user::user_segments;
 use crate::mm::{AddressSpace, IoBuf};
 use crate::sched::killable_point;
 use crate::task::creds::may_inspect;
-use crate::task::{Whom, find};
+use crate::task::{Whom, find, pidfd};
 use crate::{Errno, Result};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ pub const CALLS: &[Entry] = &[
     entry(abi::SYS_kcmp, "kcmp", "dddxx", sys_kcmp),
     entry(abi::SYS_process_vm_readv, "process_vm_readv", "dPuPux", |call| transfer(call, false)),
     entry(abi::SYS_process_vm_writev, "process_vm_writev", "dPuPux", |call| transfer(call, true)),
+    entry(abi::SYS_process_madvise, "process_madvise", "fPudx", process_madvise),
 ];
 
 fn sys_kcmp(call: &mut Call<'_>) -> Result<u64> {
@@ -120,4 +123,41 @@ fn transfer_segment(theirs: &AddressSpace, addr: u64, len: u64, buf: &mut IoBuf<
         killable_point()?;
     }
     Ok(())
+}
+
+/// Advice about the memory of any process that may be inspected; about another's memory only the
+/// kind that loses no contents.
+fn process_madvise(call: &mut Call<'_>) -> Result<u64> {
+    let (vector, count, advice) = (call.args[1], call.args[2], call.int(3));
+    if call.args[4] as u32 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let own = call.task.space();
+    let segments = user_segments(&own, vector, count)?;
+    let process = pidfd::process_of(&*call.task.files().get(call.int(0))?)?;
+    let target = process.main_thread().ok_or(Errno::ESRCH)?;
+    let theirs = target.space.cloned().ok_or(Errno::ESRCH)?;
+    if !may_inspect(call.task, &target) {
+        return Err(Errno::EACCES);
+    }
+    if !Arc::ptr_eq(&own, &theirs) {
+        if !matches!(advice, abi::MADV_WILLNEED | abi::MADV_COLD | abi::MADV_PAGEOUT | abi::MADV_COLLAPSE) {
+            return Err(Errno::EINVAL);
+        }
+        if !call.task.creds().capable(abi::CAP_SYS_NICE) {
+            return Err(Errno::EPERM);
+        }
+    }
+    let mut done = 0;
+    for (addr, len) in segments {
+        let result = theirs.madvise(addr, len as u64, advice);
+        theirs.collect();
+        match result {
+            Ok(()) => done += len as u64,
+            Err(_) if done > 0 => break,
+            Err(e) => return Err(e),
+        }
+        killable_point()?;
+    }
+    Ok(done)
 }

@@ -15,6 +15,7 @@ pub const CALLS: &[Entry] = &[
     entry(abi::SYS_pkey_alloc, "pkey_alloc", "xx", |_| Err(Errno::ENOSPC)),
     entry(abi::SYS_pkey_free, "pkey_free", "d", |_| Err(Errno::EINVAL)),
     entry(abi::SYS_mremap, "mremap", "xuuxx", mremap),
+    entry(abi::SYS_remap_file_pages, "remap_file_pages", "xuxux", remap_file_pages),
     entry(abi::SYS_madvise, "madvise", "xud", madvise),
     entry(abi::SYS_brk, "brk", "x", brk),
     entry(abi::SYS_msync, "msync", "xux", msync),
@@ -53,6 +54,15 @@ fn mremap(call: &mut Call<'_>) -> Result<u64> {
     let [addr, old_len, new_len, flags, new_addr, _] = call.args;
     let flags = i32::try_from(flags).map_err(|_| Errno::EINVAL)?;
     call.task.space().mremap(addr, old_len, new_len, flags, new_addr)
+}
+
+fn remap_file_pages(call: &mut Call<'_>) -> Result<u64> {
+    let [addr, len, prot, first, flags, _] = call.args;
+    // The rights are those of the mapping.
+    if prot != 0 {
+        return Err(Errno::EINVAL);
+    }
+    call.task.space().remap_file_pages(addr, len, first, flags as i32).map(|()| 0)
 }
 
 fn madvise(call: &mut Call<'_>) -> Result<u64> {

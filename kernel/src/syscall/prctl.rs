@@ -4,6 +4,7 @@ use super::{Call, Entry, entry};
 use crate::sched::model;
 use crate::signal::is_signal;
 use crate::task::creds::Creds;
+use crate::task::user_dispatch::UserDispatch;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -152,6 +153,7 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
             return Ok(process.settings.borrow().thp_disabled as u64);
         }
         abi::PR_CAP_AMBIENT => return cap_ambient(call, [a, b, c, d]),
+        abi::PR_SET_SYSCALL_USER_DISPATCH => task.user_dispatch.set(UserDispatch::from_arguments(a, b, c, d)?),
         // Names of anonymous memory are for people to look at in maps; ours shows none.
         abi::PR_SET_VMA if a == abi::PR_SET_VMA_ANON_NAME => {}
         _ => return Err(Errno::EINVAL),

@@ -6,6 +6,7 @@ use crate::mm::user::{bytes_of, bytes_of_mut, zeroed};
 use crate::signal::{NSIG, SigInfo, SigSet};
 use crate::task::ptrace::control::{self, CallInfo};
 use crate::task::ptrace::{self, Options, Pace};
+use crate::task::user_dispatch::UserDispatch;
 use crate::task::{Task, find};
 use crate::{Errno, Result};
 use std::sync::Arc;
@@ -15,6 +16,8 @@ pub const CALLS: &[Entry] = &[entry(abi::SYS_ptrace, "ptrace", "ddPP", sys_ptrac
 
 const PEEKSIGINFO_SHARED: u32 = 1;
 
+/// Bytes of `struct ptrace_sud_config`: mode, selector, offset and length.
+const USER_DISPATCH_SIZE: u64 = 32;
 /// FXSAVE's image, at the beginning of XSAVE's.
 const FXSAVE: usize = 512;
 /// Of `struct user` as the kernel has it: its size, and where the debug registers are in it.
@@ -109,6 +112,20 @@ impl Request<'_> {
             }
             abi::PTRACE_GETSIGMASK | abi::PTRACE_SETSIGMASK => return Err(Errno::EINVAL),
             abi::PTRACE_GET_SYSCALL_INFO => return self.syscall_info(),
+            abi::PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG if self.addr == USER_DISPATCH_SIZE => {
+                let words = match target.user_dispatch.get() {
+                    Some(on) => [abi::PR_SYS_DISPATCH_EXCLUSIVE_ON, on.selector, on.start, on.len],
+                    None => [abi::PR_SYS_DISPATCH_OFF, 0, 0, 0],
+                };
+                self.space.write(self.data, &words)?;
+            }
+            abi::PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG if self.addr == USER_DISPATCH_SIZE => {
+                let [mode, selector, start, len] = self.space.read::<[u64; 4]>(self.data)?;
+                target.user_dispatch.set(UserDispatch::from_arguments(mode, start, len, selector)?);
+            }
+            abi::PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG | abi::PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG => {
+                return Err(Errno::EINVAL);
+            }
             _ => return Err(Errno::EIO),
         }
         Ok(0)

@@ -2,11 +2,12 @@
 
 use super::{Call, Entry, entry};
 use crate::mm::user::zeroed;
+use crate::sched::killable_point;
 use crate::task::creds::Creds;
 use crate::vfs::Path;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::{Attr, FileKind, InodeRef, Timestamp};
-use crate::vfs::mount::StatFs;
+use crate::vfs::mount::{self, StatFs};
 use crate::vfs::notify;
 use crate::vfs::permission::{self, WRITE};
 use crate::vfs::walk::{self, Walk};
@@ -51,6 +52,7 @@ pub const CALLS: &[Entry] = &[
         write_statfs(call, Some(&path), &path.mount.fs.statfs()?)
     }),
     entry(abi::SYS_fstatfs, "fstatfs", "fP", fstatfs),
+    entry(abi::SYS_ustat, "ustat", "xP", ustat),
 ];
 
 /// The AT_* flags that only ask for a more or less exact answer: it is exact here.
@@ -287,6 +289,24 @@ fn fstatfs(call: &mut Call<'_>) -> Result<u64> {
         Some(path) => write_statfs(call, Some(path), &path.mount.fs.statfs()?),
         None => write_statfs(call, None, &nameless(&file)),
     }
+}
+
+/// ustat(2): what is free in the mounted file system with a device number.
+fn ustat(call: &mut Call<'_>) -> Result<u64> {
+    // As the kernel packs it into 32 bits.
+    let device = call.args[0] as u32;
+    let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xf_ff00);
+    let device = abi::makedev(major, minor);
+    for mount in mount::all() {
+        if mount.fs.root().attr().is_ok_and(|attr| attr.dev == device) {
+            let stat = mount.fs.statfs()?;
+            // f_tfree is an int; the names at the end are empty.
+            let words: [u64; 4] = [u64::from(stat.free as u32), stat.files_free, 0, 0];
+            return call.task.space().write(call.args[1], &words).map(|()| 0);
+        }
+        killable_point()?;
+    }
+    Err(Errno::EINVAL)
 }
 
 /// What the file systems of pipes, sockets and other nameless files say.

@@ -259,7 +259,7 @@ fn parts_for(parent: &Task, args: &CloneArgs, space: Arc<AddressSpace>) -> Resul
         actions: if args.has(abi::CLONE_SIGHAND) {
             actions
         } else {
-            let mut own = actions.borrow().clone();
+            let mut own = actions.cloned();
             if args.has(abi::CLONE_CLEAR_SIGHAND) {
                 own.clear_handlers();
             }

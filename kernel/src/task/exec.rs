@@ -279,6 +279,7 @@ pub fn commit(task: &Arc<Task>, user: &mut dyn UserThread, prepared: Prepared) -
     task.name.set(prepared.name);
     drop(old);
     setid::commit_exec(task, prepared.creds);
+    task.user_dispatch.set(None);
     crate::vfs::exec::on_exec(task);
     task.process.set_did_exec();
     if crowded {

@@ -21,6 +21,7 @@ pub mod run;
 pub mod setid;
 mod times;
 pub mod usage;
+pub mod user_dispatch;
 pub mod wait;
 pub mod whom;
 
@@ -43,6 +44,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use umlab_model::{Context, Residence};
 use usage::Usage;
+use user_dispatch::UserDispatch;
 
 pub type Pid = i32;
 
@@ -79,6 +81,7 @@ pub struct Task {
     times: times::Times,
     /// Who traces it.
     pub trace: ptrace::Trace,
+    pub user_dispatch: KCell<Option<UserDispatch>>,
     /// Of its page faults.
     pub last_refusal: KCell<LastRefusal>,
 }
@@ -167,6 +170,7 @@ impl Task {
             residence: OnceLock::new(),
             times: times::Times::new(),
             trace: Default::default(),
+            user_dispatch: KCell::default(),
             last_refusal: KCell::default(),
         })
     }
@@ -228,16 +232,16 @@ impl Task {
     /// Its address space; only for a task that has not begun to exit, as the current one in a
     /// system call.
     pub fn space(&self) -> Arc<AddressSpace> {
-        self.space.borrow().clone().expect("a task in a system call has its address space")
+        self.space.cloned().expect("a task in a system call has its address space")
     }
 
     /// Its descriptor table; as `space`.
     pub fn files(&self) -> Arc<FdTable> {
-        self.files.borrow().clone().expect("a task in a system call has its descriptors")
+        self.files.cloned().expect("a task in a system call has its descriptors")
     }
 
     pub fn creds(&self) -> Arc<Creds> {
-        self.creds.borrow().clone()
+        self.creds.cloned()
     }
 
     /// Whether the thread must end; the trap loop then calls [`exit::finish`].

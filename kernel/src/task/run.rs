@@ -1,6 +1,6 @@
 //! The trap loop: what a task's kernel context runs.
 
-use super::{Task, core_dump, exit, ptrace};
+use super::{Task, core_dump, exit, ptrace, user_dispatch};
 use crate::mm::fault::BadAccess;
 use crate::sched::{self, machine};
 use crate::signal::{self, AfterSignals, SyscallOutcome};
@@ -87,6 +87,9 @@ fn system_call(
     mut args: [u64; 6],
     abi: SyscallAbi,
 ) -> Option<SyscallOutcome> {
+    if !user_dispatch::lets_through(task, user, number, abi) {
+        return None;
+    }
     // What the vsyscall page stands for is no call to a tracer.
     let stops = abi != SyscallAbi::Vsyscall;
     let wanted = !(stops && task.trace.is_traced()) || ptrace::events::call_begins(task, user, &mut number, &mut args);

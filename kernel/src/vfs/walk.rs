@@ -79,7 +79,7 @@ pub fn start(task: &Task, dirfd: i32) -> Result<Path> {
 
 /// Walks a path, to its end or, with `Walk::CREATE`, to where the end would be.
 pub fn walk(task: &Task, dirfd: i32, path: &[u8], how: Walk) -> Result<Found> {
-    let creds = task.creds.borrow().clone();
+    let creds = task.creds();
     let root = task.fs.borrow().root.cloned();
     if path.is_empty() {
         if !how.contains(Walk::EMPTY) {

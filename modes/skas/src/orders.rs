@@ -137,6 +137,10 @@ impl OrderPages {
     /// Keeps in mind what orders change for who has the process next: before they are carried out,
     /// and when all of them were.
     fn note(&self, orders: &[Order], done: bool) {
+        // Nearly all orders are about what lies below.
+        if vdso::place().is_none_or(|vdso| orders.iter().all(|order| order.range().1 <= vdso.data)) {
+            return;
+        }
         if orders.iter().any(|order| vdso::overlaps(order.range())) {
             self.vdso_changed.store(true, Relaxed);
         }

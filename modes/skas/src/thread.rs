@@ -11,7 +11,7 @@ use std::sync::Arc;
 use umlab_host::ptrace::{Regs, Resume, SignalInfo, Status, SyscallEntry, Tracee};
 use umlab_host::{Errno, Result};
 use umlab_model::lock::KCell;
-use umlab_model::{Access, Fault, HostTime, ModelSpace, Residence, SyscallAbi, Trap, UserThread};
+use umlab_model::{Access, Fault, HostTime, ModelSpace, Residence, SyscallAbi, TASK_SIZE, Trap, UserThread};
 
 /// What other threads' comings and goings in a stub process change of a thread.
 #[derive(Default)]
@@ -363,7 +363,6 @@ fn make_harmless(regs: &mut Regs) {
             *selector = 0;
         }
     }
-    const TASK_SIZE: u64 = 0x7fff_ffff_f000;
     for base in [&mut regs.fs_base, &mut regs.gs_base] {
         if *base >= TASK_SIZE {
             *base = 0;

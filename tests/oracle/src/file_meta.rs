@@ -25,7 +25,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     times_of_mmap,
     nlink_of_directories,
     mknod_kinds,
-    statfs_shape,
+    statfs_shape, ustat_shape,
     xattr_user,
     xattr_errors,
     symlink_mode,
@@ -404,6 +404,27 @@ fn mknod_kinds() {
         println!("{}", describe(&stat(path)));
     }
     t!(SYS_openat, AT_FDCWD, c"sock", O_RDWR);
+}
+
+fn ustat_shape() {
+    /// The kernel's encoding of a device number.
+    fn packed(device: u64) -> u64 {
+        let (major, minor) = (u64::from(major(device)), u64::from(minor(device)));
+        minor & 0xff | major << 8 | (minor & !0xff) << 12
+    }
+    for path in [c".", c"/proc", c"/dev/shm"] {
+        let device = packed(stat(path).st_dev);
+        let (mut answer, mut s): ([u64; 5], libc::statfs) = ([!0; 5], zeroed());
+        sc!(SYS_ustat, device, &mut answer);
+        must!(SYS_statfs, path, &mut s);
+        // What is free changes all the time; that there is some does not.
+        v!(((answer[0] as i32 > 0) == (s.f_bfree as i32 > 0), answer[0] >> 32));
+        v!(((answer[1] > 0) == (s.f_ffree > 0), &answer[2..4], answer[4] == !0));
+        v!(sc!(SYS_ustat, device | 1 << 32, &mut answer));
+        v!(sc!(SYS_ustat, device, 8));
+    }
+    t!(SYS_ustat, 0, 8);
+    t!(SYS_ustat, 0xffff_ffffu32, 8);
 }
 
 fn statfs_shape() {

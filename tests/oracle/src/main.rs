@@ -24,7 +24,7 @@ areas! {
     pipes splices event_files polls epolls unix_sockets unix_messages
     barriers ipc_shm ipc_sem ipc_msg ipc_mq proc_files dev_files tty_line tty_modes tty_jobs
     processes process_groups zombies futexes bad_places identity settings
-    core_dumps kernel_pages
+    core_dumps kernel_pages user_dispatch
     signals signal_jobs signal_threads signal_frames signal_stacks signal_restart timers
     ptraces ptrace_events ptrace_state
 }

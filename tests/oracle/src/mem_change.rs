@@ -8,7 +8,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     mremap_grow_blocked, mremap_moves, mremap_shrink, mremap_fixed, mremap_dontunmap, mremap_errors,
     mremap_file_shared, mremap_part_of_mapping, mremap_shared_duplicate, mremap_spanning, mprotect_grows, move_with_holes, vdso_in_parts, dontneed_private,
     dontneed_file_private, dontneed_shared, dontneed_fork, dontneed_errors, free_keeps_later_writes, willneed,
-    madvise_bad, madvise_dontfork, madvise_wipeonfork, madvise_remove, madvise_remove_shared, madvise_remove_refused, msync_all, mincore_errors, mincore_touched, mlock_unlock,
+    remap_pages, remap_pages_refused, remap_pages_of_zeros, madvise_bad, madvise_dontfork, madvise_wipeonfork, madvise_remove, madvise_remove_shared, madvise_remove_refused, msync_all, mincore_errors, mincore_touched, mlock_unlock,
     mlockall_flags, mlock_limit, mlock2_onfault, partial_dontneed_range, madvise_populate, pkey_is_default,
     mprotect_none_leaves_nothing, vdso_in_children, vdso_is_read, holes_move_onto_the_vdso,
 ];
@@ -336,6 +336,74 @@ fn vdso_in_parts() {
         }
     }
     println!("looked at");
+}
+
+/// The first byte of each of eight pages.
+fn firsts(a: usize) -> Vec<Text> {
+    (0..8).map(|i| load(a + i * PAGE)).collect()
+}
+
+/// Eight pages, shared, which begin with 1 to 8.
+fn numbered(fd: i32) -> usize {
+    let a = must!(SYS_mmap, 0, 8 * PAGE, RW, MAP_SHARED | if fd < 0 { MAP_ANONYMOUS } else { 0 }, fd, 0).addr();
+    (0..8).for_each(|i| fill(a + i * PAGE, PAGE, i as u8 + 1));
+    a
+}
+
+fn remap_pages() {
+    let fd = file(c"pages", &[0; 8 * PAGE]);
+    for fd in [fd, -1] {
+        let a = numbered(fd);
+        t!(SYS_remap_file_pages, a, 3 * PAGE, 0, 5, 0);
+        v!(firsts(a));
+        t!(SYS_remap_file_pages, a + 4 * PAGE + 77, PAGE + 99, 0, 0, MAP_NONBLOCK);
+        v!(firsts(a));
+        v!(store(a, 77));
+        v!(firsts(a));
+        // Over what is mapped in parts now.
+        t!(SYS_remap_file_pages, a, 8 * PAGE, 0, 0, 0);
+        v!(firsts(a));
+        t!(SYS_remap_file_pages, a, PAGE, 0, 20, 0);
+        v!(load(a));
+        v!(in_child(|| v!(firsts(a))));
+        t!(SYS_mlock, a + PAGE, PAGE);
+        t!(SYS_remap_file_pages, a, 2 * PAGE, 0, 1, 0);
+        t!(SYS_remap_file_pages, a + PAGE, PAGE, 0, 6, 0);
+        v!(firsts(a));
+        t!(SYS_munmap, a, 8 * PAGE);
+    }
+}
+
+fn remap_pages_refused() {
+    let (fd, read_only) = (file(c"pages", &[7; 8 * PAGE]), open(c"pages", O_RDONLY));
+    let a = numbered(fd);
+    t!(SYS_remap_file_pages, a, PAGE, PROT_READ, 1, 0);
+    t!(SYS_remap_file_pages, a, 0, 0, 1, 0);
+    t!(SYS_remap_file_pages, a, PAGE - 1, 0, 1, 0);
+    t!(SYS_remap_file_pages, a, usize::MAX, 0, 1, 0);
+    t!(SYS_remap_file_pages, a, 9 * PAGE, 0, 1, 0);
+    t!(SYS_remap_file_pages, a, PAGE, 0, usize::MAX, 0);
+    t!(SYS_remap_file_pages, a, PAGE, 0, usize::MAX - 1, 0);
+    t!(SYS_remap_file_pages, a, PAGE, 0, 1usize << 52, 0);
+    t!(SYS_remap_file_pages, 8 * PAGE, PAGE, 0, 1, 0);
+    t!(SYS_remap_file_pages, 1usize << 47, PAGE, 0, 1, 0);
+    t!(SYS_mprotect, a + PAGE, PAGE, PROT_READ);
+    t!(SYS_remap_file_pages, a, 2 * PAGE, 0, 1, 0);
+    t!(SYS_remap_file_pages, a + PAGE, PAGE, 0, 3, 0);
+    v!((load(a + PAGE), store(a + PAGE, 1)));
+    let other = must!(SYS_mmap, a + 6 * PAGE, 2 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0).addr();
+    t!(SYS_remap_file_pages, a + 4 * PAGE, 3 * PAGE, 0, 1, 0);
+    t!(SYS_remap_file_pages, other, 2 * PAGE, 0, 1, 0);
+    for (fd, flags) in [(read_only, MAP_SHARED), (fd, MAP_PRIVATE), (-1, ANON)] {
+        let at = map_fd(fd, 2 * PAGE, PROT_READ, flags);
+        t!(SYS_remap_file_pages, at, PAGE, 0, 1, 0);
+    }
+}
+
+fn remap_pages_of_zeros() {
+    let a = numbered(open(c"/dev/zero", O_RDWR));
+    t!(SYS_remap_file_pages, a, 3 * PAGE, 0, 4, 0);
+    v!(firsts(a));
 }
 
 fn dontneed_private() {

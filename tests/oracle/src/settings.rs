@@ -7,7 +7,7 @@ use std::ffi::CStr;
 pub const CASES: &[crate::harness::Case] = cases![
     names, dumpable, timer_slack, other_prctl, arch_bases, personalities, limit_errors, limit_values, nice_values,
     policies, policy_errors, reset_on_fork, sched_attrs, affinity, intervals, io_priorities, uname_strings, random,
-    compare, read_other, refusals, kernel_log,
+    compare, read_other, advise_others, refusals, kernel_log,
 ];
 
 fn names() {
@@ -314,6 +314,60 @@ fn compare() {
     v!(sc!(SYS_kcmp, me, pid, 1, 0, 0).0 + sc!(SYS_kcmp, pid, me, 1, 0, 0).0);
     sc!(SYS_kill, pid, SIGKILL);
     reap(pid);
+}
+
+/// process_madvise(2).
+fn advise_others() {
+    const WILLNEED: i32 = 3;
+    const COLD: i32 = 20;
+    const COLLAPSE: i32 = 25;
+    let memory = map(8 * PAGE, RW, ANON);
+    fill(memory, 8 * PAGE, 1);
+    t!(SYS_munmap, memory + 4 * PAGE, PAGE);
+    let sleeper = || {
+        spawn(|| {
+            loop {
+                sleep_ms(1000);
+            }
+        })
+    };
+    let pid = sleeper();
+    let (own, other) = (must!(SYS_pidfd_open, sc!(SYS_getpid).0, 0).fd(), must!(SYS_pidfd_open, pid, 0).fd());
+    let parts = iov(&[(memory, 2 * PAGE), (memory + 2 * PAGE, PAGE), (memory + 3 * PAGE, 2 * PAGE), (memory, PAGE)]);
+    let vector = parts.as_ptr() as usize;
+    for fd in [own, other] {
+        for (count, advice) in
+            [(2, COLD), (4, COLD), (0, COLD), (1, WILLNEED), (1, MADV_DONTNEED), (0, 77), (1, 77), (2, MADV_FREE)]
+        {
+            let result = sc!(SYS_process_madvise, fd, vector, count, advice, 0);
+            println!("{} {count} {advice}: {result}", fd == own);
+        }
+    }
+    v!((load(memory), load(memory + 2 * PAGE)));
+    t!(SYS_process_madvise, other, vector, 1, COLD, 1);
+    t!(SYS_process_madvise, other, vector, 1025, COLD, 0);
+    t!(SYS_process_madvise, other, 8, 1, COLD, 0);
+    let refused = iov(&[(memory + 1, PAGE), (usize::MAX - 5, 10), (8, usize::MAX)]);
+    for bad in &refused {
+        let result = sc!(SYS_process_madvise, own, bad, 1, COLD, 0);
+        println!("{:?}: {result}", bad.iov_len);
+    }
+    t!(SYS_process_madvise, 0, vector, 1, COLD, 0);
+    t!(SYS_process_madvise, 999, vector, 1, COLD, 0);
+    v!(sc!(SYS_process_madvise, other, vector, 1, COLLAPSE, 0) != Ret(-i64::from(EPERM)));
+    v!(unprivileged(|| {
+        t!(SYS_process_madvise, own, vector, 1, COLD, 0);
+        let sibling = sleeper();
+        let fd = must!(SYS_pidfd_open, sibling, 0).fd();
+        t!(SYS_process_madvise, fd, vector, 1, COLD, 0);
+        t!(SYS_process_madvise, fd, vector, 1, MADV_DONTNEED, 0);
+        sc!(SYS_kill, sibling, SIGKILL);
+    }));
+    sc!(SYS_kill, pid, SIGKILL);
+    until(|| state_of(pid) == 'Z');
+    t!(SYS_process_madvise, other, vector, 1, COLD, 0);
+    reap(pid);
+    t!(SYS_process_madvise, other, vector, 1, COLD, 0);
 }
 
 fn read_other() {

@@ -5,12 +5,10 @@
 
 use crate::signal::{FLAGS_RESTORED, USER_CS, USER_SS};
 use crate::{Errno, Result};
-use umlab_model::Regs;
+use umlab_model::{Regs, TASK_SIZE};
 
 /// The trap flag.
 pub const FLAG_TRAP: u64 = 1 << 8;
-/// The first address that no x86-64 program can have.
-const USER_END: u64 = (1 << 47) - 4096;
 
 /// Judges registers that a tracer sets in the place of `old`.
 ///
@@ -20,7 +18,7 @@ pub fn judge(old: &Regs, new: &Regs) -> Result<()> {
     let code = new.cs == USER_CS || new.cs == old.cs;
     let stack = new.ss == USER_SS || new.ss == old.ss;
     let data = [new.ds, new.es, new.fs, new.gs].iter().all(|&selector| selector == 0 || selector & 3 == 3);
-    let bases = new.fs_base < USER_END && new.gs_base < USER_END;
+    let bases = new.fs_base < TASK_SIZE && new.gs_base < TASK_SIZE;
     if code && stack && data && bases { Ok(()) } else { Err(Errno::EIO) }
 }
 
