@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use umlab_kernel::boot::{Access, Bind, Config, Tmpfs};
-use umlab_kernel::task::limits::Inherited;
+use umlab_kernel::limits::Inherited;
 
 /// How a guest is run.
 #[derive(Args, Debug)]

@@ -3,13 +3,14 @@
 #![deny(unsafe_code)]
 
 pub mod boot;
+pub mod creds;
 pub mod event;
 pub mod fs;
 pub mod ipc;
+pub mod limits;
 pub mod mm;
 pub mod net;
 pub mod sched;
-pub mod signal;
 pub mod stats;
 pub mod syscall;
 pub mod task;
@@ -22,4 +23,8 @@ pub mod vfs;
 extern crate umlab_abi as abi;
 
 pub use umlab_host::{Errno, Result};
+
+/// The number of a process or a thread, or of a group or session of processes.
+pub type Pid = i32;
+
 pub use umlab_model::{lock, log};

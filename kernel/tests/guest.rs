@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use umlab_kernel::boot::{Access, Bind, Config, boot};
-use umlab_kernel::task::limits::Inherited;
+use umlab_kernel::limits::Inherited;
 use umlab_scripted::{Scripted, User};
 
 const MARK: &str = "UMLAB_TEST_GUEST";

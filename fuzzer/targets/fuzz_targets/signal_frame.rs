@@ -10,7 +10,7 @@ use umlab_abi::{SA_ONSTACK, SA_RESTORER, SA_SIGINFO};
 use umlab_fuzz_targets::guest::{self, task};
 use umlab_fuzz_targets::input::Input;
 use umlab_fuzz_targets::thread::{CPUS, FuzzedThread, MXCSR, USER_CS, USER_SS, word32, word64};
-use umlab_kernel::signal::{self, AfterSignals, AltStack, SigAction, SigInfo, SigSet};
+use umlab_kernel::task::signal::{self, AfterSignals, AltStack, SigAction, SigInfo, SigSet};
 use umlab_model::Regs;
 
 /// Where the stack is, and the alternate one.

@@ -3,16 +3,18 @@
 mod news;
 mod rootfs;
 
+use crate::creds::Creds;
 pub use crate::fs::hostfs::Access;
+use crate::fs::memfs;
 use crate::fs::stdio::{Standard, standard_streams};
+use crate::ipc::{sem, shm};
+use crate::limits::Inherited;
 use crate::mm::frames;
-use crate::task::creds::Creds;
 use crate::task::exec::{self, Image};
-use crate::task::limits::Inherited;
-use crate::task::{Task, exit, init, run};
+use crate::task::{self, Task, exit, init, run, signal};
 use crate::vfs::FdTable;
 use crate::vfs::file::OpenFile;
-use crate::{Errno, Result, lock, sched};
+use crate::{Errno, Result, lock, sched, vfs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use umlab_host::limits::Reason;
@@ -79,6 +81,7 @@ static FAILURE: lock::KCell<Option<Failure>> = lock::KCell::new(None);
 pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result<i32, Failure> {
     crate::sched::events::start(news::HANDLERS).map_err(|e| own("cannot listen to the host", e))?;
     umlab_model::kernel::set(&news::Here);
+    connect_layers();
     sched::set_idle_work(frames::give_back_some);
     lock::with(|| {
         crate::mm::audit::start(config.audit);
@@ -104,6 +107,13 @@ pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result
         let signal = status & 0x7f;
         Ok(if signal != 0 { 128 + signal } else { status >> 8 & 0xff })
     })
+}
+
+/// Tells lower layers how to reach higher ones.
+fn connect_layers() {
+    vfs::upcall::set(vfs::upcall::Upcalls { size_exceeded: signal::size_exceeded, ready: signal::file_ready });
+    task::upcall::set(task::upcall::Upcalls { dispatch: crate::syscall::dispatch, undo_list: sem::undo::new_list });
+    shm::set_file_maker(memfs::nameless);
 }
 
 /// Makes init and the command's task, which goes on with `exec_command` in its own context.

@@ -2,7 +2,7 @@
 
 use crate::fs::hostfs;
 use crate::sched::events::{self, Handlers};
-use crate::signal::{self, SigInfo};
+use crate::task::signal::{self, SigInfo};
 use crate::task::{self, Process, init};
 use crate::tty::console;
 use std::sync::Arc;

@@ -2,11 +2,11 @@
 //! starts.
 
 use super::{Config, Failure, STATUS_OWN};
+use crate::creds::Creds;
 use crate::fs::hostfs::{Access, HostFs};
 use crate::fs::memfs::MemFs;
 use crate::fs::{devfs, procfs, sysfs};
 use crate::task::Task;
-use crate::task::creds::Creds;
 use crate::tty;
 use crate::vfs::FsContext;
 use crate::vfs::Path;

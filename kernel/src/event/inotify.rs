@@ -1,13 +1,12 @@
 //! inotify(7): a file from which events of other files are read.
 
-use crate::fs::hostfs;
 use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::sched::wait::{WaitQueue, wait_on};
 use crate::vfs::anon::AnonKind;
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::vfs::inode::InodeRef;
-use crate::vfs::notify::{self, Watch};
+use crate::vfs::notify::{self, Listener, Watch};
 use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::any::Any;
@@ -132,7 +131,7 @@ impl Inotify {
         let watch = Arc::new(Watch { owner: self.me.clone(), descriptor, mask, inode: inode.clone(), host });
         drop(state);
         used(self.uid, |used| take(&mut used.watches, &MAX_USER_WATCHES, Errno::ENOSPC))?;
-        if let Err(e) = hostfs::watch::follow(&watch) {
+        if let Err(e) = inode.watch_host(&watch) {
             used(self.uid, |used| used.watches -= 1);
             return Err(e);
         }
@@ -148,17 +147,20 @@ impl Inotify {
         Ok(())
     }
 
-    /// A watch ends, and its reader is told.
-    pub fn forget(&self, watch: &Arc<Watch>) {
-        notify::remove(watch);
-        let known = self.state.borrow_mut().watches.remove(&watch.descriptor);
-        if known.is_some() {
-            used(self.uid, |used| used.watches -= 1);
-            self.push(watch.descriptor, abi::IN_IGNORED, 0, b"");
-        }
+    fn is_empty(&self) -> bool {
+        notify::take_in();
+        self.state.borrow().queue.is_empty()
     }
 
-    pub fn push(&self, watch: i32, mask: u32, cookie: u32, name: &[u8]) {
+    /// Bytes that can be read, for FIONREAD.
+    fn pending(&self) -> usize {
+        notify::take_in();
+        self.state.borrow().queue.iter().map(|event| HEADER + event.name_len()).sum()
+    }
+}
+
+impl Listener for Inotify {
+    fn push(&self, watch: i32, mask: u32, cookie: u32, name: &[u8]) {
         {
             let queue = &mut self.state.borrow_mut().queue;
             let mut event = Event { watch, mask, cookie, name: name.to_vec() };
@@ -176,20 +178,17 @@ impl Inotify {
         self.readable.wake(Events::IN.bits());
     }
 
-    /// The host told of more than it could keep.
-    pub fn lose_events(&self) {
+    fn lose_events(&self) {
         self.push(-1, abi::IN_Q_OVERFLOW, 0, b"");
     }
 
-    fn is_empty(&self) -> bool {
-        hostfs::watch::take_in();
-        self.state.borrow().queue.is_empty()
-    }
-
-    /// Bytes that can be read, for FIONREAD.
-    fn pending(&self) -> usize {
-        hostfs::watch::take_in();
-        self.state.borrow().queue.iter().map(|event| HEADER + event.name_len()).sum()
+    fn forget(&self, watch: &Arc<Watch>) {
+        notify::remove(watch);
+        let known = self.state.borrow_mut().watches.remove(&watch.descriptor);
+        if known.is_some() {
+            used(self.uid, |used| used.watches -= 1);
+            self.push(watch.descriptor, abi::IN_IGNORED, 0, b"");
+        }
     }
 }
 
@@ -245,7 +244,8 @@ impl FileOps for Inotify {
         Some(SmallVec::from_slice(&[&self.readable]))
     }
 
-    fn ioctl(&self, _file: &OpenFile, task: &crate::task::Task, command: u32, arg: u64) -> Result<u64> {
+    fn ioctl(&self, _file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
+        let task = &crate::sched::current();
         if command != abi::FIONREAD {
             return Err(Errno::ENOTTY);
         }

@@ -4,7 +4,7 @@
 //! root, and then mounts devpts on `pts` and a memory file system on `shm`.
 
 use crate::Result;
-use crate::task::creds::Creds;
+use crate::creds::Creds;
 use crate::vfs::device::{MEMORY, TTY_GROUP, TTY_SPECIAL, number};
 use crate::vfs::inode::{FileKind, InodeRef, NewNode, SetAttr};
 

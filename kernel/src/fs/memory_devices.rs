@@ -1,7 +1,6 @@
 //! The devices without hardware: null, zero, full, random, urandom and kmsg.
 
 use crate::mm::{IoBuf, PAGE_SIZE};
-use crate::task::Task;
 use crate::vfs::file::{Events, FileOps, MapObject, OpenFile};
 use crate::{Errno, Result, sched};
 use std::any::Any;
@@ -89,7 +88,8 @@ impl FileOps for MemoryDevice {
         }
     }
 
-    fn ioctl(&self, _file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
+    fn ioctl(&self, _file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
+        let task = &crate::sched::current();
         /// _IOR('R', 0, int), and the ones that feed the pool.
         const RNDGETENTCNT: u32 = 0x8004_5200;
         const RNDADDTOENTCNT: u32 = 0x4004_5201;

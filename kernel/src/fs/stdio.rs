@@ -9,7 +9,6 @@ use crate::lock::KCell;
 use crate::mm::{IoBuf, PAGE_SIZE};
 use crate::sched::events::{HostReady, Watch};
 use crate::sched::wait::{WaitQueue, wait_on};
-use crate::task::Task;
 use crate::vfs::file::{Events, FileOps, Gone, HostFile, MapObject, Mappers, OpenFile};
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, SetAttr, Timestamp};
 use crate::{Errno, Result};
@@ -251,7 +250,7 @@ impl FileOps for HostStream {
             };
         }
         if result == Err(Errno::EPIPE) {
-            crate::signal::send_sigpipe();
+            crate::task::signal::send_sigpipe();
         }
         match buf.done() - (chunk.end - chunk.start) {
             0 => result.map(|_| 0),
@@ -299,7 +298,8 @@ impl FileOps for HostStream {
         (!self.stream().seekable()).then(|| smallvec![&self.queue])
     }
 
-    fn ioctl(&self, _file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
+    fn ioctl(&self, _file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
+        let task = &crate::sched::current();
         match command {
             abi::FIONREAD => {
                 let count = self.stream().readable_bytes()?;
@@ -341,12 +341,6 @@ impl FileOps for HostStream {
     }
 }
 
-/// What /proc/PID/fd shows for a host stream; None for other inodes.
-pub fn link_text(inode: &InodeRef) -> Option<Vec<u8>> {
-    let stream = inode.as_any().downcast_ref::<StreamInode>()?;
-    Some(stream.shared.stream.name())
-}
-
 /// The inode of a host stream: what fstat(2) tells of it is the host's.
 struct StreamInode {
     shared: Arc<Shared>,
@@ -356,6 +350,10 @@ struct StreamInode {
 impl Inode for StreamInode {
     fn state(&self) -> &InodeState {
         &self.state
+    }
+
+    fn link_text(&self) -> Option<Vec<u8>> {
+        Some(self.shared.stream.name())
     }
 
     fn attr(&self) -> Result<Attr> {

@@ -4,7 +4,7 @@
 //! not soon another object's.
 
 use super::Object;
-use crate::task::creds::Creds;
+use crate::creds::Creds;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};

@@ -12,7 +12,7 @@ pub mod pipe;
 pub mod sem;
 pub mod shm;
 
-use crate::task::creds::Creds;
+use crate::creds::Creds;
 use crate::{Errno, Result, time};
 pub use ids::Ids;
 

@@ -5,19 +5,20 @@
 //! count as they make and drop areas.
 
 use super::{Ids, Object, Perm, READ, WRITE, seconds};
-use crate::fs::memfs;
+use crate::Pid;
+use crate::creds::Creds;
+use crate::limits;
 use crate::lock::KCell;
 use crate::mm::map::MapRequest;
 use crate::mm::{PAGE_SIZE, frames, pressure};
 use crate::sched::acting;
-use crate::task::creds::Creds;
-use crate::task::{Pid, Task, limits};
+use crate::task::Task;
 use crate::vfs::Path;
 use crate::vfs::file::{FileOps, MapObject, OpenFile};
 use crate::vfs::page_cache::Contents;
 use crate::{Errno, Result};
 use std::any::Any;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use umlab_model::Prot;
 
 /// Segments there may be (/proc/sys/kernel/shmmni).
@@ -114,6 +115,17 @@ impl Segment {
     }
 }
 
+/// Makes a file in memory with this name, which nothing leads to, and this size.
+pub type MakeFile = fn(name: &[u8], size: u64, creds: &Creds) -> Result<(Arc<Contents>, Path)>;
+
+static MAKE_FILE: OnceLock<MakeFile> = OnceLock::new();
+
+/// Sets who makes the files that segments are. Boot calls it before the first task runs.
+pub fn set_file_maker(make: MakeFile) {
+    // All guests of one process have the same.
+    let _ = MAKE_FILE.set(make);
+}
+
 /// shmget(2).
 pub fn get(task: &Task, key: i32, size: u64, flags: i32) -> Result<i32> {
     let creds = task.creds();
@@ -132,7 +144,7 @@ pub fn get(task: &Task, key: i32, size: u64, flags: i32) -> Result<i32> {
     }
     pressure::room_for(COST)?;
     let name = format!("SYSV{key:08x}");
-    let (contents, path) = memfs::nameless(name.as_bytes(), size, &creds)?;
+    let (contents, path) = MAKE_FILE.get().expect("boot connects the layers")(name.as_bytes(), size, &creds)?;
     let history = History { changed: seconds(), creator: task.pid(), ..History::default() };
     let segment = Segment {
         perm: KCell::new(Perm::new(key, flags as u32, &creds)),

@@ -5,7 +5,7 @@
 
 use super::space::Inner;
 use super::vma::Totals;
-use crate::task::limits::{self, Limit};
+use crate::limits::{self, Limit};
 use crate::{Errno, Result};
 use umlab_model::PAGE_SIZE;
 

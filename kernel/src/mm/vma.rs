@@ -129,8 +129,10 @@ impl Vma {
 
     /// The part of it within a range, if it has one.
     pub fn cut(&self, range: PageRange) -> Option<Vma> {
-        let range = self.range.common(range)?;
-        Some(Vma { range, offset: self.offset_of(range.start()), ..self.clone() })
+        self.range.common(range)?;
+        let mut part = self.clone();
+        part.shrink(range);
+        Some(part)
     }
 
     /// Becomes the part of it within a range, which overlaps it.

@@ -9,7 +9,6 @@ pub mod unix;
 
 use crate::mm::IoBuf;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
-use crate::task::Task;
 use crate::vfs::anon::AnonKind;
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::{Errno, Result};
@@ -78,7 +77,7 @@ pub trait Socket: Send + Sync + Any {
 
     fn poll(&self) -> Events;
     fn poll_queues(&self) -> SmallVec<[&WaitQueue; 2]>;
-    fn ioctl(&self, task: &Task, command: u32, arg: u64) -> Result<u64> {
+    fn ioctl(&self, command: u32, arg: u64) -> Result<u64> {
         Err(Errno::ENOTTY)
     }
 
@@ -200,8 +199,8 @@ impl FileOps for SocketFile {
         Some(self.socket.poll_queues())
     }
 
-    fn ioctl(&self, _file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
-        self.socket.ioctl(task, command, arg)
+    fn ioctl(&self, _file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
+        self.socket.ioctl(command, arg)
     }
 
     fn as_any(&self) -> &dyn Any {

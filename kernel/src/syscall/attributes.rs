@@ -3,8 +3,8 @@
 use super::stat::resolve;
 use super::{Call, Entry, entry};
 use crate::fs::memfs;
-use crate::signal::{SigInfo, send_to_task};
-use crate::task::limits;
+use crate::limits;
+use crate::task::signal::{SigInfo, send_to_task};
 use crate::vfs::Path;
 use crate::vfs::attributes;
 use crate::vfs::file::OpenFile;

@@ -1,9 +1,10 @@
 //! System calls of clocks and sleeps.
 
 use super::{Call, Entry, entry};
+use crate::Pid;
 use crate::sched::wait::{Sleep, wait_until};
-use crate::signal::CpuClock;
-use crate::task::{self, Pid, Process, Task};
+use crate::task::signal::CpuClock;
+use crate::task::{self, Process, Task};
 use crate::{Errno, Result, time};
 use std::sync::Arc;
 use umlab_abi::time::Timespec;

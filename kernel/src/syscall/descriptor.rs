@@ -190,7 +190,7 @@ fn ioctl(call: &mut Call<'_>) -> Result<u64> {
             let on: i32 = call.task.space().read(arg)?;
             set_async(&file, on != 0);
         }
-        _ => return file.ioctl(call.task, command, arg),
+        _ => return file.ioctl(command, arg),
     }
     Ok(0)
 }

@@ -3,7 +3,7 @@
 use super::timeout::{deadline, read_timespec};
 use super::{Call, Entry, entry};
 use crate::event::epoll::EpollFile;
-use crate::signal::{read_mask, with_temporary_mask};
+use crate::task::signal::{read_mask, with_temporary_mask};
 use crate::vfs::anon::AnonKind;
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};

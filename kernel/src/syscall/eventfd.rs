@@ -5,7 +5,7 @@ use super::{Call, Entry, entry};
 use crate::event::eventfd::EventFd;
 use crate::event::signalfd::SignalFd;
 use crate::event::timerfd::{Clock, Setting, TimerFd};
-use crate::signal::SigSet;
+use crate::task::signal::SigSet;
 use crate::vfs::anon::AnonKind;
 use crate::vfs::file::{FileOps, OpenFile};
 use crate::{Errno, Result};

@@ -1,8 +1,8 @@
 //! Who a task is: user and group ids, capabilities, process groups and sessions.
 
 use super::{Call, Entry, entry};
+use crate::creds::Creds;
 use crate::mm::pressure::room_for;
-use crate::task::creds::Creds;
 use crate::task::setid::{self, KEEP};
 use crate::task::{Process, find, find_process, group};
 use crate::{Errno, Result};

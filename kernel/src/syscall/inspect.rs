@@ -5,7 +5,7 @@ use super::{Call, Entry, entry};
 use crate::mm::user::user_segments;
 use crate::mm::{AddressSpace, IoBuf};
 use crate::sched::killable_point;
-use crate::task::creds::may_inspect;
+use crate::task::inspect::may_inspect;
 use crate::task::{Whom, find, pidfd};
 use crate::{Errno, Result};
 use std::cmp::Ordering;

@@ -1,9 +1,9 @@
 //! System calls on the address space.
 
 use super::{Call, Entry, entry};
+use crate::limits;
 use crate::mm::map::MapRequest;
 use crate::sched::killable_point;
-use crate::task::limits;
 use crate::{Errno, Result};
 
 #[rustfmt::skip]

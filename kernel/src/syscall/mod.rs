@@ -44,25 +44,8 @@ mod timer;
 pub mod trace;
 mod xattr;
 
-use crate::task::Task;
+use crate::task::Call;
 use crate::{Errno, Result, stats};
-use std::sync::Arc;
-use umlab_model::UserThread;
-
-/// One system call being handled.
-pub struct Call<'a> {
-    pub task: &'a Arc<Task>,
-    pub user: &'a mut dyn UserThread,
-    pub number: u64,
-    pub args: [u64; 6],
-}
-
-impl Call<'_> {
-    /// An argument as a C int.
-    pub fn int(&self, n: usize) -> i32 {
-        self.args[n] as i32
-    }
-}
 
 pub type Handler = fn(&mut Call<'_>) -> Result<u64>;
 

@@ -6,7 +6,7 @@ use super::{Call, Entry, entry};
 use crate::ipc::mq::{self, Message, MqFile, Notification, Queue};
 use crate::mm::pressure::room_for;
 use crate::sched::killable_point;
-use crate::signal::is_signal;
+use crate::task::signal::is_signal;
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result, time};
 use std::sync::Arc;

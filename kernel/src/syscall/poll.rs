@@ -2,12 +2,13 @@
 
 use super::timeout::{deadline, left, read_timespec, read_timeval};
 use super::{Call, Entry, entry};
+use crate::limits;
 use crate::mm::pressure::room_for;
 use crate::mm::user::{bytes_of, bytes_of_mut, check_range, zeroed};
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::sched::{killable_point, preempt_point};
-use crate::signal::{read_mask, with_temporary_mask};
-use crate::task::{Task, limits};
+use crate::task::Task;
+use crate::task::signal::{read_mask, with_temporary_mask};
 use crate::vfs::file::{Events, OpenFile};
 use crate::{Errno, Result};
 use smallvec::SmallVec;

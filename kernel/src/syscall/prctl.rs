@@ -1,9 +1,9 @@
 //! prctl(2), arch_prctl(2) and personality(2): a task's many small settings.
 
 use super::{Call, Entry, entry};
+use crate::creds::Creds;
 use crate::sched::model;
-use crate::signal::is_signal;
-use crate::task::creds::Creds;
+use crate::task::signal::is_signal;
 use crate::task::user_dispatch::UserDispatch;
 use crate::{Errno, Result};
 use std::sync::Arc;

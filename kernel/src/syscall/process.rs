@@ -1,12 +1,12 @@
 //! Making, ending and waiting for threads and processes.
 
 use super::{Call, Entry, entry};
-use crate::ipc::sem::undo;
-use crate::signal::{SigInfo, is_signal, may_signal, send_to_process};
 use crate::task::clone::{self, CloneArgs};
-use crate::task::creds::may_inspect;
+use crate::task::inspect::may_inspect;
+use crate::task::signal::{SigInfo, is_signal, may_signal, send_to_process};
 use crate::task::wait::{self, News, Options, Which};
-use crate::task::{exit, find, find_process, pidfd};
+use crate::task::{Process, exit, find, find_process, pidfd};
+use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -260,7 +260,7 @@ fn sys_unshare(call: &mut Call<'_>) -> Result<u64> {
         call.task.files.set(Some(own));
     }
     if flags & abi::CLONE_SYSVSEM != 0 {
-        undo::leave(call.task);
+        call.task.leave_undo_list();
     }
     Ok(0)
 }
@@ -304,12 +304,21 @@ fn sys_pidfd_getfd(call: &mut Call<'_>) -> Result<u64> {
     Ok(files.install(file, true)? as u64)
 }
 
+/// The process that a signal is to be sent to: a pidfd's, or, as in the call's first form, the one
+/// whose directory in /proc the file is.
+fn addressee(file: &OpenFile) -> Result<Arc<Process>> {
+    match crate::fs::procfs::process_of(file) {
+        Some(process) if file.flags.get() & abi::O_PATH == 0 => process,
+        _ => pidfd::process_of(file),
+    }
+}
+
 fn sys_pidfd_send_signal(call: &mut Call<'_>) -> Result<u64> {
     let (fd, number, info, flags) = (call.int(0), call.int(1), call.args[2], call.args[3] as u32);
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let process = pidfd::addressee(&*call.task.files().get(fd)?)?;
+    let process = addressee(&*call.task.files().get(fd)?)?;
     let info = if info != 0 {
         let bytes: [u8; SigInfo::SIZE] = call.task.space().read(info)?;
         let info = SigInfo::from_bytes(&bytes);

@@ -3,9 +3,9 @@
 use super::{Call, Entry, entry};
 use crate::mm::AddressSpace;
 use crate::mm::user::{bytes_of, bytes_of_mut, zeroed};
-use crate::signal::{NSIG, SigInfo, SigSet};
 use crate::task::ptrace::control::{self, CallInfo};
 use crate::task::ptrace::{self, Options, Pace};
+use crate::task::signal::{NSIG, SigInfo, SigSet};
 use crate::task::user_dispatch::UserDispatch;
 use crate::task::{Task, find};
 use crate::{Errno, Result};

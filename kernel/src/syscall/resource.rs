@@ -1,7 +1,7 @@
 //! Resource limits, usage, and priorities.
 
 use super::{Call, Entry, entry};
-use crate::task::limits::{self, Limit};
+use crate::limits::{self, Limit};
 use crate::task::usage::ticks;
 use crate::task::{Process, Task, Whom, find_group, pid};
 use crate::{Errno, Result, time};
@@ -83,7 +83,7 @@ fn set_limit(call: &Call<'_>, process: &Process, which: usize, new: Limit) -> Re
     }
     process.limits.borrow_mut().set(which, new);
     if which == limits::CPU {
-        crate::signal::cpu_limit_changed(&process.arc());
+        crate::task::signal::cpu_limit_changed(&process.arc());
     }
     Ok(())
 }

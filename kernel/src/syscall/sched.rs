@@ -5,8 +5,9 @@
 
 use super::resource::may_nice;
 use super::{Call, Entry, entry};
+use crate::limits;
 use crate::mm::user::{bytes_of, bytes_of_mut, zeroed};
-use crate::task::{Whom, limits};
+use crate::task::Whom;
 use crate::{Errno, Result, sched};
 use std::sync::Arc;
 

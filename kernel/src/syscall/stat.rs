@@ -1,9 +1,9 @@
 //! Asking about files: stat(2), access(2), readlink(2), getdents(2), statfs(2).
 
 use super::{Call, Entry, entry};
+use crate::creds::Creds;
 use crate::mm::user::zeroed;
 use crate::sched::killable_point;
-use crate::task::creds::Creds;
 use crate::vfs::Path;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::{Attr, FileKind, InodeRef, Timestamp};

@@ -3,8 +3,8 @@
 use super::clock::{Clock, is_alarm_clock};
 use super::{Call, Entry, entry};
 use crate::mm::user::zeroed;
-use crate::signal::{self, CpuClock, CpuTimer, Notify, PosixTimer, RealTimer, Setting, TimerClock, is_signal};
 use crate::task::Task;
+use crate::task::signal::{self, CpuClock, CpuTimer, Notify, PosixTimer, RealTimer, Setting, TimerClock, is_signal};
 use crate::{Errno, Result, time};
 use std::sync::Arc;
 use umlab_abi::time::Itimerspec;
@@ -146,7 +146,7 @@ fn timer_create(call: &mut Call<'_>) -> Result<u64> {
     let process = &call.task.process;
     // Each timer may have a signal queued, and counts like one.
     let count = process.signals.borrow().timers.len() as u64;
-    if count >= process.limit(crate::task::limits::SIGPENDING) {
+    if count >= process.limit(crate::limits::SIGPENDING) {
         return Err(Errno::EAGAIN);
     }
     let id = process.signals.borrow_mut().timers.new_id();

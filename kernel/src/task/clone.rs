@@ -4,13 +4,14 @@
 //! the model's context can still be refused, and that undoes it.
 
 use super::process::Settings;
-use super::{Parts, Pid, Process, Task, exit, limits, pid, pidfd, ptrace, run};
-use crate::ipc::sem::undo;
+use super::{Parts, Process, Task, exit, pid, pidfd, ptrace, run};
+use crate::Pid;
+use crate::limits;
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
 use crate::mm::pressure::room_for;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
-use crate::syscall::Call;
+use crate::task::Call;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -99,7 +100,7 @@ pub fn clone(call: &mut Call<'_>, args: CloneArgs) -> Result<Pid> {
     let parts = parts_for(&parent, &args, child_space.clone())?;
     let task = Task::new(tid, &child_process(&parent, &args, tid), parts);
     if args.has(abi::CLONE_SYSVSEM) {
-        task.undo.set(Some(undo::list_of(&parent)));
+        task.undo.set(Some(parent.undo_list()));
     }
     let mut user = call.user.duplicate();
     user.set_result(0);
@@ -221,7 +222,7 @@ fn child_process(parent: &Arc<Task>, args: &CloneArgs, tid: Pid) -> Arc<Process>
         (from.clone(), parent.tid())
     };
     if from.limit(limits::CPU) != limits::INFINITY {
-        crate::signal::cpu_limit_changed(&process);
+        crate::task::signal::cpu_limit_changed(&process);
     }
     process.parent.set(Some(family));
     process.parent_thread.set(thread);

@@ -1,13 +1,14 @@
 //! execve(2): replacing a process's program.
 
 use super::setid::{self, ProgramFile};
-use super::{Task, clone, exit, limits};
+use super::{Task, clone, exit};
+use crate::creds::Creds;
+use crate::limits;
 use crate::mm::elf::{Loaded, Program};
 use crate::mm::user::IoBuf;
 use crate::mm::vma::{Backing, Vma, VmaFlags};
 use crate::mm::{AddressSpace, PAGE_SIZE, PageRange};
 use crate::sched::model;
-use crate::task::creds::Creds;
 use crate::vfs::file::OpenFile;
 use crate::vfs::notify;
 use crate::{Errno, Result};
@@ -270,7 +271,7 @@ fn fill_stack(
 /// no way back.
 pub fn commit(task: &Arc<Task>, user: &mut dyn UserThread, prepared: Prepared) -> Result<()> {
     exit::become_only_thread(task)?;
-    crate::signal::on_exec(task);
+    crate::task::signal::on_exec(task);
     exit::leave_space(task);
     let old = task.space.replace(Some(prepared.space));
     let crowded = crate::sched::is_crowded();
@@ -280,13 +281,22 @@ pub fn commit(task: &Arc<Task>, user: &mut dyn UserThread, prepared: Prepared) -
     drop(old);
     setid::commit_exec(task, prepared.creds);
     task.user_dispatch.set(None);
-    crate::vfs::exec::on_exec(task);
+    close_files(task);
     task.process.set_did_exec();
     if crowded {
         // Nothing of it is on this CPU's host side yet.
         crate::sched::move_to_idle_cpu();
     }
     Ok(())
+}
+
+/// Closes what is to be closed at exec; a shared table becomes the task's own first.
+fn close_files(task: &Task) {
+    if let Some(files) = task.files.cloned() {
+        let own = if Arc::strong_count(&files) > 2 { files.copy() } else { files };
+        own.exec();
+        task.files.set(Some(own));
+    }
 }
 
 /// Registers as a new program finds them.

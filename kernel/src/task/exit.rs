@@ -8,9 +8,8 @@
 use super::process::{Identity, Job};
 use super::usage::{Usage, ticks};
 use super::{Process, ProcessGroup, Task, clone, futex, init, pid, process, ptrace};
-use crate::ipc::sem::undo;
 use crate::lock::KCell;
-use crate::signal::{self, SigInfo, is_signal, send_to_group, send_to_process, send_to_task};
+use crate::task::signal::{self, SigInfo, is_signal, send_to_group, send_to_process, send_to_task};
 use std::sync::Arc;
 
 /// The wait status of a process that exited with `code`.
@@ -76,7 +75,7 @@ pub fn finish(task: &Arc<Task>) {
     }
     drop(space);
     clone::release_vfork_parent(task);
-    undo::leave(task);
+    task.leave_undo_list();
     let files = task.files.take();
     if let Some(files) = files.as_ref().filter(|files| Arc::strong_count(files) == 1) {
         files.clear();

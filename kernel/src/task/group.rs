@@ -3,7 +3,8 @@
 //! A group holds its session, a process its group; from above they are listed weakly, so a group
 //! ends with its last member.
 
-use super::{Pid, Process, pid};
+use super::{Process, pid};
+use crate::Pid;
 use crate::lock::KCell;
 use crate::{Errno, Result};
 use std::any::Any;

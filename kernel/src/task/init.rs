@@ -4,13 +4,14 @@
 //! they end. When the command itself ends, so does the guest, with the command's status. It has a
 //! task, so that /proc and kill(2) find one, but that is never run.
 
-use super::creds::Creds;
-use super::limits::{Inherited, Limits};
 use super::process::Settings;
-use super::{Attributes, Parts, Pid, Process, ProcessGroup, Session, Task, pid};
+use super::{Attributes, Parts, Process, ProcessGroup, Session, Task, pid};
+use crate::Pid;
+use crate::creds::Creds;
+use crate::limits::{Inherited, Limits};
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
-use crate::signal::TaskSignals;
+use crate::task::signal::TaskSignals;
 use crate::vfs::FdTable;
 use crate::vfs::FsContext;
 use crate::{Errno, Result};
@@ -90,7 +91,7 @@ pub fn new_command(
     let session = Session::new(tid);
     let group = ProcessGroup::new(tid, &session);
     let process = Process::new(tid, &group, inherited.limits, Settings::default(), creds.clone());
-    crate::signal::cpu_limit_changed(&process);
+    crate::task::signal::cpu_limit_changed(&process);
     process.parent.set(Some(init.clone()));
     process.parent_thread.set(PID);
     let parts = Parts {

@@ -4,49 +4,54 @@
 //! is a thread group: what has a PID, a parent, and ends with an exit status. PID 1 is built in
 //! ([`init`]).
 
+pub mod call;
 pub mod clone;
 pub mod core_dump;
-pub mod creds;
 pub mod exec;
 pub mod exit;
 pub mod futex;
 pub mod group;
 pub mod init;
-pub mod limits;
+pub mod inspect;
+pub mod oom;
 pub mod pid;
 pub mod pidfd;
 pub mod process;
 pub mod ptrace;
 pub mod run;
 pub mod setid;
+pub mod signal;
 mod times;
+pub mod upcall;
 pub mod usage;
 pub mod user_dispatch;
 pub mod wait;
 pub mod whom;
 
+pub use call::Call;
 pub use group::{ProcessGroup, Session};
 pub use pid::{find, find_group, find_process, find_session};
 pub use process::Process;
 pub use whom::Whom;
 
-use crate::ipc::sem::undo::UndoList;
+use crate::Pid;
+use crate::creds::Creds;
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
 use crate::mm::fault::LastRefusal;
 use crate::sched::SchedState;
 use crate::sched::wait::{Wake, WakeReason};
-use crate::signal::{SigActions, TaskSignals};
-use crate::vfs::FdTable;
-use crate::vfs::FsContext;
-use creds::Creds;
+use crate::task::signal::{SigActions, TaskSignals};
+use crate::vfs::context::Caller;
+use crate::vfs::file::OpenFile;
+use crate::vfs::{FdTable, FsContext, Path};
+use crate::{Errno, Result};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use umlab_model::{Context, Residence};
+use upcall::Undo;
 use usage::Usage;
 use user_dispatch::UserDispatch;
-
-pub type Pid = i32;
 
 /// A thread.
 pub struct Task {
@@ -73,7 +78,7 @@ pub struct Task {
     /// What its process does about signals; CLONE_SIGHAND shares it.
     pub actions: KCell<Arc<KCell<SigActions>>>,
     /// What semaphores it changed and will take back, if it has a list yet.
-    pub undo: KCell<Option<Arc<UndoList>>>,
+    undo: KCell<Option<Arc<dyn Undo>>>,
     /// The vfork parent that sleeps until the task leaves the address space.
     vfork: KCell<Option<Arc<clone::VforkDone>>>,
     context: OnceLock<Arc<dyn Context>>,
@@ -143,6 +148,28 @@ pub struct Parts {
     pub attributes: Attributes,
     pub signals: TaskSignals,
     pub actions: Arc<KCell<SigActions>>,
+}
+
+impl Caller for Task {
+    fn creds(&self) -> Arc<Creds> {
+        self.creds.cloned()
+    }
+
+    fn root(&self) -> Path {
+        self.fs.borrow().root.cloned()
+    }
+
+    fn cwd(&self) -> Path {
+        self.fs.borrow().cwd.cloned()
+    }
+
+    fn umask(&self) -> u32 {
+        self.fs.borrow().umask.get()
+    }
+
+    fn file(&self, fd: i32) -> Result<Arc<OpenFile>> {
+        self.files.borrow().as_ref().ok_or(Errno::EBADF)?.get(fd)
+    }
 }
 
 impl Task {

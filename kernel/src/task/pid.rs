@@ -4,7 +4,8 @@
 //! on Linux, so that one is not reused soon. The table is an array, because a lookup is on the path
 //! of every kill, wait and futex owner check.
 
-use super::{Pid, Process, ProcessGroup, Session, Task};
+use super::{Process, ProcessGroup, Session, Task};
+use crate::Pid;
 use crate::lock::KCell;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;

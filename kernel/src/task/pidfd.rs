@@ -22,15 +22,6 @@ pub fn open(process: &Arc<Process>, flags: i32) -> Arc<OpenFile> {
     )
 }
 
-/// The process that a signal is to be sent to: a pidfd's, or, as in the call's first form, the one
-/// whose directory in /proc the file is.
-pub fn addressee(file: &OpenFile) -> Result<Arc<Process>> {
-    match crate::fs::procfs::process_of(file) {
-        Some(process) if file.flags.get() & abi::O_PATH == 0 => process,
-        _ => process_of(file),
-    }
-}
-
 /// The process that a pidfd stands for. EBADF when the file is something else.
 pub fn process_of(file: &OpenFile) -> Result<Arc<Process>> {
     file.ops_as::<PidFd>().map(|fd| fd.process.clone()).ok_or(Errno::EBADF)

@@ -1,15 +1,16 @@
 //! Processes: thread groups, and the tree they form.
 
 use super::core_dump::Dump;
-use super::creds::Creds;
-use super::limits::Limits;
 use super::ptrace::Tracees;
 use super::usage::Usage;
-use super::{Attributes, Pid, ProcessGroup, Task, init};
+use super::{Attributes, ProcessGroup, Task, init};
+use crate::Pid;
+use crate::creds::Creds;
+use crate::limits::Limits;
 use crate::lock::KCell;
 use crate::mm::dump::Filter;
 use crate::sched::wait::WaitQueue;
-use crate::signal::ProcessSignals;
+use crate::task::signal::ProcessSignals;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
@@ -312,7 +313,7 @@ impl Process {
         self.exit_signal.set(abi::SIGCHLD);
     }
 
-    /// One of its soft limits (see [`super::limits`]).
+    /// One of its soft limits (see [`crate::limits`]).
     pub fn limit(&self, which: usize) -> u64 {
         self.limits.borrow().soft(which)
     }

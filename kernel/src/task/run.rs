@@ -1,10 +1,9 @@
 //! The trap loop: what a task's kernel context runs.
 
-use super::{Task, core_dump, exit, ptrace, user_dispatch};
+use super::{Call, Task, core_dump, exit, oom, ptrace, upcall, user_dispatch};
 use crate::mm::fault::BadAccess;
 use crate::sched::{self, machine};
-use crate::signal::{self, AfterSignals, SyscallOutcome};
-use crate::syscall::{self, Call};
+use crate::task::signal::{self, AfterSignals, SyscallOutcome};
 use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_model::{Access, Fault, SyscallAbi, Trap, UserThread};
@@ -104,12 +103,12 @@ fn carry_out(
     args: [u64; 6],
     abi: SyscallAbi,
 ) -> Option<SyscallOutcome> {
-    crate::mm::pressure::keep_ahead();
+    oom::keep_ahead();
     let mut call = Call { task, user, number, args };
     let result = match abi {
         SyscallAbi::X64 | SyscallAbi::Vsyscall => loop {
-            let result = syscall::dispatch(&mut call);
-            if result != Err(Errno::ENOMEM) || !crate::mm::pressure::await_dying() {
+            let result = (upcall::get().dispatch)(&mut call);
+            if result != Err(Errno::ENOMEM) || !oom::await_dying() {
                 break result;
             }
         },
@@ -154,7 +153,7 @@ fn page_fault(task: &Arc<Task>, user: &mut dyn UserThread, fault: &Fault) {
         BadAccess::Unmapped => (abi::SIGSEGV, abi::SEGV_MAPERR),
         BadAccess::Refused => (abi::SIGSEGV, abi::SEGV_ACCERR),
         BadAccess::PastEnd => (abi::SIGBUS, abi::BUS_ADRERR),
-        BadAccess::OutOfMemory => return crate::mm::pressure::relieve(task),
+        BadAccess::OutOfMemory => return oom::relieve(task),
     };
     umlab_model::log!(
         Debug,

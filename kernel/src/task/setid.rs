@@ -1,7 +1,7 @@
 //! How credentials change: the set*id family, capset(2), and what execve(2) makes of set-id files.
 
-use super::creds::{ALL_CAPS, Creds};
 use super::{Task, pid};
+use crate::creds::{ALL_CAPS, Creds};
 use crate::{Errno, Result};
 use std::sync::Arc;
 

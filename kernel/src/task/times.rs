@@ -7,9 +7,10 @@
 //! gave.
 
 use super::Task;
+use super::signal;
 use crate::lock::KCell;
 use crate::sched::machine;
-use crate::{signal, time};
+use crate::time;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use umlab_model::{HostTime, Trap, UserThread};
 

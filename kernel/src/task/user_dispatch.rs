@@ -5,7 +5,7 @@
 //! A new thread or process, and a new program, begin without it.
 
 use super::Task;
-use crate::signal::{self, SigInfo};
+use crate::task::signal::{self, SigInfo};
 use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_model::{SyscallAbi, TASK_SIZE, UserThread};

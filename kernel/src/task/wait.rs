@@ -2,7 +2,8 @@
 
 use super::process::Job;
 use super::usage::Usage;
-use super::{Pid, Process, Task, exit, ptrace};
+use super::{Process, Task, exit, ptrace};
+use crate::Pid;
 use crate::sched::wait::wait_on;
 use crate::{Errno, Result};
 use std::sync::Arc;

@@ -4,8 +4,10 @@
 //! whose process goes on. Until then the calls that ask about, or set, what a thread has of its own
 //! work as before.
 
-use super::creds::{Creds, may_inspect_one_of};
-use super::{Attributes, Pid, Process, Task, find, find_process};
+use super::inspect::may_inspect_one_of;
+use super::{Attributes, Process, Task, find, find_process};
+use crate::Pid;
+use crate::creds::Creds;
 use std::sync::Arc;
 
 pub enum Whom {
@@ -41,7 +43,7 @@ impl Whom {
         }
     }
 
-    /// As [`super::creds::may_inspect`].
+    /// As [`super::inspect::may_inspect`].
     pub fn may_be_inspected(&self, by: &Task) -> bool {
         may_inspect_one_of(by, self.process(), &self.creds())
     }

@@ -4,7 +4,6 @@ use super::Tty;
 use crate::mm::IoBuf;
 use crate::mm::pressure::room_for;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
-use crate::task::Task;
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::{Errno, Result, sched, time};
 use smallvec::{SmallVec, smallvec};
@@ -212,11 +211,11 @@ impl FileOps for TtyFile {
         Some(smallvec![&self.tty.readers, &self.tty.writers])
     }
 
-    fn ioctl(&self, file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
+    fn ioctl(&self, file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
         if self.hung_up() {
             return Err(if command == abi::TIOCSPGRP { Errno::ENOTTY } else { Errno::EIO });
         }
-        self.tty.ioctl(file, task, command, arg)
+        self.tty.ioctl(file, command, arg)
     }
 
     fn as_any(&self) -> &dyn Any {

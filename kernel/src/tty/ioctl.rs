@@ -20,7 +20,8 @@ enum Apply {
 
 impl Tty {
     /// What a program does to its terminal.
-    pub(super) fn ioctl(&self, file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
+    pub(super) fn ioctl(&self, file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
+        let task = &crate::sched::current();
         match command {
             abi::TIOCSCTTY => {
                 if !file.readable() && !task.creds().capable(abi::CAP_SYS_ADMIN) {

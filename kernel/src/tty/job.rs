@@ -1,10 +1,11 @@
 //! Job control: which session a terminal controls, who may use it, and hangup.
 
 use super::{Control, Tty};
+use crate::Pid;
 use crate::sched;
-use crate::signal::{self, SigInfo};
 use crate::task::group::ControllingTty;
-use crate::task::{Pid, Process, Session, Task};
+use crate::task::signal::{self, SigInfo};
+use crate::task::{Process, Session, Task};
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;

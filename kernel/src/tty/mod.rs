@@ -18,10 +18,11 @@ mod output;
 pub mod pty;
 pub mod termios;
 
+use crate::Pid;
 use crate::lock::KCell;
 use crate::sched::preempt_point;
 use crate::sched::wait::WaitQueue;
-use crate::task::{Pid, Session};
+use crate::task::Session;
 use crate::vfs::file::FileOps;
 use crate::{Errno, Result};
 use discipline::{Action, Discipline};

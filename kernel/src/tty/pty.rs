@@ -9,7 +9,6 @@ use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::mm::pressure::room_for;
 use crate::sched::wait::{WaitQueue, wait_on};
-use crate::task::Task;
 use crate::vfs::device::{PTS, TTY_GROUP, number};
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::vfs::inode::{Inode, InodeRef, SetAttr, Timestamp};
@@ -206,7 +205,8 @@ impl FileOps for Master {
         Some(smallvec![&*self.0.queue, &self.tty().writers])
     }
 
-    fn ioctl(&self, _file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
+    fn ioctl(&self, _file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
+        let task = &crate::sched::current();
         let space = task.space();
         match command {
             abi::TIOCGPTN => put(task, arg, &self.0.index),

@@ -76,42 +76,25 @@ impl AnonInode {
         let (owner, created) = (KCell::new(Owner { uid, gid, mode }), time::realtime() as Timestamp);
         Arc::new(AnonInode { kind, ino, owner, created, reopen, state: InodeState::default() })
     }
+}
 
-    /// Where the link in /proc/PID/fd seems to lead.
-    pub fn link_text(&self) -> String {
-        match self.kind {
+impl Inode for AnonInode {
+    fn link_text(&self) -> Option<Vec<u8>> {
+        let text = match self.kind {
             AnonKind::Pipe => format!("pipe:[{}]", self.ino),
             AnonKind::Socket => format!("socket:[{}]", self.ino),
             AnonKind::Process(_) => "anon_inode:[pidfd]".into(),
             AnonKind::Other(name) => format!("anon_inode:{name}"),
-        }
+        };
+        Some(text.into_bytes())
     }
-}
 
-impl Inode for AnonInode {
     fn state(&self) -> &InodeState {
         &self.state
     }
 
     fn attr(&self) -> Result<Attr> {
-        let Owner { uid, gid, mode } = self.owner.get();
-        Ok(Attr {
-            dev: self.kind.dev(),
-            ino: self.ino,
-            kind: self.kind(),
-            mode,
-            nlink: 1,
-            uid,
-            gid,
-            rdev: 0,
-            size: 0,
-            blocks: 0,
-            block_size: 4096,
-            atime: self.created,
-            mtime: self.created,
-            ctime: self.created,
-            btime: None,
-        })
+        Ok(Attr::simple(self.kind.dev(), self.ino, self.kind(), self.owner.get(), self.created))
     }
 
     fn kind(&self) -> FileKind {

@@ -2,20 +2,17 @@
 //! (F_SETOWN, F_SETSIG of fcntl(2)).
 
 use super::file::OpenFile;
+use super::upcall;
+use crate::Pid;
+use crate::creds::Creds;
 use crate::lock::KCell;
 use crate::sched::wait::{Wake, WakeReason};
-use crate::signal::{SigInfo, send_to_process, send_to_task};
-use crate::task::creds::Creds;
-use crate::task::{self, Pid, Process};
 use std::sync::Arc;
 
 /// F_OWNER_* of fcntl(2).
 pub const OWNER_THREAD: i32 = 0;
 pub const OWNER_PROCESS: i32 = 1;
 pub const OWNER_GROUP: i32 = 2;
-
-/// si_code: there is something to read.
-const POLL_IN: i32 = 1;
 
 /// Who is told.
 #[derive(Clone)]
@@ -55,39 +52,10 @@ impl AsyncIo {
     }
 }
 
-impl Owner {
-    fn may_tell(&self, target: &Process) -> bool {
-        let creds = target.creds();
-        let setter = [self.setter.euid, self.setter.uid];
-        self.setter.euid == 0 || setter.iter().any(|id| [creds.uid, creds.suid].contains(id))
-    }
-}
-
 impl Wake for AsyncIo {
     fn wake(&self, reason: WakeReason) {
-        let (WakeReason::Event(events), Some(owner)) = (reason, self.owner.cloned()) else { return };
-        let info = match self.signal.get() {
-            0 => SigInfo::kernel(abi::SIGIO),
-            signal => SigInfo::poll(signal, POLL_IN, events as i64, 0),
-        };
-        // An owner that is gone hears nothing, and a full queue of signals is as good as one more.
-        match owner.kind {
-            OWNER_THREAD => {
-                if let Some(task) = task::find(owner.id).filter(|task| owner.may_tell(&task.process)) {
-                    let _ = send_to_task(&task, info);
-                }
-            }
-            OWNER_GROUP => {
-                let members = task::find_group(owner.id).map(|group| group.members()).unwrap_or_default();
-                for process in members.iter().filter(|process| owner.may_tell(process)) {
-                    let _ = send_to_process(process, info);
-                }
-            }
-            _ => {
-                if let Some(process) = task::find_process(owner.id).filter(|process| owner.may_tell(process)) {
-                    let _ = send_to_process(&process, info);
-                }
-            }
+        if let (WakeReason::Event(events), Some(owner), Some(upcalls)) = (reason, self.owner.cloned(), upcall::get()) {
+            (upcalls.ready)(&owner, self.signal.get(), events);
         }
     }
 }

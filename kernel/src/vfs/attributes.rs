@@ -5,7 +5,7 @@ use super::Path;
 use super::inode::{FileKind, InodeRef, SetAttr};
 use super::notify;
 use crate::Result;
-use crate::task::creds::Creds;
+use crate::creds::Creds;
 
 /// Changes attributes of a file, which was found at `path` if it has a name.
 ///

@@ -1,5 +1,6 @@
 //! What execve(2) needs of files.
 
+use super::context::Caller;
 use super::file::OpenFile;
 use super::inode::FileKind;
 use super::mount::MountFlags;
@@ -8,7 +9,6 @@ use super::path::Path;
 use super::permission;
 use super::walk::{self, Walk};
 use super::write_access::Claim;
-use crate::task::Task;
 use crate::{Errno, Result};
 use std::sync::Arc;
 
@@ -16,40 +16,31 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// EACCES for what is no regular file or not executable, and those of path lookup.
-pub fn open(task: &Arc<Task>, path: &[u8]) -> Result<Arc<OpenFile>> {
-    open_program(task, walk::lookup(task, abi::AT_FDCWD, path, Walk::FOLLOW)?)
+pub fn open(caller: &dyn Caller, path: &[u8]) -> Result<Arc<OpenFile>> {
+    open_program(caller, walk::lookup(caller, abi::AT_FDCWD, path, Walk::FOLLOW)?)
 }
 
 /// As [`open`], for execveat(2): AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW in `flags`.
-pub fn open_at(task: &Arc<Task>, dirfd: i32, path: &[u8], flags: i32) -> Result<Arc<OpenFile>> {
+pub fn open_at(caller: &dyn Caller, dirfd: i32, path: &[u8], flags: i32) -> Result<Arc<OpenFile>> {
     let mut how = Walk::empty();
     how.set(Walk::EMPTY, flags & abi::AT_EMPTY_PATH != 0);
     how.set(Walk::FOLLOW, flags & abi::AT_SYMLINK_NOFOLLOW == 0);
-    let path = walk::lookup(task, dirfd, path, how)?;
+    let path = walk::lookup(caller, dirfd, path, how)?;
     if path.inode().kind() == FileKind::Symlink {
         return Err(Errno::ELOOP);
     }
-    open_program(task, path)
+    open_program(caller, path)
 }
 
 /// Executing needs no right to read.
-fn open_program(task: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>> {
+fn open_program(caller: &dyn Caller, path: Path) -> Result<Arc<OpenFile>> {
     let inode = path.inode().clone();
     if inode.kind() != FileKind::Regular || path.mount.flags().contains(MountFlags::NOEXEC) {
         return Err(Errno::EACCES);
     }
-    permission::check(&task.creds(), &*inode, permission::EXEC)?;
+    permission::check(&caller.creds(), &*inode, permission::EXEC)?;
     let claim = Claim::execute(&inode)?;
     let ops = inode.open(abi::O_RDONLY)?;
     notify::file(&path.dentry, notify::OPEN);
     Ok(OpenFile::claimed(ops, path, Some(claim), abi::O_RDONLY | super::open::LARGEFILE))
-}
-
-/// Closes what is to be closed at exec; a shared table becomes the task's own first.
-pub fn on_exec(task: &Arc<Task>) {
-    if let Some(files) = task.files.cloned() {
-        let own = if Arc::strong_count(&files) > 2 { files.copy() } else { files };
-        own.exec();
-        task.files.set(Some(own));
-    }
 }

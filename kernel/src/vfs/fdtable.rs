@@ -2,10 +2,10 @@
 
 use super::file::OpenFile;
 use super::locks;
+use crate::limits;
 use crate::lock::KCell;
 use crate::mm::pressure::room_for;
 use crate::sched::{current, preempt_point};
-use crate::task::limits;
 use crate::{Errno, Result};
 use std::sync::Arc;
 

@@ -43,8 +43,9 @@ pub enum MapObject {
 /// A host file that guest mappings, and the core's own reads of guest memory, can use.
 pub struct HostFile {
     pub fd: Arc<OwnedFd>,
-    /// The host tells watchers when it is closed.
-    writes: bool,
+    /// What is done when it is no longer used, with a file that was opened for writing: the host
+    /// tells watchers when it is closed.
+    release: Option<fn(Arc<OwnedFd>)>,
     /// The core's own mapping of it, made when guest memory that it is behind is first read by a
     /// system call.
     pub mapping: KCell<Option<Arc<FileMapping>>>,
@@ -56,17 +57,17 @@ pub struct HostFile {
 
 impl HostFile {
     pub fn new(fd: OwnedFd, mappers: Option<Arc<Mappers>>) -> Arc<HostFile> {
-        HostFile::make(fd, false, mappers)
+        HostFile::make(fd, None, mappers)
     }
 
     /// One that was opened for writing, in a tree that guests may watch.
-    pub fn writer(fd: OwnedFd, mappers: Option<Arc<Mappers>>) -> Arc<HostFile> {
-        HostFile::make(fd, true, mappers)
+    pub fn writer(fd: OwnedFd, mappers: Option<Arc<Mappers>>, release: fn(Arc<OwnedFd>)) -> Arc<HostFile> {
+        HostFile::make(fd, Some(release), mappers)
     }
 
-    fn make(fd: OwnedFd, writes: bool, mappers: Option<Arc<Mappers>>) -> Arc<HostFile> {
+    fn make(fd: OwnedFd, release: Option<fn(Arc<OwnedFd>)>, mappers: Option<Arc<Mappers>>) -> Arc<HostFile> {
         let fd = Arc::new(fd);
-        Arc::new(HostFile { fd, writes, mapping: KCell::new(None), writable: KCell::new(None), mappers })
+        Arc::new(HostFile { fd, release, mapping: KCell::new(None), writable: KCell::new(None), mappers })
     }
 }
 
@@ -78,8 +79,8 @@ impl BackingFile for HostFile {
 
 impl Drop for HostFile {
     fn drop(&mut self) {
-        if self.writes {
-            crate::fs::hostfs::watch::close_later(self.fd.clone());
+        if let Some(release) = self.release {
+            release(self.fd.clone());
         }
     }
 }
@@ -213,7 +214,7 @@ pub trait FileOps: Send + Sync + Any {
     }
 
     /// ioctl(2) beyond those every file has (FIOCLEX, FIONBIO, ...).
-    fn ioctl(&self, file: &OpenFile, task: &crate::task::Task, command: u32, arg: u64) -> Result<u64> {
+    fn ioctl(&self, file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
         Err(Errno::ENOTTY)
     }
 
@@ -280,7 +281,7 @@ pub struct OpenFile {
     /// Who is told when it becomes ready, if anybody.
     pub(super) async_io: KCell<Option<Arc<super::async_io::AsyncIo>>>,
     /// The epoll files that watch it.
-    pub watchers: crate::event::epoll::Watchers,
+    pub watchers: super::watchers::Watchers,
 }
 
 impl Drop for OpenFile {
@@ -427,8 +428,8 @@ impl OpenFile {
     }
 
     /// [`FileOps::ioctl`]
-    pub fn ioctl(&self, task: &crate::task::Task, command: u32, arg: u64) -> Result<u64> {
-        self.ops.ioctl(self, task, command, arg)
+    pub fn ioctl(&self, command: u32, arg: u64) -> Result<u64> {
+        self.ops.ioctl(self, command, arg)
     }
 
     /// [`FileOps::map`]

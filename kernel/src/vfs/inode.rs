@@ -2,9 +2,8 @@
 
 use super::file::{DirEntry, FileOps};
 use super::notify::Watch;
-use crate::fs::hostfs::HostInode;
+use crate::creds::Creds;
 use crate::lock::KCell;
-use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;
@@ -82,6 +81,16 @@ pub struct Attr {
     pub mtime: Timestamp,
     pub ctime: Timestamp,
     pub btime: Option<Timestamp>,
+}
+
+impl Attr {
+    /// Those of a file in the core's memory that keeps no more than its owner and when it was made.
+    pub fn simple(dev: u64, ino: u64, kind: FileKind, owner: Owner, created: Timestamp) -> Attr {
+        let Owner { uid, gid, mode } = owner;
+        let (atime, mtime, ctime) = (created, created, created);
+        let (nlink, rdev, size, blocks, block_size) = (1, 0, 0, 0, 4096);
+        Attr { dev, ino, kind, mode, nlink, uid, gid, rdev, size, blocks, block_size, atime, mtime, ctime, btime: None }
+    }
 }
 
 /// Who may do what with a file.
@@ -259,9 +268,19 @@ pub trait Inode: Send + Sync + Any {
         Ok(Vec::new())
     }
 
-    /// The host's file that it is, or that shows through it.
-    fn host_side(&self) -> Option<Arc<HostInode>> {
+    /// What the link of a descriptor in proc(5) shows, for a file without a name that has more to
+    /// show than its kind and number.
+    fn link_text(&self) -> Option<Vec<u8>> {
         None
+    }
+
+    /// Has the host tell of what a new watch is to hear of the host's file that it is, or that
+    /// shows through it, if there is one.
+    ///
+    /// # Errors
+    /// ENOSPC when the host lets this process watch no more files.
+    fn watch_host(&self, watch: &Arc<Watch>) -> Result<()> {
+        Ok(())
     }
 
     /// Whether a change of the host's file is one of this file: a change of the entry `name`, or of

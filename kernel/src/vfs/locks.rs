@@ -6,9 +6,9 @@
 
 use super::FdTable;
 use super::file::OpenFile;
+use crate::Pid;
 use crate::lock::KCell;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
-use crate::task::Pid;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ pub mod context;
 pub mod dentry;
 pub mod device;
 pub mod directory;
+pub mod display;
 pub mod exec;
 pub mod fdtable;
 pub mod file;
@@ -21,7 +22,9 @@ pub mod page_cache;
 pub mod path;
 pub mod permission;
 pub mod transfer;
+pub mod upcall;
 pub mod walk;
+pub mod watchers;
 pub mod write_access;
 
 pub use context::FsContext;

@@ -1,43 +1,43 @@
 //! Making, removing and moving names: what mkdir(2), link(2), unlink(2), rename(2) and their kind
 //! do in every file system.
 
+use super::context::Caller;
 use super::dentry::Dentry;
 use super::inode::{InodeRef, NewNode};
 use super::notify;
 use super::path::Path;
 use super::permission::{self, EXEC, WRITE};
 use super::walk::{self, Found, Last, Walk};
-use crate::task::Task;
 use crate::{Errno, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Where something new is to be made: EEXIST when something is there. Only directories may be named
 /// with a slash behind.
-fn vacancy(task: &Task, dirfd: i32, path: &[u8], directory: bool) -> Result<Found> {
-    let found = walk::walk(task, dirfd, path, Walk::CREATE)?;
+fn vacancy(caller: &dyn Caller, dirfd: i32, path: &[u8], directory: bool) -> Result<Found> {
+    let found = walk::walk(caller, dirfd, path, Walk::CREATE)?;
     if found.target.is_some() || found.last != Last::Name {
         return Err(Errno::EEXIST);
     }
     if found.slash && !directory {
         return Err(Errno::ENOENT);
     }
-    permission::check_create(&task.creds(), &found.dir)?;
+    permission::check_create(&caller.creds(), &found.dir)?;
     Ok(found)
 }
 
 /// mkdir(2), mknod(2), symlink(2): makes a node. The umask applies to all but symbolic links.
-pub fn make(task: &Task, dirfd: i32, path: &[u8], node: &NewNode<'_>, mode: u32) -> Result<Path> {
+pub fn make(caller: &dyn Caller, dirfd: i32, path: &[u8], node: &NewNode<'_>, mode: u32) -> Result<Path> {
     let is_dir = matches!(node, NewNode::Directory);
-    let found = vacancy(task, dirfd, path, is_dir)?;
-    let creds = task.creds();
+    let found = vacancy(caller, dirfd, path, is_dir)?;
+    let creds = caller.creds();
     if matches!(node, NewNode::Device(..)) && !creds.capable(abi::CAP_MKNOD) {
         return Err(Errno::EPERM);
     }
     let mode = match node {
         NewNode::Symlink(_) => 0o777,
-        NewNode::Directory => mode & 0o1777 & !task.fs.borrow().umask.get(),
-        _ => mode & 0o7777 & !task.fs.borrow().umask.get(),
+        NewNode::Directory => mode & 0o1777 & !caller.umask(),
+        _ => mode & 0o7777 & !caller.umask(),
     };
     let inode = found.dir.inode().create(&found.name, node, mode, &creds)?;
     let dentry = found.dir.dentry.add(&found.name, inode);
@@ -46,15 +46,15 @@ pub fn make(task: &Task, dirfd: i32, path: &[u8], node: &NewNode<'_>, mode: u32)
 }
 
 /// link(2): another name for `target`.
-pub fn link(task: &Task, target: &Path, dirfd: i32, path: &[u8]) -> Result<()> {
-    let found = vacancy(task, dirfd, path, false)?;
+pub fn link(caller: &dyn Caller, target: &Path, dirfd: i32, path: &[u8]) -> Result<()> {
+    let found = vacancy(caller, dirfd, path, false)?;
     if !Arc::ptr_eq(&found.dir.mount, &target.mount) {
         return Err(Errno::EXDEV);
     }
     if target.is_dir() {
         return Err(Errno::EPERM);
     }
-    permission::check_link(&task.creds(), &**target.inode())?;
+    permission::check_link(&caller.creds(), &**target.inode())?;
     found.dir.inode().link(&found.name, target.inode())?;
     found.dir.dentry.add(&found.name, target.inode().clone());
     notify::links_changed(&target.dentry);
@@ -63,8 +63,8 @@ pub fn link(task: &Task, target: &Path, dirfd: i32, path: &[u8]) -> Result<()> {
 }
 
 /// unlink(2) and rmdir(2).
-pub fn remove(task: &Task, dirfd: i32, path: &[u8], directory: bool) -> Result<()> {
-    let found = walk::walk(task, dirfd, path, Walk::CREATE)?;
+pub fn remove(caller: &dyn Caller, dirfd: i32, path: &[u8], directory: bool) -> Result<()> {
+    let found = walk::walk(caller, dirfd, path, Walk::CREATE)?;
     match found.last {
         Last::Name => {}
         Last::Dot if directory => return Err(Errno::EINVAL),
@@ -79,10 +79,10 @@ pub fn remove(task: &Task, dirfd: i32, path: &[u8], directory: bool) -> Result<(
     found.dir.mount.want_write()?;
     let dir = found.dir.inode();
     if victim.is_mount_root() {
-        permission::check(&task.creds(), &**dir, WRITE | EXEC)?;
+        permission::check(&caller.creds(), &**dir, WRITE | EXEC)?;
         return Err(if !directory && victim.is_dir() { Errno::EISDIR } else { Errno::EBUSY });
     }
-    permission::check_delete(&task.creds(), dir, &victim.dentry, Some(directory))?;
+    permission::check_delete(&caller.creds(), dir, &victim.dentry, Some(directory))?;
     if directory {
         dir.rmdir(&found.name)?;
     } else {
@@ -94,14 +94,14 @@ pub fn remove(task: &Task, dirfd: i32, path: &[u8], directory: bool) -> Result<(
 }
 
 /// renameat2(2).
-pub fn rename(task: &Task, from: (i32, &[u8]), to: (i32, &[u8]), flags: u32) -> Result<()> {
+pub fn rename(caller: &dyn Caller, from: (i32, &[u8]), to: (i32, &[u8]), flags: u32) -> Result<()> {
     const KNOWN: u32 = abi::RENAME_NOREPLACE | abi::RENAME_EXCHANGE | abi::RENAME_WHITEOUT;
     let exchange = flags & abi::RENAME_EXCHANGE != 0;
     if flags & !KNOWN != 0 || exchange && flags & (abi::RENAME_NOREPLACE | abi::RENAME_WHITEOUT) != 0 {
         return Err(Errno::EINVAL);
     }
-    let old = walk::walk(task, from.0, from.1, Walk::CREATE)?;
-    let new = walk::walk(task, to.0, to.1, Walk::CREATE)?;
+    let old = walk::walk(caller, from.0, from.1, Walk::CREATE)?;
+    let new = walk::walk(caller, to.0, to.1, Walk::CREATE)?;
     if !Arc::ptr_eq(&old.dir.mount, &new.dir.mount) {
         return Err(Errno::EXDEV);
     }
@@ -129,7 +129,7 @@ pub fn rename(task: &Task, from: (i32, &[u8]), to: (i32, &[u8]), flags: u32) -> 
     }
     if source.is_mount_root() || new.target.as_ref().is_some_and(Path::is_mount_root) {
         for dir in [&old.dir, &new.dir] {
-            permission::check(&task.creds(), &**dir.inode(), WRITE | EXEC)?;
+            permission::check(&caller.creds(), &**dir.inode(), WRITE | EXEC)?;
         }
         return Err(Errno::EBUSY);
     }
@@ -145,7 +145,7 @@ pub fn rename(task: &Task, from: (i32, &[u8]), to: (i32, &[u8]), flags: u32) -> 
     if target.as_ref().is_some_and(|target| Arc::ptr_eq(&target.inode, &source.dentry.inode)) {
         return Ok(());
     }
-    let creds = task.creds();
+    let creds = caller.creds();
     permission::check_delete(&creds, old.dir.inode(), &source.dentry, None)?;
     match &target {
         None => permission::check_create(&creds, &new.dir)?,
@@ -196,8 +196,8 @@ pub fn is_mount_point(dentry: &Dentry) -> bool {
 /// The node of a socket that bind(2) makes, for the current task; EADDRINUSE when something is
 /// there.
 pub fn make_socket(path: &[u8], mode: u32) -> Result<InodeRef> {
-    let task = crate::sched::current();
-    match make(&task, abi::AT_FDCWD, path, &NewNode::Socket, mode) {
+    let caller = crate::sched::current();
+    match make(&caller, abi::AT_FDCWD, path, &NewNode::Socket, mode) {
         Ok(path) => Ok(path.inode().clone()),
         Err(Errno::EEXIST) => Err(Errno::EADDRINUSE),
         Err(e) => Err(e),
@@ -206,8 +206,8 @@ pub fn make_socket(path: &[u8], mode: u32) -> Result<InodeRef> {
 
 /// The socket node that connect(2) names, for the current task, which must be able to write to it.
 pub fn find_socket(path: &[u8]) -> Result<InodeRef> {
-    let task = crate::sched::current();
-    let path = walk::lookup(&task, abi::AT_FDCWD, path, Walk::FOLLOW)?;
-    permission::check(&task.creds(), &**path.inode(), WRITE)?;
+    let caller = crate::sched::current();
+    let path = walk::lookup(&caller, abi::AT_FDCWD, path, Walk::FOLLOW)?;
+    permission::check(&caller.creds(), &**path.inode(), WRITE)?;
     Ok(path.inode().clone())
 }

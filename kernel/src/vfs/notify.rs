@@ -5,11 +5,9 @@ use super::Path;
 use super::dentry::Dentry;
 use super::file::OpenFile;
 use super::inode::{FileKind, InodeRef};
-use crate::event::inotify::Inotify;
-use crate::fs::hostfs::{self, watch::Following};
 use crate::lock::KCell;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 pub const ACCESS: u32 = abi::IN_ACCESS;
 pub const MODIFY: u32 = abi::IN_MODIFY;
@@ -19,16 +17,47 @@ pub const CLOSE_NOWRITE: u32 = abi::IN_CLOSE_NOWRITE;
 pub const OPEN: u32 = abi::IN_OPEN;
 pub const CREATE: u32 = abi::IN_CREATE;
 
+/// Who hears what a watch sees: an inotify file.
+pub trait Listener: Send + Sync {
+    /// An event is to be read: the number of the watch, IN_*, what ties it to another one, a name.
+    fn push(&self, watch: i32, mask: u32, cookie: u32, name: &[u8]);
+    /// Events were lost.
+    fn lose_events(&self);
+    /// The watch ends, and its reader is told.
+    fn forget(&self, watch: &Arc<Watch>);
+}
+
+/// The host's watch behind a guest's watch.
+pub trait HostWatch: Send + Sync {
+    /// Whether the host tells of this event, also if the guest caused it.
+    fn told_by_host(&self, event: u32) -> bool;
+}
+
+/// Takes in what the host has told, where files of the host are watched.
+static HOST_NEWS: OnceLock<fn()> = OnceLock::new();
+
+/// Files of the host are watched: whoever looks at events, or adds to them, calls `take_in` first.
+pub fn listen_to_host(take_in: fn()) {
+    let _ = HOST_NEWS.set(take_in);
+}
+
+/// Takes in what the host has told.
+pub fn take_in() {
+    if let Some(take_in) = HOST_NEWS.get() {
+        take_in();
+    }
+}
+
 /// One inotify file's interest in one inode, which lists it: the two hold each other until the
 /// inotify file, or the file that is watched, goes away.
 pub struct Watch {
-    pub owner: Weak<Inotify>,
+    pub owner: Weak<dyn Listener>,
     pub descriptor: i32,
     /// IN_* events, and IN_EXCL_UNLINK and IN_ONESHOT.
     pub mask: KCell<u32>,
     pub inode: InodeRef,
     /// The host's watch, where a file of the host is behind it.
-    pub host: KCell<Option<Following>>,
+    pub host: KCell<Option<Box<dyn HostWatch>>>,
 }
 
 /// All watches there are.
@@ -64,7 +93,7 @@ fn send(inode: &InodeRef, event: u32, cookie: u32, name: &[u8], unlinked: bool) 
     for watch in watches_of(inode) {
         if watch.host.borrow().is_some() {
             // In the order in which it happened.
-            hostfs::watch::take_in();
+            take_in();
             if watch.host.borrow().is_none() {
                 continue;
             }

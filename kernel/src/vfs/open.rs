@@ -2,6 +2,7 @@
 
 use super::anon::AnonInode;
 use super::attributes;
+use super::context::Caller;
 use super::directory::Directory;
 use super::file::{FileOps, OpenFile};
 use super::inode::{FileKind, InodeRef, NewNode, SetAttr};
@@ -11,9 +12,8 @@ use super::path::Path;
 use super::permission::{self, EXEC, READ, WRITE};
 use super::walk::{self, Last, Walk};
 use super::write_access::Claim;
+use crate::creds::Creds;
 use crate::mm::IoBuf;
-use crate::task::Task;
-use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;
@@ -39,7 +39,14 @@ pub fn check_flags(mut flags: i32) -> Result<i32> {
 
 /// openat2(2) in full: flags and mode of open(2), and how to walk the path. The flags are such as
 /// [`check_flags`] leaves them.
-pub fn open(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, resolve: Walk) -> Result<Arc<OpenFile>> {
+pub fn open(
+    caller: &dyn Caller,
+    dirfd: i32,
+    path: &[u8],
+    flags: i32,
+    mode: u32,
+    resolve: Walk,
+) -> Result<Arc<OpenFile>> {
     let mut how = resolve;
     if flags & abi::O_DIRECTORY != 0 {
         how |= Walk::DIRECTORY;
@@ -48,20 +55,20 @@ pub fn open(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, resolve
         how |= Walk::FOLLOW;
     }
     if flags & TMPFILE != 0 {
-        return open_unnamed(task, dirfd, path, flags, mode, how);
+        return open_unnamed(caller, dirfd, path, flags, mode, how);
     }
     if flags & abi::O_CREAT == 0 {
-        let path = walk::lookup(task, dirfd, path, how)?;
-        return open_path(&task.creds(), path, flags);
+        let path = walk::lookup(caller, dirfd, path, how)?;
+        return open_path(&caller.creds(), path, flags);
     }
     if flags & abi::O_EXCL != 0 {
         how.remove(Walk::FOLLOW);
     }
-    let found = walk::walk(task, dirfd, path, how | Walk::CREATE)?;
+    let found = walk::walk(caller, dirfd, path, how | Walk::CREATE)?;
     if found.slash {
         return Err(Errno::EISDIR);
     }
-    let creds = task.creds();
+    let creds = caller.creds();
     if let Some(target) = found.target {
         if flags & abi::O_EXCL != 0 {
             return Err(Errno::EEXIST);
@@ -75,7 +82,7 @@ pub fn open(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, resolve
         return Err(Errno::EISDIR);
     }
     permission::check_create(&creds, &found.dir)?;
-    let mode = mode & 0o7777 & !task.fs.borrow().umask.get();
+    let mode = mode & 0o7777 & !caller.umask();
     let inode = found.dir.inode().create(&found.name, &NewNode::Regular, mode, &creds)?;
     let dentry = found.dir.dentry.add(&found.name, inode);
     notify::entry(&found.dir.dentry, notify::CREATE, &found.name, false);
@@ -156,12 +163,19 @@ fn open_told(path: Path, flags: i32, claim: Option<Claim>) -> Result<Arc<OpenFil
 }
 
 /// O_TMPFILE: a file in a directory's file system that has no name yet.
-fn open_unnamed(task: &Task, dirfd: i32, path: &[u8], flags: i32, mode: u32, how: Walk) -> Result<Arc<OpenFile>> {
-    let dir = walk::lookup(task, dirfd, path, how)?;
-    let creds = task.creds();
+fn open_unnamed(
+    caller: &dyn Caller,
+    dirfd: i32,
+    path: &[u8],
+    flags: i32,
+    mode: u32,
+    how: Walk,
+) -> Result<Arc<OpenFile>> {
+    let dir = walk::lookup(caller, dirfd, path, how)?;
+    let creds = caller.creds();
     dir.mount.want_write()?;
     permission::check(&creds, &**dir.inode(), WRITE | EXEC)?;
-    let mode = mode & 0o7777 & !task.fs.borrow().umask.get();
+    let mode = mode & 0o7777 & !caller.umask();
     let inode: InodeRef = dir.inode().create_unnamed(mode, &creds, flags & abi::O_EXCL == 0)?;
     let name = format!("#{}", inode.attr()?.ino);
     let dentry = super::dentry::Dentry::nameless(inode, Some(dir.dentry.clone()), name.as_bytes());

@@ -4,7 +4,7 @@
 use super::dentry::Dentry;
 use super::inode::{FileKind, Inode, InodeRef};
 use super::path::Path;
-use crate::task::creds::Creds;
+use crate::creds::Creds;
 use crate::{Errno, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};

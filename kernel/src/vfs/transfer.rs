@@ -5,10 +5,10 @@ use super::attributes;
 use super::file::OpenFile;
 use super::inode::FileKind;
 use super::notify;
+use super::upcall;
+use crate::limits;
 use crate::mm::IoBuf;
 use crate::sched;
-use crate::signal::{self, SigInfo};
-use crate::task::limits;
 use crate::{Errno, Result};
 
 /// Most bytes that one step of a long transfer moves: as many as keep the core for well below a
@@ -137,14 +137,14 @@ fn in_steps(
 /// RLIMIT_FSIZE: a write that would begin beyond it is EFBIG and SIGXFSZ, one that would end there
 /// is cut.
 fn obey_size_limit(buf: &mut IoBuf<'_>, at: u64) -> Result<()> {
-    let task = sched::current();
-    let limit = task.process.limit(limits::FSIZE);
+    let limit = sched::current().process.limit(limits::FSIZE);
     if limit == limits::INFINITY {
         return Ok(());
     }
     if at >= limit {
-        // A standard signal always gets through.
-        let _ = signal::send_to_task(&task, SigInfo::kill(abi::SIGXFSZ, task.pid(), task.creds().uid));
+        if let Some(upcalls) = upcall::get() {
+            (upcalls.size_exceeded)();
+        }
         return Err(Errno::EFBIG);
     }
     buf.limit((limit - at) as usize);

@@ -1,11 +1,11 @@
 //! From a path name to a file: the walk along its components (path_resolution(7)).
 
+use super::context::Caller;
 use super::dentry::Dentry;
 use super::inode::FileKind;
 use super::path::Path;
 use super::permission;
-use crate::task::Task;
-use crate::task::creds::Creds;
+use crate::creds::Creds;
 use crate::{Errno, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -59,8 +59,8 @@ pub struct Found {
 }
 
 /// Finds what a path names.
-pub fn lookup(task: &Task, dirfd: i32, path: &[u8], how: Walk) -> Result<Path> {
-    walk(task, dirfd, path, how)?.target.ok_or(Errno::ENOENT)
+pub fn lookup(caller: &dyn Caller, dirfd: i32, path: &[u8], how: Walk) -> Result<Path> {
+    walk(caller, dirfd, path, how)?.target.ok_or(Errno::ENOENT)
 }
 
 /// Finds what a path names for the current task, from its working directory.
@@ -69,23 +69,23 @@ pub fn find(path: &[u8]) -> Result<Path> {
 }
 
 /// Where a path starts that is relative to `dirfd`.
-pub fn start(task: &Task, dirfd: i32) -> Result<Path> {
+pub fn start(caller: &dyn Caller, dirfd: i32) -> Result<Path> {
     if dirfd == abi::AT_FDCWD {
-        return Ok(task.fs.borrow().cwd.cloned());
+        return Ok(caller.cwd());
     }
-    let file = task.files.borrow().as_ref().ok_or(Errno::EBADF)?.get(dirfd)?;
+    let file = caller.file(dirfd)?;
     file.path.clone().ok_or(Errno::ENOTDIR)
 }
 
 /// Walks a path, to its end or, with `Walk::CREATE`, to where the end would be.
-pub fn walk(task: &Task, dirfd: i32, path: &[u8], how: Walk) -> Result<Found> {
-    let creds = task.creds();
-    let root = task.fs.borrow().root.cloned();
+pub fn walk(caller: &dyn Caller, dirfd: i32, path: &[u8], how: Walk) -> Result<Found> {
+    let creds = caller.creds();
+    let root = caller.root();
     if path.is_empty() {
         if !how.contains(Walk::EMPTY) {
             return Err(Errno::ENOENT);
         }
-        let at = start(task, dirfd)?;
+        let at = start(caller, dirfd)?;
         if how.contains(Walk::DIRECTORY) && !at.is_dir() {
             return Err(Errno::ENOTDIR);
         }
@@ -93,12 +93,12 @@ pub fn walk(task: &Task, dirfd: i32, path: &[u8], how: Walk) -> Result<Found> {
     }
     let confined = how.intersects(Walk::BENEATH | Walk::IN_ROOT);
     let (at, root) = if confined {
-        let at = start(task, dirfd)?;
+        let at = start(caller, dirfd)?;
         (at.clone(), at)
     } else if path[0] == b'/' {
         (root.clone(), root)
     } else {
-        (start(task, dirfd)?, root)
+        (start(caller, dirfd)?, root)
     };
     Walker { creds: &creds, root, at, how, links: 0 }.walk(path)
 }

@@ -4,7 +4,9 @@ use super::{Epoll, MODES};
 use crate::lock::KCell;
 use crate::sched::wait::{Wake, WakeReason};
 use crate::vfs::file::OpenFile;
+use crate::vfs::watchers::Watcher;
 use smallvec::SmallVec;
+use std::any::Any;
 use std::sync::{Arc, Weak};
 
 pub struct Item {
@@ -83,12 +85,13 @@ impl Item {
         let queues = file.poll_queues().unwrap_or_default();
         let places = queues.iter().map(|queue| queue.add(self.clone())).collect();
         self.state.borrow_mut().places = places;
-        file.watchers.items.borrow_mut().push(Arc::downgrade(self));
+        let watcher: Arc<dyn Watcher> = self.clone();
+        file.watchers.add(&watcher);
     }
 
     pub fn unregister(&self, file: &OpenFile) {
         self.leave_queues(file);
-        file.watchers.items.borrow_mut().retain(|item| !std::ptr::eq(item.as_ptr(), self));
+        file.watchers.remove(self);
     }
 
     fn leave_queues(&self, file: &OpenFile) {
@@ -120,32 +123,17 @@ impl Wake for Item {
     }
 }
 
-/// The epoll items that watch an open file. Part of every [`OpenFile`]; when that goes, they go.
-#[derive(Default)]
-pub struct Watchers {
-    pub(super) items: KCell<Vec<Weak<Item>>>,
+impl Watcher for Item {
+    fn file_closed(&self, file: &OpenFile) {
+        self.leave_queues(file);
+        if let Some(epoll) = self.epoll.upgrade() {
+            epoll.file_closed(self.key);
+        }
+    }
 }
 
-impl Watchers {
-    pub fn len(&self) -> usize {
-        self.items.borrow().len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.items.borrow().is_empty()
-    }
-
-    /// The last descriptor was closed.
-    pub fn file_closed(&self, file: &OpenFile) {
-        if self.items.borrow().is_empty() {
-            return;
-        }
-        for item in self.items.take() {
-            let Some(item) = item.upgrade() else { continue };
-            item.leave_queues(file);
-            if let Some(epoll) = item.epoll.upgrade() {
-                epoll.file_closed(item.key);
-            }
-        }
-    }
+/// The epoll file that a watcher of a file belongs to.
+pub fn epoll_above(watcher: Arc<dyn Watcher>) -> Option<Arc<Epoll>> {
+    let item: Arc<dyn Any + Send + Sync> = watcher;
+    item.downcast::<Item>().ok()?.epoll()
 }

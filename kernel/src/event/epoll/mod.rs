@@ -7,8 +7,6 @@
 mod item;
 mod nesting;
 
-pub use item::Watchers;
-
 use crate::lock::KCell;
 use crate::sched::killable_point;
 use crate::sched::wait::{WaitQueue, wait_exclusive};

@@ -6,7 +6,7 @@
 //! watched itself: there may be any number of files to look at, so this has preemption points, and
 //! one task does it at a time.
 
-use super::item::Item;
+use super::item::epoll_above;
 use super::{Epoll, EpollFile};
 use crate::lock::KCell;
 use crate::sched::killable_point;
@@ -14,7 +14,7 @@ use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// How many steps a chain of epoll files may have, from the one that nobody watches to the one that
 /// watches no other.
@@ -95,8 +95,8 @@ fn children(epoll: &Epoll) -> Vec<Arc<Epoll>> {
 
 fn parents(epoll: &Epoll) -> Vec<Arc<Epoll>> {
     let Some(file) = epoll.file.borrow().upgrade() else { return Vec::new() };
-    let items = file.watchers.items.borrow();
-    items.iter().filter_map(|item| item.upgrade()?.epoll()).collect()
+    let all = file.watchers.batch(0, usize::MAX).unwrap_or_default();
+    all.into_iter().filter_map(epoll_above).collect()
 }
 
 /// EINVAL if one of the files that `file` stands for, itself or those that it watches, wakes epoll
@@ -136,13 +136,9 @@ fn check_ways_below(top: &Arc<Epoll>) -> Result<()> {
 /// began.
 fn count_ways(file: &OpenFile, depth: usize, ways: &mut [usize; MAX_NESTING + 1]) -> Result<()> {
     let mut from = 0;
-    loop {
-        let batch: Vec<Weak<Item>> = file.watchers.items.borrow().iter().skip(from).take(BATCH).cloned().collect();
-        if batch.is_empty() {
-            return Ok(());
-        }
-        from += batch.len();
-        for epoll in batch.iter().filter_map(|item| item.upgrade()?.epoll()) {
+    while let Some(batch) = file.watchers.batch(from, BATCH) {
+        from += BATCH;
+        for epoll in batch.into_iter().filter_map(epoll_above) {
             let above = epoll.file.borrow().upgrade();
             match above.filter(|above| !above.watchers.is_empty()) {
                 Some(above) if depth < MAX_NESTING => count_ways(&above, depth + 1, ways)?,
@@ -156,4 +152,5 @@ fn count_ways(file: &OpenFile, depth: usize, ways: &mut [usize; MAX_NESTING + 1]
         }
         killable_point()?;
     }
+    Ok(())
 }

@@ -4,8 +4,8 @@
 use super::HostInode;
 use super::set_ids::SET_IDS;
 use super::watch;
+use crate::creds::Creds;
 use crate::mm::PAGE_SIZE;
-use crate::task::creds::Creds;
 use crate::vfs::file::Gone;
 use crate::vfs::inode::{FileKind, Inode, InodeRef, NewNode, SetAttr};
 use crate::{Errno, Result};

@@ -2,11 +2,12 @@
 //! to the host's file.
 
 use super::{HostFs, Key, handles, set_ids, watch};
+use crate::creds::Creds;
 use crate::lock::KCell;
 use crate::mm::PAGE_SIZE;
-use crate::task::creds::Creds;
 use crate::vfs::file::{DirEntry, FileOps, Gone, HostFile, Mappers};
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, NewNode, Owner, SetAttr, Timestamp};
+use crate::vfs::notify::Watch;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
@@ -353,7 +354,7 @@ impl HostInode {
         }
         self.update(&stat);
         let mappers = self.fs.writable().then(|| self.mappers.clone());
-        let file = if write { HostFile::writer(fd, mappers) } else { HostFile::new(fd, mappers) };
+        let file = if write { HostFile::writer(fd, mappers, watch::close_later) } else { HostFile::new(fd, mappers) };
         self.note_opened();
         let mut open = self.open.borrow_mut();
         open.last = Arc::downgrade(&file);
@@ -523,8 +524,8 @@ impl Inode for HostInode {
         host::list_xattrs(self.handle()?.as_fd())
     }
 
-    fn host_side(&self) -> Option<Arc<HostInode>> {
-        Some(self.arc())
+    fn watch_host(&self, watch: &Arc<Watch>) -> Result<()> {
+        watch::follow(&self.arc(), watch)
     }
 
     fn as_any(&self) -> &dyn Any {

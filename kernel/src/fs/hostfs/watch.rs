@@ -62,9 +62,8 @@ pub struct Following {
     direct: bool,
 }
 
-impl Following {
-    /// Whether the host tells of this event, also if the guest caused it.
-    pub fn told_by_host(&self, event: u32) -> bool {
+impl notify::HostWatch for Following {
+    fn told_by_host(&self, event: u32) -> bool {
         self.direct && event & TOLD_BY_HOST != 0
     }
 }
@@ -128,12 +127,15 @@ pub fn active() -> bool {
     COUNT.load(Relaxed) > 0
 }
 
-/// Has the host tell of what a guest's new watch is to hear, if a file of the host is behind it.
+/// Has the host tell of what a guest's new watch is to hear of the host's file behind it.
 ///
 /// # Errors
 /// ENOSPC when the host lets this process watch no more files.
-pub fn follow(watch: &Arc<Watch>) -> Result<()> {
-    let Some(inode) = watch.inode.host_side().filter(|inode| !inode.is_hidden()) else { return Ok(()) };
+pub(super) fn follow(inode: &Arc<HostInode>, watch: &Arc<Watch>) -> Result<()> {
+    if inode.is_hidden() {
+        return Ok(());
+    }
+    notify::listen_to_host(take_in);
     // A file that is gone, or that the host does not let us read, has nothing to tell.
     let Ok(handle) = inode.handle() else { return Ok(()) };
     let added = Instance::get().and_then(|instance| instance.host.add(handle.as_fd(), ASKED_OF_HOST));
@@ -148,7 +150,7 @@ pub fn follow(watch: &Arc<Watch>) -> Result<()> {
     inode.watchers.fetch_add(1, Relaxed);
     let followed = Followed { watch: Arc::downgrade(watch), inode: inode.clone() };
     FOLLOWED.borrow_mut().entry(number).or_default().push(followed);
-    watch.host.set(Some(Following { number, inode, direct }));
+    watch.host.set(Some(Box::new(Following { number, inode: inode.clone(), direct })));
     Ok(())
 }
 
@@ -233,7 +235,7 @@ fn pass_on(event: &host::Event, quiet: u32) {
     for Followed { watch, inode } in followed.unwrap_or_default() {
         inode.told(event.mask, &event.name);
         let Some(watch) = watch.upgrade() else { continue };
-        let direct = watch.host.borrow().as_ref().is_some_and(|following| following.direct);
+        let direct = watch.host.borrow().as_ref().is_some_and(|host| host.told_by_host(TOLD_BY_HOST));
         let shows = direct || watch.inode.shows_host(&event.name);
         if ended {
             watch.host.take();

@@ -3,13 +3,13 @@
 use super::dir::Dir;
 use super::file::MemFile;
 use super::{Instance, timestamp};
-use crate::fs::hostfs::HostInode;
+use crate::creds::Creds;
 use crate::ipc::pipe::{Fifo, open_fifo};
 use crate::lock::KCell;
 use crate::mm::pressure::room_for;
-use crate::task::creds::Creds;
 use crate::vfs::file::{DirEntry, FileOps};
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, NewNode, Owner, SetAttr, Timestamp};
+use crate::vfs::notify::Watch;
 use crate::vfs::page_cache::Contents;
 use crate::{Errno, Result};
 use std::any::Any;
@@ -447,8 +447,8 @@ impl Inode for MemInode {
         }
     }
 
-    fn host_side(&self) -> Option<Arc<HostInode>> {
-        self.lower.as_ref()?.host_side()
+    fn watch_host(&self, watch: &Arc<Watch>) -> Result<()> {
+        self.lower.as_ref().map_or(Ok(()), |lower| lower.watch_host(watch))
     }
 
     fn shows_host(&self, name: &[u8]) -> bool {

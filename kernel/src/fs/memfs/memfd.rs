@@ -3,7 +3,7 @@
 use super::MemFs;
 use super::file::MemFile;
 use super::inode::MemInode;
-use crate::task::creds::Creds;
+use crate::creds::Creds;
 use crate::vfs::dentry::Dentry;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::Inode;

@@ -2,14 +2,13 @@
 
 use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Show, Subject, text};
 use super::{current, inspect_guard, parse_pid};
-use crate::fs::stdio;
 use crate::sched::preempt_point;
 use crate::task::Task;
 use crate::vfs::Path;
-use crate::vfs::anon::AnonInode;
 use crate::vfs::dentry::Dentry;
+use crate::vfs::display;
 use crate::vfs::file::OpenFile;
-use crate::vfs::inode::{FileKind, InodeRef};
+use crate::vfs::inode::InodeRef;
 use crate::vfs::mount::{self, FileSystem, Mount, MountFlags, StatFs};
 use crate::{Errno, Result};
 use std::fmt::Write;
@@ -83,29 +82,12 @@ impl Listing for Descriptors {
 
 /// A place, as the current task would name it.
 fn shown(path: Result<Path>) -> Result<Vec<u8>> {
-    let root = current().fs.borrow().root.cloned();
-    let text = path?.display(&root);
-    if text.len() >= abi::PATH_MAX as usize { Err(Errno::ENAMETOOLONG) } else { Ok(text) }
+    display::path(&path?, &current())
 }
 
 /// The name of an open file, as links and maps show it.
 pub fn describe(file: &OpenFile) -> Vec<u8> {
-    if let Some(path) = &file.path {
-        return shown(Ok(path.clone())).unwrap_or_default();
-    }
-    if let Some(anon) = file.inode.as_any().downcast_ref::<AnonInode>() {
-        return anon.link_text().into_bytes();
-    }
-    if let Some(text) = stdio::link_text(&file.inode) {
-        return text;
-    }
-    let ino = file.inode.attr().map_or(0, |a| a.ino);
-    let kind = match file.inode.kind() {
-        FileKind::Fifo => "pipe",
-        FileKind::Socket => "socket",
-        _ => "file",
-    };
-    format!("{kind}:[{ino}]").into_bytes()
+    display::file(file, &current())
 }
 
 /// Where following the link of an open file leads: its own place, or one that nothing else leads

@@ -11,11 +11,11 @@ mod stat;
 mod sys;
 mod sysvipc;
 
-pub use files::describe;
 pub use stat::cpu_list;
 
 use super::pseudo::{self, Entry, Found, Listed, Listing, Node, PseudoFs, Subject, Tree, dir, link, text};
-use crate::task::{self, Pid, Process, Task, pid};
+use crate::Pid;
+use crate::task::{self, Process, Task, pid};
 use crate::vfs::device;
 use crate::vfs::file::OpenFile;
 use crate::vfs::mount::FileSystem;

@@ -2,8 +2,9 @@
 
 use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Subject, dir, link, setting, text};
 use super::{current, files, inspect_guard, may_inspect, memory, memory_guard, parse_pid, stat};
+use crate::limits;
 use crate::mm::dump::Filter;
-use crate::task::{self, Whom, limits};
+use crate::task::{self, Whom};
 use crate::{Errno, Result};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -311,7 +312,7 @@ fn set_dump_filter(subject: Subject, bytes: &[u8]) -> Result<()> {
 }
 
 fn oom_score(subject: Subject) -> Result<Vec<u8>> {
-    let share = crate::mm::pressure::badness(&*subject.process()?).unwrap_or(-1000);
+    let share = task::oom::badness(&*subject.process()?).unwrap_or(-1000);
     Ok(format!("{}\n", ((1000 + share) * 2 / 3).max(0)).into_bytes())
 }
 

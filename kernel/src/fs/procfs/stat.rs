@@ -2,12 +2,13 @@
 
 use super::super::pseudo::Subject;
 use super::process::{name, shows_addresses};
+use crate::limits;
 use crate::mm::{AddressSpace, PAGE_SIZE};
 use crate::sched::RunState;
-use crate::signal::{Charge, SigSet};
 use crate::task::group::ControllingTty;
+use crate::task::signal::{Charge, SigSet};
 use crate::task::usage::{Usage, ticks};
-use crate::task::{Process, Task, limits};
+use crate::task::{Process, Task};
 use crate::{Result, sched, time};
 use std::fmt::Write;
 use std::sync::Arc;

@@ -7,10 +7,10 @@ mod walking;
 
 use super::hostfs::{Access, HostFs};
 use super::memfs::MemFs;
+use crate::creds::Creds;
+use crate::limits::Limits;
 use crate::lock::{self, KCell};
 use crate::mm::{IoBuf, frames};
-use crate::task::creds::Creds;
-use crate::task::limits::Limits;
 use crate::task::process::Settings;
 use crate::task::{Attributes, Parts, Process, ProcessGroup, Session, Task};
 use crate::vfs::FsContext;

@@ -6,9 +6,10 @@
 mod file;
 mod queue;
 
+use crate::limits;
 use crate::lock::KCell;
 use crate::mm::pressure::room_for;
-use crate::task::{Task, limits};
+use crate::task::Task;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::Owner;
 use crate::vfs::permission;

@@ -1,10 +1,11 @@
 //! A queue: its messages by priority and age, who waits, and who is to be told of a message.
 
 use super::{MqFile, Share};
+use crate::Pid;
 use crate::lock::KCell;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
-use crate::signal::{SigInfo, send_to_process};
-use crate::task::{Pid, Process, Task};
+use crate::task::signal::{SigInfo, send_to_process};
+use crate::task::{Process, Task};
 use crate::vfs::file::FileOps;
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeState, Owner, SetAttr, Timestamp};
 use crate::{Errno, Result, time};
@@ -233,24 +234,8 @@ impl Inode for Queue {
     }
 
     fn attr(&self) -> Result<Attr> {
-        let Owner { uid, gid, mode } = self.owner.get();
-        Ok(Attr {
-            dev: DEVICE,
-            ino: self.ino,
-            kind: FileKind::Regular,
-            mode,
-            nlink: 1,
-            uid,
-            gid,
-            rdev: 0,
-            size: FILE_SIZE,
-            blocks: 0,
-            block_size: 4096,
-            atime: self.created,
-            mtime: self.created,
-            ctime: self.created,
-            btime: None,
-        })
+        let attr = Attr::simple(DEVICE, self.ino, self.kind(), self.owner.get(), self.created);
+        Ok(Attr { size: FILE_SIZE, ..attr })
     }
 
     fn kind(&self) -> FileKind {

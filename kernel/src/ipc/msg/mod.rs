@@ -4,11 +4,11 @@ mod queue;
 mod store;
 
 use super::{Ids, Object, Perm, READ, WRITE, seconds};
+use crate::creds::Creds;
 use crate::lock::KCell;
 use crate::mm::pressure::room_for;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::task::Task;
-use crate::task::creds::Creds;
 use crate::{Errno, Result};
 pub use queue::MsgQueue;
 use queue::Receiver;

@@ -5,10 +5,10 @@
 
 use super::store::{Message, Messages, Which};
 use super::{MAX_BYTES, Object, Perm, seconds};
+use crate::Pid;
 use crate::lock::KCell;
 use crate::sched::preempt_point;
 use crate::sched::wait::WaitQueue;
-use crate::task::Pid;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -152,7 +152,7 @@ impl Pipe {
                 Ok(written) => written,
                 Err(e) => {
                     if e == Errno::EPIPE {
-                        crate::signal::send_sigpipe();
+                        crate::task::signal::send_sigpipe();
                     } else {
                         self.writable.pass_on();
                     }
@@ -343,7 +343,8 @@ impl FileOps for PipeEnd {
         Some(queues)
     }
 
-    fn ioctl(&self, _file: &OpenFile, task: &Task, command: u32, arg: u64) -> Result<u64> {
+    fn ioctl(&self, _file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
+        let task = &crate::sched::current();
         match command {
             abi::FIONREAD => {
                 let len = self.pipe.state.borrow().buffer.len() as i32;

@@ -112,7 +112,7 @@ impl Pipe {
                 (state.readers, state.buffer.room())
             };
             if readers == 0 {
-                crate::signal::send_sigpipe();
+                crate::task::signal::send_sigpipe();
                 return Err(Errno::EPIPE);
             }
             if room > 0 {

@@ -8,12 +8,12 @@ mod set;
 pub mod undo;
 
 use super::{Ids, Object, Perm, READ, WRITE, seconds};
+use crate::creds::Creds;
 use crate::lock::KCell;
 use crate::mm::pressure::room_for;
 use crate::sched::preempt_point;
 use crate::sched::wait::{Sleep, wait_until};
 use crate::task::Task;
-use crate::task::creds::Creds;
 use crate::{Errno, Result};
 use set::{Attempt, Sem, Waiter};
 pub use set::{Counted, Op, SemSet};

@@ -2,9 +2,9 @@
 
 use super::undo::Adjustments;
 use super::{MAX_VALUE, Object, Perm, preempt_point, seconds};
+use crate::Pid;
 use crate::lock::KCell;
 use crate::sched::wait::WaitQueue;
-use crate::task::Pid;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,6 +8,8 @@ use super::SETS;
 use crate::lock::KCell;
 use crate::sched::preempt_point;
 use crate::task::Task;
+use crate::task::upcall::Undo;
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,7 +24,7 @@ pub type Adjustments = BTreeMap<u64, BTreeMap<u16, i16>>;
 /// the last time.
 const MANY: usize = 64;
 
-pub struct UndoList {
+struct UndoList {
     id: u64,
     sets: KCell<Sets>,
 }
@@ -34,16 +36,16 @@ struct Sets {
     left: usize,
 }
 
-/// The list of a task, which may come to share it.
-pub fn list_of(task: &Task) -> Arc<UndoList> {
+/// A new list.
+pub fn new_list() -> Arc<dyn Undo> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let new = || Arc::new(UndoList { id: NEXT.fetch_add(1, Relaxed), sets: KCell::default() });
-    task.undo.borrow_mut().get_or_insert_with(new).clone()
+    Arc::new(UndoList { id: NEXT.fetch_add(1, Relaxed), sets: KCell::default() })
 }
 
 /// The number of a task's list, in which a set is noted.
 pub(super) fn list_for(task: &Task, set: i32) -> u64 {
-    let list = list_of(task);
+    let list: Arc<dyn Any + Send + Sync> = task.undo_list();
+    let list: Arc<UndoList> = list.downcast().expect("lists are made here");
     let mut sets = list.sets.borrow_mut();
     if sets.ids.len() > MANY && sets.ids.len() > 2 * sets.left {
         let known = SETS.borrow();
@@ -54,19 +56,16 @@ pub(super) fn list_for(task: &Task, set: i32) -> u64 {
     list.id
 }
 
-/// The task ends, or is to have a list of its own.
-pub fn leave(task: &Task) {
-    let Some(list) = task.undo.take() else { return };
-    if Arc::strong_count(&list) > 1 {
-        return;
-    }
-    let ids = std::mem::take(&mut list.sets.borrow_mut().ids);
-    for id in ids {
-        let set = SETS.borrow().get(id);
-        if let Ok(set) = set {
-            set.take_back(list.id, task.pid());
+impl Undo for UndoList {
+    fn take_back(&self, task: &Task) {
+        let ids = std::mem::take(&mut self.sets.borrow_mut().ids);
+        for id in ids {
+            let set = SETS.borrow().get(id);
+            if let Ok(set) = set {
+                set.take_back(self.id, task.pid());
+            }
+            preempt_point();
         }
-        preempt_point();
     }
 }
 

@@ -19,7 +19,6 @@ use crate::mm::IoBuf;
 use crate::mm::user::bytes_of;
 use crate::sched::current;
 use crate::sched::wait::WaitQueue;
-use crate::task::Task;
 use crate::vfs::file::{Events, OpenFile};
 use crate::{Errno, Result};
 use message::Message;
@@ -404,7 +403,8 @@ impl Socket for UnixSocket {
         SmallVec::from_buf([&self.readable, &self.writable])
     }
 
-    fn ioctl(&self, task: &Task, command: u32, arg: u64) -> Result<u64> {
+    fn ioctl(&self, command: u32, arg: u64) -> Result<u64> {
+        let task = &crate::sched::current();
         let state = self.state.borrow();
         let value = match command {
             SIOCOUTQ => state.in_flight,

@@ -6,9 +6,10 @@
 //! are held by nothing but messages are looked for ([`collect`]).
 
 use super::UnixSocket;
+use crate::limits;
 use crate::lock::KCell;
 use crate::net::SocketFile;
-use crate::task::{Task, limits};
+use crate::task::Task;
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
 use std::collections::{BTreeMap, BTreeSet};

@@ -59,7 +59,7 @@ impl UnixSocket {
         match result {
             Err(Errno::EPIPE) if sent == 0 => {
                 if message.flags & abi::MSG_NOSIGNAL == 0 {
-                    crate::signal::send_sigpipe();
+                    crate::task::signal::send_sigpipe();
                 }
                 Err(Errno::EPIPE)
             }

@@ -2,16 +2,17 @@
 //! area of the address space.
 
 use super::notes::{self, MappedFiles, ThreadState};
-use crate::fs::procfs;
+use crate::limits;
 use crate::mm::dump::{Contents, Segment};
 use crate::mm::pressure::room_for;
 use crate::mm::space::MAX_AREAS;
 use crate::mm::user::bytes_of;
 use crate::mm::{AddressSpace, IoBuf, PAGE_SIZE, PageRange};
 use crate::sched::killable_point;
-use crate::signal::SigInfo;
-use crate::task::{Task, limits};
+use crate::task::Task;
+use crate::task::signal::SigInfo;
 use crate::vfs::attributes;
+use crate::vfs::display;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::SetAttr;
 use crate::vfs::notify;
@@ -59,7 +60,7 @@ impl Image {
             from = last.range.end();
             for Segment { range, prot, kept, file } in batch {
                 if let Some((file, offset)) = file {
-                    files.add((range.start(), range.end()), offset, &procfs::describe(&file));
+                    files.add((range.start(), range.end()), offset, &display::file(&file, task));
                 }
                 places.push(Place { range, prot, kept });
             }

@@ -13,11 +13,12 @@ mod place;
 pub use place::{USES_PID, pattern, set_pattern};
 
 use super::process::Job;
-use super::{Process, Task, exit, limits};
+use super::{Process, Task, exit};
+use crate::limits;
 use crate::lock::KCell;
 use crate::mm::pressure::room_for;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
-use crate::signal::SigInfo;
+use crate::task::signal::SigInfo;
 use crate::{Errno, Result};
 use notes::ThreadState;
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ const SMALLEST: u64 = 4096;
 #[derive(Default)]
 pub struct Dump {
     /// The threads that have stopped for it. None for one whose state there was no room for.
-    stopped: KCell<BTreeMap<super::Pid, Option<ThreadState>>>,
+    stopped: KCell<BTreeMap<crate::Pid, Option<ThreadState>>>,
     over: KCell<bool>,
     /// Those that wait for its end.
     queue: WaitQueue,

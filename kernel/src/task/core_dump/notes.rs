@@ -1,12 +1,13 @@
 //! The notes of a core file: what there is to know of a process and its threads beside its memory
 //! (core(5), and elf.h).
 
+use crate::Pid;
 use crate::Result;
 use crate::mm::pressure::room_for;
 use crate::mm::user::bytes_of;
-use crate::signal::SigInfo;
+use crate::task::signal::SigInfo;
 use crate::task::usage::{Usage, timeval};
-use crate::task::{Pid, Process, Task};
+use crate::task::{Process, Task};
 use object::elf;
 use std::sync::Arc;
 use umlab_model::{Regs, UserThread};

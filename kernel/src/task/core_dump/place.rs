@@ -1,7 +1,9 @@
 //! Where core files go: the pattern of their names, and the rules by which one is made.
 
+use crate::limits;
 use crate::lock::KCell;
-use crate::task::{Task, limits};
+use crate::task::Task;
+use crate::vfs::display;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::FileKind;
 use crate::vfs::namei;
@@ -100,7 +102,7 @@ fn expansion(task: &Task, signal: i32, what: u8) -> Vec<u8> {
 /// The path of the program.
 fn executable(task: &Task) -> Vec<u8> {
     let file = task.space.cloned().and_then(|space| space.layout().executable);
-    file.map(|file| crate::fs::procfs::describe(&file)).unwrap_or_default()
+    file.map(|file| display::file(&file, task)).unwrap_or_default()
 }
 
 /// A text that cannot lead to another directory.

@@ -5,10 +5,11 @@
 //! hand-over by rank, and that a lock whose owner died goes to the next waiter marked so.
 
 use super::{OWNER_DIED, TABLE, TID_MASK, Use, WAITERS, Waiter, key_of, remove, update};
+use crate::Pid;
 use crate::lock::KCell;
 use crate::mm::space::FutexKey;
 use crate::sched::wait::{Sleep, wait_until};
-use crate::task::{Pid, Task, find};
+use crate::task::{Task, find};
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;

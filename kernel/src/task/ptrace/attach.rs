@@ -2,11 +2,12 @@
 
 use super::wait::{self, Remains};
 use super::{Link, NO_CALL, Options, Pace, Traced, Who};
+use crate::Pid;
 use crate::sched::wait::{Sleep, wait_until};
-use crate::signal::{self, SigInfo};
-use crate::task::creds::may_inspect;
 use crate::task::exit::{self, killed_by};
-use crate::task::{Pid, Process, Task, find};
+use crate::task::inspect::may_inspect;
+use crate::task::signal::{self, SigInfo};
+use crate::task::{Process, Task, find};
 use crate::{Errno, Result};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};

@@ -3,10 +3,11 @@
 use super::events::EVENT_STOP;
 use super::stop::{Kind, Stop};
 use super::{Options, Pace, registers};
+use crate::Pid;
 use crate::mm::AddressSpace;
-use crate::signal::{self, SigInfo, SigSet};
 use crate::task::exit::{exit_group, killed_by};
-use crate::task::{Pid, Task, find};
+use crate::task::signal::{self, SigInfo, SigSet};
+use crate::task::{Task, find};
 use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_model::Regs;

@@ -4,9 +4,10 @@
 use super::registers::{FLAG_TRAP, call_arguments, number_of_call};
 use super::stop::{Kind, Occasion, end_step, stop, wants};
 use super::{NO_CALL, Options, Pace};
-use crate::signal::{self, Queued, SigInfo, SyscallOutcome};
+use crate::Pid;
 use crate::task::clone::CloneArgs;
-use crate::task::{Pid, Process, Task};
+use crate::task::signal::{self, Queued, SigInfo, SyscallOutcome};
+use crate::task::{Process, Task};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use umlab_model::{SyscallAbi, Trap, UserThread};

@@ -25,7 +25,8 @@ pub mod wait;
 pub use attach::{adopt_child, attach, detach, exec_guard, on_task_exit, renumber, trace_me, undo};
 pub use stop::Stop;
 
-use super::{Pid, Process, Task};
+use super::{Process, Task};
+use crate::Pid;
 use crate::lock::KCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -3,7 +3,7 @@
 //! What a tracer sets is taken with the same reserve as what a signal's frame brings back:
 //! selectors and flags are those that user code may have anyway.
 
-use crate::signal::{FLAGS_RESTORED, USER_CS, USER_SS};
+use crate::task::signal::{FLAGS_RESTORED, USER_CS, USER_SS};
 use crate::{Errno, Result};
 use umlab_model::{Regs, TASK_SIZE};
 

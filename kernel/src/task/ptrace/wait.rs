@@ -3,12 +3,13 @@
 use super::attach::untrace_ended;
 use super::stop::Kind;
 use super::{Traced, Who};
-use crate::signal::{SigInfo, send_to_process};
-use crate::task::creds::Creds;
+use crate::Pid;
+use crate::creds::Creds;
 use crate::task::process::Job;
+use crate::task::signal::{SigInfo, send_to_process};
 use crate::task::usage::{Usage, ticks};
 use crate::task::wait::{News, Options, Which};
-use crate::task::{Pid, Process, Task, exit, pid};
+use crate::task::{Process, Task, exit, pid};
 use std::sync::{Arc, Weak};
 
 /// What is left of a thread, not its process's first, that ended as a tracee: it counts as a task
@@ -68,7 +69,7 @@ pub fn tell_of_end(process: &Arc<Process>, signal: i32) -> bool {
     let Some(thread) = thread else { return false };
     let own_child = process.parent().is_some_and(|parent| Arc::ptr_eq(&parent, &tracer));
     let signal = if own_child { signal } else { abi::SIGCHLD };
-    if crate::signal::is_signal(signal) {
+    if crate::task::signal::is_signal(signal) {
         let _ = send_to_process(&tracer, exit::ended_info(process, signal));
     }
     thread.process.child_events.wake_all();

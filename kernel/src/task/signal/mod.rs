@@ -7,6 +7,7 @@
 
 pub mod access;
 mod action;
+mod by_file;
 mod cpu_timer;
 mod deliver;
 mod frame;
@@ -21,6 +22,7 @@ mod trap;
 mod xstate;
 
 pub use action::*;
+pub use by_file::{file_ready, size_exceeded};
 pub use cpu_timer::{
     CpuClock, CpuTimer, CpuTimers, check as check_cpu_timers, limit_changed as cpu_limit_changed,
     rearm as rearm_cpu_timers,

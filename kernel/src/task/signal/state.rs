@@ -5,7 +5,7 @@ use super::info::SigInfo;
 use super::posix_timer::{TimerSignal, Timers};
 use super::set::{SIGRTMIN, SigSet};
 use super::trap::FaultRecord;
-use crate::syscall::Call;
+use crate::task::Call;
 use crate::{Errno, Result};
 use std::collections::VecDeque;
 

@@ -7,11 +7,12 @@
 use super::cpu_timer::{self, CpuClock};
 use super::info::SigInfo;
 use super::send::{send_timer, send_to_process};
+use crate::Pid;
 use crate::lock::KCell;
 use crate::sched::Timer;
 use crate::sched::wait::{Wake, WakeReason};
 use crate::task::usage::Usage;
-use crate::task::{Pid, Process, Task};
+use crate::task::{Process, Task};
 use crate::time;
 use std::sync::{Arc, Weak};
 

@@ -8,12 +8,13 @@
 use super::info::SigInfo;
 use super::posix_timer::PosixTimer;
 use super::send::send_to_process;
+use crate::limits;
 use crate::sched;
 use crate::sched::Timer;
 use crate::sched::wait::{Wake, WakeReason};
+use crate::task::Process;
 use crate::task::exit::{exit_group, killed_by};
 use crate::task::usage::Usage;
-use crate::task::{Process, limits};
 use crate::time::{self, NS_PER_SEC};
 use std::sync::{Arc, Weak};
 

@@ -1,7 +1,7 @@
 //! What is told about a signal: the kernel's siginfo, 128 bytes.
 
+use crate::Pid;
 use crate::mm::user::{bytes_of, bytes_of_mut};
-use crate::task::Pid;
 
 /// The siginfo of sigaction(2) in its ABI layout. Which fields hold depends on signal and code;
 /// they begin at byte 16.
