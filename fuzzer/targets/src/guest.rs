@@ -10,15 +10,12 @@
 use crate::thread::FuzzedThread;
 use std::any::Any;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use umlab_kernel::creds::Creds;
 use umlab_kernel::fs::{memfs::MemFs, procfs};
+use umlab_kernel::limits::{Inherited, Limits};
 use umlab_kernel::mm::{AddressSpace, PageRange, frames, map::MapRequest};
-use umlab_kernel::syscall::{self, Call};
-use umlab_kernel::task::{
-    Task,
-    creds::Creds,
-    init,
-    limits::{Inherited, Limits},
-};
+use umlab_kernel::syscall;
+use umlab_kernel::task::{Call, Task, init};
 use umlab_kernel::vfs::mount::{self, Mount, MountFlags};
 use umlab_kernel::vfs::{FdTable, FsContext};
 use umlab_kernel::{Errno, Result, lock, sched, vfs};
@@ -41,6 +38,7 @@ pub fn task() -> &'static Arc<Task> {
 
 fn boot() -> Arc<Task> {
     static MADE: OnceLock<Arc<Task>> = OnceLock::new();
+    umlab_kernel::boot::connect_layers();
     lock::with(|| {
         sched::set_model(Box::new(Fuzzed));
         frames::init(MEMORY).expect("memory of the host");
