@@ -2,6 +2,7 @@
 //! added there needs no change here.
 
 use crate::schema::WorkloadInfo;
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,11 +20,11 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Asks the program; none is named: the one that scripts/guest-programs built.
-    pub fn load(program: Option<&Path>) -> Result<Catalogue, String> {
+    pub fn load(program: Option<&Path>) -> Result<Catalogue> {
         let program = match program {
             // Absolute: it is run from another directory.
             Some(path) => {
-                path.canonicalize().map_err(|e| format!("no workloads' program at '{}': {e}", path.display()))?
+                path.canonicalize().with_context(|| format!("no workloads' program at '{}'", path.display()))?
             }
             None => find_program()?,
         };
@@ -48,10 +49,10 @@ impl Catalogue {
 
     /// The workloads that these names or groups mean, in the catalogue's order; without names all
     /// of them.
-    pub fn select(&self, names: &[String]) -> Result<Vec<&Entry>, String> {
+    pub fn select(&self, names: &[String]) -> Result<Vec<&Entry>> {
         for name in names {
             if !self.entries.iter().any(|e| e.name == *name || e.group == *name) {
-                return Err(format!("there is no workload '{name}'; {}", self.names()));
+                bail!("there is no workload '{name}'; {}", self.names());
             }
         }
         let wanted = |e: &&Entry| names.is_empty() || names.contains(&e.name) || names.contains(&e.group);
@@ -97,15 +98,15 @@ impl Catalogue {
     }
 }
 
-fn ask(program: &Path) -> Result<Vec<Entry>, String> {
+fn ask(program: &Path) -> Result<Vec<Entry>> {
     let output = Command::new(program).args(["list", "--json"]).output();
-    let output = output.map_err(|e| format!("cannot run the workloads' program '{}': {e}", program.display()))?;
+    let output = output.with_context(|| format!("cannot run the workloads' program '{}'", program.display()))?;
     serde_json::from_slice(&output.stdout)
-        .map_err(|e| format!("'{}' does not tell its workloads: {e}", program.display()))
+        .with_context(|| format!("'{}' does not tell its workloads", program.display()))
 }
 
-fn find_program() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|e| format!("cannot find out where this program lies: {e}"))?;
+fn find_program() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot find out where this program lies")?;
     let profile = own.parent().unwrap_or(Path::new("/"));
     let places = [
         // Where scripts/guest-programs builds it, static, so that host, guest and peers can run the
@@ -114,5 +115,5 @@ fn find_program() -> Result<PathBuf, String> {
         profile.join("umlab-workload"),
     ];
     let found = places.iter().find_map(|path| path.canonicalize().ok());
-    found.ok_or_else(|| "the workloads' program is not built; build it: scripts/guest-programs".into())
+    found.context("the workloads' program is not built; build it: scripts/guest-programs")
 }

@@ -11,6 +11,7 @@ use crate::schema::*;
 use crate::series::series;
 use crate::stats::CONFIDENCE;
 use crate::store::{self, Store};
+use anyhow::{Context, Result};
 use std::path::PathBuf;
 
 /// The statuses: 0 measured, 2 nothing could be done, 130 interrupted.
@@ -21,15 +22,15 @@ const INTERRUPTED: i32 = 130;
 pub fn bench(options: &BenchOptions, setting: &Setting) -> i32 {
     match try_bench(options, setting) {
         Ok(status) => status,
-        Err(message) => {
-            eprintln!("umlab bench: {message}");
+        Err(error) => {
+            eprintln!("umlab bench: {error:#}");
             USAGE
         }
     }
 }
 
-fn try_bench(options: &BenchOptions, setting: &Setting) -> Result<i32, String> {
-    let interrupt = Interrupt::install().map_err(|e| format!("cannot handle signals: {e}"))?;
+fn try_bench(options: &BenchOptions, setting: &Setting) -> Result<i32> {
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
     let catalogue = Catalogue::load(options.workload_program.as_deref())?;
     let (mut store, runners) = match &options.resume {
         Some(dir) => {

@@ -157,11 +157,11 @@ fn note_differences(comparison: &mut Comparison, before: &Results, after: &Resul
 /// `umlab compare`: prints, and returns the exit status: 1 for a regression, 2 when it cannot be
 /// told.
 pub fn command(options: &CompareOptions) -> i32 {
-    let read = || Ok::<_, String>((load(&options.before)?, load(&options.after)?));
+    let read = || anyhow::Ok((load(&options.before)?, load(&options.after)?));
     let (before, after) = match read() {
         Ok(both) => both,
-        Err(message) => {
-            eprintln!("umlab compare: {message}");
+        Err(error) => {
+            eprintln!("umlab compare: {error:#}");
             return crate::command::USAGE;
         }
     };

@@ -5,6 +5,7 @@
 //! it sees as the end of a pipe, whatever ended us. Then it ends what was running and removes the
 //! folders. After a run that came to its end there is nothing left for it to do.
 
+use anyhow::{Context, Result};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -21,12 +22,12 @@ pub struct Keeper {
 
 impl Keeper {
     /// Which removes these folders.
-    pub fn start(folders: &[&Path]) -> Result<Keeper, String> {
+    pub fn start(folders: &[&Path]) -> Result<Keeper> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SCRIPT, "umlab-bench-keeper"]).args(folders);
         // A group of its own: Ctrl-C is not for it.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut process = command.current_dir("/").spawn().map_err(|e| format!("cannot start /bin/sh: {e}"))?;
+        let mut process = command.current_dir("/").spawn().context("cannot start /bin/sh")?;
         Ok(Keeper { pipe: process.stdin.take(), process })
     }
 

@@ -7,6 +7,7 @@ use crate::plan::KERNEL_BUILD;
 use crate::process::{self, End, Finished, Interrupt};
 use crate::runner::{Job, Runner};
 use crate::schema::*;
+use anyhow::{Context, Result};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,14 +25,14 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    pub fn new() -> Result<Scratch, String> {
+    pub fn new() -> Result<Scratch> {
         let memory = Path::new("/dev/shm");
         let writable = nix::unistd::access(memory, nix::unistd::AccessFlags::W_OK).is_ok();
         let make = |base: PathBuf, suffix: &str| {
             sweep(&base);
             let dir = base.join(format!("umlab-bench.{}{suffix}", std::process::id()));
             let made = fs::create_dir_all(&dir);
-            made.map(|()| dir.clone()).map_err(|e| format!("cannot make the scratch folder '{}': {e}", dir.display()))
+            made.map(|()| dir.clone()).with_context(|| format!("cannot make the scratch folder '{}'", dir.display()))
         };
         let base = if writable { memory.into() } else { std::env::temp_dir() };
         let (memory, visible) = (make(base, "")?, make(std::env::temp_dir(), ".visible")?);
@@ -84,7 +85,7 @@ pub struct Lab<'a> {
 pub type Taken = Option<(Sample, Vec<u8>)>;
 
 impl Lab<'_> {
-    pub fn take(&self, order: &Order) -> Result<Taken, String> {
+    pub fn take(&self, order: &Order) -> Result<Taken> {
         let pinned: Vec<u32> = self.allowed.iter().rev().take(order.cpus as usize).copied().collect();
         let before = ticks(&pinned);
         std::thread::sleep(Duration::from_millis(50));
@@ -118,11 +119,11 @@ impl Lab<'_> {
     /// Makes on the host what the samples of a workload begin with, in a folder that every guest
     /// sees; None when we were interrupted. Where it fails the samples have nothing prepared, and
     /// the first of them, the host's, tells why.
-    pub fn prepare(&self, workload: &WorkloadInfo, size: &str) -> Result<Option<Option<PathBuf>>, String> {
+    pub fn prepare(&self, workload: &WorkloadInfo, size: &str) -> Result<Option<Option<PathBuf>>> {
         let (out, work) =
             (self.scratch.visible.join("prepared").join(&workload.name), self.scratch.memory.join("prepare"));
-        let cannot = |e: std::io::Error| format!("cannot use the scratch folder '{}': {e}", out.display());
-        fs::create_dir_all(&out).and_then(|()| fs::create_dir_all(&work)).map_err(cannot)?;
+        let cannot = || format!("cannot use the scratch folder '{}'", out.display());
+        fs::create_dir_all(&out).and_then(|()| fs::create_dir_all(&work)).with_context(cannot)?;
         let jobs = self.allowed.len() as u32;
         let params: Vec<_> = self.tree_of(workload).into_iter().chain([("out", out.as_path())]).collect();
         let argv = self.catalogue.argv(&workload.name, size, jobs, &params);
@@ -133,7 +134,7 @@ impl Lab<'_> {
         let done = process::run(command, limit, self.interrupt, |group| keeper.runs(group));
         keeper.rests();
         let _ = fs::remove_dir_all(&work);
-        let done = done.map_err(|e| format!("cannot start the program of the workloads: {e}"))?;
+        let done = done.context("cannot start the program of the workloads")?;
         Ok(match done.end {
             End::Interrupted => None,
             End::Exited(status) if status.success() => Some(Some(out)),
@@ -147,12 +148,12 @@ impl Lab<'_> {
         Some(("tree", Path::new(tree)))
     }
 
-    fn run_once(&self, order: &Order, pinned: &[u32], sample: &mut Sample) -> Result<Option<Finished>, String> {
+    fn run_once(&self, order: &Order, pinned: &[u32], sample: &mut Sample) -> Result<Option<Finished>> {
         let scratch = self.scratch.memory.join("sample");
         let work = scratch.join("work");
-        let cannot = |e: std::io::Error| format!("cannot use the scratch folder '{}': {e}", scratch.display());
+        let cannot = || format!("cannot use the scratch folder '{}'", scratch.display());
         let _ = fs::remove_dir_all(&scratch);
-        fs::create_dir_all(&scratch).map_err(cannot)?;
+        fs::create_dir_all(&scratch).with_context(cannot)?;
         let prepared = self.prepared.get(&order.workload.name).map(|dir| ("prepared", dir.as_path()));
         let WorkloadInfo { name, size, .. } = order.workload;
         let params: Vec<_> = self.tree_of(order.workload).into_iter().chain(prepared).collect();
@@ -166,7 +167,7 @@ impl Lab<'_> {
             scratch: &scratch,
             visible: &self.scratch.visible,
         };
-        let command = order.runner.command(&job).map_err(cannot)?;
+        let command = order.runner.command(&job).with_context(cannot)?;
         // Children inherit the CPUs of the thread that starts them.
         pin(pinned);
         let mut keeper = self.scratch.keeper.borrow_mut();
@@ -174,7 +175,7 @@ impl Lab<'_> {
         let done = process::run(command, limit, self.interrupt, |group| keeper.runs(group));
         keeper.rests();
         pin(self.allowed);
-        let done = done.map_err(|e| format!("cannot start {}: {e}", order.runner.name()))?;
+        let done = done.with_context(|| format!("cannot start {}", order.runner.name()))?;
         sample.counters = order.runner.counters(&scratch);
         let _ = fs::remove_dir_all(&scratch);
         Ok(if matches!(done.end, End::Interrupted) { None } else { Some(done) })

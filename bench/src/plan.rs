@@ -5,6 +5,7 @@ use crate::environment::project_root;
 use crate::options::BenchOptions;
 use crate::runner::{Model, PEERS, Runner};
 use crate::schema::{Absent, Plan, WorkloadInfo};
+use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use umlab_workloads::protocol::Entry;
@@ -75,13 +76,13 @@ impl Setting {
         }
     }
 
-    pub fn plan(&self, options: &BenchOptions, catalogue: &Catalogue) -> Result<(Plan, Vec<Runner>), String> {
+    pub fn plan(&self, options: &BenchOptions, catalogue: &Catalogue) -> Result<(Plan, Vec<Runner>)> {
         let profile = Setting::profile(options);
         let (runners, absent) = self.runners(options)?;
         let cpus = self.cpus(options)?;
         let entries = catalogue.select(&options.workloads)?;
         if let Some((name, _)) = options.sizes.iter().find(|(name, _)| !entries.iter().any(|e| e.name == *name)) {
-            return Err(format!("--sizes: there is no workload '{name}' among those to be measured"));
+            bail!("--sizes: there is no workload '{name}' among those to be measured");
         }
         let kernel_tree = match entries.iter().any(|entry| entry.name == KERNEL_BUILD) {
             true => Some(kernel_tree(options.kernel_tree.as_deref())?),
@@ -108,10 +109,10 @@ impl Setting {
 
     /// A plan that was made before, of which samples have taken `used` seconds, with the rounds and
     /// the time that are asked for now.
-    pub fn extended(plan: &Plan, options: &BenchOptions, used: f64) -> Result<Plan, String> {
+    pub fn extended(plan: &Plan, options: &BenchOptions, used: f64) -> Result<Plan> {
         let rounds = options.rounds.unwrap_or(plan.rounds);
         if rounds < plan.rounds {
-            return Err(format!("--rounds: the run has {} rounds already, and can only have more", plan.rounds));
+            bail!("--rounds: the run has {} rounds already, and can only have more", plan.rounds);
         }
         let budget = match options.budget {
             Some(minutes) => used + minutes * 60.0,
@@ -122,35 +123,35 @@ impl Setting {
     }
 
     /// The runners of a plan that was made before.
-    pub fn runners_of(&self, plan: &Plan) -> Result<Vec<Runner>, String> {
+    pub fn runners_of(&self, plan: &Plan) -> Result<Vec<Runner>> {
         plan.runners.iter().map(|info| self.runner(&info.name)).collect()
     }
 
-    fn runner(&self, name: &str) -> Result<Runner, String> {
+    fn runner(&self, name: &str) -> Result<Runner> {
         if name == crate::schema::HOST {
             return Ok(Runner::Host);
         }
         if let Some(model) = self.models.iter().find(|model| model.name == name) {
             return match &model.runs_here {
                 Ok(()) => Ok(Runner::Umlab { umlab: self.umlab.clone(), model: model.clone() }),
-                Err(reason) => Err(format!("this host cannot run the model '{name}': {reason}")),
+                Err(reason) => Err(anyhow!("this host cannot run the model '{name}': {reason}")),
             };
         }
         match PEERS.iter().find(|peer| peer.name == name) {
             Some(peer) if peer.is_installed() => Ok(Runner::Peer(peer)),
-            Some(peer) => Err(format!("{name} is not installed; it is in the Debian package {}", peer.package)),
+            Some(peer) => Err(anyhow!("{name} is not installed; it is in the Debian package {}", peer.package)),
             None => {
                 let names: Vec<&str> = self.models.iter().map(|model| model.name.as_str()).collect();
                 let peers: Vec<&str> = PEERS.iter().map(|peer| peer.name).collect();
                 let (names, peers) = (names.join(", "), peers.join(", "));
-                Err(format!("there is no model '{name}'; the models are: {names}; the peers: {peers}"))
+                Err(anyhow!("there is no model '{name}'; the models are: {names}; the peers: {peers}"))
             }
         }
     }
 
     /// The host first. What was asked for by name must be there; of the rest, what this host can
     /// run.
-    fn runners(&self, options: &BenchOptions) -> Result<(Vec<Runner>, Vec<Absent>), String> {
+    fn runners(&self, options: &BenchOptions) -> Result<(Vec<Runner>, Vec<Absent>)> {
         let mut runners = vec![Runner::Host];
         let mut absent = Vec::new();
         let mut names: Vec<(&str, bool)> = options.models.iter().map(|name| (name.as_str(), true)).collect();
@@ -167,13 +168,13 @@ impl Setting {
             match self.runner(name) {
                 Ok(runner) => runners.push(runner),
                 Err(reason) if asked_for => return Err(reason),
-                Err(reason) => absent.push(Absent { name: name.into(), reason }),
+                Err(reason) => absent.push(Absent { name: name.into(), reason: format!("{reason:#}") }),
             }
         }
         Ok((runners, absent))
     }
 
-    fn cpus(&self, options: &BenchOptions) -> Result<Vec<u32>, String> {
+    fn cpus(&self, options: &BenchOptions) -> Result<Vec<u32>> {
         let most = self.allowed.len() as u32;
         let mut cpus = match options.cpus.as_slice() {
             [] if options.quick => vec![1],
@@ -184,23 +185,23 @@ impl Setting {
         cpus.sort_unstable();
         cpus.dedup();
         match cpus.iter().find(|&&n| n > most) {
-            Some(n) => Err(format!("--cpus {n}: only {most} CPUs may be used here")),
+            Some(n) => Err(anyhow!("--cpus {n}: only {most} CPUs may be used here")),
             None => Ok(cpus),
         }
     }
 }
 
-fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptions) -> Result<WorkloadInfo, String> {
+fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptions) -> Result<WorkloadInfo> {
     let kernel = entry.name == KERNEL_BUILD;
     let built_in: &[&str] = if kernel { &["gcc", "ld", "make", "flex", "bison", "bc", "perl"] } else { &[] };
     let needs = entry.needs.iter().map(String::as_str).chain(built_in.iter().copied());
     for program in needs {
         if !on_path(program) {
-            return Err(format!(
+            bail!(
                 "the workload '{}' needs the program '{program}', which is not installed; scripts/setup installs it, \
                  or leave the workload out with --workloads",
                 entry.name
-            ));
+            );
         }
     }
     let sizes = match entry.group.as_str() {
@@ -211,7 +212,7 @@ fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptio
     let size = match options.sizes.iter().find(|(name, _)| *name == entry.name) {
         Some((_, size)) if entry.sizes.contains(size) => Some(size.as_str()),
         Some((name, size)) => {
-            return Err(format!("{name} has no size '{size}'; its sizes are: {}", entry.sizes.join(", ")));
+            bail!("{name} has no size '{size}'; its sizes are: {}", entry.sizes.join(", "));
         }
         None => sizes.iter().copied().find(|size| entry.sizes.iter().any(|s| s == size)),
     };
@@ -237,26 +238,26 @@ fn on_path(program: &str) -> bool {
 }
 
 /// The tree to build; fetched when none is named and none is there.
-fn kernel_tree(given: Option<&Path>) -> Result<String, String> {
+fn kernel_tree(given: Option<&Path>) -> Result<String> {
     let text =
-        |path: &Path| path.to_str().map(String::from).ok_or_else(|| format!("'{}' is no UTF-8 path", path.display()));
+        |path: &Path| path.to_str().map(String::from).with_context(|| format!("'{}' is no UTF-8 path", path.display()));
     if let Some(given) = given {
-        let tree = given.canonicalize().map_err(|e| format!("no kernel source in '{}': {e}", given.display()))?;
+        let tree = given.canonicalize().with_context(|| format!("no kernel source in '{}'", given.display()))?;
         return match tree.join("Kconfig").is_file() && tree.join("Makefile").is_file() {
             true => text(&tree),
-            false => Err(format!("no kernel source in '{}': it has no Kconfig", given.display())),
+            false => Err(anyhow!("no kernel source in '{}': it has no Kconfig", given.display())),
         };
     }
     let Some(root) = project_root() else {
-        return Err("no kernel source: name a Linux 6.1 tree with --kernel-tree".into());
+        bail!("no kernel source: name a Linux 6.1 tree with --kernel-tree");
     };
     let output = Command::new(root.join("scripts/fetch-kernel")).output();
     match output {
         Ok(output) if output.status.success() => text(Path::new(String::from_utf8_lossy(&output.stdout).trim())),
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("it fails").to_string();
-            Err(format!("no kernel source, and it cannot be fetched ({said}); name a Linux tree with --kernel-tree"))
+            Err(anyhow!("no kernel source, and it cannot be fetched ({said}); name a Linux tree with --kernel-tree"))
         }
-        Err(e) => Err(format!("no kernel source, and scripts/fetch-kernel cannot run: {e}; use --kernel-tree")),
+        Err(e) => Err(anyhow!("no kernel source, and scripts/fetch-kernel cannot run: {e}; use --kernel-tree")),
     }
 }

@@ -15,6 +15,7 @@ use crate::schedule::{Item, thin};
 use crate::schema::*;
 use crate::stats::median;
 use crate::store::Store;
+use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -52,9 +53,9 @@ struct Run<'a> {
 }
 
 /// What to do after a sample.
-type Step = Result<Option<Ended>, String>;
+type Step = Result<Option<Ended>>;
 
-pub fn run(matrix: &Matrix, store: &mut Store) -> Result<Ended, String> {
+pub fn run(matrix: &Matrix, store: &mut Store) -> Result<Ended> {
     let plan = store.results.head.plan.clone();
     let mut cells = Vec::new();
     for (workload, info) in plan.workloads.iter().enumerate() {
@@ -93,7 +94,7 @@ pub fn run(matrix: &Matrix, store: &mut Store) -> Result<Ended, String> {
 }
 
 impl Run<'_> {
-    fn rounds(&mut self) -> Result<Ended, String> {
+    fn rounds(&mut self) -> Result<Ended> {
         if !self.prepare()? {
             return Ok(Ended::Interrupted);
         }
@@ -130,7 +131,7 @@ impl Run<'_> {
     }
 
     /// Makes what samples begin with; false when we were interrupted.
-    fn prepare(&mut self) -> Result<bool, String> {
+    fn prepare(&mut self) -> Result<bool> {
         for workload in &self.plan.workloads {
             let Some(size) = self.matrix.catalogue.prepared_by(workload) else { continue };
             self.progress.begins(&format!("preparing: {}", workload.name));

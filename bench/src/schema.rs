@@ -6,6 +6,7 @@
 //! that a later harness may not know any more (workloads, metrics, models) are plain text here: a
 //! report of an old file needs nothing but the file.
 
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -273,42 +274,42 @@ impl Results {
 }
 
 /// Reads a results file of any version that is understood. The error is one line.
-pub fn parse(text: &str) -> Result<Results, String> {
+pub fn parse(text: &str) -> Result<Results> {
     let value = json(text)?;
     match version(&value)? {
         0 => crate::schema_v0::convert(&value),
-        _ => serde_json::from_value(value).map_err(|e| format!("not a results file of version {VERSION}: {e}")),
+        _ => serde_json::from_value(value).with_context(|| format!("not a results file of version {VERSION}")),
     }
 }
 
 /// Reads a run's head, as it lies beside the journal of a run that goes on.
-pub fn parse_head(text: &str) -> Result<Head, String> {
+pub fn parse_head(text: &str) -> Result<Head> {
     let value = json(text)?;
     match version(&value)? {
-        0 => Err("not the head of a run".into()),
-        _ => serde_json::from_value(value).map_err(|e| format!("not a run's head of version {VERSION}: {e}")),
+        0 => Err(anyhow!("not the head of a run")),
+        _ => serde_json::from_value(value).with_context(|| format!("not a run's head of version {VERSION}")),
     }
 }
 
-fn json(text: &str) -> Result<Value, String> {
+fn json(text: &str) -> Result<Value> {
     serde_json::from_str(text).map_err(|e| match e.classify() {
-        serde_json::error::Category::Eof => format!("cut short: it ends in line {} before its JSON does", e.line()),
-        _ => format!("not JSON: {e}"),
+        serde_json::error::Category::Eof => anyhow!("cut short: it ends in line {} before its JSON does", e.line()),
+        _ => anyhow!("not JSON: {e}"),
     })
 }
 
-fn version(value: &Value) -> Result<u32, String> {
+fn version(value: &Value) -> Result<u32> {
     if crate::schema_v0::is(value) {
         return Ok(0);
     }
     if value.get("schema").and_then(Value::as_str) != Some(SCHEMA) {
-        return Err(format!("not umlab's results: its field \"schema\" is not \"{SCHEMA}\""));
+        bail!("not umlab's results: its field \"schema\" is not \"{SCHEMA}\"");
     }
     match value.get("version").and_then(Value::as_u64) {
         Some(n) if n == VERSION as u64 => Ok(VERSION),
         Some(n) if n > VERSION as u64 => {
-            Err(format!("of version {n}, newer than this program, which reads up to {VERSION}: use a newer umlab"))
+            Err(anyhow!("of version {n}, newer than this program, which reads up to {VERSION}: use a newer umlab"))
         }
-        _ => Err("its field \"version\" is not a version number".into()),
+        _ => Err(anyhow!("its field \"version\" is not a version number")),
     }
 }

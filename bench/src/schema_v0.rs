@@ -2,6 +2,7 @@
 //! four measurements.
 
 use crate::schema::*;
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -35,15 +36,15 @@ pub fn is(value: &Value) -> bool {
     value.get("schema").is_none() && value.get("measurements").is_some_and(Value::is_array)
 }
 
-pub fn convert(value: &Value) -> Result<Results, String> {
-    let file = File::deserialize(value).map_err(|e| format!("not a results file of version 0: {e}"))?;
+pub fn convert(value: &Value) -> Result<Results> {
+    let file = File::deserialize(value).context("not a results file of version 0")?;
     // Its default model had no name of its own in the file, and skas was the only one there was.
     let model = if file.model == "default" { "skas".to_string() } else { file.model };
     let mut samples = Vec::new();
     let mut workloads: Vec<WorkloadInfo> = Vec::new();
     for measurement in &file.measurements {
         if measurement.unit != "us" {
-            return Err(format!("not a results file of version 0: unknown unit '{}'", measurement.unit));
+            bail!("not a results file of version 0: unknown unit '{}'", measurement.unit);
         }
         let (workload, group, phase, summary) = match measurement.name.as_str() {
             "prepare" | "lib" | "full" => {
@@ -51,7 +52,7 @@ pub fn convert(value: &Value) -> Result<Results, String> {
             }
             "fork" => ("shell-loop", "fork-exec", "loop", "300 times fork and exec of /bin/true in bash"),
             "start" => ("start-to-end", "fork-exec", "", "/bin/true, from the runner's start to its end"),
-            other => return Err(format!("not a results file of version 0: unknown measurement '{other}'")),
+            other => bail!("not a results file of version 0: unknown measurement '{other}'"),
         };
         let runner = if measurement.side == "host" { HOST.to_string() } else { model.clone() };
         match workloads.iter_mut().find(|w| w.name == workload) {

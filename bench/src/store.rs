@@ -12,6 +12,7 @@
 //! cuts it off.
 
 use crate::schema::{Head, Plan, Results, Sample, parse, parse_head};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -24,38 +25,38 @@ pub struct Store {
 
 impl Store {
     /// Begins a run in a folder that is new or empty.
-    pub fn create(dir: &Path, head: Head) -> Result<Store, String> {
+    pub fn create(dir: &Path, head: Head) -> Result<Store> {
         check_new(dir)?;
-        let cannot = |e: io::Error| format!("cannot write to '{}': {e}", dir.display());
-        fs::create_dir_all(dir.join("logs")).map_err(cannot)?;
+        let cannot = || format!("cannot write to '{}'", dir.display());
+        fs::create_dir_all(dir.join("logs")).with_context(cannot)?;
         write_head(dir, &head)?;
-        let journal = journal_options().create_new(true).open(dir.join("samples.jsonl")).map_err(cannot)?;
+        let journal = journal_options().create_new(true).open(dir.join("samples.jsonl")).with_context(cannot)?;
         let results = Results { head, finished: false, samples: Vec::new() };
         Ok(Store { dir: dir.to_path_buf(), journal, results })
     }
 
     /// Goes on with a run that was interrupted.
-    pub fn resume(dir: &Path) -> Result<Store, String> {
+    pub fn resume(dir: &Path) -> Result<Store> {
         let head = parse_head(&read(&dir.join("run.json"))?).map_err(|e| at(&dir.join("run.json"), e))?;
         let path = dir.join("samples.jsonl");
-        let cannot = |e: io::Error| format!("cannot go on with '{}': {e}", path.display());
-        let mut journal = journal_options().create(true).open(&path).map_err(cannot)?;
+        let cannot = || format!("cannot go on with '{}'", path.display());
+        let mut journal = journal_options().create(true).open(&path).with_context(cannot)?;
         let mut text = String::new();
-        journal.read_to_string(&mut text).map_err(cannot)?;
+        journal.read_to_string(&mut text).with_context(cannot)?;
         let (samples, whole) = parse_journal(&text).map_err(|e| at(&path, e))?;
         if whole < text.len() {
-            journal.set_len(whole as u64).map_err(cannot)?;
+            journal.set_len(whole as u64).with_context(cannot)?;
         }
         Ok(Store { dir: dir.to_path_buf(), journal, results: Results { head, finished: false, samples } })
     }
 
     /// Goes on by another plan. What the run had come to before is in the journal, so its results
     /// file, which lacks what is to come, goes first.
-    pub fn plan_again(&mut self, plan: Plan) -> Result<(), String> {
+    pub fn plan_again(&mut self, plan: Plan) -> Result<()> {
         let whole = self.dir.join("results.json");
         match fs::remove_file(&whole) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(format!("cannot replace '{}': {e}", whole.display()));
+                bail!("cannot replace '{}': {e}", whole.display());
             }
             _ => {}
         }
@@ -69,16 +70,16 @@ impl Store {
 
     /// Keeps a sample for good. After an error the journal is as it was before, so that the run can
     /// be resumed.
-    pub fn append(&mut self, sample: Sample) -> Result<(), String> {
-        let mut line = serde_json::to_vec(&sample).map_err(|e| e.to_string())?;
+    pub fn append(&mut self, sample: Sample) -> Result<()> {
+        let mut line = serde_json::to_vec(&sample)?;
         line.push(b'\n');
-        let before = self.journal.seek(SeekFrom::End(0)).map_err(|e| e.to_string())?;
+        let before = self.journal.seek(SeekFrom::End(0))?;
         if let Err(e) = self.journal.write_all(&line).and_then(|()| self.journal.sync_data()) {
             let _ = self.journal.set_len(before);
-            return Err(format!(
+            bail!(
                 "cannot keep a sample in '{}': {e}; the samples before it are safe, go on later with: umlab bench --resume {0}",
                 self.dir.display()
-            ));
+            );
         }
         self.results.samples.push(sample);
         Ok(())
@@ -91,18 +92,18 @@ impl Store {
     }
 
     /// Writes `results.json`.
-    pub fn finish(&mut self) -> Result<PathBuf, String> {
+    pub fn finish(&mut self) -> Result<PathBuf> {
         self.results.finished = true;
         let path = self.dir.join("results.json");
-        let text = serde_json::to_string_pretty(&self.results).map_err(|e| e.to_string())?;
-        write_atomically(&path, text.as_bytes()).map_err(|e| format!("cannot write '{}': {e}", path.display()))?;
+        let text = serde_json::to_string_pretty(&self.results)?;
+        write_atomically(&path, text.as_bytes()).with_context(|| format!("cannot write '{}'", path.display()))?;
         Ok(path)
     }
 }
 
 /// Reads the results of a run: a results file, or the folder of a run, even of one that did not
 /// come to its end.
-pub fn load(path: &Path) -> Result<Results, String> {
+pub fn load(path: &Path) -> Result<Results> {
     if !path.is_dir() {
         return parse(&read(path)?).map_err(|e| at(path, e));
     }
@@ -112,7 +113,7 @@ pub fn load(path: &Path) -> Result<Results, String> {
     }
     let head = path.join("run.json");
     if !head.exists() {
-        return Err(format!("there are no results in '{}': neither results.json nor run.json", path.display()));
+        bail!("there are no results in '{}': neither results.json nor run.json", path.display());
     }
     let head = parse_head(&read(&head)?).map_err(|e| at(&head, e))?;
     let journal = path.join("samples.jsonl");
@@ -122,20 +123,17 @@ pub fn load(path: &Path) -> Result<Results, String> {
 }
 
 /// Whether a run may begin in this folder; nothing is ever overwritten.
-pub fn check_new(dir: &Path) -> Result<(), String> {
+pub fn check_new(dir: &Path) -> Result<()> {
     match fs::read_dir(dir) {
         Ok(mut entries) => match entries.next() {
             None => {}
             Some(_) if dir.join("run.json").exists() => {
-                return Err(format!(
-                    "'{0}' holds a run already; go on with it: umlab bench --resume {0}",
-                    dir.display()
-                ));
+                bail!("'{0}' holds a run already; go on with it: umlab bench --resume {0}", dir.display());
             }
-            Some(_) => return Err(format!("'{}' is not empty; name a new folder", dir.display())),
+            Some(_) => bail!("'{}' is not empty; name a new folder", dir.display()),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(format!("cannot use the output folder '{}': {e}", dir.display())),
+        Err(e) => bail!("cannot use the output folder '{}': {e}", dir.display()),
     }
     // Tried rather than guessed from permission bits: read-only file systems and quotas tell it
     // only then.
@@ -147,13 +145,13 @@ pub fn check_new(dir: &Path) -> Result<(), String> {
     if made {
         let _ = fs::remove_dir(dir);
     }
-    tried.map_err(|e| format!("cannot write to the output folder '{}': {e}", dir.display()))
+    tried.with_context(|| format!("cannot write to the output folder '{}'", dir.display()))
 }
 
-fn write_head(dir: &Path, head: &Head) -> Result<(), String> {
-    let text = serde_json::to_string_pretty(head).map_err(|e| e.to_string())?;
+fn write_head(dir: &Path, head: &Head) -> Result<()> {
+    let text = serde_json::to_string_pretty(head)?;
     write_atomically(&dir.join("run.json"), text.as_bytes())
-        .map_err(|e| format!("cannot write to '{}': {e}", dir.display()))
+        .with_context(|| format!("cannot write to '{}'", dir.display()))
 }
 
 /// Writes a file so that its name never shows a part of it.
@@ -176,23 +174,23 @@ fn journal_options() -> OpenOptions {
     options
 }
 
-fn read(path: &Path) -> Result<String, String> {
+fn read(path: &Path) -> Result<String> {
     match fs::read(path) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| format!("'{}' is not JSON: it is no text", path.display())),
-        Err(e) => Err(format!("cannot read '{}': {e}", path.display())),
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| anyhow!("'{}' is not JSON: it is no text", path.display())),
+        Err(e) => Err(e).with_context(|| format!("cannot read '{}'", path.display())),
     }
 }
 
-fn at(path: &Path, e: String) -> String {
-    format!("'{}' is {e}", path.display())
+fn at(path: &Path, e: Error) -> Error {
+    anyhow!("'{}' is {e:#}", path.display())
 }
 
 /// The journal's samples, and how many of its bytes are whole lines.
-fn parse_journal(text: &str) -> Result<(Vec<Sample>, usize), String> {
+fn parse_journal(text: &str) -> Result<(Vec<Sample>, usize)> {
     let whole = text.rfind('\n').map_or(0, |last| last + 1);
     let mut samples = Vec::new();
     for (at, line) in text[..whole].lines().enumerate() {
-        samples.push(serde_json::from_str(line).map_err(|e| format!("damaged in line {}: {e}", at + 1))?);
+        samples.push(serde_json::from_str(line).with_context(|| format!("damaged in line {}", at + 1))?);
     }
     Ok((samples, whole))
 }
@@ -230,12 +228,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("run");
         drop(Store::create(&dir, testing::head()).unwrap());
-        let error = Store::create(&dir, testing::head()).err().unwrap();
+        let error = Store::create(&dir, testing::head()).err().unwrap().to_string();
         assert!(error.contains("--resume"), "{error}");
         let other = folder.path().join("other");
         fs::create_dir(&other).unwrap();
         fs::write(other.join("thesis.tex"), "x").unwrap();
-        assert!(Store::create(&other, testing::head()).err().unwrap().contains("not empty"));
+        assert!(Store::create(&other, testing::head()).err().unwrap().to_string().contains("not empty"));
     }
 
     #[test]
@@ -244,7 +242,7 @@ mod tests {
         let dir = folder.path().join("run");
         drop(Store::create(&dir, testing::head()).unwrap());
         fs::write(dir.join("samples.jsonl"), "{}\n").unwrap();
-        assert!(load(&dir).err().unwrap().contains("damaged in line 1"));
+        assert!(load(&dir).err().unwrap().to_string().contains("damaged in line 1"));
     }
 
     #[test]
@@ -265,7 +263,7 @@ mod tests {
             (String::new(), "cut short"),
         ] {
             fs::write(&path, content).unwrap();
-            let error = load(&dir).err().unwrap();
+            let error = load(&dir).err().unwrap().to_string();
             assert!(error.contains(expected) && error.lines().count() == 1, "{error}");
         }
     }

@@ -45,19 +45,19 @@ fn the_report_is_as_it_was_found_right() {
 }
 
 #[test]
-fn the_page_has_its_six_parts_and_needs_nothing_else() {
+fn the_page_has_its_parts_and_needs_nothing_else() {
     let out = rendered();
     let page = read(out.path().join("report.html"));
-    for part in [
-        "1. A kernel build",
-        "2. Published and measured",
-        "3. Operations",
-        "4. Where the time goes",
-        "5. How cost grows",
-        "6. Method, environment",
-    ] {
-        assert!(page.contains(part), "{part}");
-    }
+    let parts = [
+        "A kernel build",
+        "Published and measured",
+        "Operations",
+        "Where the time goes",
+        "How cost grows",
+        "Method, environment",
+    ];
+    let places = parts.map(|part| page.find(&format!(". {part}")).unwrap_or_else(|| panic!("no heading '{part}'")));
+    assert!(places.is_sorted(), "{places:?}");
     for foreign in ["<script", "<link", "<img", "src=", "@import", "url("] {
         assert!(!page.contains(foreign), "{foreign}");
     }

@@ -9,6 +9,7 @@ use crate::program::{Program, parse};
 use crate::reduce::reduce;
 use crate::round::{LIMITS, Round, SHORT_SILENCE, Setup, run};
 use crate::{Interrupt, STATUS_FINDS, STATUS_OWN};
+use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,14 +29,14 @@ pub fn fuzz(options: &FuzzOptions, setting: &Setting) -> i32 {
         Some(file) => replay(options, setting, file),
         None => rounds(options, setting),
     };
-    done.unwrap_or_else(|message| {
-        eprintln!("umlab: {message}");
+    done.unwrap_or_else(|error| {
+        eprintln!("umlab: {error:#}");
         STATUS_OWN
     })
 }
 
-fn setup(options: &FuzzOptions, setting: &Setting) -> Result<Setup, String> {
-    let interrupt = Interrupt::install().map_err(|e| format!("cannot catch signals: {e}"))?;
+fn setup(options: &FuzzOptions, setting: &Setting) -> Result<Setup> {
+    let interrupt = Interrupt::install().context("cannot catch signals")?;
     let place = Place::new(&find_interpreter(&setting.umlab)?)?;
     Ok(Setup {
         umlab: setting.umlab.clone(),
@@ -47,7 +48,7 @@ fn setup(options: &FuzzOptions, setting: &Setting) -> Result<Setup, String> {
     })
 }
 
-fn find_interpreter(umlab: &Path) -> Result<PathBuf, String> {
+fn find_interpreter(umlab: &Path) -> Result<PathBuf> {
     let profile = umlab.parent().unwrap_or(Path::new("/"));
     let places = [
         // Where scripts/guest-programs builds it, static, so that host and guests can run the same
@@ -56,10 +57,10 @@ fn find_interpreter(umlab: &Path) -> Result<PathBuf, String> {
         profile.join("umlab-fuzz-guest"),
     ];
     let found = places.iter().find_map(|path| path.canonicalize().ok());
-    found.ok_or_else(|| "the program that runs in guests is not built; build it: scripts/guest-programs".into())
+    found.context("the program that runs in guests is not built; build it: scripts/guest-programs")
 }
 
-fn rounds(options: &FuzzOptions, setting: &Setting) -> Result<i32, String> {
+fn rounds(options: &FuzzOptions, setting: &Setting) -> Result<i32> {
     let kinds = options.kinds();
     let first = options.seed.unwrap_or_else(fresh_seed);
     if options.print {
@@ -137,8 +138,8 @@ fn keep(
     find: &Find,
     number: usize,
     reducing: bool,
-) -> Result<(), String> {
-    std::fs::create_dir_all(&options.out).map_err(|e| format!("cannot make '{}': {e}", options.out.display()))?;
+) -> Result<()> {
+    std::fs::create_dir_all(&options.out).with_context(|| format!("cannot make '{}'", options.out.display()))?;
     let name = format!("{}-{}-{}-{}-{number}", setup.model, setup.cpus, program.kind.name(), program.seed);
     let file = options.out.join(&name);
     write_program(&file, program, find)?;
@@ -150,7 +151,7 @@ fn keep(
     shorten(setup, program, find, minutes, &options.out.join(format!("{name}-short")))
 }
 
-fn shorten(setup: &mut Setup, program: &Program, find: &Find, minutes: f64, file: &Path) -> Result<(), String> {
+fn shorten(setup: &mut Setup, program: &Program, find: &Find, minutes: f64, file: &Path) -> Result<()> {
     if find.class == Class::Hang {
         setup.limits.silence = SHORT_SILENCE;
     }
@@ -159,12 +160,12 @@ fn shorten(setup: &mut Setup, program: &Program, find: &Find, minutes: f64, file
     done
 }
 
-fn shorten_within(setup: &Setup, program: &Program, find: &Find, minutes: f64, file: &Path) -> Result<(), String> {
+fn shorten_within(setup: &Setup, program: &Program, find: &Find, minutes: f64, file: &Path) -> Result<()> {
     let mut failure = None;
     let mut fails = |candidate: &Program| match run(setup, candidate) {
         Ok(round) => round.finds.iter().any(|other| other.is_like(find)),
-        Err(message) => {
-            failure = Some(message);
+        Err(error) => {
+            failure = Some(error);
             false
         }
     };
@@ -190,14 +191,14 @@ fn shorten_within(setup: &Setup, program: &Program, find: &Find, minutes: f64, f
     Ok(())
 }
 
-fn write_program(file: &Path, program: &Program, find: &Find) -> Result<(), String> {
+fn write_program(file: &Path, program: &Program, find: &Find) -> Result<()> {
     let text = format!("# {}\n{program}", find.to_string().replace('\n', " "));
-    std::fs::write(file, text).map_err(|e| format!("cannot write '{}': {e}", file.display()))
+    std::fs::write(file, text).with_context(|| format!("cannot write '{}'", file.display()))
 }
 
-fn replay(options: &FuzzOptions, setting: &Setting, file: &Path) -> Result<i32, String> {
-    let text = std::fs::read_to_string(file).map_err(|e| format!("cannot read '{}': {e}", file.display()))?;
-    let program = parse(&text).map_err(|e| format!("'{}': {e}", file.display()))?;
+fn replay(options: &FuzzOptions, setting: &Setting, file: &Path) -> Result<i32> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read '{}'", file.display()))?;
+    let program = parse(&text).with_context(|| format!("'{}'", file.display()))?;
     let mut setup = setup(options, setting)?;
     let times = options.rounds.unwrap_or(AGAIN);
     let (mut failed, mut first) = (0, None);

@@ -6,6 +6,7 @@ use crate::Interrupt;
 use crate::place::Place;
 use crate::program::{Program, Step};
 use crate::watch::{End, Limits, watch};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -24,24 +25,24 @@ pub struct Answers {
     killed: bool,
 }
 
-pub fn on_host(place: &Place, seconds: u32, limits: &Limits, interrupt: &Interrupt) -> Result<Answers, String> {
+pub fn on_host(place: &Place, seconds: u32, limits: &Limits, interrupt: &Interrupt) -> Result<Answers> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("umlab-fuzz.").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o1777));
     // The guest's is a memory file system, too.
     let folder = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir());
-    let folder = folder.map_err(|e| format!("cannot make a folder on the host: {e}"))?;
+    let folder = folder.context("cannot make a folder on the host")?;
     let mut command = Command::new(place.interpreter());
     command.env_clear().env("PATH", "/usr/bin:/bin").arg("--alone");
     command.arg(place.program()).arg(seconds.to_string()).arg(folder.path()).current_dir("/");
     let watched = watch(command, limits, interrupt)?;
     if let Some(own) = watched.lines.iter().find_map(|line| line.strip_prefix("own ")) {
-        return Err(format!("on the host: {own}"));
+        bail!("on the host: {own}");
     }
     match watched.end {
         End::Exited(status) if status.success() => Ok(answers(&watched.lines)),
-        End::Exited(status) => Err(format!("the program did not end well on the host: {status}; {}", watched.errors)),
+        End::Exited(status) => Err(anyhow!("the program did not end well on the host: {status}; {}", watched.errors)),
         End::Interrupted => Ok(answers(&watched.lines)),
-        End::Silent(doing) => Err(format!("the program hangs on the host: {doing}")),
+        End::Silent(doing) => Err(anyhow!("the program hangs on the host: {doing}")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line of `umlab fuzz`.
 
 use crate::program::Kind;
+use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -89,9 +90,9 @@ impl FuzzOptions {
     }
 }
 
-fn minutes(text: &str) -> Result<f64, String> {
+fn minutes(text: &str) -> Result<f64> {
     match text.parse() {
         Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
-        _ => Err(format!("'{text}' is no number of minutes")),
+        _ => Err(anyhow!("'{text}' is no number of minutes")),
     }
 }

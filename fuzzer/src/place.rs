@@ -1,6 +1,7 @@
 //! The folder of a run, and the host's files around a guest: what must be there afterwards as it
 //! was before.
 
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -16,7 +17,7 @@ const INTERPRETER: &str = "umlab-fuzz-guest";
 
 impl Place {
     /// Makes the folder, with a copy of the interpreter in it: guests of any user can run that.
-    pub fn new(interpreter: &Path) -> Result<Place, String> {
+    pub fn new(interpreter: &Path) -> Result<Place> {
         let make = || -> std::io::Result<Place> {
             let folder = tempfile::Builder::new().prefix("umlab-fuzz.").tempdir()?;
             let place = Place { folder };
@@ -33,7 +34,7 @@ impl Place {
             fs::copy(interpreter, place.interpreter())?;
             Ok(place)
         };
-        make().map_err(|e| format!("cannot make a folder for the run: {e}"))
+        make().context("cannot make a folder for the run")
     }
 
     fn path(&self, inside: &str) -> PathBuf {

@@ -6,6 +6,7 @@ use crate::find::{Class, Find};
 use crate::place::Place;
 use crate::program::{Kind, Program};
 use crate::watch::{End, Limits, Watched, watch};
+use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -53,8 +54,8 @@ pub struct Calls {
 }
 
 /// Runs a program once. An error is one of ours.
-pub fn run(setup: &Setup, program: &Program) -> Result<Round, String> {
-    std::fs::write(setup.place.program(), program.to_string()).map_err(|e| format!("cannot write a program: {e}"))?;
+pub fn run(setup: &Setup, program: &Program) -> Result<Round> {
+    std::fs::write(setup.place.program(), program.to_string()).context("cannot write a program")?;
     let on_host = match program.kind {
         Kind::Differential => Some(differential::on_host(&setup.place, SECONDS, &setup.limits, &setup.interrupt)?),
         _ => None,
@@ -63,7 +64,7 @@ pub fn run(setup: &Setup, program: &Program) -> Result<Round, String> {
     let watched = watch(guest(setup, program.kind), &setup.limits, &setup.interrupt)?;
     let after = setup.place.state();
     if let Some(own) = watched.lines.iter().find_map(|line| line.strip_prefix("own ")) {
-        return Err(own.into());
+        bail!("{own}");
     }
     let mut round = Round { peak: watched.peak, ..Round::default() };
     judge(&watched, &mut round);

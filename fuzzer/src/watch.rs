@@ -2,6 +2,7 @@
 //! what stays of it.
 
 use crate::{Interrupt, memory};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs;
@@ -43,11 +44,11 @@ const BEAT: &str = "beat";
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs it to its end, or ends it.
-pub fn watch(mut command: Command, limits: &Limits, interrupt: &Interrupt) -> Result<Watched, String> {
+pub fn watch(mut command: Command, limits: &Limits, interrupt: &Interrupt) -> Result<Watched> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     umlab_host::child::dies_with_caller(&mut command);
     let start = Instant::now();
-    let mut child = command.spawn().map_err(|e| format!("cannot start {}: {e}", command.get_program().display()))?;
+    let mut child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let group = child.id();
     let (lines_from, errors_from) = (lines_of(&mut child), errors_of(&mut child));
     let (mut lines, mut life, mut measured, mut peak) = (Vec::new(), start, start, 0);
@@ -61,7 +62,7 @@ pub fn watch(mut command: Command, limits: &Limits, interrupt: &Interrupt) -> Re
         match child.try_wait() {
             Ok(Some(status)) => break End::Exited(status),
             Ok(None) => {}
-            Err(e) => return Err(format!("cannot wait for {}: {e}", command.get_program().display())),
+            Err(e) => bail!("cannot wait for {}: {e}", command.get_program().display()),
         }
         if interrupt.is_set() {
             break End::Interrupted;

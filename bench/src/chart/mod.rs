@@ -16,6 +16,7 @@ pub use stack::{Part, Stack, stack};
 pub use times::{Row, times};
 
 use crate::stats::Estimate;
+use anyhow::{Context, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -143,14 +144,14 @@ impl Scene {
     }
 
     /// The picture for itself, on paper; twice as many dots as units, for sharp screens.
-    pub fn write_png(&self, path: &Path) -> Result<(), String> {
+    pub fn write_png(&self, path: &Path) -> Result<()> {
         fonts();
         let scale = 2.0;
         let size = ((WIDTH * scale) as u32, (self.height * scale).ceil() as u32);
         let area = BitMapBackend::new(path, size).into_drawing_area();
-        area.fill(&WHITE).map_err(|e| e.to_string())?;
+        area.fill(&WHITE)?;
         self.draw(&area, scale)?;
-        area.present().map_err(|e| format!("cannot write '{}': {e}", path.display()))
+        area.present().with_context(|| format!("cannot write '{}'", path.display()))
     }
 
     /// The SVG for itself, on paper.
@@ -163,7 +164,7 @@ impl Scene {
         }
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, scale: f64) -> Result<(), String> {
+    fn draw<B: DrawingBackend<ErrorType: 'static>>(&self, area: &DrawingArea<B, Shift>, scale: f64) -> Result<()> {
         let at = |(x, y): (f64, f64)| ((x * scale).round() as i32, (y * scale).round() as i32);
         let colour = |(r, g, b): Colour| RGBColor(r, g, b);
         let wide = |width: u32| (width as f64 * scale).round() as u32;
@@ -204,7 +205,7 @@ impl Scene {
                     area.draw(&Text::new(text.as_str(), at((place.0, place.1 + size * 0.1)), style))
                 }
             };
-            drawn.map_err(|e| e.to_string())?;
+            drawn?;
         }
         Ok(())
     }

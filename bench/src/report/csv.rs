@@ -2,12 +2,13 @@
 
 use crate::schema::Results;
 use crate::series::values;
+use anyhow::Result;
 
-pub fn render(results: &Results) -> Result<Vec<u8>, String> {
+pub fn render(results: &Results) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let head =
         ["round", "runner", "workload", "cpus", "metric", "value", "unit", "outcome", "seconds", "started", "reason"];
-    writer.write_record(head).map_err(|e| e.to_string())?;
+    writer.write_record(head)?;
     for sample in &results.samples {
         let outcome =
             serde_json::to_value(sample.outcome).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default();
@@ -30,8 +31,8 @@ pub fn render(results: &Results) -> Result<Vec<u8>, String> {
                 &sample.started,
                 &reason,
             ];
-            writer.write_record(record).map_err(|e| e.to_string())?;
+            writer.write_record(record)?;
         }
     }
-    writer.into_inner().map_err(|e| e.to_string())
+    Ok(writer.into_inner()?)
 }

@@ -18,6 +18,7 @@ use crate::options::ReportOptions;
 use crate::schema::{Kind, Results, RunnerInfo};
 use crate::series::{Series, series};
 use crate::store::{load, write_atomically};
+use anyhow::{Context, Result};
 use document::{Chart, Document};
 use std::path::{Path, PathBuf};
 
@@ -57,24 +58,24 @@ pub fn command(options: &ReportOptions) -> i32 {
             println!("{}", page.display());
             0
         }
-        Err(message) => {
-            eprintln!("umlab report: {message}");
+        Err(error) => {
+            eprintln!("umlab report: {error:#}");
             crate::command::USAGE
         }
     }
 }
 
 /// Writes report.html, report.md, results.csv and the charts; returns the page's path.
-pub fn write(path: &Path, out: Option<&Path>) -> Result<PathBuf, String> {
+pub fn write(path: &Path, out: Option<&Path>) -> Result<PathBuf> {
     let results = load(path)?;
     let beside = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
     let out = out.unwrap_or(beside);
     let folder = out.join("charts");
-    std::fs::create_dir_all(&folder).map_err(|e| format!("cannot write to '{}': {e}", out.display()))?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot write to '{}'", out.display()))?;
     let document = Report::new(&results).document();
     for (name, bytes) in texts(&results, &document)? {
         let path = out.join(name);
-        write_atomically(&path, &bytes).map_err(|e| format!("cannot write '{}': {e}", path.display()))?;
+        write_atomically(&path, &bytes).with_context(|| format!("cannot write '{}'", path.display()))?;
     }
     for chart in document.charts() {
         chart.scene.write_png(&folder.join(format!("{}.png", chart.id)))?;
@@ -86,7 +87,7 @@ pub fn write(path: &Path, out: Option<&Path>) -> Result<PathBuf, String> {
 ///
 /// # Errors
 /// A file that could not be made.
-pub fn texts(results: &Results, document: &Document) -> Result<Vec<(String, Vec<u8>)>, String> {
+pub fn texts(results: &Results, document: &Document) -> Result<Vec<(String, Vec<u8>)>> {
     let svg = |chart: &Chart| (format!("charts/{}.svg", chart.id), chart.scene.standalone_svg().into_bytes());
     let mut files: Vec<_> = document.charts().map(svg).collect();
     files.push(("results.csv".into(), csv::render(results)?));

@@ -293,7 +293,7 @@ mod tests {
                 let program = generate(kind, seed);
                 assert_eq!(program, generate(kind, seed));
                 let text = program.to_string();
-                assert_eq!(parse(&text).as_ref(), Ok(&program), "{text}");
+                assert_eq!(parse(&text).expect("its text is a program"), program, "{text}");
             }
         }
     }

@@ -5,15 +5,16 @@
 //! machine. This is the second wall: another user, limits, and as far as we may namespaces of its
 //! own, with nothing to write to but its own folder.
 
+use anyhow::{Result, anyhow};
 use std::ffi::CString;
 use std::io::Error;
 
 const NOBODY: u32 = 65534;
 
 /// Goes on in a process of its own that is alone; the caller becomes the one that waits for it.
-pub fn enter(directory: &str) -> Result<(), String> {
-    let error = |action: &str| format!("cannot {action}: {}", Error::last_os_error());
-    let directory = CString::new(directory).map_err(|e| e.to_string())?;
+pub fn enter(directory: &str) -> Result<()> {
+    let error = |action: &str| anyhow!("cannot {action}: {}", Error::last_os_error());
+    let directory = CString::new(directory)?;
     // SAFETY: plain calls with constants and local structures.
     unsafe {
         // What was inherited by mistake is nobody's business here, and descriptors are numbered

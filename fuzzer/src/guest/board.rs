@@ -1,6 +1,7 @@
 //! Memory that the leader and all others share: how far threads are, what calls answered, and what
 //! was found.
 
+use anyhow::Result;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 pub const MOST_THREADS: usize = 16;
@@ -36,7 +37,7 @@ pub struct Answer {
 }
 
 impl Board {
-    pub fn new() -> Result<&'static Board, String> {
+    pub fn new() -> Result<&'static Board> {
         let at = crate::memory::map_shared(std::mem::size_of::<Board>())?;
         // SAFETY: the mapping is large enough, stays, and zeros are valid atomics.
         Ok(unsafe { &*(at as *const Board) })

@@ -2,6 +2,7 @@
 //!
 //! One that was closed stays here: using it again is what a hostile program does.
 
+use anyhow::{Result, bail};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
 use umlab_fuzzer::program::FdKind;
@@ -31,7 +32,7 @@ pub fn find(kind: FdKind, n: u8) -> i32 {
 
 /// Opens those that all processes begin with, in the current directory, which is made for it. A
 /// kernel that lacks some of them is asked with the others. Returns the file to map.
-pub fn begin(compared: bool) -> Result<i32, String> {
+pub fn begin(compared: bool) -> Result<i32> {
     use libc::*;
     // SAFETY: strings are constants, pointers are to locals that are large enough.
     unsafe {
@@ -40,7 +41,7 @@ pub fn begin(compared: bool) -> Result<i32, String> {
         for (name, size) in [(c"a", 5000), (c"b", 300), (c"m", 6 * 4096 + 2048)] {
             let file = open(path(name), O_RDWR | O_CREAT | O_TRUNC, 0o666);
             if file < 0 {
-                return Err(format!("no files: {}", std::io::Error::last_os_error()));
+                bail!("no files: {}", std::io::Error::last_os_error());
             }
             let contents: Vec<u8> = (0..size).map(|n: u32| (n % 251) as u8).collect();
             write(file, contents.as_ptr().cast(), contents.len());

@@ -5,6 +5,7 @@ use crate::board::{Board, MOST_THREADS};
 use crate::memory::Regions;
 use crate::worker::{Setting, work};
 use crate::{descriptors, mappings, processes, sys};
+use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -37,18 +38,18 @@ struct Patience {
     end: Duration,
 }
 
-pub fn lead(program: &Program, limit: Duration, directory: &str) -> Result<(), String> {
+pub fn lead(program: &Program, limit: Duration, directory: &str) -> Result<()> {
     let start = Instant::now();
     let program: &'static Program = Box::leak(Box::new(program.clone()));
     if program.processes.is_empty() || program.processes.iter().any(Vec::is_empty) {
-        return Err("a program needs processes, and each of them threads".into());
+        bail!("a program needs processes, and each of them threads");
     }
     if program.processes.iter().map(Vec::len).sum::<usize>() > MOST_THREADS {
-        return Err(format!("a program can have {MOST_THREADS} threads"));
+        bail!("a program can have {MOST_THREADS} threads");
     }
     let compared = program.kind == Kind::Differential;
-    std::env::set_current_dir(directory).map_err(|e| format!("'{directory}': {e}"))?;
-    work_in_own_folder().map_err(|e| format!("no folder in '{directory}': {e}"))?;
+    std::env::set_current_dir(directory).with_context(|| format!("'{directory}'"))?;
+    work_in_own_folder().with_context(|| format!("no folder in '{directory}'"))?;
     prepare(compared);
     let file = descriptors::begin(compared)?;
     let regions = Regions::new(file)?;
@@ -84,7 +85,7 @@ pub fn lead(program: &Program, limit: Duration, directory: &str) -> Result<(), S
         begin(setting, &mut all, n);
     }
     if all.iter().all(|process| process.pid == 0) {
-        return Err(format!("no process: {}", std::io::Error::last_os_error()));
+        bail!("no process: {}", std::io::Error::last_os_error());
     }
     let mut beat = Instant::now();
     loop {

@@ -32,12 +32,12 @@ fn main() {
         fail("Usage: umlab-fuzz-guest [--alone] FILE SECONDS DIRECTORY");
     };
     let text = std::fs::read_to_string(file).unwrap_or_else(|e| fail(&format!("cannot read '{file}': {e}")));
-    let program = umlab_fuzzer::program::parse(&text).unwrap_or_else(|e| fail(&format!("'{file}': {e}")));
+    let program = umlab_fuzzer::program::parse(&text).unwrap_or_else(|e| fail(&format!("'{file}': {e:#}")));
     let limit = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let limit = limit.unwrap_or_else(|| fail(&format!("'{seconds}' is no number of seconds")));
     let mut directory = directory.clone();
     if alone {
-        alone::enter(&directory).unwrap_or_else(|e| fail(&e));
+        alone::enter(&directory).unwrap_or_else(|e| fail(&format!("{e:#}")));
         // What lies above the file system of its own is not alike on the host and in a guest, and a
         // program can open "..", and look at ".." of that.
         directory += "/above/here";
@@ -46,7 +46,7 @@ fn main() {
         fail("a program for comparing is run with --alone");
     }
     if let Err(e) = leader::lead(&program, limit, &directory) {
-        fail(&format!("cannot begin: {e}"));
+        fail(&format!("cannot begin: {e:#}"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The regions that every process begins with.
 
+use anyhow::{Result, bail};
 use umlab_fuzzer::program::Region;
 
 const PAGE: usize = 4096;
@@ -28,7 +29,7 @@ pub struct Regions {
 
 impl Regions {
     /// Makes them; `file` is what the two mappings of a file show.
-    pub fn new(file: i32) -> Result<Regions, String> {
+    pub fn new(file: i32) -> Result<Regions> {
         let (private, shared) = (libc::MAP_PRIVATE, libc::MAP_SHARED);
         let anonymous = libc::MAP_ANONYMOUS;
         let both = libc::PROT_READ | libc::PROT_WRITE;
@@ -78,19 +79,19 @@ fn top() -> u64 {
     ends.filter(|&end| end < 1 << 47).max().unwrap_or(0x7fff_ffff_f000)
 }
 
-pub fn map_shared(len: usize) -> Result<usize, String> {
+pub fn map_shared(len: usize) -> Result<usize> {
     map(0, len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1)
 }
 
-pub fn map_at(at: usize, len: usize, protection: i32, flags: i32, file: i32) -> Result<usize, String> {
+pub fn map_at(at: usize, len: usize, protection: i32, flags: i32, file: i32) -> Result<usize> {
     map(at, len, protection, flags | libc::MAP_FIXED_NOREPLACE, file)
 }
 
-fn map(at: usize, len: usize, protection: i32, flags: i32, file: i32) -> Result<usize, String> {
+fn map(at: usize, len: usize, protection: i32, flags: i32, file: i32) -> Result<usize> {
     // SAFETY: a new mapping replaces none: its place is the kernel's choice or must be free.
     let address = unsafe { libc::mmap(at as *mut _, len, protection, flags, file, 0) };
     if address == libc::MAP_FAILED {
-        return Err(format!("no memory at {at:#x}: {}", std::io::Error::last_os_error()));
+        bail!("no memory at {at:#x}: {}", std::io::Error::last_os_error());
     }
     Ok(address as usize)
 }

@@ -2,6 +2,7 @@
 
 use crate::memory::{Regions, map_at};
 use crate::{descriptors, processes};
+use anyhow::Result;
 use umlab_fuzzer::program::{Step, Value};
 
 const START: usize = 0x2000_0000;
@@ -21,7 +22,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    pub fn new(thread: usize, regions: Regions) -> Result<Scratch, String> {
+    pub fn new(thread: usize, regions: Regions) -> Result<Scratch> {
         let start = START + thread * APART;
         let map = |at, len| {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;

@@ -2,38 +2,39 @@
 
 use super::{FdKind, Field, Kind, Program, Region, Step, Value, Who};
 use crate::grammar;
+use anyhow::{Context, Result, anyhow, bail};
 
 /// Reads a program; an error has its line.
-pub fn parse(text: &str) -> Result<Program, String> {
+pub fn parse(text: &str) -> Result<Program> {
     let mut program = Program { kind: Kind::Syscalls, seed: 0, root: false, processes: Vec::new() };
     for (number, line) in text.lines().enumerate() {
         let line = line.split_once('#').map_or(line, |(before, _)| before).trim();
-        read_line(&mut program, line).map_err(|e| format!("line {}: {e}", number + 1))?;
+        read_line(&mut program, line).with_context(|| format!("line {}", number + 1))?;
     }
     Ok(program)
 }
 
-fn read_line(program: &mut Program, line: &str) -> Result<(), String> {
+fn read_line(program: &mut Program, line: &str) -> Result<()> {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     match word {
         "" => {}
-        "kind" => program.kind = Kind::named(rest).ok_or_else(|| format!("there is no kind '{rest}'"))?,
-        "seed" => program.seed = rest.parse().map_err(|_| format!("'{rest}' is no seed"))?,
+        "kind" => program.kind = Kind::named(rest).with_context(|| format!("there is no kind '{rest}'"))?,
+        "seed" => program.seed = rest.parse().with_context(|| format!("'{rest}' is no seed"))?,
         "user" => program.root = rest == "root",
         "process" => program.processes.push(Vec::new()),
-        "thread" => program.processes.last_mut().ok_or("a thread before the first process")?.push(Vec::new()),
+        "thread" => program.processes.last_mut().context("a thread before the first process")?.push(Vec::new()),
         _ => {
             let step = read_step(line)?;
             let thread = program.processes.last_mut().and_then(|process| process.last_mut());
-            thread.ok_or("a call before the first thread")?.push(step);
+            thread.context("a call before the first thread")?.push(step);
         }
     }
     Ok(())
 }
 
-fn read_step(line: &str) -> Result<Step, String> {
-    let (name, rest) = line.split_once('(').ok_or_else(|| format!("'{line}' is no call"))?;
-    let call = grammar::named(name).ok_or_else(|| format!("there is no call '{name}'"))?;
+fn read_step(line: &str) -> Result<Step> {
+    let (name, rest) = line.split_once('(').with_context(|| format!("'{line}' is no call"))?;
+    let call = grammar::named(name).with_context(|| format!("there is no call '{name}'"))?;
     let mut reader = Reader { rest };
     let mut args = Vec::new();
     while !reader.skip(")") {
@@ -41,7 +42,7 @@ fn read_step(line: &str) -> Result<Step, String> {
         reader.skip(",");
     }
     if args.len() > 6 {
-        return Err(format!("{} arguments are too many", args.len()));
+        bail!("{} arguments are too many", args.len());
     }
     Ok(Step { call, args })
 }
@@ -67,7 +68,7 @@ impl<'a> Reader<'a> {
         word.trim()
     }
 
-    fn value(&mut self) -> Result<Value, String> {
+    fn value(&mut self) -> Result<Value> {
         if self.skip("\"") {
             let text = self.until(&['"']).to_string();
             self.skip("\"");
@@ -77,7 +78,7 @@ impl<'a> Reader<'a> {
             return self.data();
         }
         let word = self.until(&[',', ')', '}']);
-        let wrong = || format!("'{word}' is no value");
+        let wrong = || anyhow!("'{word}' is no value");
         if let Some(rest) = word.strip_prefix("fd:") {
             let (kind, n) = rest.split_once('.').ok_or_else(wrong)?;
             return Ok(Value::Fd(FdKind::named(kind).ok_or_else(wrong)?, n.parse().map_err(|_| wrong())?));
@@ -98,17 +99,17 @@ impl<'a> Reader<'a> {
         integer(word).map(Value::Int).ok_or_else(wrong)
     }
 
-    fn data(&mut self) -> Result<Value, String> {
+    fn data(&mut self) -> Result<Value> {
         let at_border = self.skip("|");
         if !self.skip("{") {
-            return Err("a structure without {".into());
+            bail!("a structure without {{");
         }
         let mut fields = Vec::new();
         while !self.skip("}") {
             let width = self.until(&[':']);
             let width = match width {
                 "1" | "2" | "4" | "8" => width.parse().unwrap_or(8),
-                _ => return Err(format!("'{width}' is no width of a field")),
+                _ => bail!("'{width}' is no width of a field"),
             };
             self.skip(":");
             fields.push(Field { width, value: self.value()? });
