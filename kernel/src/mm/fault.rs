@@ -179,11 +179,10 @@ impl AddressSpace {
             }
             let from = page.saturating_sub(page % COPY_RUN).max(first).max(low);
             let to = (page - page % COPY_RUN + COPY_RUN).min(first + count).min(high);
-            let (start, old) = (from, run.frames.share((from - first) as u32, (to - from) as u32));
             let (from, to, new) = frames_for(page, from, to, Fill::Garbage)?;
-            let old = old.share((from - start) as u32, (to - from) as u32);
             let len = ((to - from) * PAGE_SIZE) as usize;
-            new.window(0, len).copy_from(&old.window(0, len)).map_err(oom)?;
+            let old = run.frames.window(((from - first) * PAGE_SIZE) as usize, len);
+            new.window(0, len).copy_from(&old).map_err(oom)?;
             let replaced = inner.pages.remove(from, to);
             self.put_pages(inner, vma, from, new, When::Now, COPY_RUN);
             inner.garbage.extend(replaced);
