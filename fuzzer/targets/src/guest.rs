@@ -71,7 +71,7 @@ fn first_task() -> Result<Arc<Task>> {
     }
     let proc = vfs::walk::lookup(&task, libc::AT_FDCWD, b"/proc", vfs::walk::Walk::empty())?;
     mount::attach(&Mount::new(procfs::file_system(), b"proc", MountFlags::empty()), &proc)?;
-    task.set_context(Arc::new(Here));
+    task.sched.set_context(Arc::new(Here));
     Ok(task)
 }
 

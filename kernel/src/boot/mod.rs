@@ -112,7 +112,11 @@ pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result
 /// Tells lower layers how to reach higher ones. [`boot`] begins with it; who runs parts of the
 /// kernel without a guest calls it first.
 pub fn connect_layers() {
-    vfs::upcall::set(vfs::upcall::Upcalls { size_exceeded: signal::size_exceeded, ready: signal::file_ready });
+    vfs::upcall::set(vfs::upcall::Upcalls {
+        caller: || task::current(),
+        size_exceeded: signal::size_exceeded,
+        ready: signal::file_ready,
+    });
     task::upcall::set(task::upcall::Upcalls { dispatch: crate::syscall::dispatch, undo_list: sem::undo::new_list });
     shm::set_file_maker(memfs::nameless);
 }

@@ -26,7 +26,7 @@ impl umlab_model::Kernel for Here {
 
 /// Kills processes whose threads the host has ended, also while they sleep.
 fn kill_lost() {
-    let lost = |process: &Arc<Process>| process.threads().iter().any(|thread| thread.has_lost_context());
+    let lost = |process: &Arc<Process>| process.threads().iter().any(|thread| thread.sched.has_lost_context());
     for process in task::pid::processes().iter().filter(|process| lost(process)) {
         umlab_model::log!(Warn, "process {} lost its host process and is killed", process.pid);
         let _ = signal::send_to_process(process, SigInfo::kernel(abi::SIGKILL));

@@ -94,7 +94,7 @@ impl Event {
 impl Inotify {
     /// inotify_init1(2).
     pub fn open(nonblock: bool) -> Result<Arc<OpenFile>> {
-        let uid = crate::sched::current().creds().uid;
+        let uid = crate::task::current().creds().uid;
         used(uid, |used| take(&mut used.instances, &MAX_USER_INSTANCES, Errno::EMFILE))?;
         let ops = Arc::new_cyclic(|me| Inotify {
             me: me.clone(),
@@ -245,7 +245,7 @@ impl FileOps for Inotify {
     }
 
     fn ioctl(&self, _file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
-        let task = &crate::sched::current();
+        let task = &crate::task::current();
         if command != abi::FIONREAD {
             return Err(Errno::ENOTTY);
         }

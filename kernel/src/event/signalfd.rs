@@ -6,8 +6,8 @@
 use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::mm::user::{bytes_of, zeroed};
-use crate::sched::current;
 use crate::sched::wait::{WaitQueue, wait_on};
+use crate::task::current;
 use crate::task::signal::{SIGRTMIN, SigInfo, SigSet, dequeue};
 use crate::task::{Process, Task};
 use crate::vfs::file::{Events, FileOps, OpenFile};

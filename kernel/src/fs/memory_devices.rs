@@ -89,7 +89,7 @@ impl FileOps for MemoryDevice {
     }
 
     fn ioctl(&self, _file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
-        let task = &crate::sched::current();
+        let task = &crate::task::current();
         /// _IOR('R', 0, int), and the ones that feed the pool.
         const RNDGETENTCNT: u32 = 0x8004_5200;
         const RNDADDTOENTCNT: u32 = 0x4004_5201;

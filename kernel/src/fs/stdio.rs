@@ -299,7 +299,7 @@ impl FileOps for HostStream {
     }
 
     fn ioctl(&self, _file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
-        let task = &crate::sched::current();
+        let task = &crate::task::current();
         match command {
             abi::FIONREAD => {
                 let count = self.stream().readable_bytes()?;

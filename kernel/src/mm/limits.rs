@@ -11,7 +11,7 @@ use umlab_model::PAGE_SIZE;
 
 fn limit(which: usize) -> Limit {
     let none = Limit { soft: limits::INFINITY, hard: limits::INFINITY };
-    crate::sched::acting().map_or(none, |task| task.process.limits.borrow().get(which))
+    crate::sched::acting().map_or(none, |thread| thread.limit(which))
 }
 
 /// RLIMIT_STACK in whole pages: what is mapped begins and ends at them.
@@ -21,7 +21,7 @@ pub(super) fn stack_limit() -> u64 {
 
 /// Whether the acting process may lock memory without a limit.
 fn locks_freely() -> bool {
-    crate::sched::acting().is_none_or(|task| task.creds().capable(abi::CAP_IPC_LOCK))
+    crate::sched::acting().is_none_or(|thread| thread.creds().capable(abi::CAP_IPC_LOCK))
 }
 
 /// EPERM for who may lock no memory at all.

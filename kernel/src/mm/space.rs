@@ -212,8 +212,8 @@ impl AddressSpace {
     /// code's own does, though no other process's.
     #[cold]
     fn reach(&self, inner: &mut Inner, addr: u64) -> Result<()> {
-        let own = crate::sched::acting().and_then(|task| task.space.cloned());
-        if own.is_none_or(|own| !std::ptr::eq(&*own, self)) {
+        let own = crate::sched::acting().and_then(|thread| thread.space_id());
+        if own != Some(self.id) {
             return Err(Errno::EFAULT);
         }
         self.grow_down(inner, addr).map_err(|_| Errno::EFAULT)

@@ -1,8 +1,8 @@
 //! What the CPUs do: time by kind, context switches, and the load averages.
 
-use super::{CPUS, RunState};
+use super::{CPUS, RunState, Thread};
 use crate::lock::KCell;
-use crate::{task, time};
+use crate::time;
 
 /// Nanoseconds that one CPU spent.
 #[derive(Clone, Copy, Default, Debug)]
@@ -69,8 +69,8 @@ pub fn runnable() -> usize {
     cpus.iter().map(|cpu| cpu.queue.len() + usize::from(cpu.current.as_ref().is_some_and(is_runnable))).sum()
 }
 
-fn is_runnable(task: &std::sync::Arc<task::Task>) -> bool {
-    task.sched.borrow().state == RunState::Runnable
+fn is_runnable(task: &std::sync::Arc<dyn Thread>) -> bool {
+    task.entity().run_state() == RunState::Runnable
 }
 
 /// The load averages, brought up to date.

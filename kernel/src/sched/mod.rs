@@ -10,6 +10,7 @@ pub mod events;
 mod load;
 mod preempt;
 mod queue;
+mod thread;
 mod timer;
 pub mod wait;
 
@@ -17,10 +18,10 @@ pub use barrier::barrier;
 pub use load::{CpuTimes, account, cpu_times, load_average, runnable, switch_count};
 pub use preempt::{killable_point, preempt_point};
 pub use queue::SLICE_NS;
+pub use thread::{Demands, Entity, RunState, Thread};
 pub use timer::Timer;
 
 use crate::lock::{self, KCell};
-use crate::task::Task;
 use crate::time;
 use queue::RunQueue;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -31,12 +32,12 @@ use umlab_model::{Context, Machine, ProcessModel};
 const STEAL_AFTER_NS: u64 = 500_000;
 
 struct Cpu {
-    current: Option<Arc<Task>>,
+    current: Option<Arc<dyn Thread>>,
     queue: RunQueue,
     idle: Option<Arc<dyn Context>>,
     sleeping: bool,
     /// The task that ended on this CPU; its context is dropped by the next one.
-    ended: Option<Arc<Task>>,
+    ended: Option<Arc<dyn Thread>>,
     /// When the current task's time slice ends; u64::MAX for never.
     slice_end: u64,
     /// One of higher priority than the current task has come.
@@ -49,7 +50,7 @@ struct Cpu {
 
 impl Cpu {
     /// Whether somebody waits whom the current task is to let run, as far as it likes to.
-    fn has_better_than(&self, task: &Task, now: u64) -> bool {
+    fn has_better_than(&self, task: &Arc<dyn Thread>, now: u64) -> bool {
         let rank = queue::rank(task);
         self.queue.front().is_some_and(|next| queue::rank(next) >= rank)
             || rank > 0 && self.queue.neglected().is_some_and(|(_, since)| now >= since + queue::PATIENCE_NS)
@@ -72,30 +73,6 @@ static CPUS: KCell<Vec<Cpu>> = KCell::new(Vec::new());
 static MODEL: OnceLock<Box<dyn ProcessModel>> = OnceLock::new();
 static MACHINE: OnceLock<&'static dyn Machine> = OnceLock::new();
 static STOP: AtomicBool = AtomicBool::new(false);
-
-/// What the scheduler keeps of a task.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct SchedState {
-    pub state: RunState,
-    /// The CPU it runs on, or last ran on.
-    pub cpu: usize,
-    /// It has host objects on `cpu` that make moving it costly.
-    pub settled: bool,
-    /// Since when it waits in a run queue.
-    pub queued_at: u64,
-    /// A wake-up came while it was not asleep yet.
-    pub woken: bool,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub enum RunState {
-    /// Runs, or waits in a run queue.
-    #[default]
-    Runnable,
-    /// Sleeps until woken.
-    Blocked,
-    Ended,
-}
 
 /// The guest's process model.
 pub fn model() -> &'static dyn ProcessModel {
@@ -121,15 +98,15 @@ pub fn cpu_count() -> usize {
     CPUS.borrow().len()
 }
 
-/// The task whose kernel context runs. Panics on an idle context, which never calls anything that
-/// asks.
-pub fn current() -> Arc<Task> {
+/// Who runs, in the kernel context that asks. Panics on an idle context, which never calls anything
+/// that asks.
+pub fn current() -> Arc<dyn Thread> {
     let cpu = machine().current_cpu();
     CPUS.borrow()[cpu].current.clone().expect("core code that needs a task ran without one")
 }
 
 /// As `current`, or none where nobody asks for anything: at boot, and in unit tests.
-pub fn acting() -> Option<Arc<Task>> {
+pub fn acting() -> Option<Arc<dyn Thread>> {
     let cpus = CPUS.borrow();
     if cpus.is_empty() {
         return None;
@@ -152,15 +129,15 @@ pub fn kick_for_event() {
 }
 
 /// Makes a new task runnable for the first time.
-pub fn start(task: &Arc<Task>) {
+pub fn start(task: &Arc<impl Thread>) {
     enqueue(task.clone(), true);
 }
 
 /// As `start`, on the current CPU: for a task that shares the address space of one that now sleeps
 /// here.
-pub fn start_here(task: &Arc<Task>) {
+pub fn start_here(task: &Arc<impl Thread>) {
     {
-        let mut sched = task.sched.borrow_mut();
+        let mut sched = task.entity().state.borrow_mut();
         sched.cpu = machine().current_cpu();
         sched.settled = true;
     }
@@ -186,7 +163,7 @@ pub fn move_to_idle_cpu() {
             return;
         }
         {
-            let mut sched = task.sched.borrow_mut();
+            let mut sched = task.entity().state.borrow_mut();
             sched.cpu = target;
             sched.settled = false;
             sched.queued_at = time::now();
@@ -199,12 +176,12 @@ pub fn move_to_idle_cpu() {
 }
 
 /// Makes a sleeping task runnable; one that is about to sleep will not.
-pub fn wake(task: &Arc<Task>) {
+pub fn wake(task: &Arc<impl Thread>) {
     let blocked = {
-        let mut sched = task.sched.borrow_mut();
-        match sched.state {
+        let mut sched = task.entity().state.borrow_mut();
+        match sched.run {
             RunState::Blocked => {
-                sched.state = RunState::Runnable;
+                sched.run = RunState::Runnable;
                 true
             }
             RunState::Runnable => {
@@ -220,22 +197,22 @@ pub fn wake(task: &Arc<Task>) {
 }
 
 /// Brings a task that may be in user mode back into the core, to look at its signals.
-pub fn interrupt(task: &Task) {
-    let cpu = task.sched.borrow().cpu;
+pub fn interrupt(task: &dyn Thread) {
+    let cpu = task.entity().state.borrow().cpu;
     let running = {
         let cpus = CPUS.borrow();
-        cpus.get(cpu).and_then(|c| c.current.as_ref()).is_some_and(|t| std::ptr::eq(&**t, task))
+        cpus.get(cpu).and_then(|c| c.current.as_ref()).is_some_and(|t| std::ptr::addr_eq(&**t, task))
     };
     if running && cpu != machine().current_cpu() {
         machine().kick(cpu);
     }
 }
 
-fn enqueue(task: Arc<Task>, fresh: bool) {
+fn enqueue(task: Arc<dyn Thread>, fresh: bool) {
     let now = time::now();
     let (target, preempts) = {
         let mut cpus = CPUS.borrow_mut();
-        let mut sched = task.sched.borrow_mut();
+        let mut sched = task.entity().state.borrow_mut();
         sched.queued_at = now;
         if fresh {
             sched.settled = false;
@@ -267,8 +244,8 @@ fn enqueue(task: Arc<Task>, fresh: bool) {
 }
 
 /// Whether the task may run on this CPU (sched_setaffinity(2)).
-fn may_run_on(task: &Task, cpu: usize) -> bool {
-    task.attributes.borrow().affinity >> cpu.min(63) & 1 != 0
+fn may_run_on(task: &Arc<dyn Thread>, cpu: usize) -> bool {
+    task.demands().affinity >> cpu.min(63) & 1 != 0
 }
 
 /// The CPU for a task that can run anywhere it is allowed: `near` if that is free, else a free one,
@@ -288,14 +265,12 @@ pub fn obey_affinity() {
     keep_to_affinity(&current());
 }
 
-fn keep_to_affinity(task: &Arc<Task>) {
+fn keep_to_affinity(task: &Arc<dyn Thread>) {
     if may_run_on(task, machine().current_cpu()) || !(0..cpu_count()).any(|other| may_run_on(task, other)) {
         return;
     }
-    if let Some(residence) = task.residence() {
-        residence.evict();
-    }
-    task.sched.borrow_mut().settled = false;
+    task.entity().evict();
+    task.entity().state.borrow_mut().settled = false;
     enqueue(task.clone(), false);
     switch_away();
 }
@@ -303,11 +278,9 @@ fn keep_to_affinity(task: &Arc<Task>) {
 /// Goes on on another CPU, whatever is to be done there.
 pub fn move_to(cpu: usize) {
     let task = current();
-    if let Some(residence) = task.residence() {
-        residence.evict();
-    }
+    task.entity().evict();
     {
-        let mut sched = task.sched.borrow_mut();
+        let mut sched = task.entity().state.borrow_mut();
         sched.cpu = cpu;
         sched.settled = true;
     }
@@ -318,19 +291,16 @@ pub fn move_to(cpu: usize) {
 /// Sleeps until `wake`. A wake-up since the caller last looked at its condition returns at once.
 pub fn block_current() {
     let task = current();
-    // Others may learn of what was written before this task goes back to user mode.
-    if let Some(space) = task.space.cloned() {
-        space.collect();
-    }
+    task.before_sleep();
     {
-        let mut sched = task.sched.borrow_mut();
+        let mut sched = task.entity().state.borrow_mut();
         if std::mem::take(&mut sched.woken) {
             return;
         }
-        sched.state = RunState::Blocked;
+        sched.run = RunState::Blocked;
     }
     switch_away();
-    task.sched.borrow_mut().woken = false;
+    task.entity().state.borrow_mut().woken = false;
     keep_to_affinity(&task);
 }
 
@@ -343,7 +313,7 @@ pub fn yield_now() {
         if !cpus[cpu].has_better_than(&task, time::now()) {
             return;
         }
-        task.sched.borrow_mut().queued_at = time::now();
+        task.entity().state.borrow_mut().queued_at = time::now();
         cpus[cpu].queue.push(task);
     }
     switch_away();
@@ -374,15 +344,15 @@ fn give_way() {
         if cpus[cpu].queue.front().is_none_or(|next| queue::rank(next) <= queue::rank(&task)) {
             return;
         }
-        task.sched.borrow_mut().queued_at = time::now();
+        task.entity().state.borrow_mut().queued_at = time::now();
         cpus[cpu].queue.push_first(task);
     }
     switch_away();
 }
 
 /// A task has another priority or policy now: who comes next may have changed.
-pub fn priority_changed(task: &Task) {
-    let cpu = task.sched.borrow().cpu;
+pub fn priority_changed(task: &dyn Thread) {
+    let cpu = task.entity().state.borrow().cpu;
     {
         let mut cpus = CPUS.borrow_mut();
         let Some(state) = cpus.get_mut(cpu) else { return };
@@ -440,18 +410,14 @@ fn hand_to_idle_cpu(cpu: usize) {
         let mut cpus = CPUS.borrow_mut();
         let Some(idle) = cpus.iter().position(|c| c.sleeping && c.queue.is_empty()) else { return };
         let now = time::now();
-        let Some(at) = cpus[cpu]
-            .queue
-            .iter()
-            .position(|t| now.saturating_sub(t.sched.borrow().queued_at) >= STEAL_AFTER_NS && may_run_on(t, idle))
-        else {
+        let Some(at) = cpus[cpu].queue.iter().position(|t| {
+            now.saturating_sub(t.entity().state.borrow().queued_at) >= STEAL_AFTER_NS && may_run_on(t, idle)
+        }) else {
             return;
         };
         let task = cpus[cpu].queue.remove(at).expect("position is within the queue");
-        if let Some(residence) = task.residence() {
-            residence.evict();
-        }
-        task.sched.borrow_mut().cpu = idle;
+        task.entity().evict();
+        task.entity().state.borrow_mut().cpu = idle;
         cpus[idle].queue.push(task);
         idle
     };
@@ -471,7 +437,7 @@ pub fn update_alarm() {
             // With a CPU idle, the next one need not wait for the end of the slice.
             let idle = cpus.iter().position(|c| c.sleeping && c.queue.is_empty());
             let handed_over = if idle.is_some_and(|idle| may_run_on(next, idle)) {
-                next.sched.borrow().queued_at + STEAL_AFTER_NS
+                next.entity().state.borrow().queued_at + STEAL_AFTER_NS
             } else {
                 u64::MAX
             };
@@ -504,7 +470,7 @@ pub fn end_current() -> Arc<dyn Context> {
     let mut cpus = CPUS.borrow_mut();
     let ended = cpus[cpu].current.take();
     if let Some(task) = &ended {
-        task.sched.borrow_mut().state = RunState::Ended;
+        task.entity().state.borrow_mut().run = RunState::Ended;
     }
     cpus[cpu].ended = ended;
     set_current(&mut cpus[cpu], next, now)
@@ -512,11 +478,11 @@ pub fn end_current() -> Arc<dyn Context> {
 
 /// Leaves the CPU for good: the guest is over.
 fn park() {
-    current().sched.borrow_mut().state = RunState::Blocked;
+    current().entity().state.borrow_mut().run = RunState::Blocked;
     switch_away();
 }
 
-fn pick(cpu: usize, now: u64) -> Option<Arc<Task>> {
+fn pick(cpu: usize, now: u64) -> Option<Arc<dyn Thread>> {
     if stopping() {
         return None;
     }
@@ -526,12 +492,12 @@ fn pick(cpu: usize, now: u64) -> Option<Arc<Task>> {
 }
 
 /// Gives the CPU to `next`, from `now` on: the context to go on in.
-fn set_current(cpu: &mut Cpu, next: Option<Arc<Task>>, now: u64) -> Arc<dyn Context> {
+fn set_current(cpu: &mut Cpu, next: Option<Arc<dyn Thread>>, now: u64) -> Arc<dyn Context> {
     let context = match &next {
         Some(task) => {
             task.given_cpu(now);
             cpu.slice_end = slice_end(task, now);
-            task.context()
+            task.entity().context()
         }
         None => cpu.idle.clone().expect("every CPU has its idle context"),
     };
@@ -540,7 +506,7 @@ fn set_current(cpu: &mut Cpu, next: Option<Arc<Task>>, now: u64) -> Arc<dyn Cont
 }
 
 /// When a turn ends that begins now.
-fn slice_end(task: &Task, now: u64) -> u64 {
+fn slice_end(task: &Arc<dyn Thread>, now: u64) -> u64 {
     queue::slice(task).map_or(u64::MAX, |slice| now + slice)
 }
 
@@ -560,7 +526,7 @@ fn switch_away() {
         let from = match &cpu.current {
             Some(task) => {
                 task.gives_up_cpu(now);
-                task.context()
+                task.entity().context()
             }
             None => cpu.idle.clone().expect("every CPU has its idle context"),
         };
@@ -579,7 +545,7 @@ pub fn finish_switch() {
     let ended = {
         let mut cpus = CPUS.borrow_mut();
         if let Some(task) = &cpus[cpu].current {
-            let mut sched = task.sched.borrow_mut();
+            let mut sched = task.entity().state.borrow_mut();
             sched.cpu = cpu;
             sched.settled = true;
         }

@@ -3,7 +3,7 @@
 //! Tasks of a higher real-time priority come before all of a lower one, and those of equal priority
 //! in the order of their coming. All others have the priority 0.
 
-use crate::task::Task;
+use super::thread::{Demands, Thread};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -16,16 +16,13 @@ const ROUND_ROBIN_SLICE_NS: u64 = 100_000_000;
 const SHORTEST_SLICE_NS: u64 = 1_000_000;
 
 /// A task's real-time priority, 0 for none.
-pub fn rank(task: &Task) -> i32 {
-    task.attributes.borrow().priority
+pub fn rank(task: &Arc<dyn Thread>) -> i32 {
+    task.demands().priority
 }
 
 /// How long a task runs while others of its priority wait; None for as long as it likes.
-pub fn slice(task: &Task) -> Option<u64> {
-    let (policy, nice) = {
-        let attributes = task.attributes.borrow();
-        (attributes.policy, attributes.nice)
-    };
+pub fn slice(task: &Arc<dyn Thread>) -> Option<u64> {
+    let Demands { policy, nice, .. } = task.demands();
     match policy {
         abi::SCHED_FIFO => None,
         abi::SCHED_RR => Some(ROUND_ROBIN_SLICE_NS),
@@ -45,7 +42,7 @@ fn nice_slice(nice: i32) -> u64 {
 }
 
 #[derive(Default)]
-pub struct RunQueue(VecDeque<Arc<Task>>);
+pub struct RunQueue(VecDeque<Arc<dyn Thread>>);
 
 impl RunQueue {
     pub fn is_empty(&self) -> bool {
@@ -56,17 +53,17 @@ impl RunQueue {
         self.0.len()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Task>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Thread>> {
         self.0.iter()
     }
 
     /// Who comes next, but for those who have waited too long.
-    pub fn front(&self) -> Option<&Arc<Task>> {
+    pub fn front(&self) -> Option<&Arc<dyn Thread>> {
         self.0.front()
     }
 
     /// Adds a task behind those of its priority.
-    pub fn push(&mut self, task: Arc<Task>) {
+    pub fn push(&mut self, task: Arc<dyn Thread>) {
         let rank = rank(&task);
         let mut at = self.0.len();
         while at > 0 && self.rank_at(at - 1) < rank {
@@ -76,13 +73,13 @@ impl RunQueue {
     }
 
     /// Adds a task that was made to give way, before those of its priority.
-    pub fn push_first(&mut self, task: Arc<Task>) {
+    pub fn push_first(&mut self, task: Arc<dyn Thread>) {
         let rank = rank(&task);
         let at = self.0.iter().position(|other| self::rank(other) <= rank).unwrap_or(self.0.len());
         self.0.insert(at, task);
     }
 
-    pub fn pop(&mut self, now: u64) -> Option<Arc<Task>> {
+    pub fn pop(&mut self, now: u64) -> Option<Arc<dyn Thread>> {
         if self.rank_at(0) > 0
             && let Some((at, since)) = self.neglected()
             && now.saturating_sub(since) >= PATIENCE_NS
@@ -92,7 +89,7 @@ impl RunQueue {
         self.0.pop_front()
     }
 
-    pub fn remove(&mut self, at: usize) -> Option<Arc<Task>> {
+    pub fn remove(&mut self, at: usize) -> Option<Arc<dyn Thread>> {
         self.0.remove(at)
     }
 
@@ -101,12 +98,12 @@ impl RunQueue {
         // In the order of their coming, at the end.
         let at = self.0.iter().rposition(|task| rank(task) > 0).map_or(0, |at| at + 1);
         let task = self.0.get(at)?;
-        Some((at, task.sched.borrow().queued_at))
+        Some((at, task.entity().state.borrow().queued_at))
     }
 
     /// Puts a task in its place that has another priority now. False if it does not wait here.
-    pub fn reorder(&mut self, task: &Task) -> bool {
-        let Some(at) = self.0.iter().position(|other| std::ptr::eq(&**other, task)) else { return false };
+    pub fn reorder(&mut self, task: &dyn Thread) -> bool {
+        let Some(at) = self.0.iter().position(|other| std::ptr::addr_eq(&**other, task)) else { return false };
         if let Some(task) = self.0.remove(at) {
             self.push(task);
         }

@@ -4,12 +4,12 @@ use super::{Call, Entry, entry};
 use crate::ipc::pipe;
 use crate::mm::IoBuf;
 use crate::mm::user::{MAX_TRANSFER, check_range};
-use crate::sched;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::FileKind;
 use crate::vfs::notify;
 use crate::vfs::transfer::{self, read, read_quietly, write, write_quietly};
 use crate::{Errno, Result};
+use crate::{sched, task};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -271,7 +271,7 @@ fn copy_to(output: &OpenFile, input: &OpenFile, mut at: u64, count: usize) -> Re
         at += n as u64;
         done += n;
         sched::preempt_point();
-        if n < got || sched::current().signal_pending() {
+        if n < got || task::current().signal_pending() {
             break Ok(());
         }
     };

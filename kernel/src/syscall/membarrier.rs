@@ -5,7 +5,7 @@
 use super::{Call, Entry, entry};
 use crate::mm::AddressSpace;
 use crate::sched::barrier;
-use crate::task::pid;
+use crate::task::{Task, pid};
 use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[entry(abi::SYS_membarrier, "membarrier", "dxd", membarrier)];
@@ -42,8 +42,9 @@ fn membarrier(call: &mut Call<'_>) -> Result<u64> {
         QUERY => return Ok(KNOWN as u64),
         GET_REGISTRATIONS => return Ok(space.barriers.get() as u64),
         GLOBAL => barrier(|_| true),
-        GLOBAL_EXPEDITED => barrier(|task| {
-            task.space.borrow().as_ref().is_some_and(|space| space.barriers.get() & REGISTER_GLOBAL_EXPEDITED != 0)
+        GLOBAL_EXPEDITED => barrier(|thread| {
+            let space = Task::of(thread).space.borrow();
+            space.as_ref().is_some_and(|space| space.barriers.get() & REGISTER_GLOBAL_EXPEDITED != 0)
         }),
         PRIVATE_EXPEDITED => {
             registered(REGISTER_PRIVATE_EXPEDITED)?;
@@ -71,5 +72,5 @@ fn membarrier(call: &mut Call<'_>) -> Result<u64> {
 
 /// A barrier in all threads of an address space.
 fn barrier_in(space: &AddressSpace) {
-    barrier(|task| task.space.borrow().as_ref().is_some_and(|other| std::ptr::eq(&**other, space)));
+    barrier(|thread| thread.space_id() == Some(space.id));
 }

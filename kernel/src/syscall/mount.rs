@@ -104,7 +104,7 @@ fn bind(source: &Path, target: &Path, recursive: bool) -> Result<()> {
     };
     let copy = Mount::bind(source);
     mount::attach(&copy, target)?;
-    let (creds, top) = (crate::sched::current().creds(), copy.root_path());
+    let (creds, top) = (crate::task::current().creds(), copy.root_path());
     for (mount, name) in below {
         let place = walk::walk_from(&creds, &top, &top, &name, Walk::FOLLOW)?.target.ok_or(Errno::ENOENT)?;
         mount::attach(&Mount::bind(&mount.root_path()), &place)?;

@@ -81,7 +81,7 @@ fn sys_sched_setaffinity(call: &mut Call<'_>) -> Result<u64> {
     match whom {
         Whom::Thread(task) if Arc::ptr_eq(&task, call.task) => sched::obey_affinity(),
         // It moves when it comes by; one that sleeps, when it wakes.
-        Whom::Thread(task) => sched::interrupt(&task),
+        Whom::Thread(task) => sched::interrupt(&*task),
         Whom::Ended(_) => {}
     }
     Ok(0)
@@ -130,7 +130,7 @@ fn set_scheduler(call: &Call<'_>, whom: &Whom, wanted: &Wanted) -> Result<()> {
         attributes.nice = wanted.nice.unwrap_or(attributes.nice);
     });
     if let Whom::Thread(task) = whom {
-        sched::priority_changed(task);
+        sched::priority_changed(&**task);
     }
     Ok(())
 }

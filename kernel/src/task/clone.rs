@@ -273,8 +273,7 @@ fn parts_for(parent: &Task, args: &CloneArgs, space: Arc<AddressSpace>) -> Resul
 fn publish(parent: &Arc<Task>, task: &Arc<Task>, args: &CloneArgs) {
     let process = &task.process;
     // A new thread starts near its creator; the scheduler moves what is not settled.
-    let cpu = parent.sched.borrow().cpu;
-    task.sched.borrow_mut().cpu = cpu;
+    task.sched.start_near(parent.sched.cpu());
     pid::insert_task(task);
     pid::count(task.creds.borrow().uid);
     process.threads.borrow_mut().insert(task.tid(), task.clone());

@@ -36,7 +36,7 @@ pub fn end_thread(task: &Arc<Task>, status: i32) {
         task.ending.set(Some(status));
         *DYING.borrow_mut() += 1;
         crate::sched::wake(task);
-        crate::sched::interrupt(task);
+        crate::sched::interrupt(&**task);
     } else if task.trace.is_stopped() {
         ptrace::events::end_anew(task);
     }

@@ -7,6 +7,7 @@
 pub mod call;
 pub mod clone;
 pub mod core_dump;
+mod current;
 pub mod exec;
 pub mod exit;
 pub mod futex;
@@ -29,6 +30,7 @@ pub mod wait;
 pub mod whom;
 
 pub use call::Call;
+pub use current::{acting, current};
 pub use group::{ProcessGroup, Session};
 pub use pid::{find, find_group, find_process, find_session};
 pub use process::Process;
@@ -39,16 +41,14 @@ use crate::creds::Creds;
 use crate::lock::KCell;
 use crate::mm::AddressSpace;
 use crate::mm::fault::LastRefusal;
-use crate::sched::SchedState;
-use crate::sched::wait::{Wake, WakeReason};
+use crate::sched::Entity;
 use crate::task::signal::{SigActions, TaskSignals};
 use crate::vfs::context::Caller;
 use crate::vfs::file::OpenFile;
 use crate::vfs::{FdTable, FsContext, Path};
 use crate::{Errno, Result};
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use umlab_model::{Context, Residence};
+use std::sync::{Arc, Weak};
 use upcall::Undo;
 use usage::Usage;
 use user_dispatch::UserDispatch;
@@ -65,7 +65,7 @@ pub struct Task {
     pub files: KCell<Option<Arc<FdTable>>>,
     pub fs: KCell<Arc<FsContext>>,
     pub creds: KCell<Arc<Creds>>,
-    pub sched: KCell<SchedState>,
+    pub sched: Entity,
     /// Some once the thread must end, with its wait status: it will not return to user mode, and
     /// its sleeps end.
     ending: KCell<Option<i32>>,
@@ -81,8 +81,6 @@ pub struct Task {
     undo: KCell<Option<Arc<dyn Undo>>>,
     /// The vfork parent that sleeps until the task leaves the address space.
     vfork: KCell<Option<Arc<clone::VforkDone>>>,
-    context: OnceLock<Arc<dyn Context>>,
-    residence: OnceLock<Arc<dyn Residence>>,
     times: times::Times,
     /// Who traces it.
     pub trace: ptrace::Trace,
@@ -184,7 +182,7 @@ impl Task {
             files: KCell::new(parts.files),
             fs: KCell::new(parts.fs),
             creds: KCell::new(parts.creds),
-            sched: KCell::default(),
+            sched: Entity::default(),
             ending: KCell::new(None),
             usage: KCell::default(),
             start_time: crate::time::now(),
@@ -193,8 +191,6 @@ impl Task {
             actions: KCell::new(parts.actions),
             undo: KCell::new(None),
             vfork: KCell::new(None),
-            context: OnceLock::new(),
-            residence: OnceLock::new(),
             times: times::Times::new(),
             trace: Default::default(),
             user_dispatch: KCell::default(),
@@ -219,30 +215,6 @@ impl Task {
     /// The counted reference behind `self`.
     pub fn arc(&self) -> Arc<Task> {
         self.me.upgrade().expect("a task that is being used has an owner")
-    }
-
-    pub fn context(&self) -> Arc<dyn Context> {
-        self.context.get().expect("a task has its context before it is started").clone()
-    }
-
-    /// Whether its kernel context is lost; see [`Context::is_lost`].
-    pub fn has_lost_context(&self) -> bool {
-        self.context.get().is_some_and(|context| context.is_lost())
-    }
-
-    /// Gives it its kernel context, once, before it is started.
-    pub fn set_context(&self, context: Arc<dyn Context>) {
-        assert!(self.context.set(context).is_ok(), "a task got its context twice");
-    }
-
-    /// Says where its user-mode state lives on the host, once, before it is started.
-    pub fn set_residence(&self, residence: Arc<dyn Residence>) {
-        let _ = self.residence.set(residence);
-    }
-
-    /// Where its user-mode state lives on the host; None for a task without user code.
-    pub fn residence(&self) -> Option<&Arc<dyn Residence>> {
-        self.residence.get()
     }
 
     /// Whether a vfork parent waits for it to leave the address space.
@@ -290,11 +262,5 @@ impl Task {
     /// Whether it is about to be killed.
     pub fn fatal_signal_pending(&self) -> bool {
         self.ending().is_some()
-    }
-}
-
-impl Wake for Task {
-    fn wake(&self, _reason: WakeReason) {
-        crate::sched::wake(&self.arc());
     }
 }

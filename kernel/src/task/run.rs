@@ -18,7 +18,7 @@ pub type Prologue = Box<dyn FnOnce(&Arc<Task>, &mut dyn UserThread) + Send>;
 
 /// As [`spawn`], with something to do first in the new context.
 pub fn spawn_with(task: &Arc<Task>, mut user: Box<dyn UserThread>, prologue: Prologue) -> Result<()> {
-    task.set_residence(user.residence());
+    task.sched.set_residence(user.residence());
     let weak = Arc::downgrade(task);
     let space = task.space.cloned();
     let main = Box::new(move || {
@@ -30,7 +30,7 @@ pub fn spawn_with(task: &Arc<Task>, mut user: Box<dyn UserThread>, prologue: Pro
         sched::end_current()
     });
     let context = machine().new_context(space.as_ref().map(|space| space.host()), main)?;
-    task.set_context(context);
+    task.sched.set_context(context);
     if task.is_vfork_child() {
         sched::start_here(task)
     } else {

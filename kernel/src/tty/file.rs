@@ -5,7 +5,7 @@ use crate::mm::IoBuf;
 use crate::mm::pressure::room_for;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::vfs::file::{Events, FileOps, OpenFile};
-use crate::{Errno, Result, sched, time};
+use crate::{Errno, Result, sched, task, time};
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
 use std::sync::Arc;
@@ -154,7 +154,7 @@ impl FileOps for TtyFile {
         if self.hung_up() {
             return Ok(0);
         }
-        self.tty.check_foreground(&sched::current(), abi::SIGTTIN)?;
+        self.tty.check_foreground(&task::current(), abi::SIGTTIN)?;
         if buf.is_empty() {
             return Ok(0);
         }
@@ -180,7 +180,7 @@ impl FileOps for TtyFile {
             return Err(Errno::EIO);
         }
         if self.tty.termios().local(abi::TOSTOP) {
-            self.tty.check_foreground(&sched::current(), abi::SIGTTOU)?;
+            self.tty.check_foreground(&task::current(), abi::SIGTTOU)?;
         }
         match self.write_out(file, buf) {
             Err(_) if buf.done() > 0 => Ok(buf.done()),

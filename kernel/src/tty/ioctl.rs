@@ -21,7 +21,7 @@ enum Apply {
 impl Tty {
     /// What a program does to its terminal.
     pub(super) fn ioctl(&self, file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
-        let task = &crate::sched::current();
+        let task = &crate::task::current();
         match command {
             abi::TIOCSCTTY => {
                 if !file.readable() && !task.creds().capable(abi::CAP_SYS_ADMIN) {

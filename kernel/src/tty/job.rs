@@ -2,10 +2,9 @@
 
 use super::{Control, Tty};
 use crate::Pid;
-use crate::sched;
 use crate::task::group::ControllingTty;
 use crate::task::signal::{self, SigInfo};
-use crate::task::{Process, Session, Task};
+use crate::task::{self, Process, Session, Task};
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ fn blocked_or_ignored(task: &Task, signal: i32) -> bool {
 }
 
 pub(super) fn may_administer() -> bool {
-    sched::current().creds().capable(abi::CAP_SYS_ADMIN)
+    task::current().creds().capable(abi::CAP_SYS_ADMIN)
 }
 
 impl ControllingTty for Tty {
@@ -115,7 +114,7 @@ impl Tty {
 
     /// A session leader without a terminal gets the one it opens, if nobody has it.
     pub(super) fn adopt_by_open(&self) {
-        let process = &sched::current().process;
+        let process = &task::current().process;
         let session = process.group().session.clone();
         if process.pid == session.sid && session.tty.borrow().is_none() && self.session().is_none() {
             self.make_controlling(process);

@@ -342,7 +342,7 @@ impl State {
 /// Opens /dev/tty, /dev/console or /dev/ptmx.
 pub fn open_special(minor: u32, flags: i32) -> Result<Arc<dyn FileOps>> {
     match minor {
-        0 => job::controlling_tty(&crate::sched::current().process).ok_or(Errno::ENXIO)?.open(),
+        0 => job::controlling_tty(&crate::task::current().process).ok_or(Errno::ENXIO)?.open(),
         1 => console::open(),
         2 => pty::open_master(flags),
         _ => Err(Errno::ENXIO),

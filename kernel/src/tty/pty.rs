@@ -12,7 +12,7 @@ use crate::sched::wait::{WaitQueue, wait_on};
 use crate::vfs::device::{PTS, TTY_GROUP, number};
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::vfs::inode::{Inode, InodeRef, SetAttr, Timestamp};
-use crate::{Errno, Result, sched, time};
+use crate::{Errno, Result, sched, task, time};
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ pub(super) fn open_master(_flags: i32) -> Result<Arc<dyn FileOps>> {
     let queue = Arc::new(WaitQueue::new());
     let slave = Tty::new(number(PTS, index), OtherEnd::Master(queue.clone()));
     slave.state.borrow_mut().locked = true;
-    let creds = sched::current().creds();
+    let creds = task::current().creds();
     let owner = Owner { uid: creds.fsuid, gid: TTY_GROUP, mode: 0o620, time: time::realtime() as Timestamp };
     let pair = Arc::new(Pair { index, slave, queue, owner: KCell::new(owner) });
     PAIRS.borrow_mut().insert(index, pair.clone());
@@ -206,7 +206,7 @@ impl FileOps for Master {
     }
 
     fn ioctl(&self, _file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
-        let task = &crate::sched::current();
+        let task = &crate::task::current();
         let space = task.space();
         match command {
             abi::TIOCGPTN => put(task, arg, &self.0.index),
@@ -255,7 +255,7 @@ impl Master {
         let ops = Inode::open(devpts::slave_inode(&self.0), flags)?;
         let close_on_exec = flags & abi::O_CLOEXEC != 0;
         let file = OpenFile::new(ops, inode, flags & (abi::O_ACCMODE | abi::O_NONBLOCK));
-        Ok(sched::current().files().install(file, close_on_exec)? as u64)
+        Ok(task::current().files().install(file, close_on_exec)? as u64)
     }
 }
 

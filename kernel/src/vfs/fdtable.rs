@@ -57,7 +57,7 @@ impl Slots {
 
 /// RLIMIT_NOFILE of the current process: no descriptor may be that high.
 fn limit() -> usize {
-    current().process.limit(limits::NOFILE).min(1 << 20) as usize
+    current().limit(limits::NOFILE).soft.min(1 << 20) as usize
 }
 
 impl FdTable {

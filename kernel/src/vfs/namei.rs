@@ -196,7 +196,7 @@ pub fn is_mount_point(dentry: &Dentry) -> bool {
 /// The node of a socket that bind(2) makes, for the current task; EADDRINUSE when something is
 /// there.
 pub fn make_socket(path: &[u8], mode: u32) -> Result<InodeRef> {
-    let caller = crate::sched::current();
+    let caller = super::upcall::caller();
     match make(&caller, abi::AT_FDCWD, path, &NewNode::Socket, mode) {
         Ok(path) => Ok(path.inode().clone()),
         Err(Errno::EEXIST) => Err(Errno::EADDRINUSE),
@@ -206,7 +206,7 @@ pub fn make_socket(path: &[u8], mode: u32) -> Result<InodeRef> {
 
 /// The socket node that connect(2) names, for the current task, which must be able to write to it.
 pub fn find_socket(path: &[u8]) -> Result<InodeRef> {
-    let caller = crate::sched::current();
+    let caller = super::upcall::caller();
     let path = walk::lookup(&caller, abi::AT_FDCWD, path, Walk::FOLLOW)?;
     permission::check(&caller.creds(), &**path.inode(), WRITE)?;
     Ok(path.inode().clone())

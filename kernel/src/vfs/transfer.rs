@@ -137,7 +137,7 @@ fn in_steps(
 /// RLIMIT_FSIZE: a write that would begin beyond it is EFBIG and SIGXFSZ, one that would end there
 /// is cut.
 fn obey_size_limit(buf: &mut IoBuf<'_>, at: u64) -> Result<()> {
-    let limit = sched::current().process.limit(limits::FSIZE);
+    let limit = sched::current().limit(limits::FSIZE).soft;
     if limit == limits::INFINITY {
         return Ok(());
     }

@@ -65,7 +65,7 @@ pub fn lookup(caller: &dyn Caller, dirfd: i32, path: &[u8], how: Walk) -> Result
 
 /// Finds what a path names for the current task, from its working directory.
 pub fn find(path: &[u8]) -> Result<Path> {
-    lookup(&crate::sched::current(), abi::AT_FDCWD, path, Walk::FOLLOW)
+    lookup(&super::upcall::caller(), abi::AT_FDCWD, path, Walk::FOLLOW)
 }
 
 /// Where a path starts that is relative to `dirfd`.

@@ -15,11 +15,11 @@ pub use stat::cpu_list;
 
 use super::pseudo::{self, Entry, Found, Listed, Listing, Node, PseudoFs, Subject, Tree, dir, link, text};
 use crate::Pid;
-use crate::task::{self, Process, Task, pid};
+use crate::task::{self, Process, Task, current, pid};
 use crate::vfs::device;
 use crate::vfs::file::OpenFile;
 use crate::vfs::mount::FileSystem;
-use crate::{Errno, Result, sched};
+use crate::{Errno, Result};
 use std::sync::Arc;
 
 const MAGIC: u64 = 0x9fa0;
@@ -66,10 +66,6 @@ const ROOT: &[Entry] = &[
     text("version", root::version),
     text("vmstat", root::vmstat),
 ];
-
-fn current() -> Arc<Task> {
-    sched::current()
-}
 
 /// The directories of processes, and of threads for those who know their number.
 struct Processes;

@@ -23,7 +23,7 @@ fn state(task: Option<&Arc<Task>>, process: &Process) -> (char, &'static str) {
     if process.job.borrow().stopped.is_some() || task.signals.borrow().stopped {
         return ('T', "stopped");
     }
-    match task.sched.borrow().state {
+    match task.sched.run_state() {
         // PID 1 has no code of its own and waits for children for ever.
         RunState::Runnable if process.is_init() => ('S', "sleeping"),
         RunState::Runnable => ('R', "running"),
@@ -104,7 +104,7 @@ pub fn stat(subject: Subject) -> Result<Vec<u8>> {
     let number = if whole { process.pid } else { subject.sub };
     let start = task.as_ref().filter(|_| !whole).map_or(process.start_time, |t| t.start_time);
     let priority = if attributes.priority > 0 { -1 - attributes.priority } else { 20 + attributes.nice };
-    let cpu = task.as_ref().map_or(0, |t| t.sched.borrow().cpu);
+    let cpu = task.as_ref().map_or(0, |t| t.sched.cpu());
     let mut out = format!("{number} (").into_bytes();
     out.extend(name(subject)?);
     let rest = format!(

@@ -2,13 +2,13 @@
 //! holds.
 
 use super::super::pseudo::{Entry, Subject, dir, number, setting, text};
-use super::current;
 use crate::creds::ALL_CAPS;
 use crate::event::inotify;
 use crate::ipc::pipe;
 use crate::ipc::{mq, msg, sem};
 use crate::limits;
 use crate::mm::frames;
+use crate::task::current;
 use crate::task::{core_dump, pid};
 use crate::vfs::dentry;
 use crate::vfs::permission;

@@ -3,8 +3,8 @@
 use super::Queue;
 use crate::Result;
 use crate::mm::IoBuf;
-use crate::sched::acting;
 use crate::sched::wait::WaitQueue;
+use crate::task::acting;
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use smallvec::SmallVec;
 use std::any::Any;

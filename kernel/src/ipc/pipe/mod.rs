@@ -261,7 +261,7 @@ impl Drop for Pipe {
 pub fn open_pair(flags: i32) -> (Arc<OpenFile>, Arc<OpenFile>) {
     let pipe = Arc::new(Pipe::new());
     let (reader, writer) = (Arc::new(pipe.open_end(true, false)), Arc::new(pipe.open_end(false, true)));
-    let creds = crate::sched::current().creds();
+    let creds = crate::task::current().creds();
     let again: Reopen = Box::new(move |flags| reopen(&pipe, flags));
     let inode: InodeRef = AnonInode::make(AnonKind::Pipe, creds.fsuid, creds.fsgid, Some(again));
     (OpenFile::new(reader, inode.clone(), flags | abi::O_RDONLY), OpenFile::new(writer, inode, flags | abi::O_WRONLY))
@@ -344,7 +344,7 @@ impl FileOps for PipeEnd {
     }
 
     fn ioctl(&self, _file: &OpenFile, command: u32, arg: u64) -> Result<u64> {
-        let task = &crate::sched::current();
+        let task = &crate::task::current();
         match command {
             abi::FIONREAD => {
                 let len = self.pipe.state.borrow().buffer.len() as i32;

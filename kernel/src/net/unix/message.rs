@@ -6,7 +6,7 @@ use super::{Kind, UnixSocket};
 use crate::mm::IoBuf;
 use crate::mm::pressure::room_for;
 use crate::net::Outgoing;
-use crate::sched::current;
+use crate::task::current;
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
 use std::sync::Arc;

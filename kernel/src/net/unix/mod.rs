@@ -17,8 +17,8 @@ use super::{Incoming, Outgoing, Socket, wait};
 use crate::lock::KCell;
 use crate::mm::IoBuf;
 use crate::mm::user::bytes_of;
-use crate::sched::current;
 use crate::sched::wait::WaitQueue;
+use crate::task::current;
 use crate::vfs::file::{Events, OpenFile};
 use crate::{Errno, Result};
 use message::Message;
@@ -404,7 +404,7 @@ impl Socket for UnixSocket {
     }
 
     fn ioctl(&self, command: u32, arg: u64) -> Result<u64> {
-        let task = &crate::sched::current();
+        let task = &crate::task::current();
         let state = self.state.borrow();
         let value = match command {
             SIOCOUTQ => state.in_flight,

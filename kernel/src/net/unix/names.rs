@@ -143,7 +143,7 @@ impl UnixSocket {
         if is_bound {
             // As Linux: the name is made before the socket is looked at, which who watches the
             // directory can see.
-            namei::remove(&crate::sched::current(), abi::AT_FDCWD, path, false)?;
+            namei::remove(&crate::task::current(), abi::AT_FDCWD, path, false)?;
             return Err(Errno::EINVAL);
         }
         let attr = inode.attr()?;

@@ -9,7 +9,7 @@ const POLL_IN: i32 = 1;
 
 /// The current thread wrote beyond its RLIMIT_FSIZE.
 pub fn size_exceeded() {
-    let task = crate::sched::current();
+    let task = crate::task::current();
     // A standard signal always gets through.
     let _ = send_to_task(&task, SigInfo::kill(abi::SIGXFSZ, task.pid(), task.creds().uid));
 }

@@ -90,7 +90,7 @@ impl Wake for Tick {
         let Some(process) = self.0.upgrade() else { return };
         for thread in process.threads() {
             // Each accounts its time as it comes in.
-            sched::interrupt(&thread);
+            sched::interrupt(&*thread);
         }
         check(&process);
         rearm(&process);

@@ -288,7 +288,7 @@ fn wants(task: &Task, signal: i32) -> bool {
 /// Makes a thread look at its signals.
 pub(crate) fn wake(task: &Arc<Task>) {
     sched::wake(task);
-    sched::interrupt(task);
+    sched::interrupt(&**task);
 }
 
 /// Wakes other threads for those of `signals` that are pending for the process and that its waiter
@@ -316,7 +316,7 @@ pub fn retarget(task: &Arc<Task>, signals: SigSet) {
 
 /// A write to a pipe or socket without a reader: SIGPIPE for the current task.
 pub(crate) fn send_sigpipe() {
-    let task = sched::current();
+    let task = crate::task::current();
     let info = SigInfo::kill(abi::SIGPIPE, task.pid(), task.creds().uid);
     // A standard signal always gets through.
     let _ = send_to_task(&task, info);
