@@ -2,6 +2,7 @@
 //! the thread that the tracee stopped for.
 
 use crate::{Errno, Result};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 pub use umlab_abi::ptrace::Regs;
 
@@ -205,12 +206,19 @@ impl Tracee {
         Ok(SignalInfo { signal: info.si_signo, code: info.si_code, addr, syscall })
     }
 
-    /// The extended state in XSAVE layout.
+    /// The extended state in XSAVE layout. Of features that a process has only when it asks for
+    /// them (arch_prctl(2)), it has none.
     pub fn extended_state(self) -> Result<Vec<u8>> {
-        let mut state = vec![0u8; 16384];
+        /// The length of each image, once one was read: before, more than any.
+        static LEN: AtomicUsize = AtomicUsize::new(16384);
+        let mut state = vec![0u8; LEN.load(Relaxed)];
         let mut iov = libc::iovec { iov_base: state.as_mut_ptr().cast(), iov_len: state.len() };
         self.request(libc::PTRACE_GETREGSET, NT_X86_XSTATE, &raw mut iov as usize)?;
-        state.truncate(iov.iov_len);
+        if iov.iov_len < state.len() {
+            state.truncate(iov.iov_len);
+            state.shrink_to_fit();
+            LEN.store(iov.iov_len, Relaxed);
+        }
         Ok(state)
     }
 
