@@ -9,7 +9,7 @@ use crate::fs::memfs;
 use crate::fs::stdio::{Standard, standard_streams};
 use crate::ipc::{sem, shm};
 use crate::limits::Inherited;
-use crate::mm::frames;
+use crate::mm::{frames, pressure};
 use crate::task::exec::{self, Image};
 use crate::task::{self, Task, exit, init, run, signal};
 use crate::vfs::FdTable;
@@ -112,6 +112,7 @@ pub fn boot(config: Config, model: Box<dyn ProcessModel>) -> std::result::Result
 /// Tells lower layers how to reach higher ones. [`boot`] begins with it; who runs parts of the
 /// kernel without a guest calls it first.
 pub fn connect_layers() {
+    pressure::set_shrink(vfs::dentry::shrink);
     vfs::upcall::set(vfs::upcall::Upcalls {
         caller: || task::current(),
         size_exceeded: signal::size_exceeded,

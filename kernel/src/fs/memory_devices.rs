@@ -1,7 +1,8 @@
 //! The devices without hardware: null, zero, full, random, urandom and kmsg.
 
+use crate::mm::object::MapObject;
 use crate::mm::{IoBuf, PAGE_SIZE};
-use crate::vfs::file::{Events, FileOps, MapObject, OpenFile};
+use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::{Errno, Result, sched};
 use std::any::Any;
 use std::sync::Arc;

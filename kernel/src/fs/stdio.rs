@@ -6,10 +6,12 @@
 //! [`crate::tty::console`]).
 
 use crate::lock::KCell;
+use crate::mm::invalidate::{Gone, Mappers};
+use crate::mm::object::{HostFile, MapObject};
 use crate::mm::{IoBuf, PAGE_SIZE};
 use crate::sched::events::{HostReady, Watch};
 use crate::sched::wait::{WaitQueue, wait_on};
-use crate::vfs::file::{Events, FileOps, Gone, HostFile, MapObject, Mappers, OpenFile};
+use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, SetAttr, Timestamp};
 use crate::{Errno, Result};
 use smallvec::{SmallVec, smallvec};

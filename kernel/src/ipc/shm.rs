@@ -10,12 +10,14 @@ use crate::creds::Creds;
 use crate::limits;
 use crate::lock::KCell;
 use crate::mm::map::MapRequest;
+use crate::mm::object::{MapObject, MappedFile};
+use crate::mm::page_cache::Contents;
 use crate::mm::{PAGE_SIZE, frames, pressure};
 use crate::task::Task;
 use crate::task::acting;
 use crate::vfs::Path;
-use crate::vfs::file::{FileOps, MapObject, OpenFile};
-use crate::vfs::page_cache::Contents;
+use crate::vfs::file::{FileOps, OpenFile};
+use crate::vfs::mapped;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::{Arc, OnceLock, Weak};
@@ -202,9 +204,9 @@ pub fn attach(task: &Task, id: i32, addr: u64, flags: i32) -> Result<u64> {
 
 /// shmdt(2).
 pub fn detach(task: &Task, addr: u64) -> Result<()> {
-    let size_of = |file: &OpenFile| file.ops_as::<SegmentFile>().map(|file| file.0.size);
-    let file = task.space().detach(addr, size_of)?;
-    if let Some(SegmentFile(segment)) = file.ops_as::<SegmentFile>() {
+    let segment = |file: &Arc<dyn MappedFile>| Some(mapped::open_file(file)?.ops_as::<SegmentFile>()?.0.clone());
+    let file = task.space().detach(addr, |file| segment(file).map(|segment| segment.size))?;
+    if let Some(segment) = segment(&file) {
         segment.note_detached();
     }
     Ok(())

@@ -1,10 +1,9 @@
 //! What is told and asked about what is mapped: madvise(2), msync(2), mincore(2).
 
 use super::map::round_up_wrapping;
+use super::object::MappedFile;
 use super::space::{AddressSpace, Inner};
 use super::vma::{Backing, Vma, VmaFlags, is_aligned, page_of, round_up};
-use crate::vfs::file::OpenFile;
-use crate::vfs::inode::FileKind;
 use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange, Prot};
@@ -83,7 +82,6 @@ impl AddressSpace {
 
     /// MADV_REMOVE: punches a hole into what is behind shared areas, for everybody who has it.
     fn punch(&self, range: PageRange) -> Result<()> {
-        const PUNCH: i32 = abi::FALLOC_FL_PUNCH_HOLE | abi::FALLOC_FL_KEEP_SIZE;
         let (areas, whole): (Vec<Vma>, bool) = {
             let inner = self.inner.borrow();
             (inner.vmas.within(range).collect(), inner.vmas.covers(range))
@@ -97,12 +95,14 @@ impl AddressSpace {
             if !vma.is_shared() || vma.flags.contains(VmaFlags::NOWRITE) {
                 return Err(Errno::EACCES);
             }
-            match (&vma.file, &vma.backing) {
-                (Some(file), _) if file.inode.kind() == FileKind::Regular => {
-                    file.inode.allocate(PUNCH, vma.offset, vma.range.len())?;
-                }
+            if let Some(file) = &vma.file
+                && file.punch(vma.offset, vma.len())?
+            {
+                continue;
+            }
+            match &vma.backing {
                 // Memory that was shared without a file of its own.
-                (_, Backing::Pages(pages)) => pages.punch(vma.offset, vma.range.len())?,
+                Backing::Pages(pages) => pages.punch(vma.offset, vma.len())?,
                 _ => return Err(Errno::EOPNOTSUPP),
             }
         }
@@ -142,7 +142,7 @@ impl AddressSpace {
             return Ok(());
         }
         let range = PageRange::new(addr, end).ok_or(Errno::ENOMEM)?;
-        let files: Vec<Arc<OpenFile>> = {
+        let files: Vec<Arc<dyn MappedFile>> = {
             let inner = self.inner.borrow();
             if flags & abi::MS_INVALIDATE != 0
                 && inner.vmas.overlapping(range).any(|vma| vma.flags.contains(VmaFlags::LOCKED))
@@ -156,7 +156,7 @@ impl AddressSpace {
         };
         if flags & abi::MS_SYNC != 0 {
             for file in files {
-                let _ = file.fsync(true);
+                let _ = file.sync();
             }
         }
         Ok(())

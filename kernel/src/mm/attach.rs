@@ -1,8 +1,8 @@
 //! Taking away all of what was mapped of one file at one place: shmdt(2).
 
+use super::object::MappedFile;
 use super::space::AddressSpace;
 use super::vma::is_aligned;
-use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange};
@@ -13,7 +13,11 @@ impl AddressSpace {
     ///
     /// # Errors
     /// EINVAL if there is none.
-    pub fn detach(&self, addr: u64, size_of: impl Fn(&OpenFile) -> Option<u64>) -> Result<Arc<OpenFile>> {
+    pub fn detach(
+        &self,
+        addr: u64,
+        size_of: impl Fn(&Arc<dyn MappedFile>) -> Option<u64>,
+    ) -> Result<Arc<dyn MappedFile>> {
         if !is_aligned(addr) {
             return Err(Errno::EINVAL);
         }
@@ -22,7 +26,11 @@ impl AddressSpace {
         found
     }
 
-    fn take_out_attached(&self, addr: u64, size_of: impl Fn(&OpenFile) -> Option<u64>) -> Result<Arc<OpenFile>> {
+    fn take_out_attached(
+        &self,
+        addr: u64,
+        size_of: impl Fn(&Arc<dyn MappedFile>) -> Option<u64>,
+    ) -> Result<Arc<dyn MappedFile>> {
         let mut inner = self.inner.borrow_mut();
         // The first part that is left tells how long the whole was.
         let whole = PageRange::new(addr, PageRange::everything().end()).ok_or(Errno::EINVAL)?;

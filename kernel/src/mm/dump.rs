@@ -2,10 +2,10 @@
 //! that are there.
 
 use super::frames::Frames;
+use super::object::MappedFile;
 use super::space::{AddressSpace, host_window};
 use super::vma::{Backing, Vma, VmaFlags, page_of};
 use super::window::GuestWindow;
-use crate::vfs::file::OpenFile;
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange, Prot};
 
@@ -39,7 +39,7 @@ pub struct Segment {
     /// So many bytes from its start on are written to the core file.
     pub kept: u64,
     /// The file that is mapped, and where in it the area begins.
-    pub file: Option<(Arc<OpenFile>, u64)>,
+    pub file: Option<(Arc<dyn MappedFile>, u64)>,
 }
 
 /// Bytes of an area.
@@ -76,8 +76,8 @@ impl AddressSpace {
             return 0;
         }
         if vma.is_shared() {
-            let named = |file: &Arc<OpenFile>| file.inode.attr().is_ok_and(|attr| attr.nlink > 0);
-            return all_if(if vma.file.as_ref().is_some_and(named) { Filter::FILE_SHARED } else { Filter::SHARED });
+            let named = vma.file.as_ref().is_some_and(|file| file.has_name());
+            return all_if(if named { Filter::FILE_SHARED } else { Filter::SHARED });
         }
         if has_pages && filter.contains(Filter::PRIVATE) {
             return vma.len();
@@ -87,7 +87,7 @@ impl AddressSpace {
             return vma.len();
         }
         let first = filter.contains(Filter::ELF_HEADERS) && vma.offset == 0 && !vma.prot.is_empty();
-        if first && (is_program(file) || self.read::<[u8; 4]>(vma.start()).is_ok_and(|magic| magic == *b"\x7fELF")) {
+        if first && (file.is_program() || self.read::<[u8; 4]>(vma.start()).is_ok_and(|magic| magic == *b"\x7fELF")) {
             PAGE_SIZE
         } else {
             0
@@ -129,11 +129,6 @@ impl AddressSpace {
             }
         }
     }
-}
-
-/// Whether anybody may execute the file.
-fn is_program(file: &OpenFile) -> bool {
-    file.inode.owner().is_ok_and(|owner| owner.mode & 0o111 != 0)
 }
 
 /// Frames that were never filled read as zeros; a look at them would fill them.

@@ -3,12 +3,11 @@
 use super::fault::BadAccess;
 use super::frames::{Fill, Frames, scarce};
 use super::limits::may_lock;
+use super::object::{MapObject, MappedFile};
+use super::page_cache::shared_memory;
 use super::space::{AddressSpace, Inner, USER_BOTTOM, max_areas};
 use super::vma::{Backing, Totals, Vma, VmaFlags, is_aligned, round_up};
 use crate::sched::{killable_point, model};
-use crate::vfs::file::{MapObject, OpenFile};
-use crate::vfs::inode::FileKind;
-use crate::vfs::page_cache::shared_memory;
 use crate::{Errno, Result};
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange, Prot, When};
@@ -50,16 +49,8 @@ pub struct MapRequest {
     pub len: u64,
     pub prot: u32,
     pub flags: i32,
-    pub file: Option<Arc<OpenFile>>,
+    pub file: Option<Arc<dyn MappedFile>>,
     pub offset: u64,
-}
-
-impl MapRequest {
-    /// Whether Linux finds only when the place is cleared that the file cannot be mapped: sockets
-    /// refuse it themselves.
-    fn is_refused_late(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.inode.kind() == FileKind::Socket)
-    }
 }
 
 /// New zeros: private ones, or an object that others can share: MAP_ANONYMOUS and /dev/zero.
@@ -149,7 +140,7 @@ impl AddressSpace {
             _ => return Err(Errno::EINVAL),
         };
         let (backing, file, vma_flags) = match self.backing_of(request, prot, shared, len) {
-            Err(Errno::ENODEV) if request.is_refused_late() => {
+            Err(Errno::ENODEV) if request.file.as_ref().is_some_and(|file| file.refuses_late()) => {
                 if flags & abi::MAP_GROWSDOWN != 0 {
                     return Err(Errno::EINVAL);
                 }
@@ -169,7 +160,7 @@ impl AddressSpace {
         request: &MapRequest,
         prot: Prot,
         backing: Backing,
-        file: Option<Arc<OpenFile>>,
+        file: Option<Arc<dyn MappedFile>>,
         mut vma_flags: VmaFlags,
     ) -> Result<u64> {
         let (flags, shared) = (request.flags, vma_flags.contains(VmaFlags::SHARED));
@@ -253,33 +244,21 @@ impl AddressSpace {
         prot: Prot,
         shared: bool,
         len: u64,
-    ) -> Result<(Backing, Option<Arc<OpenFile>>, VmaFlags)> {
-        let mut flags = if shared { VmaFlags::SHARED } else { VmaFlags::empty() };
+    ) -> Result<(Backing, Option<Arc<dyn MappedFile>>, VmaFlags)> {
+        let flags = if shared { VmaFlags::SHARED } else { VmaFlags::empty() };
         let Some(file) = &request.file else {
             if request.flags & abi::MAP_TYPE == abi::MAP_SHARED_VALIDATE {
                 return Err(Errno::EINVAL);
             }
             return Ok((zeros(request, shared, len)?, None, flags));
         };
-        let may_write = !shared || !prot.contains(Prot::WRITE) || file.writable();
-        if !may_write || !file.readable() {
-            return Err(Errno::EACCES);
-        }
-        if file.is_noexec() {
-            if prot.contains(Prot::EXEC) {
-                return Err(Errno::EPERM);
-            }
-            flags |= VmaFlags::NOEXEC;
-        }
-        if shared && !file.may_map_writable() {
-            flags |= VmaFlags::NOWRITE;
-        }
-        let backing = match file.map(prot, shared)? {
+        let (object, never) = file.map(prot, shared)?;
+        let backing = match object {
             MapObject::Host(file) => Backing::Host(file),
             MapObject::Pages(pages) => Backing::Pages(pages),
             MapObject::Zeros => zeros(request, shared, len)?,
         };
-        Ok((backing, Some(file.clone()), flags))
+        Ok((backing, Some(file.clone()), flags | never))
     }
 
     /// A free range: at the hint if that can be, else where mmap places one.

@@ -1,8 +1,8 @@
 //! What /proc/PID/maps and its relatives show.
 
+use super::object::MappedFile;
 use super::space::AddressSpace;
 use super::vma::{Backing, VmaFlags};
-use crate::vfs::file::OpenFile;
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, Prot};
 
@@ -14,7 +14,7 @@ pub struct MapsLine {
     pub shared: bool,
     pub offset: u64,
     /// The file behind it; its path, device and inode are shown.
-    pub file: Option<Arc<OpenFile>>,
+    pub file: Option<Arc<dyn MappedFile>>,
     /// What is shown instead of a path, as "[heap]".
     pub name: Option<&'static str>,
     pub locked: bool,

@@ -3,11 +3,11 @@
 use super::audit;
 use super::fault::{BadAccess, CHUNK};
 use super::frames::{Charge, Frames};
+use super::object::{HostFile, MappedFile, PageSource};
 use super::vma::{Backing, Pages, Run, Totals, Vma, VmaFlags, Vmas, page_of, round_up};
 use super::window::{Found, GuestWindow, pages_of};
 use crate::lock::KCell;
 use crate::sched::model;
-use crate::vfs::file::{HostFile, PageSource};
 use crate::{Errno, Result};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -70,7 +70,7 @@ pub struct Layout {
     pub auxv: Vec<u8>,
     pub code: (u64, u64),
     pub data: (u64, u64),
-    pub executable: Option<Arc<crate::vfs::file::OpenFile>>,
+    pub executable: Option<Arc<dyn MappedFile>>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);

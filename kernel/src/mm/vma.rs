@@ -3,10 +3,9 @@
 
 use super::frames::Frames;
 use super::gaps::Gaps;
+use super::object::{HostFile, MappedFile, PageSource};
 use super::space::max_areas;
 use super::window;
-use crate::vfs::file::{HostFile, OpenFile, PageSource};
-use crate::vfs::write_access;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,7 +81,7 @@ pub struct Vma {
     /// Byte offset into what is behind it, at its start.
     pub offset: u64,
     /// The file it was mapped from, for /proc and for keeping it open.
-    pub file: Option<Arc<OpenFile>>,
+    pub file: Option<Arc<dyn MappedFile>>,
 }
 
 impl Vma {
@@ -108,8 +107,7 @@ impl Vma {
     /// hides what others write to the file later. So it is done for segments only, which are mostly
     /// written as soon as they are there, and while nobody has the file open for writing.
     pub fn copies_ahead(&self) -> bool {
-        let written = |file: &Arc<OpenFile>| file.writable() || write_access::is_written(&file.inode);
-        self.flags.contains(VmaFlags::SEGMENT) && !self.file.as_ref().is_some_and(written)
+        self.flags.contains(VmaFlags::SEGMENT) && !self.file.as_ref().is_some_and(|file| file.is_written())
     }
 
     /// Whether it counts for RLIMIT_DATA.

@@ -3,8 +3,10 @@
 use super::{Call, Entry, entry};
 use crate::limits;
 use crate::mm::map::MapRequest;
+use crate::mm::object::MappedFile;
 use crate::sched::killable_point;
 use crate::{Errno, Result};
+use std::sync::Arc;
 
 #[rustfmt::skip]
 pub const CALLS: &[Entry] = &[
@@ -33,7 +35,8 @@ fn mmap(call: &mut Call<'_>) -> Result<u64> {
     if !offset.is_multiple_of(4096) {
         return Err(Errno::EINVAL);
     }
-    let file = if flags & abi::MAP_ANONYMOUS == 0 { Some(call.task.files().get_io(call.int(4))?) } else { None };
+    let file: Option<Arc<dyn MappedFile>> =
+        if flags & abi::MAP_ANONYMOUS == 0 { Some(call.task.files().get_io(call.int(4))?) } else { None };
     if file.is_some() && flags & abi::MAP_HUGETLB != 0 {
         return Err(Errno::EINVAL);
     }

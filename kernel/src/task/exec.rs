@@ -1,10 +1,10 @@
 //! execve(2): replacing a process's program.
 
+use super::elf::{Loaded, Program};
 use super::setid::{self, ProgramFile};
 use super::{Task, clone, exit};
 use crate::creds::Creds;
 use crate::limits;
-use crate::mm::elf::{Loaded, Program};
 use crate::mm::user::IoBuf;
 use crate::mm::vma::{Backing, Vma, VmaFlags};
 use crate::mm::{AddressSpace, PAGE_SIZE, PageRange};

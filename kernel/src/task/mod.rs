@@ -8,6 +8,7 @@ pub mod call;
 pub mod clone;
 pub mod core_dump;
 mod current;
+mod elf;
 pub mod exec;
 pub mod exit;
 pub mod futex;

@@ -1,17 +1,15 @@
 //! Open files: what a descriptor refers to.
 
 use super::inode::FileKind;
-use super::mount::MountFlags;
 use crate::lock::KCell;
 use crate::mm::IoBuf;
+use crate::mm::object::MapObject;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::{Errno, Result};
 use smallvec::SmallVec;
 use std::any::Any;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use umlab_host::memory::FileMapping;
-use umlab_model::{BackingFile, Prot};
+use umlab_model::Prot;
 
 bitflags::bitflags! {
     /// Poll events, in the numbers of poll(2) and epoll(7), which agree.
@@ -27,141 +25,6 @@ bitflags::bitflags! {
         const WRNORM = abi::EPOLLWRNORM;
         const WRBAND = abi::EPOLLWRBAND;
         const RDHUP = abi::EPOLLRDHUP;
-    }
-}
-
-/// What mmap(2) of a file maps.
-pub enum MapObject {
-    /// A host file: parts that are not written by the core are mapped from it directly.
-    Host(Arc<HostFile>),
-    /// Pages in physmem.
-    Pages(Arc<dyn PageSource>),
-    /// New zeros, as without a file.
-    Zeros,
-}
-
-/// A host file that guest mappings, and the core's own reads of guest memory, can use.
-pub struct HostFile {
-    pub fd: Arc<OwnedFd>,
-    /// What is done when it is no longer used, with a file that was opened for writing: the host
-    /// tells watchers when it is closed.
-    release: Option<fn(Arc<OwnedFd>)>,
-    /// The core's own mapping of it, made when guest memory that it is behind is first read by a
-    /// system call.
-    pub mapping: KCell<Option<Arc<FileMapping>>>,
-    /// The same, shared and writable, for shared mappings of read-write trees.
-    pub writable: KCell<Option<Arc<FileMapping>>>,
-    /// Who maps the file, if guests can cut it.
-    pub mappers: Option<Arc<Mappers>>,
-}
-
-impl HostFile {
-    pub fn new(fd: OwnedFd, mappers: Option<Arc<Mappers>>) -> Arc<HostFile> {
-        HostFile::make(fd, None, mappers)
-    }
-
-    /// One that was opened for writing, in a tree that guests may watch.
-    pub fn writer(fd: OwnedFd, mappers: Option<Arc<Mappers>>, release: fn(Arc<OwnedFd>)) -> Arc<HostFile> {
-        HostFile::make(fd, Some(release), mappers)
-    }
-
-    fn make(fd: OwnedFd, release: Option<fn(Arc<OwnedFd>)>, mappers: Option<Arc<Mappers>>) -> Arc<HostFile> {
-        let fd = Arc::new(fd);
-        Arc::new(HostFile { fd, release, mapping: KCell::new(None), writable: KCell::new(None), mappers })
-    }
-}
-
-impl BackingFile for HostFile {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-impl Drop for HostFile {
-    fn drop(&mut self) {
-        if let Some(release) = self.release {
-            release(self.fd.clone());
-        }
-    }
-}
-
-/// Something whose contents are frames of physmem: a memory file, shared memory.
-pub trait PageSource: Send + Sync {
-    /// The frames from page `index` on: at least one page, at most `max` (what lies together is
-    /// given together), shared with the source. With `write`, holes are filled; without, they may
-    /// be too. Pages wholly past the end: None (SIGBUS).
-    fn frames(&self, index: u64, max: u32, write: bool) -> Result<Option<crate::mm::Frames>>;
-
-    /// As `frames`, of what is there, for the audit: nothing is filled.
-    fn present(&self, index: u64, max: u32) -> Option<crate::mm::Frames>;
-
-    /// The bytes read as zero from now on, and whole pages of them are given up.
-    fn punch(&self, _offset: u64, _len: u64) -> Result<()> {
-        Err(Errno::EOPNOTSUPP)
-    }
-
-    /// The first page after `index` that is there.
-    fn next_present(&self, index: u64) -> Option<u64>;
-
-    /// Where mappers are to be known, for sources whose pages can go away. A mapper holds no
-    /// reference on frames it has mapped: the source gives none of them up before its mappers have
-    /// settled.
-    fn mappers(&self) -> Option<&Mappers> {
-        None
-    }
-}
-
-/// What becomes of a source's pages.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
-    /// They are beyond the source's new end. Private copies of them are given up too.
-    Cut,
-    /// There is a hole.
-    Punched,
-}
-
-/// Something that maps pages of a source: an address space. A source is known by its list of
-/// mappers.
-pub trait Mapper: Send + Sync {
-    /// The source's pages from `first` to before `end` are no longer what they were: mappings of
-    /// them must be looked up again at the next touch. Nothing of the mapper's may be borrowed.
-    fn invalidate(&self, source: &Mappers, first: u64, end: u64, gone: Gone);
-
-    /// Whether user code may write to the source by way of this mapper.
-    fn writes_to(&self, source: &Mappers) -> bool;
-
-    /// Returns when no CPU's user code can reach what was invalidated. May drop the big lock.
-    fn settle(&self);
-}
-
-/// Who maps a source. An address space adds itself when it makes a mapping.
-#[derive(Default)]
-pub struct Mappers(KCell<Vec<std::sync::Weak<dyn Mapper>>>);
-
-impl Mappers {
-    pub fn add(&self, mapper: std::sync::Weak<dyn Mapper>) {
-        let mut list = self.0.borrow_mut();
-        list.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&mapper));
-        list.push(mapper);
-    }
-
-    /// Whether anybody may write to the source by a mapping.
-    pub fn any_writes_to(&self) -> bool {
-        self.0.borrow().iter().filter_map(std::sync::Weak::upgrade).any(|mapper| mapper.writes_to(self))
-    }
-
-    /// Makes all mappers forget the pages, and returns when they are out of reach.
-    pub fn invalidate(&self, first: u64, end: u64, gone: Gone) {
-        if self.0.borrow().is_empty() {
-            return;
-        }
-        let list: Vec<_> = self.0.borrow().iter().filter_map(std::sync::Weak::upgrade).collect();
-        for mapper in &list {
-            mapper.invalidate(self, first, end, gone);
-        }
-        for mapper in &list {
-            mapper.settle();
-        }
     }
 }
 
@@ -366,12 +229,6 @@ impl OpenFile {
         }))
     }
 
-    /// Whether nothing of it may be executed, not even where it is mapped: on a mount that is
-    /// noexec, and what has no place in any.
-    pub fn is_noexec(&self) -> bool {
-        self.path.as_ref().is_none_or(|path| path.mount.flags().contains(MountFlags::NOEXEC))
-    }
-
     pub fn readable(&self) -> bool {
         let flags = self.flags.get();
         flags & abi::O_PATH == 0 && matches!(flags & abi::O_ACCMODE, abi::O_RDONLY | abi::O_RDWR)
@@ -430,16 +287,6 @@ impl OpenFile {
     /// [`FileOps::ioctl`]
     pub fn ioctl(&self, command: u32, arg: u64) -> Result<u64> {
         self.ops.ioctl(self, command, arg)
-    }
-
-    /// [`FileOps::map`]
-    pub fn map(&self, prot: Prot, shared: bool) -> Result<MapObject> {
-        self.ops.map(self, prot, shared)
-    }
-
-    /// [`FileOps::may_map_writable`]
-    pub fn may_map_writable(&self) -> bool {
-        self.ops.may_map_writable(self)
     }
 
     /// [`FileOps::fsync`]

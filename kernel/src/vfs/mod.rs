@@ -1,5 +1,5 @@
-//! Files, as the kernel sees them whatever holds them: inodes, names, mounts, open files, the page
-//! cache, locks, permission.
+//! Files, as the kernel sees them whatever holds them: inodes, names, mounts, open files, locks,
+//! permission.
 
 pub mod anon;
 pub mod async_io;
@@ -14,11 +14,11 @@ pub mod fdtable;
 pub mod file;
 pub mod inode;
 pub mod locks;
+pub mod mapped;
 pub mod mount;
 pub mod namei;
 pub mod notify;
 pub mod open;
-pub mod page_cache;
 pub mod path;
 pub mod permission;
 pub mod transfer;

@@ -6,7 +6,7 @@ use super::set_ids::SET_IDS;
 use super::watch;
 use crate::creds::Creds;
 use crate::mm::PAGE_SIZE;
-use crate::vfs::file::Gone;
+use crate::mm::invalidate::Gone;
 use crate::vfs::inode::{FileKind, Inode, InodeRef, NewNode, SetAttr};
 use crate::{Errno, Result};
 use std::os::fd::AsFd;

@@ -3,7 +3,8 @@
 
 use super::HostInode;
 use crate::mm::IoBuf;
-use crate::vfs::file::{FileOps, HostFile, MapObject, OpenFile};
+use crate::mm::object::{HostFile, MapObject};
+use crate::vfs::file::{FileOps, OpenFile};
 use crate::vfs::inode::{FileKind, Inode};
 use crate::{Errno, Result};
 use std::any::Any;

@@ -3,9 +3,10 @@
 use super::inode::MemInode;
 use super::timestamp;
 use crate::mm::IoBuf;
-use crate::vfs::file::{FileOps, MapObject, OpenFile};
+use crate::mm::object::MapObject;
+use crate::mm::page_cache::Contents;
+use crate::vfs::file::{FileOps, OpenFile};
 use crate::vfs::mount::MountFlags;
-use crate::vfs::page_cache::Contents;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::sync::Arc;

@@ -6,11 +6,11 @@ use super::{Instance, timestamp};
 use crate::creds::Creds;
 use crate::ipc::pipe::{Fifo, open_fifo};
 use crate::lock::KCell;
+use crate::mm::page_cache::Contents;
 use crate::mm::pressure::room_for;
 use crate::vfs::file::{DirEntry, FileOps};
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, NewNode, Owner, SetAttr, Timestamp};
 use crate::vfs::notify::Watch;
-use crate::vfs::page_cache::Contents;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -206,7 +206,7 @@ impl MemInode {
 
     fn set_size(&self, size: u64) -> Result<()> {
         let regular = self.regular()?;
-        if size > crate::vfs::page_cache::MAX_SIZE {
+        if size > crate::mm::page_cache::MAX_SIZE {
             return Err(Errno::EFBIG);
         }
         let contents = if size == 0 && regular.borrow().contents.is_none() {

@@ -4,9 +4,9 @@ use super::Instance;
 use super::inode::{Body, MemInode, Meta, Regular};
 use crate::lock::KCell;
 use crate::mm::IoBuf;
+use crate::mm::page_cache::Contents;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::{FileKind, InodeRef};
-use crate::vfs::page_cache::Contents;
 use crate::{Errno, Result};
 use std::sync::{Arc, Weak};
 

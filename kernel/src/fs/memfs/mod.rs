@@ -21,10 +21,10 @@ pub use memfd::{add_seals, memfd, nameless, seals};
 
 use crate::lock::KCell;
 use crate::mm::frames;
+use crate::mm::page_cache::Quota;
 use crate::mm::pressure::room_for;
 use crate::vfs::inode::{InodeRef, Timestamp};
 use crate::vfs::mount::{FileSystem, StatFs};
-use crate::vfs::page_cache::Quota;
 use crate::{Errno, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -9,6 +9,7 @@ use crate::vfs::dentry::Dentry;
 use crate::vfs::display;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::InodeRef;
+use crate::vfs::mapped;
 use crate::vfs::mount::{self, FileSystem, Mount, MountFlags, StatFs};
 use crate::{Errno, Result};
 use std::fmt::Write;
@@ -128,7 +129,7 @@ fn root(subject: Subject) -> Result<Path> {
 fn executable(subject: Subject) -> Result<Arc<OpenFile>> {
     let task = subject.task().map_err(|_| Errno::ENOENT)?;
     let space = task.space.cloned().ok_or(Errno::ENOENT)?;
-    space.layout().executable.ok_or(Errno::ENOENT)
+    space.layout().executable.as_ref().and_then(mapped::open_file).ok_or(Errno::ENOENT)
 }
 
 fn fd_info(subject: Subject) -> Result<Vec<u8>> {

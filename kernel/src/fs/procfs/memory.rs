@@ -8,6 +8,7 @@ use crate::mm::maps::MapsLine;
 use crate::mm::{AddressSpace, IoBuf, PAGE_SIZE};
 use crate::sched::killable_point;
 use crate::vfs::file::{FileOps, OpenFile};
+use crate::vfs::mapped;
 use crate::{Errno, Result};
 use std::any::Any;
 use std::fmt::Write;
@@ -65,7 +66,8 @@ pub fn auxv(subject: Subject) -> Result<Vec<u8>> {
 
 fn write_line(out: &mut Vec<u8>, line: &MapsLine) {
     let flag = |prot, letter| if line.prot.contains(prot) { letter } else { '-' };
-    let attr = line.file.as_ref().and_then(|file| file.inode.attr().ok());
+    let file = line.file.as_ref().and_then(mapped::open_file);
+    let attr = file.as_ref().and_then(|file| file.inode.attr().ok());
     let (dev, ino) = attr.map_or((0, 0), |a| (a.dev, a.ino));
     let mut text = format!(
         "{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {ino} ",
@@ -79,7 +81,7 @@ fn write_line(out: &mut Vec<u8>, line: &MapsLine) {
         abi::major(dev),
         abi::minor(dev),
     );
-    let name = match (&line.file, line.name) {
+    let name = match (&file, line.name) {
         (Some(file), _) => describe(file),
         (None, Some(name)) => name.as_bytes().to_vec(),
         (None, None) => Vec::new(),

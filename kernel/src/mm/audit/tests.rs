@@ -1,8 +1,8 @@
 use super::*;
 use crate::fs::tests::in_kernel;
 use crate::mm::frames::{Fill, Frames};
+use crate::mm::object::PageSource;
 use crate::mm::vma::{Run, VmaFlags};
-use crate::vfs::file::PageSource;
 use std::sync::Arc;
 
 const AREA: u64 = 0x10_0000;

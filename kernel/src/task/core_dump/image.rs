@@ -15,6 +15,7 @@ use crate::vfs::attributes;
 use crate::vfs::display;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::SetAttr;
+use crate::vfs::mapped;
 use crate::vfs::notify;
 use crate::{Errno, Result};
 use object::elf;
@@ -59,7 +60,9 @@ impl Image {
             let Some(last) = batch.last() else { break };
             from = last.range.end();
             for Segment { range, prot, kept, file } in batch {
-                if let Some((file, offset)) = file {
+                if let Some((file, offset)) = file
+                    && let Some(file) = mapped::open_file(&file)
+                {
                     files.add((range.start(), range.end()), offset, &display::file(&file, task));
                 }
                 places.push(Place { range, prot, kept });

@@ -6,6 +6,7 @@ use crate::task::Task;
 use crate::vfs::display;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::FileKind;
+use crate::vfs::mapped;
 use crate::vfs::namei;
 use crate::vfs::open;
 use crate::vfs::walk::Walk;
@@ -102,7 +103,7 @@ fn expansion(task: &Task, signal: i32, what: u8) -> Vec<u8> {
 /// The path of the program.
 fn executable(task: &Task) -> Vec<u8> {
     let file = task.space.cloned().and_then(|space| space.layout().executable);
-    file.map(|file| display::file(&file, task)).unwrap_or_default()
+    file.as_ref().and_then(mapped::open_file).map(|file| display::file(&file, task)).unwrap_or_default()
 }
 
 /// A text that cannot lead to another directory.

@@ -1,10 +1,11 @@
 //! The contents of files that live in guest memory: runs of frames by page, holes between them.
 
-use super::file::{Gone, Mappers, PageSource};
+use super::frames::{Fill, Frames};
+use super::invalidate::{Gone, Mappers};
+use super::object::PageSource;
+use super::user::IoBuf;
+use super::window::GuestWindow;
 use crate::lock::KCell;
-use crate::mm::frames::{Fill, Frames};
-use crate::mm::user::IoBuf;
-use crate::mm::window::GuestWindow;
 use crate::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};

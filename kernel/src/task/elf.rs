@@ -1,10 +1,11 @@
 //! ELF programs: reading their headers, and mapping them into an address space (elf(5), the x86-64
 //! ABI's chapter 5).
 
-use super::map::MapRequest;
-use super::space::AddressSpace;
-use super::user::{IoBuf, bytes_of_mut, zeroed};
+use crate::mm::AddressSpace;
+use crate::mm::map::MapRequest;
+use crate::mm::user::{IoBuf, bytes_of_mut, zeroed};
 use crate::vfs::file::OpenFile;
+use crate::vfs::notify;
 use crate::{Errno, Result};
 use object::elf;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ impl Program {
     pub fn parse(file: &Arc<OpenFile>) -> Result<Program> {
         let mut header: Header = zeroed();
         read_exact(file, 0, bytes_of_mut(&mut header))?;
-        crate::vfs::notify::open_file(file, crate::vfs::notify::ACCESS);
+        notify::open_file(file, notify::ACCESS);
         let relocatable = header.kind == elf::ET_DYN;
         if header.ident[..4] != elf::ELFMAG
             || header.ident[4] != elf::ELFCLASS64
