@@ -232,12 +232,11 @@ fn a_null_call_has_the_stops_of_its_model() {
                 ("leave_stops", 1),
                 ("signals_delivered", 1),
                 ("cancelled_stops", 0),
-                ("jail_mprotects", 0),
             ],
         ),
         ("tt,sysemu=off", &[("syscall_stops", 1), ("cancelled_stops", 1), ("entry_stops", 1), ("leave_stops", 1)]),
         // The core's variables, and all else of it, which lies side by side.
-        ("tt-jail", &[("syscall_stops", 1), ("entry_stops", 1), ("leave_stops", 1), ("jail_mprotects", 4)]),
+        ("tt-jail", &[("syscall_stops", 1), ("entry_stops", 1), ("leave_stops", 1), ("protection_changes", 4)]),
     ];
     for (model, counts) in expected {
         let stops = stops_of_calls(model);

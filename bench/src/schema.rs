@@ -7,7 +7,7 @@
 //! report of an old file needs nothing but the file.
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -189,7 +189,7 @@ pub struct Sample {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub checks: BTreeMap<String, String>,
     /// The guest's own counters (`umlab run --stats`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "counters")]
     pub counters: Option<Value>,
     #[serde(default)]
     pub cpu_time: CpuTime,
@@ -273,6 +273,22 @@ impl Results {
     }
 }
 
+/// Names that a model's counters had in earlier results, and what they are called now.
+const RENAMED: &[(&str, &str)] = &[("jail_mprotects", "protection_changes"), ("jail_remaps", "protection_remaps")];
+
+/// Counters by the names that they have now.
+fn counters<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<Value>, D::Error> {
+    let mut counters = Option::<Value>::deserialize(from)?;
+    if let Some(of_model) = counters.as_mut().and_then(|all| all.get_mut("model_counters")?.as_object_mut()) {
+        for (before, now) in RENAMED {
+            if let Some(count) = of_model.remove(*before) {
+                of_model.insert((*now).into(), count);
+            }
+        }
+    }
+    Ok(counters)
+}
+
 /// Reads a results file of any version that is understood. The error is one line.
 pub fn parse(text: &str) -> Result<Results> {
     let value = json(text)?;
@@ -311,5 +327,19 @@ fn version(value: &Value) -> Result<u32> {
             Err(anyhow!("of version {n}, newer than this program, which reads up to {VERSION}: use a newer umlab"))
         }
         _ => Err(anyhow!("its field \"version\" is not a version number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_earlier_results_have_their_names_of_now() {
+        let mut sample = serde_json::to_value(crate::testing::sample(1, "tt-jail", 1.0)).unwrap();
+        sample["counters"] = serde_json::json!({"model_counters": {"jail_remaps": 3, "handovers": 1}});
+        let read: Sample = serde_json::from_value(sample).unwrap();
+        let expected = serde_json::json!({"model_counters": {"protection_remaps": 3, "handovers": 1}});
+        assert_eq!(read.counters, Some(expected));
     }
 }

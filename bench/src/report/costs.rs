@@ -92,8 +92,8 @@ const COSTS: &[Cost] = &[
     cost("host_munmaps", MAPPING, MAP),
     cost("host_mprotects", MAPPING, PROTECT),
     cost("protection_ns", PROTECTION, Unit::Measured),
-    cost("jail_mprotects", PROTECTION, Unit::Within),
-    cost("jail_remaps", PROTECTION, Unit::Within),
+    cost("protection_changes", PROTECTION, Unit::Within),
+    cost("protection_remaps", PROTECTION, Unit::Within),
     cost("orders", TRACER, Unit::Within),
 ];
 

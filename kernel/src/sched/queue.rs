@@ -111,7 +111,7 @@ impl RunQueue {
     }
 
     fn rank_at(&self, at: usize) -> i32 {
-        self.0.get(at).map_or(0, |task| rank(task))
+        self.0.get(at).map_or(0, rank)
     }
 }
 

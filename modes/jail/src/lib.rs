@@ -17,6 +17,10 @@ use umlab_model::{HostView, Machine, ModelSpace, ProcessModel, UserThread, Vdso,
 use umlab_tt::area::{self, Record};
 use umlab_tt::{Guard, Options, Tt, image};
 
+umlab_model::counters! {
+    protection_changes protection_remaps protection_ns
+}
+
 pub struct Jail(Tt);
 
 impl Jail {
@@ -84,18 +88,18 @@ static FORGET: AtomicBool = AtomicBool::new(true);
 /// How long the host's memory management kept us, for the counters. The last part of the way out is
 /// not in it: the counter lies there.
 fn took(since: Instant) {
-    umlab_tt::count(|c| &c.protection_ns, since.elapsed().as_nanos() as u64);
+    count(|c| &c.protection_ns, since.elapsed().as_nanos() as u64);
 }
 
 extern "C" fn leave(record: &Record) {
     let parts = parts();
     let (variables, rest) = parts.split_last().expect("there are variables");
-    umlab_tt::count(|c| &c.jail_mprotects, 2 * parts.len() as u64);
+    count(|c| &c.protection_changes, 2 * parts.len() as u64);
     let begin = Instant::now();
     // Files that the core has mapped to write to: they are mapped again when they are touched.
     umlab_host::memory::unmap_files();
     if FORGET.load(Relaxed) && record.left.fetch_add(1, Relaxed).is_multiple_of(FORGET_EVERY) {
-        umlab_tt::count(|c| &c.jail_remaps, 1);
+        count(|c| &c.protection_remaps, 1);
         physmem::memory().map_anew();
     }
     protect(rest, libc::PROT_READ);
@@ -132,6 +136,6 @@ impl ProcessModel for Jail {
         self.0.audit_idle()
     }
     fn counters(&self) -> Vec<(&'static str, u64)> {
-        self.0.counters()
+        self.0.counters().into_iter().chain(counters()).collect()
     }
 }

@@ -17,7 +17,7 @@ umlab_model::counters! {
     syscall_stops cancelled_stops entry_stops fault_stops kick_stops leave_stops birth_stops other_stops
     signals_delivered handovers idle_sleeps kicks shootdowns tracer_placements cpu_moves
     host_tasks_made host_processes_made host_processes_replaced spaces_emptied
-    host_mmaps host_munmaps host_mprotects jail_mprotects jail_remaps protection_ns
+    host_mmaps host_munmaps host_mprotects
 }
 
 pub struct Cpu {
