@@ -341,8 +341,7 @@ fn a_full_disk_stops_it_with_a_word() {
     // A file size limit is a full disk that needs no privilege; SIGXFSZ ignored makes it an error.
     let (_folder, run, name) = folder();
     let script = format!(
-        "trap '' XFSZ; ulimit -f 8; exec {} bench --workload-program {SOURCE}/bench/tests/workload.sh --workloads spin --models host --rounds 40 --out {name}",
-        UMLAB
+        "trap '' XFSZ; ulimit -f 8; exec {UMLAB} bench --workload-program {SOURCE}/bench/tests/workload.sh --workloads spin --models host --rounds 40 --out {name}"
     );
     let mut command = Command::new("/bin/bash");
     command.args(["-c", &script]);

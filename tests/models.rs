@@ -44,7 +44,7 @@ impl Running {
     fn others(&self) -> Vec<i32> {
         let mut found: Vec<i32> = members(self.child.id()).into_iter().map(|(pid, _)| pid).collect();
         found.retain(|&pid| pid != self.uml());
-        found.sort();
+        found.sort_unstable();
         found
     }
 

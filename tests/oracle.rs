@@ -160,7 +160,7 @@ fn compare(model: &'static str, options: &[&str], tolerated: &BTreeMap<String, S
                 }
                 (false, Some(_)) => excused += 1,
                 (true, Some(reason)) => {
-                    failures.push(format!("== {case} is listed as an exception ({reason}), but is right"))
+                    failures.push(format!("== {case} is listed as an exception ({reason}), but is right"));
                 }
                 (false, None) if !host_repeats(case, expected) => {
                     println!("{case}: the host itself answers differently each time, now that the machine is busy");

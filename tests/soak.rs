@@ -30,7 +30,7 @@ const WORK: &[(&str, &str)] = &[
     ("timers", "for i in $(seq 30); do sleep 0.0$((i % 7)) & done; wait; timeout 0.1 sleep 10; echo $?"),
     (
         "threads",
-        r#"exec python3 -c '
+        r"exec python3 -c '
 import threading, queue
 q, r = queue.Queue(4), queue.Queue()
 def work():
@@ -48,18 +48,18 @@ def step(n):
 pool = [threading.Thread(target=step, args=(n,)) for n in range(5)]
 [t.start() for t in pool]
 [t.join() for t in pool]
-print(sum(r.get() for _ in range(500)), len(total))'"#,
+print(sum(r.get() for _ in range(500)), len(total))'",
     ),
     (
         "multiprocessing",
-        r#"exec python3 -c '
+        r"exec python3 -c '
 import multiprocessing as m
 def f(n): return n * n
 with m.Pool(4) as pool: print(sum(pool.imap_unordered(f, range(300), 7)))
 q = m.Queue()
 ps = [m.Process(target=q.put, args=(n,)) for n in range(8)]
 [p.start() for p in ps]; print(sorted(q.get() for _ in ps)); [p.join() for p in ps]
-print([p.exitcode for p in ps])'"#,
+print([p.exitcode for p in ps])'",
     ),
     (
         "make",

@@ -1,5 +1,7 @@
 //! The numbers are those of the C library, which has them from Linux's own headers.
 
+#![expect(clippy::cast_lossless, reason = "the numbers are of several types, u32 among them")]
+
 macro_rules! same {
     ($($name:ident)*) => { $(assert_eq!(umlab_abi::$name as u32, libc::$name as u32, stringify!($name));)* };
 }

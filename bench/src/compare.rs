@@ -135,7 +135,7 @@ fn note_differences(comparison: &mut Comparison, before: &Results, after: &Resul
     for (workload, runner, cpus) in is_bad.difference(&was_bad) {
         // New only when it worked before; what was not measured then is not worse now.
         if was_ok.contains(&(workload.clone(), runner.clone(), *cpus)) {
-            comparison.failures += (runner != HOST) as usize;
+            comparison.failures += usize::from(runner != HOST);
             comparison.notes.push(format!("fails now, worked before: {workload} on {runner}, {cpus} CPU"));
         }
     }
@@ -171,7 +171,7 @@ pub fn command(options: &CompareOptions) -> i32 {
         eprintln!("umlab compare: the two have nothing in common that could be compared");
         return crate::command::USAGE;
     }
-    comparison.is_regression() as i32
+    i32::from(comparison.is_regression())
 }
 
 fn print(comparison: &Comparison, options: &CompareOptions) {

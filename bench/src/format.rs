@@ -14,7 +14,7 @@ pub fn number(value: f64, half_width: f64) -> String {
         w => {
             let place = w.log10().floor();
             // 1.3 is worth one more place than 9: rounding to whole numbers would lose half of it.
-            place as i32 - (w / 10f64.powf(place) < 2.0) as i32
+            place as i32 - i32::from(w / 10f64.powf(place) < 2.0)
         }
     };
     let decimals = (-uncertain).clamp(1 - magnitude, 3 - magnitude).max(0) as usize;

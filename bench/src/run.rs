@@ -260,7 +260,7 @@ impl Run<'_> {
 
     /// How many samples there will be, as it looks now.
     fn all(&self) -> u64 {
-        self.plan.workloads.len() as u64 + self.items.iter().map(|(_, item)| item.last_round as u64).sum::<u64>()
+        self.plan.workloads.len() as u64 + self.items.iter().map(|(_, item)| u64::from(item.last_round)).sum::<u64>()
     }
 
     /// The seconds that are left, as it looks now.

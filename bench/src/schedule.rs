@@ -25,7 +25,7 @@ pub struct Item {
 
 /// Takes rounds away until what is still to be done from `round` on fits into the seconds left.
 pub fn thin(items: &mut [Item], round: u32, left: f64) {
-    let rounds = |item: &Item| (item.last_round + 1).saturating_sub(round) as f64;
+    let rounds = |item: &Item| f64::from((item.last_round + 1).saturating_sub(round));
     let price = |item: &Item| item.seconds / item.weight;
     loop {
         follow(items);

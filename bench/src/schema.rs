@@ -322,8 +322,8 @@ fn version(value: &Value) -> Result<u32> {
         bail!("not umlab's results: its field \"schema\" is not \"{SCHEMA}\"");
     }
     match value.get("version").and_then(Value::as_u64) {
-        Some(n) if n == VERSION as u64 => Ok(VERSION),
-        Some(n) if n > VERSION as u64 => {
+        Some(n) if n == u64::from(VERSION) => Ok(VERSION),
+        Some(n) if n > u64::from(VERSION) => {
             Err(anyhow!("of version {n}, newer than this program, which reads up to {VERSION}: use a newer umlab"))
         }
         _ => Err(anyhow!("its field \"version\" is not a version number")),

@@ -15,7 +15,7 @@ fn coverage(distribution: impl Distribution<f64>, truth: f64, n: usize) -> f64 {
         let e = median_estimate(&samples, CONFIDENCE).unwrap();
         e.low <= truth && truth <= e.high
     });
-    hits.count() as f64 / trials as f64
+    hits.count() as f64 / f64::from(trials)
 }
 
 /// Few samples or many: an interval must hold the median near the 95 % it names, also when they are
@@ -69,9 +69,9 @@ fn changes_are_found_and_not_invented() {
     let (mut found, mut invented) = (0, 0);
     for _ in 0..300 {
         let (before, same, slower) = (draw(1.0), draw(1.0), draw(1.1));
-        found += (change_estimate(&slower, &before, 0.99).unwrap().low > 1.0) as u32;
+        found += u32::from(change_estimate(&slower, &before, 0.99).unwrap().low > 1.0);
         let equal = change_estimate(&same, &before, 0.99).unwrap();
-        invented += (equal.low > 1.0 || equal.high < 1.0) as u32;
+        invented += u32::from(equal.low > 1.0 || equal.high < 1.0);
     }
     assert!(found > 250, "{found}");
     assert!(invented < 12, "{invented}");
@@ -80,7 +80,7 @@ fn changes_are_found_and_not_invented() {
 /// A ratio within rounds is untouched by a machine that gets slower and slower.
 #[test]
 fn ratios_within_rounds_cancel_drift() {
-    let rounds: Vec<(f64, f64)> = (0..9).map(|i| (1.5 * (1.0 + i as f64), 1.0 + i as f64)).collect();
+    let rounds: Vec<(f64, f64)> = (0..9).map(|i| (1.5 * (1.0 + f64::from(i)), 1.0 + f64::from(i))).collect();
     let e = ratio_estimate(&rounds, CONFIDENCE).unwrap();
     assert!((e.low - 1.5).abs() < 1e-12 && (e.high - 1.5).abs() < 1e-12, "{e:?}");
 }

@@ -28,7 +28,7 @@ unsafe impl lock_api::RawMutex for RawSharedLock {
     type GuardMarker = lock_api::GuardSend;
 
     fn lock(&self) {
-        self.0.lock()
+        self.0.lock();
     }
 
     fn try_lock(&self) -> bool {
@@ -36,7 +36,7 @@ unsafe impl lock_api::RawMutex for RawSharedLock {
     }
 
     unsafe fn unlock(&self) {
-        self.0.unlock()
+        self.0.unlock();
     }
 }
 

@@ -60,7 +60,7 @@ fn usage(who: i32) -> Result<Usage> {
     // SAFETY: an all-zero rusage is a valid one; the call fills it.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is valid for writing one rusage.
-    Errno::check(unsafe { libc::getrusage(who, &mut usage) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::getrusage(who, &raw mut usage) }))?;
     let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
     Ok(Usage { user: seconds(usage.ru_utime), system: seconds(usage.ru_stime), minor_faults: usage.ru_minflt as u64 })
 }

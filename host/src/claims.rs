@@ -41,7 +41,7 @@ fn bind(cpu: usize, level: usize) -> crate::Result<OwnedFd> {
     // SAFETY: documented constants; the descriptor is new. All-zero is a valid address, and its
     // length is within it.
     unsafe {
-        let fd = Errno::check(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) as i64)?;
+        let fd = Errno::check(i64::from(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0)))?;
         let socket = OwnedFd::from_raw_fd(fd as i32);
         let mut address: libc::sockaddr_un = std::mem::zeroed();
         address.sun_family = libc::AF_UNIX as libc::sa_family_t;
@@ -51,7 +51,7 @@ fn bind(cpu: usize, level: usize) -> crate::Result<OwnedFd> {
         }
         let len = std::mem::offset_of!(libc::sockaddr_un, sun_path) + 1 + name.len();
         let result = libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len as libc::socklen_t);
-        Errno::check(result as i64).map(|_| socket)
+        Errno::check(i64::from(result)).map(|_| socket)
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
         let allowed = thread::allowed_cpus();
         let (one, other) = (choose(allowed.len()), choose(1));
         let mut cpus: Vec<usize> = one.iter().map(|claim| claim.cpu).collect();
-        cpus.sort();
+        cpus.sort_unstable();
         assert_eq!(cpus, allowed);
         if allowed.len() > 1 {
             assert!(one.iter().all(|claim| claim.cpu != other[0].cpu || claim.level != other[0].level));

@@ -3,7 +3,7 @@
 fn read(clock: libc::clockid_t) -> u64 {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is a valid place for the result; the clocks named below always exist.
-    unsafe { libc::clock_gettime(clock, &mut t) };
+    unsafe { libc::clock_gettime(clock, &raw mut t) };
     t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }
 
@@ -43,7 +43,7 @@ pub fn process_cputime(pid: i32) -> Option<u64> {
     const BY_SCHEDULER: i32 = 2;
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is a valid place for the result; a clock that is not there is an error.
-    let result = unsafe { libc::clock_gettime(!pid << 3 | BY_SCHEDULER, &mut t) };
+    let result = unsafe { libc::clock_gettime(!pid << 3 | BY_SCHEDULER, &raw mut t) };
     (result == 0).then_some(t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64)
 }
 

@@ -147,7 +147,7 @@ pub fn install() {
             action.sa_sigaction = on_fault as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
             for signal in [libc::SIGBUS, libc::SIGSEGV] {
-                libc::sigaction(signal, &action, std::ptr::null_mut());
+                libc::sigaction(signal, &raw const action, std::ptr::null_mut());
             }
         }
     });

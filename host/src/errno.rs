@@ -63,7 +63,7 @@ impl Errno {
     }
 
     pub fn raw(self) -> i32 {
-        self.0 as i32
+        i32::from(self.0)
     }
 
     /// The calling thread's errno.

@@ -27,7 +27,7 @@ const SIGNAL_TOKEN: u64 = u64::MAX;
 pub fn start(signals: &[i32], callback: impl Fn(Event) + Send + 'static) -> Result<()> {
     // SAFETY: no arguments but a documented flag; the descriptor is new and owned by nothing else.
     let epoll = unsafe {
-        let fd = Errno::check(libc::epoll_create1(libc::EPOLL_CLOEXEC) as i64)?;
+        let fd = Errno::check(i64::from(libc::epoll_create1(libc::EPOLL_CLOEXEC)))?;
         OwnedFd::from_raw_fd(fd as i32)
     };
     let signal_fd = signal_fd(signals)?;
@@ -41,7 +41,7 @@ pub fn start(signals: &[i32], callback: impl Fn(Event) + Send + 'static) -> Resu
         .stack_size(256 << 10)
         .spawn(move || {
             crate::thread::keep_stacks_from_forks();
-            serve(fd, &signal_fd, &callback)
+            serve(fd, &signal_fd, &callback);
         })
         .map_err(Errno::from)?;
     Ok(())
@@ -52,17 +52,17 @@ fn signal_fd(signals: &[i32]) -> Result<OwnedFd> {
     // descriptor.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
+        libc::sigemptyset(&raw mut set);
         for &signal in signals {
             let mut action: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(signal, std::ptr::null(), &mut action);
+            libc::sigaction(signal, std::ptr::null(), &raw mut action);
             // Who started us wants it to have no effect (nohup, a shell's background job).
             if action.sa_sigaction != libc::SIG_IGN {
-                libc::sigaddset(&mut set, signal);
+                libc::sigaddset(&raw mut set, signal);
             }
         }
-        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
-        let fd = Errno::check(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) as i64)?;
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        let fd = Errno::check(i64::from(libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)))?;
         Ok(OwnedFd::from_raw_fd(fd as i32))
     }
 }
@@ -89,7 +89,7 @@ pub fn unwatch(fd: BorrowedFd<'_>) {
 fn control(epoll: i32, operation: i32, fd: i32, events: u32, token: u64) -> Result<()> {
     let mut event = libc::epoll_event { events, u64: token };
     // SAFETY: both are descriptors, the event is valid for the call.
-    Errno::check(unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::epoll_ctl(epoll, operation, fd, &raw mut event) }))?;
     Ok(())
 }
 

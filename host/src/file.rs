@@ -24,10 +24,10 @@ pub fn prepare_process() -> u64 {
     // SAFETY: a valid place for the result, and limits as they were given.
     unsafe {
         libc::umask(0);
-        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
         limit.rlim_cur = limit.rlim_max;
-        libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
-        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
     }
     limit.rlim_cur
 }
@@ -36,7 +36,7 @@ pub fn prepare_process() -> u64 {
 pub fn open(path: &Path, flags: i32) -> Result<OwnedFd> {
     let path = c_name(path.as_os_str().as_bytes())?;
     // SAFETY: a C string and flags.
-    let fd = Errno::check(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, 0) } as i64)?;
+    let fd = Errno::check(i64::from(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, 0) }))?;
     // SAFETY: the call returned a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
@@ -46,7 +46,7 @@ pub fn open_at(dir: BorrowedFd<'_>, name: &[u8], flags: i32, mode: u32) -> Resul
     let name = c_name(name)?;
     let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY;
     // SAFETY: a valid descriptor, a C string and numbers.
-    let fd = Errno::check(unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, mode) } as i64)?;
+    let fd = Errno::check(i64::from(unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, mode) }))?;
     // SAFETY: the call returned a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
@@ -64,7 +64,7 @@ pub fn statx(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Statx> {
     // SAFETY: all zero is a valid statx.
     let mut out: Statx = unsafe { std::mem::zeroed() };
     // SAFETY: a valid descriptor, C string and place for the result.
-    Errno::check(unsafe { libc::statx(dir.as_raw_fd(), name.as_ptr(), flags, MASK, &mut out) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::statx(dir.as_raw_fd(), name.as_ptr(), flags, MASK, &raw mut out) }))?;
     Ok(out)
 }
 
@@ -182,21 +182,21 @@ fn devtmpfs() -> Option<u64> {
 pub fn make_dir_at(dir: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<()> {
     let name = c_name(name)?;
     // SAFETY: a valid descriptor and C string.
-    Errno::check(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode) }))?;
     Ok(())
 }
 
 pub fn make_node_at(dir: BorrowedFd<'_>, name: &[u8], mode: u32, device: u64) -> Result<()> {
     let name = c_name(name)?;
     // SAFETY: a valid descriptor and C string.
-    Errno::check(unsafe { libc::mknodat(dir.as_raw_fd(), name.as_ptr(), mode, device) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::mknodat(dir.as_raw_fd(), name.as_ptr(), mode, device) }))?;
     Ok(())
 }
 
 pub fn symlink_at(target: &[u8], dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     let (target, name) = (c_name(target)?, c_name(name)?);
     // SAFETY: C strings and a valid descriptor.
-    Errno::check(unsafe { libc::symlinkat(target.as_ptr(), dir.as_raw_fd(), name.as_ptr()) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::symlinkat(target.as_ptr(), dir.as_raw_fd(), name.as_ptr()) }))?;
     Ok(())
 }
 
@@ -207,7 +207,7 @@ pub fn link_at(file: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &[u8]) -> Result
     // SAFETY: C strings and a valid descriptor.
     let result =
         unsafe { libc::linkat(libc::AT_FDCWD, old.as_ptr(), dir.as_raw_fd(), name.as_ptr(), libc::AT_SYMLINK_FOLLOW) };
-    Errno::check(result as i64)?;
+    Errno::check(i64::from(result))?;
     Ok(())
 }
 
@@ -215,7 +215,7 @@ pub fn link_at(file: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &[u8]) -> Result
 pub fn unlink_at(dir: BorrowedFd<'_>, name: &[u8], flags: i32) -> Result<()> {
     let name = c_name(name)?;
     // SAFETY: a valid descriptor and C string.
-    Errno::check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), flags) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), flags) }))?;
     Ok(())
 }
 
@@ -223,14 +223,14 @@ pub fn rename_at(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new_name
     let (name, new_name) = (c_name(name)?, c_name(new_name)?);
     // SAFETY: valid descriptors and C strings.
     let result = unsafe { libc::renameat2(from.as_raw_fd(), name.as_ptr(), to.as_raw_fd(), new_name.as_ptr(), flags) };
-    Errno::check(result as i64)?;
+    Errno::check(i64::from(result))?;
     Ok(())
 }
 
 pub fn change_mode(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
     let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
     // SAFETY: a C string and a number.
-    Errno::check(unsafe { libc::chmod(path.as_ptr(), mode) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::chmod(path.as_ptr(), mode) }))?;
     Ok(())
 }
 
@@ -239,7 +239,7 @@ pub fn change_owner(file: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) ->
     let (uid, gid) = (uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX));
     // SAFETY: a valid descriptor, an empty C string and numbers.
     let result = unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) };
-    Errno::check(result as i64)?;
+    Errno::check(i64::from(result))?;
     Ok(())
 }
 
@@ -248,7 +248,7 @@ pub fn change_times(file: BorrowedFd<'_>, atime: Option<i128>, mtime: Option<i12
     const SECOND: i128 = 1_000_000_000;
     let spec = |time: Option<i128>| match time {
         Some(t) => libc::timespec {
-            tv_sec: t.div_euclid(SECOND).clamp(i64::MIN as i128, i64::MAX as i128) as i64,
+            tv_sec: t.div_euclid(SECOND).clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64,
             tv_nsec: t.rem_euclid(SECOND) as i64,
         },
         None => libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT },
@@ -256,27 +256,27 @@ pub fn change_times(file: BorrowedFd<'_>, atime: Option<i128>, mtime: Option<i12
     let times = [spec(atime), spec(mtime)];
     // SAFETY: a valid descriptor, an empty C string and two times.
     let result = unsafe { libc::utimensat(file.as_raw_fd(), c"".as_ptr(), times.as_ptr(), libc::AT_EMPTY_PATH) };
-    Errno::check(result as i64)?;
+    Errno::check(i64::from(result))?;
     Ok(())
 }
 
 pub fn truncate(file: BorrowedFd<'_>, size: u64) -> Result<()> {
     let size = i64::try_from(size).map_err(|_| Errno::EFBIG)?;
     // SAFETY: a valid descriptor and a number.
-    Errno::check(unsafe { libc::ftruncate(file.as_raw_fd(), size) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::ftruncate(file.as_raw_fd(), size) }))?;
     Ok(())
 }
 
 pub fn allocate(file: BorrowedFd<'_>, mode: i32, offset: u64, len: u64) -> Result<()> {
     // SAFETY: a valid descriptor and numbers.
-    Errno::check(unsafe { libc::fallocate(file.as_raw_fd(), mode, offset as i64, len as i64) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::fallocate(file.as_raw_fd(), mode, offset as i64, len as i64) }))?;
     Ok(())
 }
 
 pub fn sync(file: BorrowedFd<'_>, data_only: bool) -> Result<()> {
     // SAFETY: a valid descriptor.
     let result = unsafe { if data_only { libc::fdatasync(file.as_raw_fd()) } else { libc::fsync(file.as_raw_fd()) } };
-    Errno::check(result as i64)?;
+    Errno::check(i64::from(result))?;
     Ok(())
 }
 
@@ -290,7 +290,7 @@ pub fn statfs(file: BorrowedFd<'_>) -> Result<libc::statfs> {
     // SAFETY: all zero is a valid statfs.
     let mut out: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: a valid descriptor and place for the result.
-    Errno::check(unsafe { libc::fstatfs(file.as_raw_fd(), &mut out) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut out) }))?;
     Ok(out)
 }
 
@@ -310,7 +310,7 @@ pub fn set_xattr(file: BorrowedFd<'_>, name: &[u8], value: &[u8], flags: i32) ->
     let name = c_name(name)?;
     // SAFETY: C strings, and a value valid for its length.
     let result = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) };
-    Errno::check(result as i64)?;
+    Errno::check(i64::from(result))?;
     Ok(())
 }
 
@@ -318,7 +318,7 @@ pub fn remove_xattr(file: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
     let name = c_name(name)?;
     // SAFETY: C strings.
-    Errno::check(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) } as i64)?;
+    Errno::check(i64::from(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) }))?;
     Ok(())
 }
 

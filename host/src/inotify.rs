@@ -21,7 +21,7 @@ impl Inotify {
     pub fn new() -> Result<Inotify> {
         // SAFETY: no arguments but flags; the descriptor is new and owned by nothing else.
         unsafe {
-            let fd = Errno::check(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) as i64)?;
+            let fd = Errno::check(i64::from(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC)))?;
             Ok(Inotify(OwnedFd::from_raw_fd(fd as i32)))
         }
     }
@@ -32,7 +32,7 @@ impl Inotify {
         let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
         // SAFETY: a valid descriptor, a C string and a number.
         let watch = unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), mask) };
-        Ok(Errno::check(watch as i64)? as i32)
+        Ok(Errno::check(i64::from(watch))? as i32)
     }
 
     pub fn remove(&self, watch: i32) {

@@ -51,14 +51,14 @@ pub fn found() -> &'static [Limit; COUNT] {
 fn get(which: u32) -> Limit {
     let mut limit = libc::rlimit { rlim_cur: INFINITY, rlim_max: INFINITY };
     // SAFETY: a valid place for the result.
-    unsafe { libc::getrlimit(which, &mut limit) };
+    unsafe { libc::getrlimit(which, &raw mut limit) };
     Limit { soft: limit.rlim_cur, hard: limit.rlim_max }
 }
 
 fn set(which: u32, limit: Limit) -> bool {
     let limit = libc::rlimit { rlim_cur: limit.soft, rlim_max: limit.hard };
     // SAFETY: a valid limit.
-    unsafe { libc::setrlimit(which, &limit) == 0 }
+    unsafe { libc::setrlimit(which, &raw const limit) == 0 }
 }
 
 /// Takes as much as the host allows, of all that a guest kernel needs. Allocates nothing. What is

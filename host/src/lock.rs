@@ -91,7 +91,7 @@ impl SharedLock {
 pub fn futex_wait(word: &AtomicU32, expected: u32, timeout_ns: Option<u64>) {
     let time = timeout_ns
         .map(|ns| libc::timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 });
-    let time_ptr = time.as_ref().map_or(std::ptr::null(), |t| t as *const libc::timespec);
+    let time_ptr = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref::<libc::timespec>);
     // SAFETY: the word lives as long as the reference; the timespec, if any, outlives the call.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, time_ptr) };
 }

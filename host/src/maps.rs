@@ -30,7 +30,7 @@ impl FileId {
         // SAFETY: all-zero is a valid stat; the call fills it.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: a number and a valid place.
-        Errno::check(unsafe { libc::fstat(fd, &mut stat) } as i64)?;
+        Errno::check(i64::from(unsafe { libc::fstat(fd, &raw mut stat) }))?;
         Ok(FileId { device: stat.st_dev, inode: stat.st_ino })
     }
 }

@@ -118,7 +118,7 @@ fn with_room<T>(map: impl Fn() -> Result<T>) -> Result<T> {
             return Err(e);
         }
         // SAFETY: the guest's part, of which any mapping may be missing at any time.
-        Errno::check(unsafe { libc::munmap(std::ptr::null_mut(), guest_end) } as i64)?;
+        Errno::check(i64::from(unsafe { libc::munmap(std::ptr::null_mut(), guest_end) }))?;
         map()
     })
 }
@@ -162,11 +162,11 @@ impl SharedMemory {
     /// touched.
     pub fn new(name: &std::ffi::CStr, len: usize) -> Result<SharedMemory> {
         // SAFETY: the name is a C string; the flags are documented in memfd_create(2).
-        let fd = Errno::check(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) } as i64)? as i32;
+        let fd = Errno::check(i64::from(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) }))? as i32;
         // SAFETY: the call above returned a new descriptor that nothing else owns.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         // SAFETY: a descriptor of ours and a length.
-        Errno::check(unsafe { libc::ftruncate(fd.as_raw_fd(), len as i64) } as i64)?;
+        Errno::check(i64::from(unsafe { libc::ftruncate(fd.as_raw_fd(), len as i64) }))?;
         let (place, fixed) = ROOM.take(len).map_or((0, 0), |place| (place, libc::MAP_FIXED));
         let base = SharedMemory::map(&fd, place, len, fixed)?;
         if !SHARED.load(Relaxed) {
@@ -277,7 +277,7 @@ impl SharedMemory {
         // SAFETY: all-zero is a valid stat; the call fills it.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: valid descriptor and place.
-        unsafe { libc::fstat(self.fd.as_raw_fd(), &mut stat) };
+        unsafe { libc::fstat(self.fd.as_raw_fd(), &raw mut stat) };
         stat.st_blocks as u64 * 512
     }
 }
@@ -316,7 +316,7 @@ impl FileMapping {
         // SAFETY: all-zero is a valid stat; the call fills it.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: valid descriptor and place.
-        Errno::check(unsafe { libc::fstat(fd.as_raw_fd(), &mut stat) } as i64)?;
+        Errno::check(i64::from(unsafe { libc::fstat(fd.as_raw_fd(), &raw mut stat) }))?;
         let len = stat.st_size as usize;
         if SHARED.load(Relaxed) {
             return FileMapping::map_shared_place(fd, len, prot, flags);
@@ -466,7 +466,7 @@ impl<'a> Window<'a> {
             let mut byte = 0;
             // SAFETY: the window is a mapping for this. That its memory may be missing for good is
             // the system call's affair.
-            unsafe { copy::copy(&mut byte, self.ptr, 1) };
+            unsafe { copy::copy(&raw mut byte, self.ptr, 1) };
         }
     }
 
@@ -584,7 +584,7 @@ mod tests {
                 libc::_exit(if kept && again { 0 } else { 1 });
             }
             let mut status = 0;
-            libc::waitpid(child, &mut status, 0);
+            libc::waitpid(child, &raw mut status, 0);
             status
         };
         assert_eq!(status, 0, "how the child ended");

@@ -104,7 +104,7 @@ pub fn watch(claims: Vec<Claim>, guest: Guest) {
     // For speed only.
     let _ = watcher.spawn(move || {
         thread::keep_stacks_from_forks();
-        Watcher::new(claims, allowed, guest).serve()
+        Watcher::new(claims, allowed, guest).serve();
     });
 }
 

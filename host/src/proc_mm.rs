@@ -90,7 +90,7 @@ impl AddressSpace {
             let size = size_of::<Op>();
             // SAFETY: reads one structure that lives through the call; descriptors in it are only
             // used, and what changes is another address space.
-            let result = unsafe { libc::write(self.0.as_raw_fd(), (op as *const Op).cast(), size) };
+            let result = unsafe { libc::write(self.0.as_raw_fd(), std::ptr::from_ref::<Op>(op).cast(), size) };
             if let Err(error) = Errno::check(result as i64) {
                 return Ok(Progress { done, failed: Some(error) });
             }
@@ -111,7 +111,8 @@ impl AddressSpace {
             let batch = Batch { ops: chunk.as_mut_ptr() as u64, nr: chunk.len() as u32, flags: 0 };
             // SAFETY: reads the structure and writes results into the operations it names; both
             // live through the call.
-            let done = Errno::check(unsafe { libc::ioctl(self.0.as_raw_fd(), BATCH as _, &raw const batch) } as i64)?;
+            let done =
+                Errno::check(i64::from(unsafe { libc::ioctl(self.0.as_raw_fd(), BATCH as _, &raw const batch) }))?;
             let progress = progress(chunk, done as usize);
             all += progress.done;
             if progress.failed.is_some() {

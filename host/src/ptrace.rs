@@ -122,7 +122,8 @@ impl Tracee {
     pub fn wait_any() -> Result<(Tracee, Status)> {
         let mut status = 0;
         // SAFETY: a valid place for the status.
-        let pid = Errno::check(unsafe { libc::wait4(-1, &mut status, libc::__WALL, std::ptr::null_mut()) } as i64)?;
+        let pid =
+            Errno::check(i64::from(unsafe { libc::wait4(-1, &raw mut status, libc::__WALL, std::ptr::null_mut()) }))?;
         Ok((Tracee(pid as i32), Status::of(status)))
     }
 
@@ -130,7 +131,7 @@ impl Tracee {
     pub fn wait(self) -> Result<Status> {
         let mut status = 0;
         // SAFETY: a valid place for the status.
-        Errno::check(unsafe { libc::wait4(self.0, &mut status, libc::__WALL, std::ptr::null_mut()) } as i64)?;
+        Errno::check(i64::from(unsafe { libc::wait4(self.0, &raw mut status, libc::__WALL, std::ptr::null_mut()) }))?;
         Ok(Status::of(status))
     }
 
@@ -165,7 +166,7 @@ impl Tracee {
     }
 
     pub fn set_regs(self, regs: &Regs) -> Result<()> {
-        self.request(libc::PTRACE_SETREGS, 0, regs as *const Regs as usize)?;
+        self.request(libc::PTRACE_SETREGS, 0, std::ptr::from_ref::<Regs>(regs) as usize)?;
         Ok(())
     }
 

@@ -19,5 +19,5 @@ pub fn area() -> Option<(u64, [u64; 2])> {
     let thread_pointer: u64;
     // SAFETY: by the ABI, the first word there is its own address.
     unsafe { std::arch::asm!("mov {}, fs:0", out(reg) thread_pointer) };
-    (size != 0).then_some((thread_pointer.wrapping_add(offset as u64), [32, size as u64]))
+    (size != 0).then_some((thread_pointer.wrapping_add(offset as u64), [32, u64::from(size)]))
 }

@@ -98,7 +98,7 @@ impl Stream {
     pub fn poll(&self, events: i16) -> i16 {
         let mut entry = libc::pollfd { fd: self.fd().as_raw_fd(), events, revents: 0 };
         // SAFETY: one valid entry.
-        unsafe { libc::poll(&mut entry, 1, 0) };
+        unsafe { libc::poll(&raw mut entry, 1, 0) };
         entry.revents
     }
 
@@ -148,13 +148,13 @@ impl Stream {
     pub fn truncate(&self, size: u64) -> Result<()> {
         let size = i64::try_from(size).map_err(|_| Errno::EFBIG)?;
         // SAFETY: a descriptor and a number.
-        Errno::check(unsafe { libc::ftruncate(self.fd.as_raw_fd(), size) } as i64)?;
+        Errno::check(i64::from(unsafe { libc::ftruncate(self.fd.as_raw_fd(), size) }))?;
         Ok(())
     }
 
     pub fn sync(&self) -> Result<()> {
         // SAFETY: a descriptor.
-        Errno::check(unsafe { libc::fsync(self.fd.as_raw_fd()) } as i64)?;
+        Errno::check(i64::from(unsafe { libc::fsync(self.fd.as_raw_fd()) }))?;
         Ok(())
     }
 
@@ -162,7 +162,7 @@ impl Stream {
     pub fn readable_bytes(&self) -> Result<i32> {
         let mut count = 0i32;
         // SAFETY: the call writes one int.
-        Errno::check(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &mut count) } as i64)?;
+        Errno::check(i64::from(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &mut count) }))?;
         Ok(count)
     }
 
@@ -192,7 +192,7 @@ fn stat(fd: BorrowedFd<'_>) -> Result<libc::stat> {
     // SAFETY: all-zero is a valid stat; the call fills it.
     unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
-        Errno::check(libc::fstat(fd.as_raw_fd(), &mut stat) as i64)?;
+        Errno::check(i64::from(libc::fstat(fd.as_raw_fd(), &raw mut stat)))?;
         Ok(stat)
     }
 }

@@ -34,7 +34,7 @@ fn get(fd: RawFd) -> Result<Settings> {
     // SAFETY: all-zero is a valid termios; the call fills it.
     unsafe {
         let mut termios: Settings = std::mem::zeroed();
-        Errno::check(libc::tcgetattr(fd, &mut termios) as i64)?;
+        Errno::check(i64::from(libc::tcgetattr(fd, &raw mut termios)))?;
         Ok(termios)
     }
 }
@@ -44,7 +44,7 @@ pub fn size(fd: BorrowedFd<'_>) -> Result<WindowSize> {
     // SAFETY: all-zero is a valid winsize; the call fills it.
     unsafe {
         let mut size: WindowSize = std::mem::zeroed();
-        Errno::check(libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &mut size) as i64)?;
+        Errno::check(i64::from(libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &mut size)))?;
         Ok(size)
     }
 }
@@ -63,7 +63,7 @@ pub fn make_raw(fd: BorrowedFd<'_>) -> Result<()> {
     WANTED.store(true, SeqCst);
     let mut raw = saved;
     // SAFETY: a valid termios.
-    unsafe { libc::cfmakeraw(&mut raw) };
+    unsafe { libc::cfmakeraw(&raw mut raw) };
     RAW.store(fd.as_raw_fd(), SeqCst);
     set(fd.as_raw_fd(), &raw)
 }
@@ -71,7 +71,7 @@ pub fn make_raw(fd: BorrowedFd<'_>) -> Result<()> {
 fn set(fd: RawFd, termios: &Settings) -> Result<()> {
     loop {
         // SAFETY: a descriptor and a valid termios.
-        match Errno::check(unsafe { libc::tcsetattr(fd, libc::TCSADRAIN, termios) } as i64) {
+        match Errno::check(i64::from(unsafe { libc::tcsetattr(fd, libc::TCSADRAIN, termios) })) {
             Err(Errno::EINTR) => {}
             other => return other.map(|_| ()),
         }
@@ -140,11 +140,11 @@ fn install_guards() {
             // alone.
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
-                libc::sigaction(signal, std::ptr::null(), &mut action);
+                libc::sigaction(signal, std::ptr::null(), &raw mut action);
                 if action.sa_sigaction == libc::SIG_DFL {
                     action.sa_sigaction = fatal as *const () as usize;
                     action.sa_flags = libc::SA_RESETHAND | libc::SA_NODEFER | libc::SA_ONSTACK;
-                    libc::sigaction(signal, &action, std::ptr::null_mut());
+                    libc::sigaction(signal, &raw const action, std::ptr::null_mut());
                 }
             }
         }

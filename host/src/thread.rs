@@ -23,17 +23,17 @@ pub fn keep_stacks_from_forks() {
     // lies below the stack since glibc 2.27.
     unsafe {
         let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
-        if libc::pthread_getattr_np(libc::pthread_self(), &mut attributes) == 0 {
+        if libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes) == 0 {
             let (mut stack, mut len, mut guard) = (std::ptr::null_mut(), 0, 0);
-            if libc::pthread_attr_getstack(&attributes, &mut stack, &mut len) == 0
-                && libc::pthread_attr_getguardsize(&attributes, &mut guard) == 0
+            if libc::pthread_attr_getstack(&raw const attributes, &raw mut stack, &raw mut len) == 0
+                && libc::pthread_attr_getguardsize(&raw const attributes, &raw mut guard) == 0
             {
                 libc::madvise(stack.byte_sub(guard), len + guard, libc::MADV_DONTFORK);
             }
-            libc::pthread_attr_destroy(&mut attributes);
+            libc::pthread_attr_destroy(&raw mut attributes);
         }
         let mut signals: libc::stack_t = std::mem::zeroed();
-        if libc::sigaltstack(std::ptr::null(), &mut signals) == 0 && signals.ss_flags & libc::SS_DISABLE == 0 {
+        if libc::sigaltstack(std::ptr::null(), &raw mut signals) == 0 && signals.ss_flags & libc::SS_DISABLE == 0 {
             libc::madvise(signals.ss_sp, signals.ss_size, libc::MADV_DONTFORK);
         }
     }
@@ -50,7 +50,7 @@ pub fn allowed_cpus() -> Vec<usize> {
     // SAFETY: an all-zero cpu_set_t is an empty set; the call fills it.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set is valid and of the size given.
-    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) } != 0 {
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) } != 0 {
         return vec![0];
     }
     // SAFETY: indices are within the set's size.
@@ -75,7 +75,7 @@ pub fn allow(thread: i32, cpus: impl IntoIterator<Item = usize>) -> Result<()> {
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         cpus.into_iter().for_each(|cpu| libc::CPU_SET(cpu, &mut set));
-        Errno::check(libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &set) as i64)?;
+        Errno::check(i64::from(libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &raw const set)))?;
     }
     Ok(())
 }
@@ -117,13 +117,13 @@ impl ThreadTimer {
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = alarm as *const () as usize;
-            Errno::check(libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()) as i64)?;
+            Errno::check(i64::from(libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut())))?;
             let mut event: libc::sigevent = std::mem::zeroed();
             event.sigev_notify = libc::SIGEV_THREAD_ID;
             event.sigev_signo = libc::SIGALRM;
             event.sigev_notify_thread_id = id();
             let mut timer: libc::timer_t = std::ptr::null_mut();
-            Errno::check(libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) as i64)?;
+            Errno::check(i64::from(libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer)))?;
             Ok(ThreadTimer { id: timer })
         }
     }
@@ -138,7 +138,7 @@ impl ThreadTimer {
             },
         };
         // SAFETY: the timer exists as long as self; the spec is valid.
-        unsafe { libc::timer_settime(self.id, libc::TIMER_ABSTIME, &spec, std::ptr::null_mut()) };
+        unsafe { libc::timer_settime(self.id, libc::TIMER_ABSTIME, &raw const spec, std::ptr::null_mut()) };
     }
 }
 

@@ -34,7 +34,7 @@ pub fn count_missing(number: u64) {
 pub fn count_fault(refused: bool) {
     let mut counts = COUNTS.borrow_mut();
     counts.faults += 1;
-    counts.refused_faults += refused as u64;
+    counts.refused_faults += u64::from(refused);
 }
 
 /// All counts by name.

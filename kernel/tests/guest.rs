@@ -204,7 +204,7 @@ fn tasks_take_turns() {
         &[("main", |user| {
             let ends = user.scratch();
             user.must(libc::SYS_pipe2, &[ends, 0]);
-            let [reader, writer]: [u64; 2] = [0, 4].map(|at| u32::from_le_bytes(user.read(ends + at)) as u64);
+            let [reader, writer]: [u64; 2] = [0, 4].map(|at| u64::from(u32::from_le_bytes(user.read(ends + at))));
             let children: Vec<i64> = (0..20u8)
                 .map(|number| {
                     user.fork(move |user| {

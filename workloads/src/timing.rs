@@ -66,7 +66,7 @@ pub fn measure(effort: Effort, mut batch: impl FnMut(u64) -> Result<Duration>) -
     }
     // What takes many windows by itself is not worth as many batches.
     let batches = if took > 2.0 * window { effort.batches.min(3) } else { effort.batches };
-    let mut measured = Measured { batches: Vec::new(), n: n * batches as u64 };
+    let mut measured = Measured { batches: Vec::new(), n: n * u64::from(batches) };
     for _ in 0..batches {
         let took = batch(n)?;
         ensure!(!took.is_zero(), "the clock did not move during {n} operations");

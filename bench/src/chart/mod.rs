@@ -167,7 +167,7 @@ impl Scene {
     fn draw<B: DrawingBackend<ErrorType: 'static>>(&self, area: &DrawingArea<B, Shift>, scale: f64) -> Result<()> {
         let at = |(x, y): (f64, f64)| ((x * scale).round() as i32, (y * scale).round() as i32);
         let colour = |(r, g, b): Colour| RGBColor(r, g, b);
-        let wide = |width: u32| (width as f64 * scale).round() as u32;
+        let wide = |width: u32| (f64::from(width) * scale).round() as u32;
         for shape in &self.shapes {
             let drawn = match shape {
                 Shape::Rect { from, to, fill } => {
@@ -265,7 +265,7 @@ fn fonts() {
 
 pub fn text_width(text: &str, size: f64, bold: bool) -> f64 {
     fonts();
-    font(size, bold).box_size(text).map_or(text.len() as f64 * size * 0.6, |(width, _)| width as f64)
+    font(size, bold).box_size(text).map_or(text.len() as f64 * size * 0.6, |(width, _)| f64::from(width))
 }
 
 /// The widest of some texts.
@@ -335,7 +335,7 @@ pub fn extent<'a>(estimates: impl Iterator<Item = &'a Estimate>) -> Option<(f64,
 /// The numbers 1, 2, 5 times a power of ten in a range, which may reach as far as a file's numbers
 /// do.
 fn log_ticks(from: f64, to: f64) -> Vec<f64> {
-    let power = |of: f64| of.log10().clamp(f64::MIN_10_EXP as f64, f64::MAX_10_EXP as f64);
+    let power = |of: f64| of.log10().clamp(f64::from(f64::MIN_10_EXP), f64::from(f64::MAX_10_EXP));
     let mut ticks = Vec::new();
     for power in power(from).floor() as i32..=power(to).ceil() as i32 {
         for digit in [1.0, 2.0, 5.0] {

@@ -96,7 +96,7 @@ fn draw_row(scene: &mut Scene, row: &Row, y: f64, left: f64, axis: &Axis) {
         let x = axis.place(published);
         scene.line((x, y - 13.0), (x, y + 13.0), PAPER, 4);
         for dash in 0..4 {
-            let from = y - 13.0 + dash as f64 * 7.0;
+            let from = y - 13.0 + f64::from(dash) * 7.0;
             scene.line((x, from), (x, from + 5.0), INK, 2);
         }
     }

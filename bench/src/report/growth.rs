@@ -26,7 +26,7 @@ pub fn growths(results: &Results, series: &[Series]) -> Vec<Growth> {
             .any(|o| o.key.workload == s.key.workload && o.key.metric == s.key.metric && o.key.cpus != s.key.cpus);
         if many {
             let one = crate::series::Key { cpus: 1, ..s.key.clone() };
-            names = vec![(one.label(), "jobs, each on a CPU of its own".to_string(), s.key.cpus as f64)];
+            names = vec![(one.label(), "jobs, each on a CPU of its own".to_string(), f64::from(s.key.cpus))];
         }
         for (stem, unit, amount) in names {
             match families.iter_mut().find(|(other, u, _)| *other == stem && *u == unit) {

@@ -42,7 +42,7 @@ pub fn enter(directory: &str) -> Result<()> {
             (libc::RLIMIT_STACK, 8 << 20),
         ] {
             let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-            if libc::setrlimit(resource, &limit) != 0 {
+            if libc::setrlimit(resource, &raw const limit) != 0 {
                 return Err(error("set a limit"));
             }
         }
@@ -65,7 +65,7 @@ pub fn enter(directory: &str) -> Result<()> {
             }
             child => {
                 let mut status = 0;
-                libc::waitpid(child, &mut status, 0);
+                libc::waitpid(child, &raw mut status, 0);
                 libc::_exit(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 126 });
             }
         }

@@ -94,11 +94,11 @@ pub fn begin(compared: bool) -> Result<i32> {
         add(FdKind::Epoll, epoll.into());
         add(FdKind::Epoll, epoll_create1(0).into());
         let mut event = epoll_event { events: (EPOLLIN | EPOLLET) as u32, u64: 7 };
-        epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &mut event);
+        epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &raw mut event);
         add(FdKind::Timer, timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK).into());
         let mut set: sigset_t = std::mem::zeroed();
-        sigaddset(&mut set, SIGUSR1);
-        add(FdKind::Signal, signalfd(-1, &set, SFD_NONBLOCK).into());
+        sigaddset(&raw mut set, SIGUSR1);
+        add(FdKind::Signal, signalfd(-1, &raw const set, SFD_NONBLOCK).into());
         let memory = memfd_create(path(c"memory"), MFD_ALLOW_SEALING);
         write(memory, [7_u8; 3 * 4096 + 1000].as_ptr().cast(), 3 * 4096 + 1000);
         add(FdKind::Memory, memory.into());

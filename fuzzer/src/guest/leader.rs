@@ -185,7 +185,7 @@ fn reap(all: &mut [Process]) {
     loop {
         let mut status = 0;
         // SAFETY: a pointer to a local.
-        let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) };
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
         if pid <= 0 {
             return;
         }

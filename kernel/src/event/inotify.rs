@@ -229,7 +229,7 @@ impl FileOps for Inotify {
         for watch in watches {
             let Ok(attr) = watch.inode.attr() else { continue };
             // As the kernel keeps device numbers.
-            let device = (abi::major(attr.dev) as u64) << 20 | abi::minor(attr.dev) as u64;
+            let device = u64::from(abi::major(attr.dev)) << 20 | u64::from(abi::minor(attr.dev));
             let (descriptor, mask) = (watch.descriptor, watch.mask.get());
             let _ = writeln!(
                 out,

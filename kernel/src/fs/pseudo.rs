@@ -137,11 +137,11 @@ impl Tree {
     /// A number that stays the same as long as the file: rows are told apart by where they lie in
     /// memory.
     fn ino(&'static self, entry: &'static Entry, subject: Subject) -> u64 {
-        if std::ptr::eq(entry, &self.root) {
+        if std::ptr::eq(entry, &raw const self.root) {
             return 1;
         }
-        let row = (entry as *const Entry as u64) >> 3 & 0xf_ffff;
-        (subject.id as u32 as u64 + 1) << 40 | (subject.sub as u32 as u64 & 0xf_ffff) << 20 | row
+        let row = (std::ptr::from_ref::<Entry>(entry) as u64) >> 3 & 0xf_ffff;
+        (u64::from(subject.id as u32) + 1) << 40 | (u64::from(subject.sub as u32) & 0xf_ffff) << 20 | row
     }
 }
 
@@ -190,7 +190,7 @@ impl PseudoInode {
 
 fn start() -> Timestamp {
     static TIME: OnceLock<Timestamp> = OnceLock::new();
-    *TIME.get_or_init(|| time::realtime() as Timestamp)
+    *TIME.get_or_init(|| Timestamp::from(time::realtime()))
 }
 
 impl Inode for PseudoInode {
@@ -305,7 +305,7 @@ impl Inode for PseudoInode {
         }
         let Node::Listing(_, listing) = self.entry.node else { return Ok(()) };
         for item in listing.list(self.subject)? {
-            let position = LISTED + item.key as u64;
+            let position = LISTED + u64::from(item.key);
             if position < from {
                 continue;
             }

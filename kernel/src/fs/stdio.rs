@@ -255,7 +255,7 @@ impl FileOps for HostStream {
             crate::task::signal::send_sigpipe();
         }
         match buf.done() - (chunk.end - chunk.start) {
-            0 => result.map(|_| 0),
+            0 => result.map(|()| 0),
             done => Ok(done),
         }
     }
@@ -360,7 +360,7 @@ impl Inode for StreamInode {
 
     fn attr(&self) -> Result<Attr> {
         let stat = self.shared.stream.stat()?;
-        let time = |sec: i64, nsec: i64| sec as Timestamp * 1_000_000_000 + nsec as Timestamp;
+        let time = |sec: i64, nsec: i64| Timestamp::from(sec) * 1_000_000_000 + Timestamp::from(nsec);
         Ok(Attr {
             dev: stat.st_dev,
             ino: stat.st_ino,

@@ -80,11 +80,11 @@ impl Segment {
 
     /// The open file for areas that map it.
     fn file(self: &Arc<Self>, read_only: bool) -> Arc<OpenFile> {
-        let known = self.files.borrow()[read_only as usize].upgrade();
+        let known = self.files.borrow()[usize::from(read_only)].upgrade();
         known.unwrap_or_else(|| {
             let access = if read_only { abi::O_RDONLY } else { abi::O_RDWR };
             let file = OpenFile::at(Arc::new(SegmentFile(self.clone())), self.path.clone(), access);
-            self.files.borrow_mut()[read_only as usize] = Arc::downgrade(&file);
+            self.files.borrow_mut()[usize::from(read_only)] = Arc::downgrade(&file);
             file
         })
     }

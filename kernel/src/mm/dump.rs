@@ -101,7 +101,7 @@ impl AddressSpace {
         let Some(vma) = inner.vmas.find(range.start()) else { return Contents::Nothing(range.len()) };
         let range = range.common(vma.range).expect("the area that was found there");
         let page = range.first_page();
-        let most = range.pages().min(most as u64) as u32;
+        let most = range.pages().min(u64::from(most)) as u32;
         if let Some((first, run)) = inner.pages.find(page) {
             let index = (page - first) as u32;
             return of_frames(&run.frames.share(index, most.min(run.frames.count() - index)));
@@ -111,7 +111,7 @@ impl AddressSpace {
         match &vma.backing {
             Backing::Anonymous | Backing::Model(..) => Contents::Nothing(room),
             Backing::Host(file) => {
-                let len = room.min(most as u64 * PAGE_SIZE) as usize;
+                let len = room.min(u64::from(most) * PAGE_SIZE) as usize;
                 match host_window(file, vma.offset_of(range.start()), len) {
                     Ok(window) => Contents::Bytes(window),
                     Err(_) => Contents::Nothing(room),
@@ -119,7 +119,7 @@ impl AddressSpace {
             }
             Backing::Pages(pages) => {
                 let index = page_of(vma.offset_of(range.start()));
-                match pages.present(index, (until - page).min(most as u64) as u32) {
+                match pages.present(index, (until - page).min(u64::from(most)) as u32) {
                     Some(frames) => of_frames(&frames),
                     None => {
                         let next = pages.next_present(index).map_or(u64::MAX, |next| next - index);
@@ -135,7 +135,7 @@ impl AddressSpace {
 fn of_frames(frames: &Frames) -> Contents {
     match frames.resident().first() {
         Some(&(0, count)) => Contents::Bytes(GuestWindow::of_frames(frames, 0, count as usize * PAGE_SIZE as usize)),
-        Some(&(first, _)) => Contents::Nothing(first as u64 * PAGE_SIZE),
-        None => Contents::Nothing(frames.count() as u64 * PAGE_SIZE),
+        Some(&(first, _)) => Contents::Nothing(u64::from(first) * PAGE_SIZE),
+        None => Contents::Nothing(u64::from(frames.count()) * PAGE_SIZE),
     }
 }

@@ -156,7 +156,7 @@ impl AddressSpace {
         let oom = |_| BadAccess::OutOfMemory;
         let (low, high) = (vma.range.first_page(), vma.range.end_page());
         if let Some((first, run)) = inner.pages.find(page) {
-            let count = run.frames.count() as u64;
+            let count = u64::from(run.frames.count());
             let index = (page - first) as u32;
             if !run.frames.is_shared_at(index) {
                 // Whoever shared it is gone: it only has to be mapped writable again, with all
@@ -169,8 +169,8 @@ impl AddressSpace {
                 while to < count as u32 && !run.frames.is_shared_at(to) {
                     to += 1;
                 }
-                let from = (first + from as u64).max(low);
-                let to = (first + to as u64).min(high);
+                let from = (first + u64::from(from)).max(low);
+                let to = (first + u64::from(to)).min(high);
                 for (_, run) in inner.pages.within_mut(from, to) {
                     run.host_ro = false;
                 }
@@ -205,7 +205,7 @@ impl AddressSpace {
         let (from, to) = (hole.first_page().max(chunk), hole.end_page().min(chunk + size));
         let (from, to, frames) = frames_for(page, from, to, Fill::Garbage)?;
         let frames = self.copy_of_backing(vma, (from, to), frames)?;
-        if page >= from + frames.count() as u64 {
+        if page >= from + u64::from(frames.count()) {
             return Err(BadAccess::PastEnd);
         }
         self.put_pages(inner, vma, from, frames, When::Now, CHUNK);

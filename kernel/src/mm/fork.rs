@@ -61,9 +61,9 @@ impl AddressSpace {
                         let resident = if old.count() <= 4 { vec![(0, old.count())] } else { old.resident() };
                         for (index, count) in resident {
                             let new = Frames::alloc(count, Fill::Garbage)?;
-                            let len = (count as u64 * PAGE_SIZE) as usize;
-                            new.window(0, len).copy_from(&old.window((index as u64 * PAGE_SIZE) as usize, len))?;
-                            child.put_pages(&mut inner, &vma, page + index as u64, new, When::Lazy, 0);
+                            let len = (u64::from(count) * PAGE_SIZE) as usize;
+                            new.window(0, len).copy_from(&old.window((u64::from(index) * PAGE_SIZE) as usize, len))?;
+                            child.put_pages(&mut inner, &vma, page + u64::from(index), new, When::Lazy, 0);
                         }
                     }
                     continue;

@@ -48,13 +48,13 @@ impl Runs {
     fn insert_plain(&mut self, start: u32, len: u32) {
         self.by_start.insert(start, len);
         self.by_len.insert((len, start));
-        self.pages += len as u64;
+        self.pages += u64::from(len);
     }
 
     fn remove(&mut self, start: u32) -> u32 {
         let len = self.by_start.remove(&start).expect("a run that is listed");
         self.by_len.remove(&(len, start));
-        self.pages -= len as u64;
+        self.pages -= u64::from(len);
         len
     }
 
@@ -187,7 +187,7 @@ impl Allocator {
     /// fresh, filled or not, since user code fills them without the core's doing, and the whole
     /// heap.
     fn reach(&self, physmem: &Physmem) -> u64 {
-        (physmem.frames as u64 - self.fresh.pages - self.quarantine.frames()) * PAGE_SIZE
+        (u64::from(physmem.frames) - self.fresh.pages - self.quarantine.frames()) * PAGE_SIZE
             + arena::held() as u64
             + self.charged
     }
@@ -219,7 +219,7 @@ impl Allocator {
         if part < count {
             self.condemned.push((start + part, count - part));
         }
-        self.condemned_pages -= part as u64;
+        self.condemned_pages -= u64::from(part);
         CONDEMNED.store(!self.condemned.is_empty(), Relaxed);
         physmem.memory.punch(start as usize * PAGE_SIZE as usize, part as usize * PAGE_SIZE as usize);
         self.fresh.insert(start, part);
@@ -439,12 +439,12 @@ impl Frames {
                 first
             }
             None => {
-                allocator.since += count.min(RECYCLE_MAX) as u64;
+                allocator.since += u64::from(count.min(RECYCLE_MAX));
                 if allocator.since > 1024 {
                     allocator.look(physmem());
                 }
-                allocator.check_reach(physmem(), count as u64 * PAGE_SIZE, need)?;
-                allocator.check(count.min(RECYCLE_MAX) as u64 * PAGE_SIZE, need)?;
+                allocator.check_reach(physmem(), u64::from(count) * PAGE_SIZE, need)?;
+                allocator.check(u64::from(count.min(RECYCLE_MAX)) * PAGE_SIZE, need)?;
                 allocator.take_fresh(count).ok_or(Errno::ENOMEM)?
             }
         };
@@ -464,7 +464,7 @@ impl Frames {
 
     /// Where the run lies in physmem, in bytes.
     pub fn offset(&self) -> u64 {
-        self.first as u64 * PAGE_SIZE
+        u64::from(self.first) * PAGE_SIZE
     }
 
     /// The bytes from `offset`, which is within the run, at most to its end.
@@ -613,7 +613,7 @@ fn release(allocator: &mut Allocator, first: u32, count: u32) {
         allocator.recycled.insert(first, count);
     } else {
         allocator.condemned.push((first, count));
-        allocator.condemned_pages += count as u64;
+        allocator.condemned_pages += u64::from(count);
         CONDEMNED.store(true, Relaxed);
     }
 }

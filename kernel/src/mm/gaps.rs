@@ -212,9 +212,9 @@ mod tests {
             }
             let range = PageRange::of_pages(from, to).unwrap();
             if free {
-                gaps.take(range)
+                gaps.take(range);
             } else {
-                gaps.give(range)
+                gaps.give(range);
             }
             let (low, len) = (random(pages), 1 + random(12));
             let high = low + random(pages - low + 1);

@@ -360,7 +360,7 @@ impl AddressSpace {
         }
         while page < end {
             match inner.pages.find(page) {
-                Some((first, run)) => page = first + run.frames.count() as u64,
+                Some((first, run)) => page = first + u64::from(run.frames.count()),
                 None => self.make_private(inner, vma, page)?,
             }
         }

@@ -47,7 +47,7 @@ impl AddressSpace {
                 resident: inner
                     .pages
                     .within(vma.range.first_page(), vma.range.end_page())
-                    .map(|(_, _, count, _)| count as u64 * PAGE_SIZE)
+                    .map(|(_, _, count, _)| u64::from(count) * PAGE_SIZE)
                     .sum(),
             })
             .collect()

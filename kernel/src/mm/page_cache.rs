@@ -70,7 +70,7 @@ struct Inner {
 impl Inner {
     fn find(&self, page: u64) -> Option<(u64, &Frames)> {
         let (&first, frames) = self.runs.range(..=page).next_back()?;
-        (page < first + frames.count() as u64).then_some((first, frames))
+        (page < first + u64::from(frames.count())).then_some((first, frames))
     }
 
     fn next_after(&self, page: u64) -> Option<u64> {
@@ -81,7 +81,7 @@ impl Inner {
     fn remove(&mut self, from: u64, to: u64) -> Vec<Frames> {
         for at in [from, to] {
             if let Some((&first, frames)) = self.runs.range_mut(..at).next_back()
-                && at < first + frames.count() as u64
+                && at < first + u64::from(frames.count())
             {
                 let rest = frames.split_off((at - first) as u32);
                 self.runs.insert(at, rest);
@@ -102,13 +102,13 @@ impl Inner {
     fn pages(&self) -> u64 {
         let end = self.end();
         let runs = self.runs.iter().rev();
-        let ahead = runs.map(|(&first, frames)| (first + frames.count() as u64).saturating_sub(end.max(first)));
+        let ahead = runs.map(|(&first, frames)| (first + u64::from(frames.count())).saturating_sub(end.max(first)));
         self.pages - ahead.take_while(|&pages| pages > 0).sum::<u64>()
     }
 }
 
 fn count(runs: &[Frames]) -> u64 {
-    runs.iter().map(|frames| frames.count() as u64).sum()
+    runs.iter().map(|frames| u64::from(frames.count())).sum()
 }
 
 impl Contents {
@@ -219,7 +219,7 @@ impl Contents {
                 inner.pages += count;
                 let before = inner.runs.range_mut(..page).next_back();
                 if let Some((&first, before)) = before
-                    && first + before.count() as u64 == page
+                    && first + u64::from(before.count()) == page
                 {
                     if let Err(frames) = before.join(frames) {
                         inner.runs.insert(page, frames);
@@ -314,7 +314,7 @@ impl Contents {
         let mut page = offset / PAGE_SIZE;
         while page * PAGE_SIZE < end {
             match inner.find(page) {
-                Some((first, frames)) => page = first + frames.count() as u64,
+                Some((first, frames)) => page = first + u64::from(frames.count()),
                 None => self.fill(&mut inner, page, end.div_ceil(PAGE_SIZE) - page)?,
             }
         }
@@ -341,7 +341,7 @@ impl Contents {
             return if next < inner.size { Ok(next) } else { Err(Errno::ENXIO) };
         }
         while let Some((first, frames)) = inner.find(page) {
-            page = first + frames.count() as u64;
+            page = first + u64::from(frames.count());
         }
         Ok((page * PAGE_SIZE).max(offset).min(inner.size))
     }
@@ -360,10 +360,10 @@ impl PageSource for Contents {
         if index >= inner.size.div_ceil(PAGE_SIZE) {
             return Ok(None);
         }
-        let max = (inner.size.div_ceil(PAGE_SIZE) - index).min(max as u64) as u32;
+        let max = (inner.size.div_ceil(PAGE_SIZE) - index).min(u64::from(max)) as u32;
         if inner.find(index).is_none() {
             let around = if write { 16 } else { 1 };
-            self.fill(&mut inner, index, (max as u64).min(around))?;
+            self.fill(&mut inner, index, u64::from(max).min(around))?;
         }
         let (first, frames) = inner.find(index).ok_or(Errno::ENOMEM)?;
         let skip = (index - first) as u32;

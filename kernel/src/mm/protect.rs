@@ -19,7 +19,7 @@ impl AddressSpace {
         }
         let len = round_up(len).ok_or(Errno::ENOMEM)?;
         let range = PageRange::with_len(addr, len).ok_or(Errno::ENOMEM)?;
-        if prot & !(Prot::all().bits() as u64 | grows | 0x8) != 0 {
+        if prot & !(u64::from(Prot::all().bits()) | grows | 0x8) != 0 {
             return Err(Errno::EINVAL);
         }
         let prot = Prot::from_bits_truncate(prot as u32);

@@ -137,7 +137,7 @@ impl AddressSpace {
     }
 
     pub fn set_layout(&self, change: impl FnOnce(&mut Layout)) {
-        change(&mut self.inner.borrow_mut().layout)
+        change(&mut self.inner.borrow_mut().layout);
     }
 
     /// The core's own way to the guest memory at `addr`: as many of `len` bytes as lie together, at
@@ -301,7 +301,7 @@ impl AddressSpace {
     /// Puts frames of its own at `page` and has the host map them, the first `populate` of them
     /// brought in at once.
     pub(super) fn put_pages(&self, inner: &mut Inner, vma: &Vma, page: u64, frames: Frames, when: When, populate: u64) {
-        let count = frames.count() as u64;
+        let count = u64::from(frames.count());
         let offset = frames.offset();
         inner.pages.insert(page, Run { frames, host_ro: false });
         if vma.prot.is_empty() {
@@ -375,13 +375,13 @@ impl AddressSpace {
                 let last = to.max(from + if vma.is_shared() { CHUNK } else { 0 }).min(vma.range.end_page());
                 while page < last {
                     let at = page_of(vma.offset_of(page * PAGE_SIZE));
-                    let frames = match source_frames(pages, at, (last - page).min(u32::MAX as u64) as u32, write) {
+                    let frames = match source_frames(pages, at, (last - page).min(u64::from(u32::MAX)) as u32, write) {
                         Ok(Some(frames)) => frames,
                         _ if page > from => return Ok(page),
                         Ok(None) => return Err(BadAccess::PastEnd),
                         Err(_) => return Err(BadAccess::OutOfMemory),
                     };
-                    let count = (frames.count() as u64).min(last - page);
+                    let count = u64::from(frames.count()).min(last - page);
                     let source = Source::Physmem { offset: frames.offset() };
                     let range = PageRange::of_pages(page, page + count).expect("within the area");
                     self.host.map(Mapping { range, prot, source, populate: false }, when);
@@ -499,7 +499,7 @@ fn shared_window(vma: &Vma, addr: u64, len: usize) -> Result<GuestWindow> {
 
 /// The addresses of a run whose first page is `first`.
 pub(super) fn run_range(first: u64, run: &Run) -> PageRange {
-    PageRange::of_pages(first, first + run.frames.count() as u64).expect("runs lie in areas")
+    PageRange::of_pages(first, first + u64::from(run.frames.count())).expect("runs lie in areas")
 }
 
 /// The vDSO's image, which every address space has at one place; its data pages cannot be looked

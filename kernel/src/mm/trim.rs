@@ -41,7 +41,7 @@ impl AddressSpace {
                 let mut room = STEP;
                 while room > 0 && dropped.len() < BATCH {
                     let Some((page, _, count, _)) = inner.pages.within(0, u64::MAX).next() else { break };
-                    let part = (count as u64).min(room);
+                    let part = u64::from(count).min(room);
                     dropped.extend(inner.pages.remove(page, page + part));
                     room -= part;
                 }
@@ -71,13 +71,13 @@ impl AddressSpace {
             let mut next = None;
             let mut found = Vec::new();
             for (page, _, count, run) in inner.pages.within(from, u64::MAX).take(TRIMMED) {
-                next = Some(page + count as u64);
+                next = Some(page + u64::from(count));
                 if count > 1 && !run.frames.is_shared() && resident_count(&run.frames) < run.frames.count() {
                     found.push((page, run.frames.offset(), run.frames.count()));
                 }
             }
             for &(page, _, count) in &found {
-                self.host.unmap(PageRange::of_pages(page, page + count as u64).expect("a run has pages"));
+                self.host.unmap(PageRange::of_pages(page, page + u64::from(count)).expect("a run has pages"));
             }
             (found, next?, inner.mapped)
         };
@@ -98,13 +98,13 @@ impl AddressSpace {
             if !inner.pages.find(page).is_some_and(same) {
                 continue;
             }
-            for (first, run) in inner.pages.remove(page, page + count as u64) {
+            for (first, run) in inner.pages.remove(page, page + u64::from(count)) {
                 let host_ro = run.host_ro;
                 for (index, part, filled) in pieces(run.frames) {
                     if filled {
-                        inner.pages.insert(first + index as u64, Run { frames: part, host_ro });
+                        inner.pages.insert(first + u64::from(index), Run { frames: part, host_ro });
                     } else {
-                        *freed += part.count() as u64;
+                        *freed += u64::from(part.count());
                         part.never_filled();
                     }
                 }

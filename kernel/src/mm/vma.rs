@@ -473,7 +473,7 @@ impl Pages {
     /// The run that holds a page: the number of its first page, and the run.
     pub fn find(&self, page: u64) -> Option<(u64, &Run)> {
         let (&first, run) = self.runs.range(..=page).next_back()?;
-        (page < first + run.frames.count() as u64).then_some((first, run))
+        (page < first + u64::from(run.frames.count())).then_some((first, run))
     }
 
     /// The run at an address from whose pages on nobody else has them, for as many of `len` bytes
@@ -497,7 +497,7 @@ impl Pages {
 
     /// One past the last page of the last run that lies before `page`.
     pub fn end_before(&self, page: u64) -> Option<u64> {
-        self.runs.range(..page).next_back().map(|(&first, run)| first + run.frames.count() as u64)
+        self.runs.range(..page).next_back().map(|(&first, run)| first + u64::from(run.frames.count()))
     }
 
     /// Adds a run where none is.
@@ -506,12 +506,12 @@ impl Pages {
     /// If another run has one of the pages: its frames, which the host may have mapped, would be
     /// given away.
     pub fn insert(&mut self, page: u64, run: Run) {
-        assert!(self.is_free(page, page + run.frames.count() as u64), "two runs of frames overlap");
-        self.count += run.frames.count() as u64;
+        assert!(self.is_free(page, page + u64::from(run.frames.count())), "two runs of frames overlap");
+        self.count += u64::from(run.frames.count());
         // Runs that follow each other in physmem too are joined, so that they are mapped by one
         // order next time.
         if let Some((&first, before)) = self.runs.range_mut(..page).next_back()
-            && first + before.frames.count() as u64 == page
+            && first + u64::from(before.frames.count()) == page
             && before.host_ro == run.host_ro
         {
             match before.frames.join(run.frames) {
@@ -533,7 +533,7 @@ impl Pages {
     /// Cuts the run that spans the boundary before `page`, if one does.
     fn cut_at(&mut self, page: u64) {
         if let Some((&first, run)) = self.runs.range_mut(..page).next_back()
-            && page < first + run.frames.count() as u64
+            && page < first + u64::from(run.frames.count())
         {
             let rest = Run { frames: run.frames.split_off((page - first) as u32), host_ro: run.host_ro };
             self.runs.insert(page, rest);
@@ -549,7 +549,7 @@ impl Pages {
         self.cut_at(to);
         let keys: Vec<u64> = self.runs.range(from..to).map(|(&first, _)| first).collect();
         let removed: Vec<_> = keys.into_iter().map(|key| (key, self.runs.remove(&key).expect("just listed"))).collect();
-        self.count -= removed.iter().map(|(_, run)| run.frames.count() as u64).sum::<u64>();
+        self.count -= removed.iter().map(|(_, run)| u64::from(run.frames.count())).sum::<u64>();
         removed
     }
 
@@ -559,7 +559,7 @@ impl Pages {
         let first = self.find(from).map_or(from, |(first, _)| first);
         self.runs.range(first..to.max(first)).map(move |(&first, run)| {
             let start = first.max(from);
-            let end = (first + run.frames.count() as u64).min(to);
+            let end = (first + u64::from(run.frames.count())).min(to);
             (start, (start - first) as u32, (end - start) as u32, run)
         })
     }

@@ -125,12 +125,12 @@ pub fn get(socket: &dyn Socket, level: i32, name: i32) -> Result<OptionValue> {
         abi::SO_DOMAIN => int(socket.domain()),
         abi::SO_PROTOCOL => int(socket.protocol()),
         abi::SO_ERROR => int(socket.take_error().map_or(0, Errno::raw)),
-        abi::SO_ACCEPTCONN => int(socket.listening() as i32),
+        abi::SO_ACCEPTCONN => int(i32::from(socket.listening())),
         abi::SO_SNDBUF => int(settings.send_buffer as i32),
         abi::SO_RCVBUF => int(settings.receive_buffer as i32),
         abi::SO_RCVTIMEO => timeout_value(settings.receive_timeout),
         abi::SO_SNDTIMEO => timeout_value(settings.send_timeout),
-        abi::SO_PASSCRED => int(settings.pass_credentials as i32),
+        abi::SO_PASSCRED => int(i32::from(settings.pass_credentials)),
         abi::SO_RCVLOWAT => int(settings.low_water),
         abi::SO_SNDLOWAT => int(1),
         abi::SO_PRIORITY => int(settings.priority),
@@ -176,7 +176,7 @@ pub fn set(socket: &dyn Socket, level: i32, name: i32, value: &[u8]) -> Result<(
             let bytes = value.get(..size_of::<Linger>()).ok_or(Errno::EINVAL)?;
             let mut linger: Linger = zeroed();
             crate::mm::user::bytes_of_mut(&mut linger).copy_from_slice(bytes);
-            linger.l_onoff = (linger.l_onoff != 0) as i32;
+            linger.l_onoff = i32::from(linger.l_onoff != 0);
             settings.linger = linger;
         }
         abi::SO_TYPE | abi::SO_DOMAIN | abi::SO_PROTOCOL | abi::SO_ERROR | abi::SO_ACCEPTCONN => {
@@ -184,7 +184,7 @@ pub fn set(socket: &dyn Socket, level: i32, name: i32, value: &[u8]) -> Result<(
         }
         _ => {
             let bit = REMEMBERED.iter().position(|&n| n == name).ok_or(Errno::ENOPROTOOPT)?;
-            settings.remembered = settings.remembered & !(1 << bit) | ((number != 0) as u32) << bit;
+            settings.remembered = settings.remembered & !(1 << bit) | u32::from(number != 0) << bit;
         }
     }
     Ok(())

@@ -201,7 +201,7 @@ pub fn interrupt(task: &dyn Thread) {
     let cpu = task.entity().state.borrow().cpu;
     let running = {
         let cpus = CPUS.borrow();
-        cpus.get(cpu).and_then(|c| c.current.as_ref()).is_some_and(|t| std::ptr::addr_eq(&**t, task))
+        cpus.get(cpu).and_then(|c| c.current.as_ref()).is_some_and(|t| std::ptr::addr_eq(&raw const **t, task))
     };
     if running && cpu != machine().current_cpu() {
         machine().kick(cpu);

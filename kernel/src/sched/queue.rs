@@ -103,7 +103,9 @@ impl RunQueue {
 
     /// Puts a task in its place that has another priority now. False if it does not wait here.
     pub fn reorder(&mut self, task: &dyn Thread) -> bool {
-        let Some(at) = self.0.iter().position(|other| std::ptr::addr_eq(&**other, task)) else { return false };
+        let Some(at) = self.0.iter().position(|other| std::ptr::addr_eq(&raw const **other, task)) else {
+            return false;
+        };
         if let Some(task) = self.0.remove(at) {
             self.push(task);
         }

@@ -61,7 +61,7 @@ impl WaitQueue {
     }
 
     pub fn wake_all(&self) {
-        self.wake(0)
+        self.wake(0);
     }
 
     /// Wakes everyone registered, but of the exclusive waiters only the first that is not awake

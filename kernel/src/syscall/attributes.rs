@@ -117,7 +117,7 @@ impl NewTime {
         match nsec {
             abi::UTIME_NOW => Ok(NewTime::Now),
             abi::UTIME_OMIT => Ok(NewTime::Keep),
-            0..1_000_000_000 => Ok(NewTime::At(sec as Timestamp * 1_000_000_000 + nsec as Timestamp)),
+            0..1_000_000_000 => Ok(NewTime::At(Timestamp::from(sec) * 1_000_000_000 + Timestamp::from(nsec))),
             _ => Err(Errno::EINVAL),
         }
     }

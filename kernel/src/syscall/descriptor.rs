@@ -81,7 +81,7 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
             files.set_close_on_exec(fd, arg as i32 & abi::FD_CLOEXEC != 0)?;
             return Ok(0);
         }
-        abi::F_GETFL => return Ok(file.flags.get() as u32 as u64),
+        abi::F_GETFL => return Ok(u64::from(file.flags.get() as u32)),
         _ => {}
     }
     if file.flags.get() & abi::O_PATH != 0 {
@@ -103,7 +103,7 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
         }
         abi::F_GETOWN => {
             let owner = file.async_io().owner();
-            Ok(owner.map_or(0, |owner| if owner.kind == OWNER_GROUP { -owner.id } else { owner.id }) as i64 as u64)
+            Ok(i64::from(owner.map_or(0, |owner| if owner.kind == OWNER_GROUP { -owner.id } else { owner.id })) as u64)
         }
         abi::F_SETOWN => {
             let id = arg as i32;
@@ -131,13 +131,15 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
             Ok(0)
         }
         abi::F_GETSIG => Ok(file.async_io().signal() as u64),
-        abi::F_GET_SEALS => Ok(memfs::seals(&file)? as u64),
+        abi::F_GET_SEALS => Ok(u64::from(memfs::seals(&file)?)),
         abi::F_ADD_SEALS => {
             memfs::add_seals(&file, arg as u32)?;
             Ok(0)
         }
         abi::F_GETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.size() as u64),
-        abi::F_SETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.set_size(arg as u32 as u64, call.task)? as u64),
+        abi::F_SETPIPE_SZ => {
+            Ok(pipe::of(&file).ok_or(Errno::EBADF)?.set_size(u64::from(arg as u32), call.task)? as u64)
+        }
         _ => super::lock::fcntl(call, &file, command, arg).unwrap_or(Err(Errno::EINVAL)),
     }
 }

@@ -43,7 +43,7 @@ fn control(call: &mut Call<'_>) -> Result<u64> {
         abi::EPOLL_CTL_DEL => [0; 3],
         _ => call.task.space().read::<[u32; 3]>(call.args[3])?,
     };
-    let data = low as u64 | (high as u64) << 32;
+    let data = u64::from(low) | u64::from(high) << 32;
     let files = call.task.files();
     let epoll_file = files.get_io(call.int(0))?;
     let file = files.get_io(fd)?;

@@ -33,7 +33,7 @@ fn eventfd(call: &Call<'_>, flags: i32) -> Result<u64> {
     if flags & !(COMMON_FLAGS | abi::EFD_SEMAPHORE) != 0 {
         return Err(Errno::EINVAL);
     }
-    let event = EventFd::new(call.args[0] as u32 as u64, flags & abi::EFD_SEMAPHORE != 0);
+    let event = EventFd::new(u64::from(call.args[0] as u32), flags & abi::EFD_SEMAPHORE != 0);
     install(call, "[eventfd]", event, flags)
 }
 

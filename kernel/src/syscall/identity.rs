@@ -9,10 +9,10 @@ use crate::{Errno, Result};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
-    entry(abi::SYS_getuid, "getuid", "", |call| Ok(call.task.creds().uid as u64)),
-    entry(abi::SYS_geteuid, "geteuid", "", |call| Ok(call.task.creds().euid as u64)),
-    entry(abi::SYS_getgid, "getgid", "", |call| Ok(call.task.creds().gid as u64)),
-    entry(abi::SYS_getegid, "getegid", "", |call| Ok(call.task.creds().egid as u64)),
+    entry(abi::SYS_getuid, "getuid", "", |call| Ok(u64::from(call.task.creds().uid))),
+    entry(abi::SYS_geteuid, "geteuid", "", |call| Ok(u64::from(call.task.creds().euid))),
+    entry(abi::SYS_getgid, "getgid", "", |call| Ok(u64::from(call.task.creds().gid))),
+    entry(abi::SYS_getegid, "getegid", "", |call| Ok(u64::from(call.task.creds().egid))),
     entry(abi::SYS_setuid, "setuid", "d", |call| change(call, |old, [a, ..]| setid::set_uid(old, a))),
     entry(abi::SYS_setgid, "setgid", "d", |call| change(call, |old, [a, ..]| setid::set_gid(old, a))),
     entry(abi::SYS_setreuid, "setreuid", "dd", |call| change(call, |old, [a, b, _]| setid::set_re_uid(old, a, b))),
@@ -57,7 +57,7 @@ fn sys_setfsuid(call: &mut Call<'_>) -> Result<u64> {
     if let Some(new) = setid::set_fs_uid(&old, call.args[0] as u32) {
         setid::commit(call.task, new);
     }
-    Ok(old.fsuid as u64)
+    Ok(u64::from(old.fsuid))
 }
 
 fn sys_setfsgid(call: &mut Call<'_>) -> Result<u64> {
@@ -65,7 +65,7 @@ fn sys_setfsgid(call: &mut Call<'_>) -> Result<u64> {
     if let Some(new) = setid::set_fs_gid(&old, call.args[0] as u32) {
         setid::commit(call.task, new);
     }
-    Ok(old.fsgid as u64)
+    Ok(u64::from(old.fsgid))
 }
 
 /// NGROUPS_MAX.
@@ -162,7 +162,7 @@ fn sys_capset(call: &mut Call<'_>) -> Result<u64> {
     for word in 0..words {
         let parts: [u32; 3] = call.task.space().read(call.args[1].wrapping_add(12 * word as u64))?;
         for (set, part) in sets.iter_mut().zip(parts) {
-            *set |= (part as u64) << (32 * word);
+            *set |= u64::from(part) << (32 * word);
         }
     }
     let [effective, permitted, inheritable] = sets;

@@ -27,7 +27,7 @@ fn shmdt(call: &mut Call<'_>) -> Result<u64> {
 /// struct ipc64_perm, in words of eight bytes.
 pub(super) fn perm_words(perm: &Perm, id: i32) -> [u64; 6] {
     let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-    let round = (id as u32 >> 15) as u64;
+    let round = u64::from(id as u32 >> 15);
     [pair(perm.key as u32, perm.uid), pair(perm.gid, perm.creator_uid), pair(perm.creator_gid, perm.mode), round, 0, 0]
 }
 

@@ -49,7 +49,7 @@ fn owner(call: &Call<'_>, file: &OpenFile, command: i32, asked: &Flock) -> Resul
 
 /// The bytes that a struct flock means, both ends included.
 fn range(file: &OpenFile, asked: &Flock) -> Result<(u64, u64)> {
-    let base = match asked.l_whence as i32 {
+    let base = match i32::from(asked.l_whence) {
         abi::SEEK_SET => 0,
         abi::SEEK_CUR => file.position.get() as i64,
         abi::SEEK_END => file.inode.attr()?.size as i64,
@@ -68,7 +68,7 @@ fn range(file: &OpenFile, asked: &Flock) -> Result<(u64, u64)> {
 }
 
 fn kind(asked: &Flock) -> Result<Option<Kind>> {
-    match asked.l_type as i32 {
+    match i32::from(asked.l_type) {
         abi::F_RDLCK => Ok(Some(Kind::Read)),
         abi::F_WRLCK => Ok(Some(Kind::Write)),
         abi::F_UNLCK => Ok(None),

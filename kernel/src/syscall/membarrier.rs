@@ -55,7 +55,12 @@ fn membarrier(call: &mut Call<'_>) -> Result<u64> {
             // A thread in a system call may have read ahead code that has changed.
             for process in pid::processes() {
                 for thread in process.threads() {
-                    if thread.space.borrow().as_ref().is_some_and(|other| std::ptr::eq(&**other, &*space)) {
+                    if thread
+                        .space
+                        .borrow()
+                        .as_ref()
+                        .is_some_and(|other| std::ptr::eq(&raw const **other, &raw const *space))
+                    {
                         thread.serialize_later();
                     }
                 }

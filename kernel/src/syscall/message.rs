@@ -244,7 +244,7 @@ fn put_control(space: &AddressSpace, addr: u64, room: u64, kind: i32, data: &[u8
 
 fn sendmmsg(call: &mut Call<'_>) -> Result<u64> {
     let [_, vector, count, flags, ..] = call.args;
-    let count = (count as u32 as u64).min(MAX_SEGMENTS);
+    let count = u64::from(count as u32).min(MAX_SEGMENTS);
     with_socket(call, |file, socket| {
         let mut done = 0;
         while done < count {
@@ -265,7 +265,7 @@ fn recvmmsg(call: &mut Call<'_>) -> Result<u64> {
     let [_, vector, count, flags, timeout, _] = call.args;
     let space = call.task.space();
     let deadline = deadline(read_timespec(&space, timeout)?);
-    let count = (count as u32 as u64).min(MAX_SEGMENTS);
+    let count = u64::from(count as u32).min(MAX_SEGMENTS);
     let mut flags = flags as i32;
     let done = with_socket(call, |file, socket| {
         flags |= wait_flag(file);

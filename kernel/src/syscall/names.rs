@@ -60,8 +60,8 @@ fn make(call: &Call<'_>, dirfd: i32, addr: u64, node: &NewNode<'_>, mode: u32) -
 fn make_node(call: &Call<'_>, dirfd: i32, addr: u64, mode: u32, device: u64) -> Result<u64> {
     let node = match mode & abi::S_IFMT {
         0 | abi::S_IFREG => NewNode::Regular,
-        abi::S_IFCHR => NewNode::Device(FileKind::CharDevice, device as u32 as u64),
-        abi::S_IFBLK => NewNode::Device(FileKind::BlockDevice, device as u32 as u64),
+        abi::S_IFCHR => NewNode::Device(FileKind::CharDevice, u64::from(device as u32)),
+        abi::S_IFBLK => NewNode::Device(FileKind::BlockDevice, u64::from(device as u32)),
         abi::S_IFIFO => NewNode::Fifo,
         abi::S_IFSOCK => NewNode::Socket,
         abi::S_IFDIR => return Err(Errno::EPERM),

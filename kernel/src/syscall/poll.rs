@@ -110,7 +110,7 @@ fn give_back_timespec(call: &Call<'_>, addr: u64, deadline: Option<u64>, result:
 }
 
 fn poll_fds(task: &Task, addr: u64, count: u32, deadline: Option<u64>) -> Result<u64> {
-    if count as u64 > task.process.limit(limits::NOFILE) {
+    if u64::from(count) > task.process.limit(limits::NOFILE) {
         return Err(Errno::EINVAL);
     }
     let count = count as usize;
@@ -136,7 +136,7 @@ fn poll_fds(task: &Task, addr: u64, count: u32, deadline: Option<u64>) -> Result
         }
         match files.get_io(fd.fd) {
             Ok(file) => {
-                let wanted = Events::from_bits_truncate(fd.events as u16 as u32) | ALWAYS;
+                let wanted = Events::from_bits_truncate(u32::from(fd.events as u16)) | ALWAYS;
                 watched.push(Watched { file, index, wanted });
             }
             Err(_) => {

@@ -33,16 +33,16 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
         }
         abi::PR_GET_PDEATHSIG => {
             let signal = task.attributes.borrow().parent_death_signal;
-            space.write(a, &signal)?
+            space.write(a, &signal)?;
         }
-        abi::PR_GET_DUMPABLE => return Ok(process.settings.borrow().dumpable as u64),
+        abi::PR_GET_DUMPABLE => return Ok(u64::from(process.settings.borrow().dumpable)),
         abi::PR_SET_DUMPABLE => {
             if a > 1 {
                 return Err(Errno::EINVAL);
             }
             process.settings.borrow_mut().dumpable = a as u8;
         }
-        abi::PR_GET_KEEPCAPS => return Ok((task.creds().securebits & abi::SECBIT_KEEP_CAPS != 0) as u64),
+        abi::PR_GET_KEEPCAPS => return Ok(u64::from(task.creds().securebits & abi::SECBIT_KEEP_CAPS != 0)),
         abi::PR_SET_KEEPCAPS => {
             if a > 1 {
                 return Err(Errno::EINVAL);
@@ -79,7 +79,7 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
         // No filters yet: what cannot be enforced is not accepted.
         abi::PR_GET_SECCOMP => return Ok(0),
         abi::PR_CAPBSET_READ => {
-            if a > abi::CAP_LAST_CAP as u64 {
+            if a > u64::from(abi::CAP_LAST_CAP) {
                 return Err(Errno::EINVAL);
             }
             return Ok(task.creds().bounding >> a & 1);
@@ -89,7 +89,7 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
             if !old.capable(abi::CAP_SETPCAP) {
                 return Err(Errno::EPERM);
             }
-            if a > abi::CAP_LAST_CAP as u64 {
+            if a > u64::from(abi::CAP_LAST_CAP) {
                 return Err(Errno::EINVAL);
             }
             let bounding = old.bounding & !(1 << a);
@@ -97,14 +97,14 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
         }
         abi::PR_GET_TSC => {
             let setting = if call.user.timestamps() { abi::PR_TSC_ENABLE } else { abi::PR_TSC_SIGSEGV };
-            space.write(a, &setting)?
+            space.write(a, &setting)?;
         }
         abi::PR_SET_TSC => match a as i32 {
             abi::PR_TSC_ENABLE => call.user.set_timestamps(true),
             abi::PR_TSC_SIGSEGV => call.user.set_timestamps(false),
             _ => return Err(Errno::EINVAL),
         },
-        abi::PR_GET_SECUREBITS => return Ok(task.creds().securebits as u64),
+        abi::PR_GET_SECUREBITS => return Ok(u64::from(task.creds().securebits)),
         abi::PR_SET_SECUREBITS => return set_securebits(call, a),
         abi::PR_SET_TIMERSLACK => {
             let mut attributes = task.attributes.borrow_mut();
@@ -125,8 +125,8 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
         }
         abi::PR_SET_CHILD_SUBREAPER => process.settings.borrow_mut().subreaper = a != 0,
         abi::PR_GET_CHILD_SUBREAPER => {
-            let subreaper = process.settings.borrow().subreaper as i32;
-            space.write(a, &subreaper)?
+            let subreaper = i32::from(process.settings.borrow().subreaper);
+            space.write(a, &subreaper)?;
         }
         abi::PR_SET_NO_NEW_PRIVS => {
             if a != 1 {
@@ -138,11 +138,11 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
         }
         abi::PR_GET_NO_NEW_PRIVS => {
             no_more(&[a, b, c, d])?;
-            return Ok(task.creds().no_new_privs as u64);
+            return Ok(u64::from(task.creds().no_new_privs));
         }
         abi::PR_GET_TID_ADDRESS => {
             let address = task.attributes.borrow().clear_child_tid;
-            space.write(a, &address)?
+            space.write(a, &address)?;
         }
         abi::PR_SET_THP_DISABLE => {
             no_more(&[b, c, d])?;
@@ -150,7 +150,7 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
         }
         abi::PR_GET_THP_DISABLE => {
             no_more(&[a, b, c, d])?;
-            return Ok(process.settings.borrow().thp_disabled as u64);
+            return Ok(u64::from(process.settings.borrow().thp_disabled));
         }
         abi::PR_CAP_AMBIENT => return cap_ambient(call, [a, b, c, d]),
         abi::PR_SET_SYSCALL_USER_DISPATCH => task.user_dispatch.set(UserDispatch::from_arguments(a, b, c, d)?),
@@ -177,7 +177,7 @@ fn set_securebits(call: &Call<'_>, bits: u64) -> Result<u64> {
     let wanted = bits as u32;
     let refused = locked & (old.securebits ^ wanted) != 0
         || old.securebits & LOCKS & !wanted != 0
-        || bits & !(ALL as u64) != 0
+        || bits & !u64::from(ALL) != 0
         || !old.capable(abi::CAP_SETPCAP);
     if refused {
         return Err(Errno::EPERM);
@@ -195,12 +195,12 @@ fn cap_ambient(call: &Call<'_>, [operation, capability, c, d]: [u64; 4]) -> Resu
         set_creds(call, Creds { ambient: 0, ..(*old).clone() });
         return Ok(0);
     }
-    if c != 0 || d != 0 || capability > abi::CAP_LAST_CAP as u64 {
+    if c != 0 || d != 0 || capability > u64::from(abi::CAP_LAST_CAP) {
         return Err(Errno::EINVAL);
     }
     let bit = 1u64 << capability;
     match operation as i32 {
-        abi::PR_CAP_AMBIENT_IS_SET => Ok((old.ambient & bit != 0) as u64),
+        abi::PR_CAP_AMBIENT_IS_SET => Ok(u64::from(old.ambient & bit != 0)),
         abi::PR_CAP_AMBIENT_RAISE => {
             let allowed =
                 old.permitted & old.inheritable & bit != 0 && old.securebits & abi::SECBIT_NO_CAP_AMBIENT_RAISE == 0;
@@ -257,5 +257,5 @@ fn sys_personality(call: &mut Call<'_>) -> Result<u64> {
     if wanted != PERSONALITY_QUERY {
         attributes.personality = wanted;
     }
-    Ok(old as u64)
+    Ok(u64::from(old))
 }

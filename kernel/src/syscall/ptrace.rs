@@ -239,7 +239,7 @@ impl Request<'_> {
             CallInfo::Exit { result } => {
                 out[0] = 2;
                 out.extend(result.to_le_bytes());
-                out.push((-4095..0).contains(&result) as u8);
+                out.push(u8::from((-4095..0).contains(&result)));
             }
         }
         let len = (out.len() as u64).min(self.addr) as usize;

@@ -180,7 +180,7 @@ fn ioprio_those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Whom>> {
 
 fn sys_ioprio_get(call: &mut Call<'_>) -> Result<u64> {
     let those = ioprio_those(call, call.int(0), call.int(1))?;
-    Ok(those.iter().map(|whom| whom.attributes().io_priority).min().unwrap_or(0) as u64)
+    Ok(u64::from(those.iter().map(|whom| whom.attributes().io_priority).min().unwrap_or(0)))
 }
 
 fn sys_ioprio_set(call: &mut Call<'_>) -> Result<u64> {

@@ -246,7 +246,7 @@ fn sys_sched_getattr(call: &mut Call<'_>) -> Result<u64> {
     attr[1] = if now.reset_on_fork { FLAG_RESET_ON_FORK } else { 0 };
     attr[2] = match is_realtime(now.policy) {
         true => (now.priority as u64) << 32,
-        false => now.nice as u32 as u64,
+        false => u64::from(now.nice as u32),
     };
     call.task.space().write_bytes(addr, &bytes_of(&attr)[..size])?;
     Ok(0)

@@ -182,7 +182,7 @@ fn sigaltstack(call: &mut Call<'_>) -> Result<u64> {
     }
     if old != 0 {
         let flags = before.state(rsp) | before.flags & abi::SS_AUTODISARM;
-        space.write(old, &[before.sp, flags as u32 as u64, before.size])?;
+        space.write(old, &[before.sp, u64::from(flags as u32), before.size])?;
     }
     Ok(0)
 }

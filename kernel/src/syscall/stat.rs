@@ -102,13 +102,13 @@ fn write_stat(call: &Call<'_>, addr: u64, attr: &Attr) -> Result<u64> {
     let mut stat: Stat = zeroed();
     stat.st_dev = attr.dev;
     stat.st_ino = attr.ino;
-    stat.st_nlink = attr.nlink as u64;
+    stat.st_nlink = u64::from(attr.nlink);
     stat.st_mode = attr.kind.mode() | attr.mode;
     stat.st_uid = attr.uid;
     stat.st_gid = attr.gid;
     stat.st_rdev = attr.rdev;
     stat.st_size = attr.size as i64;
-    stat.st_blksize = attr.block_size as i64;
+    stat.st_blksize = i64::from(attr.block_size);
     stat.st_blocks = attr.blocks as i64;
     (stat.st_atime, stat.st_atime_nsec) = split_time(attr.atime);
     (stat.st_mtime, stat.st_mtime_nsec) = split_time(attr.mtime);
@@ -156,7 +156,7 @@ fn statx(call: &mut Call<'_>) -> Result<u64> {
     (out.stx_dev_major, out.stx_dev_minor) = (abi::major(attr.dev), abi::minor(attr.dev));
     out.stx_attributes_mask = abi::STATX_ATTR_MOUNT_ROOT as u64;
     if let Some(path) = path {
-        out.stx_mnt_id = path.mount.id as u64;
+        out.stx_mnt_id = u64::from(path.mount.id);
         out.stx_mask |= abi::STATX_MNT_ID;
         if path.is_mount_root() {
             out.stx_attributes |= abi::STATX_ATTR_MOUNT_ROOT as u64;
@@ -333,7 +333,7 @@ fn write_statfs(call: &Call<'_>, path: Option<&Path>, stat: &StatFs) -> Result<u
         stat.available as i64,
         stat.files as i64,
         stat.files_free as i64,
-        path.map_or(0, |path| path.mount.id as i64),
+        path.map_or(0, |path| i64::from(path.mount.id)),
         stat.name_max as i64,
         stat.block_size as i64,
         flags as i64 | ST_VALID,

@@ -31,7 +31,7 @@ fn real_timer(task: &Task) -> Arc<RealTimer> {
 }
 
 fn alarm(call: &mut Call<'_>) -> Result<u64> {
-    let value = call.args[0] as u32 as u64 * time::NS_PER_SEC;
+    let value = u64::from(call.args[0] as u32) * time::NS_PER_SEC;
     let old = real_timer(call.task).set(Setting { value, interval: 0 });
     // To the nearest second, but never nothing while there is something.
     let seconds = (old.value + time::NS_PER_SEC / 2) / time::NS_PER_SEC;

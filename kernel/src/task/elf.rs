@@ -160,7 +160,7 @@ impl Program {
     fn header_count(&self) -> Result<u64> {
         let mut count = [0u8; 2];
         read_exact(&self.file, std::mem::offset_of!(Header, phnum) as u64, &mut count)?;
-        Ok(u16::from_le_bytes(count) as u64)
+        Ok(u64::from(u16::from_le_bytes(count)))
     }
 
     fn load_segment(&self, space: &AddressSpace, segment: &Segment, bias: u64) -> Result<()> {

@@ -79,8 +79,8 @@ pub fn pid_max() -> Pid {
 }
 
 pub fn set_pid_max(number: i64) -> Result<()> {
-    let least = WRAP_TO as i64 + 1;
-    if !(least..=PID_MAX as i64).contains(&number) {
+    let least = i64::from(WRAP_TO) + 1;
+    if !(least..=i64::from(PID_MAX)).contains(&number) {
         return Err(Errno::EINVAL);
     }
     TABLE.borrow_mut().pid_max = number as Pid;
@@ -90,7 +90,7 @@ pub fn set_pid_max(number: i64) -> Result<()> {
 /// Numbers go on behind this one (/proc/sys/kernel/ns_last_pid).
 pub fn set_last_pid(number: i64) -> Result<()> {
     let mut table = TABLE.borrow_mut();
-    if !(0..table.pid_max as i64).contains(&number) {
+    if !(0..i64::from(table.pid_max)).contains(&number) {
         return Err(Errno::EINVAL);
     }
     table.last = number as Pid;

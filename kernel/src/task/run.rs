@@ -32,9 +32,9 @@ pub fn spawn_with(task: &Arc<Task>, mut user: Box<dyn UserThread>, prologue: Pro
     let context = machine().new_context(space.as_ref().map(|space| space.host()), main)?;
     task.sched.set_context(context);
     if task.is_vfork_child() {
-        sched::start_here(task)
+        sched::start_here(task);
     } else {
-        sched::start(task)
+        sched::start(task);
     }
     Ok(())
 }
@@ -128,7 +128,7 @@ fn carry_out(
     }
     user.set_result(match result {
         Ok(value) => value,
-        Err(e) => -(e.raw() as i64) as u64,
+        Err(e) => -i64::from(e.raw()) as u64,
     });
     Some(SyscallOutcome { number, result })
 }

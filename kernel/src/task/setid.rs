@@ -38,7 +38,7 @@ pub fn commit_exec(task: &Task, new: Creds) {
         task.attributes.borrow_mut().personality &= !PER_CLEAR_ON_SETID;
     }
     commit(task, new);
-    task.process.settings.borrow_mut().dumpable = same as u8;
+    task.process.settings.borrow_mut().dumpable = u8::from(same);
 }
 
 /// setuid(2).

@@ -68,14 +68,14 @@ impl Node {
         match &self.which {
             Which::Root => ROOT_INO,
             Which::Ptmx => PTMX_INO,
-            Which::Slave(pair) => FIRST_SLAVE_INO + pair.index as u64,
+            Which::Slave(pair) => FIRST_SLAVE_INO + u64::from(pair.index),
         }
     }
 }
 
 fn mounted_at() -> Timestamp {
     static TIME: OnceLock<Timestamp> = OnceLock::new();
-    *TIME.get_or_init(|| time::realtime() as Timestamp)
+    *TIME.get_or_init(|| Timestamp::from(time::realtime()))
 }
 
 impl Inode for Node {
@@ -160,9 +160,9 @@ impl Inode for Node {
             return Ok(());
         }
         for pair in pty::pairs() {
-            let position = pair.index as u64 + 1;
+            let position = u64::from(pair.index) + 1;
             let name = pair.index.to_string();
-            let ino = FIRST_SLAVE_INO + pair.index as u64;
+            let ino = FIRST_SLAVE_INO + u64::from(pair.index);
             if position >= from.max(1) && !emit(&DirEntry { ino, next: position + 1, kind, name: name.as_bytes() }) {
                 break;
             }

@@ -362,7 +362,7 @@ impl Discipline {
         } else {
             let control = byte.is_ascii_control();
             let caret = termios.local(abi::ECHOCTL);
-            for _ in 0..(control && caret) as usize + (!control || caret) as usize {
+            for _ in 0..usize::from(control && caret) + usize::from(!control || caret) {
                 echo.extend_from_slice(b"\x08 \x08");
                 self.column.back(1);
             }

@@ -73,7 +73,7 @@ impl TtyFile {
     fn read_raw(&self, file: &OpenFile, buf: &mut IoBuf<'_>) -> Result<usize> {
         let (min, tenths) = {
             let termios = self.tty.termios();
-            (termios.cc[abi::VMIN] as usize, termios.cc[abi::VTIME] as u64)
+            (termios.cc[abi::VMIN] as usize, u64::from(termios.cc[abi::VTIME]))
         };
         // Without a minimum the time runs from the start, with one it runs between bytes.
         let mut deadline = (min == 0).then(|| time::now() + tenths * TENTH);

@@ -124,9 +124,9 @@ impl Tty {
                 };
                 // The master's input is what was written to the slave.
                 if master {
-                    self.flush_master(input)
+                    self.flush_master(input);
                 } else {
-                    self.flush_queues(input, output)
+                    self.flush_queues(input, output);
                 }
                 Ok(0)
             }
@@ -149,7 +149,7 @@ impl Tty {
                 self.state.borrow_mut().exclusive = command == abi::TIOCEXCL;
                 Ok(0)
             }
-            abi::TIOCGEXCL => put(task, arg, &(self.state.borrow().exclusive as i32)),
+            abi::TIOCGEXCL => put(task, arg, &i32::from(self.state.borrow().exclusive)),
             abi::TIOCGDEV => put(task, arg, &(self.device as u32)),
             abi::TIOCGETD => put(task, arg, &0i32),
             abi::TIOCSETD => match space.read::<i32>(arg)? {
@@ -157,7 +157,7 @@ impl Tty {
                 0 => Ok(0),
                 _ => Err(Errno::EINVAL),
             },
-            abi::TIOCGSOFTCAR => put(task, arg, &((self.termios().cflag & abi::CLOCAL != 0) as i32)),
+            abi::TIOCGSOFTCAR => put(task, arg, &i32::from(self.termios().cflag & abi::CLOCAL != 0)),
             abi::TIOCSSOFTCAR => {
                 let on: i32 = space.read(arg)?;
                 let mut new = self.termios();

@@ -65,7 +65,7 @@ pub(super) fn open_master(_flags: i32) -> Result<Arc<dyn FileOps>> {
     let slave = Tty::new(number(PTS, index), OtherEnd::Master(queue.clone()));
     slave.state.borrow_mut().locked = true;
     let creds = task::current().creds();
-    let owner = Owner { uid: creds.fsuid, gid: TTY_GROUP, mode: 0o620, time: time::realtime() as Timestamp };
+    let owner = Owner { uid: creds.fsuid, gid: TTY_GROUP, mode: 0o620, time: Timestamp::from(time::realtime()) };
     let pair = Arc::new(Pair { index, slave, queue, owner: KCell::new(owner) });
     PAIRS.borrow_mut().insert(index, pair.clone());
     Ok(Arc::new(Master(pair)))
@@ -77,7 +77,7 @@ impl Pair {
         owner.uid = change.uid.unwrap_or(owner.uid);
         owner.gid = change.gid.unwrap_or(owner.gid);
         owner.mode = change.mode.map_or(owner.mode, |m| m & 0o7777);
-        owner.time = change.mtime.unwrap_or_else(|| time::realtime() as Timestamp);
+        owner.time = change.mtime.unwrap_or_else(|| Timestamp::from(time::realtime()));
     }
 }
 
@@ -215,7 +215,7 @@ impl FileOps for Master {
                 self.tty().state.borrow_mut().locked = locked;
                 Ok(0)
             }
-            abi::TIOCGPTLCK => put(task, arg, &(self.tty().state.borrow().locked as i32)),
+            abi::TIOCGPTLCK => put(task, arg, &i32::from(self.tty().state.borrow().locked)),
             abi::TIOCPKT => {
                 let on = space.read::<i32>(arg)? != 0;
                 let mut state = self.tty().state.borrow_mut();
@@ -225,7 +225,7 @@ impl FileOps for Master {
                 }
                 Ok(0)
             }
-            abi::TIOCGPKT => put(task, arg, &(self.tty().state.borrow().packet as i32)),
+            abi::TIOCGPKT => put(task, arg, &i32::from(self.tty().state.borrow().packet)),
             abi::TIOCSIG => {
                 let signal = arg as i32;
                 if ![abi::SIGINT, abi::SIGQUIT, abi::SIGTSTP].contains(&signal) {

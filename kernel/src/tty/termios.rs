@@ -125,7 +125,7 @@ impl Termios {
 
     /// Takes over what a struct termio says; the upper halves of the flags stay.
     pub fn set_termio(&mut self, from: &[u8; 18]) {
-        let half = |i: usize| u16::from_le_bytes([from[2 * i], from[2 * i + 1]]) as u32;
+        let half = |i: usize| u32::from(u16::from_le_bytes([from[2 * i], from[2 * i + 1]]));
         for (i, flag) in [&mut self.iflag, &mut self.oflag, &mut self.cflag, &mut self.lflag].into_iter().enumerate() {
             *flag = *flag & 0xffff_0000 | half(i);
         }

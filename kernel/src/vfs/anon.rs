@@ -73,7 +73,7 @@ impl AnonInode {
                 *next
             }
         };
-        let (owner, created) = (KCell::new(Owner { uid, gid, mode }), time::realtime() as Timestamp);
+        let (owner, created) = (KCell::new(Owner { uid, gid, mode }), Timestamp::from(time::realtime()));
         Arc::new(AnonInode { kind, ino, owner, created, reopen, state: InodeState::default() })
     }
 }

@@ -182,8 +182,8 @@ impl Dentry {
         let mut children = self.children.borrow_mut();
         let absent = child.dentry.is_none();
         let old = children.by_name.insert(name, child);
-        children.absent += absent as usize;
-        ABSENT.borrow_mut().1 += absent as usize;
+        children.absent += usize::from(absent);
+        ABSENT.borrow_mut().1 += usize::from(absent);
         match old {
             Some(Child { dentry: None, .. }) => {
                 children.absent -= 1;

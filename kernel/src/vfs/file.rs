@@ -301,7 +301,7 @@ impl OpenFile {
 
     /// [`FileOps::flags_changed`]
     pub fn flags_changed(&self) {
-        self.ops.flags_changed(self)
+        self.ops.flags_changed(self);
     }
 
     /// [`FileOps::read_dir`]

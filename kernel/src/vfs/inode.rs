@@ -142,6 +142,7 @@ pub struct InodeState {
     /// all access.
     pub(super) uses: AtomicI32,
     /// Who watches it; most files are watched by nobody.
+    #[expect(clippy::box_collection, reason = "most inodes have none, and there are many inodes")]
     pub(super) watches: KCell<Option<Box<Vec<Arc<Watch>>>>>,
 }
 

@@ -31,11 +31,11 @@ pub enum Owner {
 
 impl Owner {
     pub fn process(table: &FdTable) -> Owner {
-        Owner::Process(table as *const FdTable as usize)
+        Owner::Process(std::ptr::from_ref::<FdTable>(table) as usize)
     }
 
     pub fn open_file(file: &OpenFile) -> Owner {
-        Owner::OpenFile(file as *const OpenFile as usize)
+        Owner::OpenFile(std::ptr::from_ref::<OpenFile>(file) as usize)
     }
 }
 

@@ -97,7 +97,7 @@ fn start(file: &OpenFile, offset: Option<u64>, len: usize) -> Result<u64> {
     }
     let start = offset.unwrap_or_else(|| file.position.get());
     match start.checked_add(len as u64) {
-        Some(end) if end <= i64::MAX as u64 => Ok(start),
+        Some(end) if i64::try_from(end).is_ok() => Ok(start),
         _ => Err(Errno::EINVAL),
     }
 }

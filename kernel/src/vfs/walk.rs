@@ -124,7 +124,7 @@ impl Walker<'_> {
         let mut text = Cow::Borrowed(path);
         let mut pos = 0;
         if text.first() == Some(&b'/') {
-            self.to_root()?;
+            self.go_to_root()?;
         }
         let mut parent = self.at.clone();
         let mut last = Last::None;
@@ -192,7 +192,7 @@ impl Walker<'_> {
                 next.extend_from_slice(&target);
                 next.extend_from_slice(rest);
                 if next[0] == b'/' {
-                    self.to_root()?;
+                    self.go_to_root()?;
                 }
                 text = Cow::Owned(next);
                 pos = 0;
@@ -222,7 +222,7 @@ impl Walker<'_> {
         Ok(Found { dir, name: name.to_vec(), last, target: Some(self.at), slash })
     }
 
-    fn to_root(&mut self) -> Result<()> {
+    fn go_to_root(&mut self) -> Result<()> {
         if self.how.contains(Walk::BENEATH) {
             return Err(Errno::EXDEV);
         }

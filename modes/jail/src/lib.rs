@@ -47,7 +47,7 @@ fn parts() -> &'static [(usize, usize)] {
     PARTS.get_or_init(|| {
         let of = |memory: &SharedMemory| (memory.base() as usize, memory.len());
         let mut all = vec![area::mapping(), of(physmem::memory()), of(umlab_host::arena::heap())];
-        all.sort();
+        all.sort_unstable();
         all.dedup_by(|next, last| {
             let adjacent = last.0 + last.1 == next.0;
             if adjacent {

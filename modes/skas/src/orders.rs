@@ -34,7 +34,7 @@ pub struct Order([u64; 7]);
 impl Order {
     pub fn map(range: PageRange, prot: Prot, host: &HostMap) -> Order {
         let flags = (host.flags | libc::MAP_FIXED) as u64;
-        let (prot, fd) = (prot.bits() as u64, host.fd as u64);
+        let (prot, fd) = (u64::from(prot.bits()), host.fd as u64);
         Order([libc::SYS_mmap as u64, range.start(), range.len(), prot, flags, fd, host.offset])
     }
 
@@ -43,7 +43,7 @@ impl Order {
     }
 
     pub fn protect(range: PageRange, prot: Prot) -> Order {
-        Order([libc::SYS_mprotect as u64, range.start(), range.len(), prot.bits() as u64, 0, 0, 0])
+        Order([libc::SYS_mprotect as u64, range.start(), range.len(), u64::from(prot.bits()), 0, 0, 0])
     }
 
     /// Moves one of the core's mappings, which a stub process has at first, to a place of the

@@ -360,18 +360,18 @@ fn child_main(plan: &Plan) -> ! {
     };
     must(1, call(libc::SYS_prctl, libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64, 0, 0, 0, 0));
     // The core may have died before that took effect.
-    if call(libc::SYS_getppid, 0, 0, 0, 0, 0, 0) != plan.parent as i64 {
+    if call(libc::SYS_getppid, 0, 0, 0, 0, 0, 0) != i64::from(plan.parent) {
         call(libc::SYS_exit, 2, 0, 0, 0, 0, 0);
     }
     unregister_rseq(&call);
     // Faults must not be blocked, and no handler or alternate stack of the core may be used.
     let nothing: u64 = 0;
     must(3, call(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as u64, &raw const nothing as u64, 0, 8, 0, 0));
-    must(4, call(libc::SYS_ptrace, libc::PTRACE_TRACEME as u64, 0, 0, 0, 0, 0));
+    must(4, call(libc::SYS_ptrace, u64::from(libc::PTRACE_TRACEME), 0, 0, 0, 0, 0));
     // A process that can be looked into by others of its user is no danger; one that dumps core
     // would leave files behind.
     let no_core = [0u64, 0u64];
-    call(libc::SYS_prlimit64, 0, libc::RLIMIT_CORE as u64, &raw const no_core as u64, 0, 0, 0);
+    call(libc::SYS_prlimit64, 0, u64::from(libc::RLIMIT_CORE), &raw const no_core as u64, 0, 0, 0);
     let map = |step: u64, at: u64, len: usize, prot: i32, fd: i32| {
         let flags = libc::MAP_SHARED | libc::MAP_FIXED;
         must(step, call(libc::SYS_mmap, at, len as u64, prot as u64, flags as u64, fd as u64, 0));
@@ -385,7 +385,7 @@ fn child_main(plan: &Plan) -> ! {
     }
     must(8, call(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0));
     let program = seccomp::program(&plan.filter);
-    must(9, call(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as u64, 0, &raw const program as u64, 0, 0, 0));
+    must(9, call(libc::SYS_seccomp, u64::from(libc::SECCOMP_SET_MODE_FILTER), 0, &raw const program as u64, 0, 0, 0));
     if plan.stub.is_none() {
         // SAFETY: the breakpoint stops the process for its tracer, and it never goes on here: it is
         // moved to another address space.

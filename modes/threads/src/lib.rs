@@ -55,7 +55,7 @@ impl Machine for Threads {
     }
 
     fn switch(&self, from: &dyn Context, to: &dyn Context) {
-        context::switch(from, to)
+        context::switch(from, to);
     }
 
     fn run_cpus(&self, count: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
@@ -78,15 +78,15 @@ impl Machine for Threads {
     }
 
     fn kick(&self, cpu: usize) {
-        cpu::kick(cpu)
+        cpu::kick(cpu);
     }
 
     fn idle(&self, deadline: Option<u64>) {
         (self.upkeep.idle)();
-        cpu::idle(deadline)
+        cpu::idle(deadline);
     }
 
     fn set_alarm(&self, deadline: Option<u64>) {
-        cpu::set_alarm(deadline)
+        cpu::set_alarm(deadline);
     }
 }

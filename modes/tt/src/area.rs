@@ -82,7 +82,7 @@ pub struct Record {
 impl Record {
     /// The bottom of the area.
     pub fn base(&self) -> usize {
-        self as *const Record as usize - RECORD_AT
+        std::ptr::from_ref::<Record>(self) as usize - RECORD_AT
     }
 
     /// Where the slot begins.
@@ -278,7 +278,7 @@ mod tests {
                 libc::_exit(if guarded { 0 } else { 77 });
             }
             let mut status = 0;
-            libc::waitpid(child, &mut status, 0);
+            libc::waitpid(child, &raw mut status, 0);
             status
         }
     }

@@ -38,7 +38,7 @@ pub fn init(claims: &[Claim]) -> Result<()> {
     let cpu = |claim: &Claim| -> Result<Cpu> {
         // SAFETY: documented flags; the descriptor is new.
         let timer = unsafe {
-            let fd = Errno::check(libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) as i64)?;
+            let fd = Errno::check(i64::from(libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC)))?;
             OwnedFd::from_raw_fd(fd as i32)
         };
         Ok(Cpu {
@@ -127,7 +127,7 @@ pub fn set_alarm(deadline: Option<u64>) {
     };
     let fd = this().timer.as_raw_fd();
     // SAFETY: a timer descriptor and a valid time.
-    unsafe { libc::timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &spec, std::ptr::null_mut()) };
+    unsafe { libc::timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &raw const spec, std::ptr::null_mut()) };
 }
 
 /// The body of a thread that waits for a CPU's alarm.

@@ -344,7 +344,7 @@ pub fn install_handlers() {
     // While the core runs: nothing but its own faults. The rest waits for user mode.
     let open = FAULTS.iter().fold(0u64, |set, signal| set | 1 << (signal - 1));
     const SA_RESTORER: u64 = 0x0400_0000;
-    let flags = (libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER) as u32 as u64 | SA_RESTORER;
+    let flags = u64::from((libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER) as u32) | SA_RESTORER;
     for signal in FAULTS.into_iter().chain([ENTRY_SIGNAL, KICK_SIGNAL]) {
         let action = Action {
             handler: umlab_tt_entry as *const () as usize,

@@ -70,7 +70,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 }
 
 fn word64(bytes: &[u8], at: usize) -> u64 {
-    word(bytes, at) as u64 | (word(bytes, at + 4) as u64) << 32
+    u64::from(word(bytes, at)) | u64::from(word(bytes, at + 4)) << 32
 }
 
 /// Finds out how this host's frames look, by a signal to ourselves.
@@ -102,9 +102,9 @@ pub fn init() -> Result<()> {
         let mut old: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = look as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO;
-        libc::sigaction(libc::SIGURG, &action, &mut old);
+        libc::sigaction(libc::SIGURG, &raw const action, &raw mut old);
         libc::raise(libc::SIGURG);
-        libc::sigaction(libc::SIGURG, &old, std::ptr::null_mut());
+        libc::sigaction(libc::SIGURG, &raw const old, std::ptr::null_mut());
         std::mem::take(&mut *SEEN.0.get())
     };
     if state.len() < LEGACY + 64 + 4 {
@@ -218,8 +218,8 @@ impl Frame {
         let mut regs: Regs = unsafe { std::mem::zeroed() };
         macro_rules! copy { ($($name:ident)*) => { $(regs.$name = self.$name;)* } }
         copy!(r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp rip eflags);
-        regs.cs = self.cs as u64;
-        regs.ss = self.ss as u64;
+        regs.cs = u64::from(self.cs);
+        regs.ss = u64::from(self.ss);
         regs.orig_rax = u64::MAX;
         regs
     }
@@ -229,7 +229,7 @@ impl Frame {
     pub fn set_regs(&mut self, regs: &Regs) {
         macro_rules! copy { ($($name:ident)*) => { $(self.$name = regs.$name;)* } }
         copy!(r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp rip eflags);
-        self.cs = if regs.cs == USER_CS32 as u64 { USER_CS32 } else { USER_CS };
+        self.cs = if regs.cs == u64::from(USER_CS32) { USER_CS32 } else { USER_CS };
         self.ss = USER_DS;
     }
 }

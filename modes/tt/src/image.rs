@@ -104,7 +104,7 @@ fn share_range((start, len): (usize, usize)) -> Result<()> {
     // SAFETY: nothing is written to the range between the copy and the mapping: there is one
     // thread, and these are plain system calls, which at most set errno, which lies elsewhere.
     unsafe {
-        let fd = Errno::check(libc::memfd_create(c"umlab-data".as_ptr(), libc::MFD_CLOEXEC) as i64)? as i32;
+        let fd = Errno::check(i64::from(libc::memfd_create(c"umlab-data".as_ptr(), libc::MFD_CLOEXEC)))? as i32;
         let fd = OwnedFd::from_raw_fd(fd);
         let mut done = 0;
         while done < len {

@@ -110,7 +110,7 @@ impl Machine for Tt {
     }
 
     fn switch(&self, from: &dyn Context, to: &dyn Context) {
-        context::switch(from, to)
+        context::switch(from, to);
     }
 
     fn run_cpus(&self, count: usize, main: &(dyn Fn(usize, Arc<dyn Context>) + Sync)) {
@@ -145,14 +145,14 @@ impl Machine for Tt {
     }
 
     fn kick(&self, cpu: usize) {
-        cpu::kick(cpu)
+        cpu::kick(cpu);
     }
 
     fn idle(&self, deadline: Option<u64>) {
-        cpu::idle(deadline)
+        cpu::idle(deadline);
     }
 
     fn set_alarm(&self, deadline: Option<u64>) {
-        cpu::set_alarm(deadline)
+        cpu::set_alarm(deadline);
     }
 }

@@ -65,7 +65,15 @@ const PUT_OFF: usize = 1024;
 fn call(number: i64, order: &Order) -> Result<i64> {
     // SAFETY: the range lies below the core's memory (checked when the order was given).
     let result = unsafe {
-        libc::syscall(number, order.start, order.len, order.prot, order.flags as i64, order.fd as i64, order.offset)
+        libc::syscall(
+            number,
+            order.start,
+            order.len,
+            order.prot,
+            i64::from(order.flags),
+            i64::from(order.fd),
+            order.offset,
+        )
     };
     Errno::check(result)
 }
@@ -197,7 +205,7 @@ impl ModelSpace for TtSpace {
 
     fn map(&self, mapping: Mapping, when: When) {
         let HostMap { flags, fd, offset, file } = mapping.host_map();
-        let (start, len, prot) = (mapping.range.start(), mapping.range.len(), mapping.prot.bits() as u64);
+        let (start, len, prot) = (mapping.range.start(), mapping.range.len(), u64::from(mapping.prot.bits()));
         let flags = flags | libc::MAP_FIXED;
         let order = Order { call: libc::SYS_mmap, start, len, prot, flags, fd, offset, _file: file };
         self.push(order, when != When::Lazy);
@@ -208,7 +216,7 @@ impl ModelSpace for TtSpace {
     }
 
     fn protect(&self, range: PageRange, prot: Prot) {
-        self.range(libc::SYS_mprotect, range, prot.bits() as u64);
+        self.range(libc::SYS_mprotect, range, u64::from(prot.bits()));
     }
 
     fn sync(&self) {

@@ -83,7 +83,7 @@ impl TtThread {
         space::own(space).prepare(task)?;
         let frame = self.store()?;
         let own_cpu = cpu::this();
-        record.without_timestamps.store(!self.timestamps as u32, Relaxed);
+        record.without_timestamps.store(u32::from(!self.timestamps), Relaxed);
         own_cpu.user.store(record.tid.load(SeqCst), SeqCst);
         if own_cpu.kicks.take() {
             own_cpu.user.store(0, SeqCst);
@@ -169,7 +169,7 @@ impl TtThread {
 fn fresh_regs() -> Regs {
     // SAFETY: all-zero is a valid register set.
     let mut regs: Regs = unsafe { std::mem::zeroed() };
-    regs.cs = frame::USER_CS as u64;
+    regs.cs = u64::from(frame::USER_CS);
     regs.ss = 0x2b;
     regs.eflags = 0x202;
     regs.orig_rax = u64::MAX;

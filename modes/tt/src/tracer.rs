@@ -66,7 +66,7 @@ fn await_request(done: impl Fn(usize) -> bool) -> usize {
 
 /// Has the tracer make the first host task, for this record; all others are clones of it.
 pub fn make_first(record: &Record) -> Result<()> {
-    set_request(record as *const Record as usize);
+    set_request(std::ptr::from_ref::<Record>(record) as usize);
     match await_request(|request| request == NONE || request == FAILED) {
         NONE => Ok(()),
         _ => Err(Errno::EAGAIN),
@@ -121,7 +121,7 @@ extern "C" fn first_steps(_record: &Record) {
     unsafe {
         let mut none: libc::stack_t = std::mem::zeroed();
         none.ss_flags = libc::SS_DISABLE;
-        libc::sigaltstack(&none, std::ptr::null_mut());
+        libc::sigaltstack(&raw const none, std::ptr::null_mut());
     }
     // SAFETY: no arguments that are looked at. The stop lets the tracer set its options.
     unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0usize, 0usize) };
@@ -210,7 +210,7 @@ impl Table {
 
     fn set(&mut self, pid: i32, record: Option<&'static Record>) {
         if (0..MAX_PID as i32).contains(&pid) {
-            let record = record.map_or(std::ptr::null(), |record| record as *const Record);
+            let record = record.map_or(std::ptr::null(), std::ptr::from_ref::<Record>);
             // SAFETY: as above.
             unsafe { *self.0.add(pid as usize) = record };
         }
@@ -283,7 +283,7 @@ fn on_syscall(record: &Record, tracee: Tracee) -> Result<()> {
             count(|c| &c.syscall_stops, 1);
             let entry = tracee.syscall_entry()?;
             record.number.store(entry.number, SeqCst);
-            record.compat.store(entry.compat as u32, SeqCst);
+            record.compat.store(u32::from(entry.compat), SeqCst);
             if SYSEMU.load(Relaxed) {
                 return enter_core(record, tracee, ENTRY_SIGNAL);
             }

@@ -394,7 +394,7 @@ fn futex_private_file_page() {
     let ours = map_fd(fd, PAGE, RW, MAP_SHARED);
     let kid = spawn(|| {
         let soon = timespec { tv_sec: 5, tv_nsec: 0 };
-        exit(sc!(SYS_futex, theirs, FUTEX_WAIT, 0, &soon).is_ok() as i32);
+        exit(i32::from(sc!(SYS_futex, theirs, FUTEX_WAIT, 0, &soon).is_ok()));
     });
     until_sleeping(kid);
     t!(SYS_futex, ours, FUTEX_WAKE, 1);

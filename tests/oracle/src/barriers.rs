@@ -98,7 +98,7 @@ fn litmus(command: i32) {
             while done.load(Acquire) < round {
                 sc!(SYS_sched_yield);
             }
-            missed += (read < round && seen.load(Relaxed) < round) as u32;
+            missed += u32::from(read < round && seen.load(Relaxed) < round);
         }
         over.store(true, Relaxed);
         v!(missed);

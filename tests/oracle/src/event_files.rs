@@ -149,7 +149,7 @@ fn signalfd_fields() {
     reap(kid);
     must!(SYS_kill, sc!(SYS_getpid).0, SIGUSR1);
     must!(SYS_read, fd, &mut info, 128);
-    v!((info.ssi_signo as i32 == SIGUSR1, info.ssi_code == SI_USER, info.ssi_pid as i64 == sc!(SYS_getpid).0));
+    v!((info.ssi_signo as i32 == SIGUSR1, info.ssi_code == SI_USER, i64::from(info.ssi_pid) == sc!(SYS_getpid).0));
 }
 
 fn signalfd_update() {

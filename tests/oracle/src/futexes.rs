@@ -26,7 +26,7 @@ fn at(clock: i32, n: i64) -> timespec {
 
 fn wait_errors() {
     let word = AtomicU32::new(0);
-    let at = &word as *const _ as usize;
+    let at = &raw const word as usize;
     t!(SYS_futex, at, FUTEX_WAIT, 1, 0, 0, 0);
     t!(SYS_futex, at + 1, FUTEX_WAIT, 0, 0, 0, 0);
     t!(SYS_futex, at + 2, FUTEX_WAKE, 1, 0, 0, 0);
@@ -204,7 +204,7 @@ fn read_only() {
 
 fn waitv() {
     let (a, b) = (word(), word());
-    let entry = |word: &AtomicU32, value: u64, flags: u64| [value, word as *const _ as u64, flags];
+    let entry = |word: &AtomicU32, value: u64, flags: u64| [value, std::ptr::from_ref(word) as u64, flags];
     let both = [entry(a, 0, 2 | 128), entry(b, 0, 2 | 128)];
     t!(SYS_futex_waitv, &both, 2, 0, &at(CLOCK_MONOTONIC, 5), CLOCK_MONOTONIC);
     t!(SYS_futex_waitv, &both, 2, 0, &at(CLOCK_REALTIME, 5), CLOCK_REALTIME);

@@ -95,8 +95,8 @@ fn prepare(dir: &Path) {
             libc::signal(sig, libc::SIG_DFL);
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
     }
     limit(libc::RLIMIT_NOFILE, 1024);
     limit(libc::RLIMIT_STACK, 8 << 20);
@@ -108,9 +108,9 @@ fn limit(which: libc::__rlimit_resource_t, soft: u64) {
     let mut lim = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both pointers are to a local.
     unsafe {
-        libc::getrlimit(which, &mut lim);
+        libc::getrlimit(which, &raw mut lim);
         lim.rlim_cur = soft.min(lim.rlim_max);
-        libc::setrlimit(which, &lim);
+        libc::setrlimit(which, &raw const lim);
     }
 }
 
@@ -119,7 +119,7 @@ fn wait(pid: i32, timeout: Duration) -> String {
     let (start, mut status, mut pause) = (Instant::now(), 0, 100);
     loop {
         // SAFETY: the pointer is to a local.
-        let got = unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) };
+        let got = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
         if got == pid {
             return status_text(status).0;
         }

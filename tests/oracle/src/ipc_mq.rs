@@ -291,7 +291,7 @@ fn others() {
 
 /// struct sigevent's first words.
 fn event(kind: i32, signal: i32, value: u64) -> [u64; 8] {
-    [value, signal as u32 as u64 | (kind as u64) << 32, 0, 0, 0, 0, 0, 0]
+    [value, u64::from(signal as u32) | (kind as u64) << 32, 0, 0, 0, 0, 0, 0]
 }
 
 fn notifies() {
@@ -302,7 +302,7 @@ fn notifies() {
     let told = || {
         let mut info = [0u32; 32];
         let ret = sc!(SYS_rt_sigtimedwait, &set, &mut info, &none, 8);
-        (ret, info[2] as i32, u64::from(info[3]) == sc!(SYS_getpid).0 as u64, info[5] as u64 | u64::from(info[6]) << 32, info[6])
+        (ret, info[2] as i32, u64::from(info[3]) == sc!(SYS_getpid).0 as u64, u64::from(info[5]) | u64::from(info[6]) << 32, info[6])
     };
     t!(SYS_mq_notify, fd, &event(SIGEV_SIGNAL, SIGUSR1, 42));
     v!(send(fd, "a", 0));

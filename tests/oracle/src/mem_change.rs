@@ -325,12 +325,12 @@ fn vdso_in_parts() {
             sc!(SYS_mremap, start + PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, 0x3000_0000),
             sc!(SYS_madvise, start, PAGE, MADV_DONTFORK),
         ];
-        let expected = Ret(-EINVAL as i64);
+        let expected = Ret(i64::from(-EINVAL));
         if refused.iter().any(|&ret| ret != expected) {
             println!("{name}: {}", refused.map(|ret| ret.to_string()).join(", "));
         }
         for prot in [RW, PROT_READ | PROT_EXEC] {
-            if name == "[vvar]" && sc!(SYS_mprotect, start, end - start, prot) != Ret(-EACCES as i64) {
+            if name == "[vvar]" && sc!(SYS_mprotect, start, end - start, prot) != Ret(i64::from(-EACCES)) {
                 println!("{name} takes the rights {prot}");
             }
         }

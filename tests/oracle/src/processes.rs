@@ -176,7 +176,7 @@ fn exit_signal_kinds() {
 }
 
 fn clone_errors() {
-    let f = |flags: i32| flags as u32 as u64;
+    let f = |flags: i32| u64::from(flags as u32);
     for flags in [
         f(CLONE_THREAD),
         f(CLONE_SIGHAND),
@@ -223,7 +223,7 @@ fn clone3_errors() {
     args.set_tid_size = 33;
     t!(SYS_clone3, &args, size);
     args = zeroed();
-    args.set_tid = &args as *const _ as u64;
+    args.set_tid = &raw const args as u64;
     t!(SYS_clone3, &args, size);
     let long = [0u8; 128];
     let pid = sc!(SYS_clone3, &long, 128);
@@ -308,7 +308,7 @@ fn pidfd_basics() {
     let mut fd = -1;
     let mut args: clone_args = zeroed();
     args.flags = CLONE_PIDFD as u64;
-    args.pidfd = &mut fd as *mut i32 as u64;
+    args.pidfd = &raw mut fd as u64;
     args.exit_signal = SIGCHLD as u64;
     let pid = must!(SYS_clone3, &args, size_of::<clone_args>());
     if pid.0 == 0 {
@@ -317,7 +317,7 @@ fn pidfd_basics() {
         exit(6);
     }
     // SAFETY: the kernel wrote it.
-    let fd = unsafe { std::ptr::read_volatile(&fd) };
+    let fd = unsafe { std::ptr::read_volatile(&raw const fd) };
     t!(SYS_fcntl, fd, F_GETFD);
     t!(SYS_fcntl, fd, F_GETFL);
     let mut poll = [pollfd { fd, events: POLLIN | POLLOUT, revents: 0 }];

@@ -171,11 +171,11 @@ fn clone_events() {
     let child = message(pid) as i32;
     follow(child);
     v!(go(PTRACE_CONT, pid, 0));
-    let pid = cloner(CLONE_UNTRACED as i64);
+    let pid = cloner(i64::from(CLONE_UNTRACED));
     v!(pt(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACECLONE));
     v!(go(PTRACE_CONT, pid, 0));
     // Traced without an event.
-    let pid = cloner(CLONE_PTRACE as i64);
+    let pid = cloner(i64::from(CLONE_PTRACE));
     v!(pt(PTRACE_CONT, pid, 0, 0));
     let mut status = 0;
     let child = must!(SYS_wait4, -1, &mut status, __WALL, 0).0 as i32;

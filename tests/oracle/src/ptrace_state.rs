@@ -102,7 +102,7 @@ fn float_registers() {
         // SAFETY: kill(2) of this process, with values in a register that the call leaves.
         unsafe {
             std::arch::asm!("movupd xmm7, [{values}]", "syscall", "movupd [{seen}], xmm7",
-                values = in(reg) &values, seen = in(reg) &mut seen, inlateout("rax") SYS_kill => _,
+                values = in(reg) &raw const values, seen = in(reg) &raw mut seen, inlateout("rax") SYS_kill => _,
                 in("rdi") own, in("rsi") SIGUSR1, out("rcx") _, out("r11") _, out("xmm7") _);
         }
         v!(seen);

@@ -271,7 +271,7 @@ fn signal_info() {
     must!(SYS_kill, pid, SIGTERM);
     let mut found: [siginfo_t; 4] = zeroed();
     let peek = |from: u64, flags: u32, count: i32, found: &mut [siginfo_t; 4]| {
-        let args = [from, u64::from(flags) | (count as u32 as u64) << 32];
+        let args = [from, u64::from(flags) | u64::from(count as u32) << 32];
         pt(PTRACE_PEEKSIGINFO, pid, &args, found)
     };
     v!(peek(0, 0, 4, &mut found));
@@ -314,7 +314,7 @@ fn parent_is_another() {
             }
         });
         put(writer, &pid.to_le_bytes());
-        exit((reap(pid) == "killed by SIGTERM") as i32);
+        exit(i32::from(reap(pid) == "killed by SIGTERM"));
     });
     let mut pid = [0u8; 4];
     must!(SYS_read, reader, &mut pid, 4);

@@ -250,7 +250,7 @@ fn exceptions() {
     fault!("misaligned", 0, 3, "movaps xmm0, [rdi]", in("rdi") 1, out("xmm0") _);
     fault!("not a stack", 0, 4, "mov al, [rsp + rdi]", "nop", in("rdi") 1usize << 63, out("al") _);
     let (one, zero, all) = (1f64, 0f64, 0x1d80u32);
-    fault!("sse division", THE_INSTRUCTION, 4, "ldmxcsr [{}]", "divsd {}, {}", in(reg) &all, inout(xmm_reg) one => _,
+    fault!("sse division", THE_INSTRUCTION, 4, "ldmxcsr [{}]", "divsd {}, {}", in(reg) &raw const all, inout(xmm_reg) one => _,
         in(xmm_reg) zero);
 }
 
@@ -275,7 +275,7 @@ fn exception_of_the_x87() {
     handle(SIGFPE, clear_x87 as *const () as usize, SA_SIGINFO, &[]);
     let control = 0x037bu16;
     fault!("x87 division", THE_INSTRUCTION, 0, "fninit", "fldcw [{}]", "fldz", "fld1", "fdivp st(1), st", "fwait",
-        in(reg) &control, out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _, out("st(4)") _,
+        in(reg) &raw const control, out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _, out("st(4)") _,
         out("st(5)") _, out("st(6)") _, out("st(7)") _);
 }
 
@@ -330,7 +330,7 @@ fn frame_changes() {
     unsafe {
         asm!("push rbx", "syscall", "mov [r8], rbx", "mov [r8+8], r12", "mov [r8+16], r13", "mov [r8+24], r14",
             "mov [r8+32], r15", "mov [r8+40], rcx", "mov [r8+48], r11", "mov [r8+56], rax", "pop rbx",
-            inlateout("rax") SYS_kill => _, in("rdi") sc!(SYS_getpid).0, in("rsi") SIGUSR1, in("r8") &mut out,
+            inlateout("rax") SYS_kill => _, in("rdi") sc!(SYS_getpid).0, in("rsi") SIGUSR1, in("r8") &raw mut out,
             out("r12") _, out("r13") _, out("r14") _, out("r15") _, out("rcx") _, out("r11") _);
     }
     println!("{out:x?}");
@@ -352,9 +352,9 @@ fn xmm7_after_kill(before: u64) -> (u64, u32) {
     unsafe {
         asm!("movq xmm7, {before}", "syscall", "movq {after}, xmm7", "stmxcsr [r8]", before = in(reg) before,
             after = lateout(reg) after, inlateout("rax") SYS_kill => _, in("rdi") sc!(SYS_getpid).0,
-            in("rsi") SIGUSR1, in("r8") &mut mxcsr, lateout("rcx") _, lateout("r11") _, lateout("xmm7") _);
+            in("rsi") SIGUSR1, in("r8") &raw mut mxcsr, lateout("rcx") _, lateout("r11") _, lateout("xmm7") _);
         let normal = 0x1f80u32;
-        asm!("ldmxcsr [{}]", in(reg) &normal);
+        asm!("ldmxcsr [{}]", in(reg) &raw const normal);
     }
     (after, mxcsr)
 }
@@ -369,15 +369,15 @@ extern "C" fn clobber_state(_: i32) {
     let (sse, x87) = (0x1f80u32 | 0x2000, 0x027fu16);
     // SAFETY: a handler may change all of these: they are restored.
     unsafe {
-        asm!("stmxcsr [{}]", in(reg) &mut mxcsr);
-        asm!("fnstcw [{}]", in(reg) &mut control);
+        asm!("stmxcsr [{}]", in(reg) &raw mut mxcsr);
+        asm!("fnstcw [{}]", in(reg) &raw mut control);
         let zero: u64;
         asm!("movq {}, xmm7", out(reg) zero);
         SEEN[0].store(u64::from(mxcsr), SeqCst);
         SEEN[1].store(u64::from(control), SeqCst);
         SEEN[2].store(zero, SeqCst);
-        asm!("ldmxcsr [{}]", in(reg) &sse);
-        asm!("fldcw [{}]", in(reg) &x87);
+        asm!("ldmxcsr [{}]", in(reg) &raw const sse);
+        asm!("fldcw [{}]", in(reg) &raw const x87);
         asm!("pcmpeqd xmm7, xmm7", out("xmm7") _);
         if std::is_x86_feature_detected!("avx") {
             asm!("vcmpps ymm8, ymm8, ymm8, 15", out("ymm8") _);
@@ -393,7 +393,7 @@ fn state_kept() {
         let mut after = [0u64; 4];
         // SAFETY: registers named.
         unsafe {
-            asm!("vmovdqu ymm8, [r9]", "syscall", "vmovdqu [r10], ymm8", in("r9") &pattern, in("r10") &mut after,
+            asm!("vmovdqu ymm8, [r9]", "syscall", "vmovdqu [r10], ymm8", in("r9") &raw const pattern, in("r10") &raw mut after,
                 inlateout("rax") SYS_kill => _, in("rdi") sc!(SYS_getpid).0, in("rsi") SIGUSR1, lateout("rcx") _,
                 lateout("r11") _, out("ymm8") _);
         }
@@ -406,14 +406,14 @@ fn state_at_entry() {
     let (sse, x87) = (0x1f80u32 | 0x4000, 0x007fu16);
     // SAFETY: put back below.
     unsafe {
-        asm!("ldmxcsr [{}]", in(reg) &sse);
-        asm!("fldcw [{}]", in(reg) &x87);
+        asm!("ldmxcsr [{}]", in(reg) &raw const sse);
+        asm!("fldcw [{}]", in(reg) &raw const x87);
     }
     let (after, mxcsr) = xmm7_after_kill(99);
     let mut control = 0u16;
     // SAFETY: reads and restores control words.
     unsafe {
-        asm!("fnstcw [{}]", in(reg) &mut control);
+        asm!("fnstcw [{}]", in(reg) &raw mut control);
         asm!("fninit");
     }
     println!("at entry {:x} {:x} {}; afterwards {mxcsr:x} {control:x} {after}", seen(0), seen(1), seen(2));
@@ -499,7 +499,7 @@ fn edited(edit: u64) {
             asm!("movq xmm7, {b}", "syscall", "pushfq", "pop {f}", "cld", "movq {b}, xmm7", "stmxcsr [r8]",
                 "fnstcw [r9]", "mov {s:x}, ss", "mov {c:x}, cs", b = inout(reg) 0x77u64 => xmm,
                 f = out(reg) flags, s = out(reg) ss, c = out(reg) cs, inlateout("rax") SYS_kill => _, in("rdi") pid,
-                in("rsi") SIGUSR1, in("r8") &mut mxcsr, in("r9") &mut control, lateout("rcx") _, lateout("r11") _,
+                in("rsi") SIGUSR1, in("r8") &raw mut mxcsr, in("r9") &raw mut control, lateout("rcx") _, lateout("r11") _,
                 lateout("xmm7") _);
         }
         let known = [0x100u64, 0x200, 0x400, 0x3000, 0x4000, 0x10000, 0x20000, 0x40000].iter().sum::<u64>();
@@ -631,7 +631,7 @@ fn flags_over_calls() {
         println!("{flags:x}: {after:x} {result}");
         // One that sleeps.
         let pause = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-        let (result, after) = with_flags!(flags, "syscall", SYS_nanosleep, in("rdi") &pause, in("rsi") 0);
+        let (result, after) = with_flags!(flags, "syscall", SYS_nanosleep, in("rdi") &raw const pause, in("rsi") 0);
         println!("{flags:x}: {after:x} {result}");
         let mut name = [0u8; 391];
         let (result, after) = with_flags!(flags, "syscall", SYS_uname, in("rdi") &raw mut name[1]);
@@ -671,7 +671,7 @@ fn float_exceptions_over_calls() {
         unsafe {
             asm!("fninit", "fldcw [r12]", "fldz", "fld1", "fdivrp st(1), st", "ldmxcsr [r13]", "syscall",
                 "fnstsw [r14]", "stmxcsr [r15]", "fninit", "push 0x1f80", "ldmxcsr [rsp]", "pop rcx",
-                in("r12") &x87, in("r13") &sse, in("r14") &mut status, in("r15") &mut mxcsr,
+                in("r12") &raw const x87, in("r13") &raw const sse, in("r14") &raw mut status, in("r15") &raw mut mxcsr,
                 inlateout("rax") number => result, in("rdi") first,
                 in("rsi") if number == SYS_getcwd { 4096 } else { buffer.as_mut_ptr() as usize }, in("rdx") 64,
                 in("r10") 0, lateout("rcx") _, lateout("r11") _, out("st(0)") _, out("st(1)") _);

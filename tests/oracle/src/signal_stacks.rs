@@ -46,7 +46,7 @@ fn alt_errors() {
 }
 
 fn set_alt(at: usize, len: usize, flags: i32) {
-    must!(SYS_sigaltstack, &[at as u64, flags as u32 as u64, len as u64], 0);
+    must!(SYS_sigaltstack, &[at as u64, u64::from(flags as u32), len as u64], 0);
 }
 
 extern "C" fn where_am_i(_: i32) {

@@ -66,9 +66,9 @@ pub fn handle(sig: i32, handler: usize, flags: i32, masked: &[i32]) {
     // SAFETY: the handlers here touch atomics and make system calls only.
     unsafe {
         for &s in masked {
-            sigaddset(&mut new.sa_mask, s);
+            sigaddset(&raw mut new.sa_mask, s);
         }
-        libc::sigaction(sig, &new, std::ptr::null_mut());
+        libc::sigaction(sig, &raw const new, std::ptr::null_mut());
     }
 }
 

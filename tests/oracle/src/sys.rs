@@ -377,14 +377,14 @@ fn guarded(addr: usize, access: impl FnOnce()) -> Option<String> {
     FAULT[0].store(0, SeqCst);
     // SAFETY: the handler touches only atomics and its own frame.
     unsafe {
-        libc::sigaction(libc::SIGSEGV, &new, &mut old[0]);
-        libc::sigaction(libc::SIGBUS, &new, &mut old[1]);
+        libc::sigaction(libc::SIGSEGV, &raw const new, &raw mut old[0]);
+        libc::sigaction(libc::SIGBUS, &raw const new, &raw mut old[1]);
     }
     access();
     // SAFETY: as above.
     unsafe {
-        libc::sigaction(libc::SIGSEGV, &old[0], std::ptr::null_mut());
-        libc::sigaction(libc::SIGBUS, &old[1], std::ptr::null_mut());
+        libc::sigaction(libc::SIGSEGV, &raw const old[0], std::ptr::null_mut());
+        libc::sigaction(libc::SIGBUS, &raw const old[1], std::ptr::null_mut());
     }
     let sig = FAULT[0].load(SeqCst);
     if sig == 0 {
@@ -447,7 +447,7 @@ pub fn catch(sig: i32, flags: i32) {
     new.sa_sigaction = count as *const () as usize;
     new.sa_flags = flags;
     // SAFETY: the handler touches only an atomic.
-    unsafe { libc::sigaction(sig, &new, std::ptr::null_mut()) };
+    unsafe { libc::sigaction(sig, &raw const new, std::ptr::null_mut()) };
 }
 
 pub fn caught(sig: i32) -> i32 {

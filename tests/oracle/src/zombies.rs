@@ -82,7 +82,7 @@ fn signals() {
     }
     let mut info = [0u64; 16];
     info[0] = SIGUSR1 as u64;
-    info[1] = (-1i32) as u32 as u64;
+    info[1] = u64::from((-1i32) as u32);
     t!(SYS_rt_sigqueueinfo, kid, SIGUSR1, &info);
     v!(reap(kid));
 }

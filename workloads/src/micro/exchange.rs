@@ -55,7 +55,7 @@ fn swallow(mut line: Line) -> Result<()> {
         let mut wrong = 0;
         for i in 0..u64::from_ne_bytes(header) {
             line.from.read_exact(&mut chunk).context("a chunk is missing")?;
-            wrong |= (chunk[0] != i as u8 || chunk[CHUNK - 1] != 0) as u8;
+            wrong |= u8::from(chunk[0] != i as u8 || chunk[CHUNK - 1] != 0);
         }
         line.to.write_all(&[wrong])?;
     }

@@ -32,7 +32,7 @@ impl Workload for Futex {
                         THEIRS => {
                             turns.fetch_add(1, SeqCst);
                             turn.store(OURS, SeqCst);
-                            wake_one(&turn);
+                            wake_one(&raw const turn);
                         }
                         END => return pinned,
                         other => wait(&turn, other),
@@ -44,7 +44,7 @@ impl Workload for Futex {
                 let start = Instant::now();
                 for _ in 0..n {
                     turn.store(THEIRS, SeqCst);
-                    wake_one(&turn);
+                    wake_one(&raw const turn);
                     while turn.load(SeqCst) == THEIRS {
                         wait(&turn, THEIRS);
                     }
@@ -55,7 +55,7 @@ impl Workload for Futex {
             });
             // Also after an error: the scope waits for the thread.
             turn.store(END, SeqCst);
-            wake_one(&turn);
+            wake_one(&raw const turn);
             let partner = partner.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the other thread panicked")));
             measured.and(partner)
         })

@@ -20,7 +20,7 @@ pub fn section(report: &Report) -> Option<Section> {
 fn claims_table(report: &Report) -> Table {
     let head = ["Claim of 2002", "Ratio", "Published", "Measured", "Verdict", "Why it differs"];
     let rows = report.claims.iter().map(|judged| {
-        let measured = judged.measured.map(|e| format::times_interval(&e)).unwrap_or_else(|| "–".into());
+        let measured = judged.measured.map_or_else(|| "–".into(), |e| format::times_interval(&e));
         vec![
             Cell::text(judged.claim.statement),
             Cell::text(judged.claim.ratio_of(&report.series)),

@@ -135,7 +135,7 @@ impl Stress {
         }
         match ask(libc::SYS_mprotect, [self.at(page), count as u64 * PAGE, protection, 0, 0, 0]) {
             0 => {
-                self.model.pages[page..page + count].iter_mut().flatten().for_each(|page| page.protection = protection)
+                self.model.pages[page..page + count].iter_mut().flatten().for_each(|page| page.protection = protection);
             }
             error if error == -i64::from(libc::ENOMEM) => self.unmap(page, count), // some have it and some do not
             error => self.wrong(Wrong::Refused, page, 0, error as u64),

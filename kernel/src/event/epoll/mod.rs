@@ -321,7 +321,7 @@ impl FileOps for EpollFile {
         for (fd, item) in items {
             let Some(file) = item.file() else { continue };
             let (ino, dev) = file.inode.attr().map_or((0, 0), |attr| (attr.ino, attr.dev));
-            let device = (abi::major(dev) as u64) << 20 | abi::minor(dev) as u64;
+            let device = u64::from(abi::major(dev)) << 20 | u64::from(abi::minor(dev));
             let (events, data, position) = (item.events(), item.data(), file.position.get());
             let _ = writeln!(
                 out,

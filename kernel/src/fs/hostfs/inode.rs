@@ -71,7 +71,7 @@ pub fn born(stat: &host::Statx) -> Option<Timestamp> {
 }
 
 fn time(t: &host::StatxTime) -> Timestamp {
-    t.tv_sec as i128 * 1_000_000_000 + t.tv_nsec as i128
+    i128::from(t.tv_sec) * 1_000_000_000 + i128::from(t.tv_nsec)
 }
 
 fn attr_of(stat: &host::Statx) -> Attr {
@@ -79,8 +79,8 @@ fn attr_of(stat: &host::Statx) -> Attr {
     Attr {
         dev,
         ino,
-        kind: FileKind::from_mode(stat.stx_mode as u32),
-        mode: stat.stx_mode as u32 & 0o7777,
+        kind: FileKind::from_mode(u32::from(stat.stx_mode)),
+        mode: u32::from(stat.stx_mode) & 0o7777,
         nlink: stat.stx_nlink,
         uid: stat.stx_uid,
         gid: stat.stx_gid,

@@ -161,7 +161,7 @@ impl HostFs {
     /// A file has a name less than when the host told of it.
     fn name_lost(&self, before: &host::Statx) {
         let key = inode::key_of(before);
-        if before.stx_nlink <= 1 || before.stx_mode as u32 & abi::S_IFMT == abi::S_IFDIR {
+        if before.stx_nlink <= 1 || u32::from(before.stx_mode) & abi::S_IFMT == abi::S_IFDIR {
             self.set_ids.borrow_mut().forget(key);
         }
         let known = self.inodes.borrow().get(&key).and_then(Weak::upgrade);

@@ -72,7 +72,7 @@ impl HostInode {
     /// Before the guest can write to a program of the host through `file`: privileges that it has
     /// on the host are not for what a guest puts into it.
     pub(super) fn disarm(&self, file: BorrowedFd<'_>, stat: &host::Statx) -> Result<()> {
-        let mode = stat.stx_mode as u32;
+        let mode = u32::from(stat.stx_mode);
         if self.fs.passes_privileges() || self.is_directory() {
             return Ok(());
         }

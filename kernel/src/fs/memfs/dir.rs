@@ -41,10 +41,10 @@ impl Dir {
     }
 
     fn put(&mut self, name: &[u8], node: Arc<MemInode>, over_lower: bool) {
-        self.subdirs += (node.kind() == FileKind::Directory) as u32;
+        self.subdirs += u32::from(node.kind() == FileKind::Directory);
         let old = self.entries.insert(name.into(), Entry { node: Some(node), over_lower });
         if let Some(Entry { node: Some(old), .. }) = old {
-            self.subdirs -= (old.kind() == FileKind::Directory) as u32;
+            self.subdirs -= u32::from(old.kind() == FileKind::Directory);
         }
     }
 
@@ -53,7 +53,7 @@ impl Dir {
         let old = self.entries.remove(name);
         let over_lower = old.as_ref().map_or(from_lower, |entry| entry.over_lower);
         if let Some(Entry { node: Some(old), .. }) = old {
-            self.subdirs -= (old.kind() == FileKind::Directory) as u32;
+            self.subdirs -= u32::from(old.kind() == FileKind::Directory);
         }
         if over_lower {
             self.entries.insert(name.into(), Entry { node: None, over_lower });

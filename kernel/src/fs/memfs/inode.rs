@@ -62,6 +62,7 @@ pub(super) struct Meta {
     pub mtime: Timestamp,
     pub ctime: Timestamp,
     pub btime: Timestamp,
+    #[expect(clippy::box_collection, reason = "most inodes have none, and there are many inodes")]
     pub xattrs: Option<Box<BTreeMap<Vec<u8>, Vec<u8>>>>,
     /// An unnamed file that link(2) may name.
     pub linkable: bool,

@@ -71,7 +71,7 @@ pub fn new_device() -> u64 {
 
 /// The time stamp of a change now.
 pub fn timestamp() -> Timestamp {
-    umlab_host::clock::realtime_coarse() as Timestamp
+    Timestamp::from(umlab_host::clock::realtime_coarse())
 }
 
 impl Instance {

@@ -216,7 +216,7 @@ pub fn status(subject: Subject) -> Result<Vec<u8>> {
     let set = |bits: u64| format!("{bits:016x}");
     let _ = writeln!(text, "CapInh:\t{}\nCapPrm:\t{}", set(creds.inheritable), set(creds.permitted));
     let _ = writeln!(text, "CapEff:\t{}\nCapBnd:\t{}", set(creds.effective), set(creds.bounding));
-    let _ = writeln!(text, "CapAmb:\t{}\nNoNewPrivs:\t{}", set(creds.ambient), creds.no_new_privs as u8);
+    let _ = writeln!(text, "CapAmb:\t{}\nNoNewPrivs:\t{}", set(creds.ambient), u8::from(creds.no_new_privs));
     text.push_str("Seccomp:\t0\nSeccomp_filters:\t0\n");
     let all = u64::MAX >> (64 - sched::cpu_count().clamp(1, 64));
     let cpus = task.as_ref().map_or(all, |t| t.attributes.borrow().affinity & all);
@@ -251,7 +251,7 @@ fn write_memory(out: &mut String, m: &Memory, process: &Process) {
     for (name, bytes) in rows {
         let _ = writeln!(out, "{name}:\t{:>8} kB", bytes >> 10);
     }
-    let _ = writeln!(out, "CoreDumping:\t{}\nTHP_enabled:\t0", process.is_dumping() as u8);
+    let _ = writeln!(out, "CoreDumping:\t{}\nTHP_enabled:\t0", u8::from(process.is_dumping()));
 }
 
 fn write_signals(out: &mut String, task: &Arc<Task>, process: &Process, uid: u32) {

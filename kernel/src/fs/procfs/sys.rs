@@ -78,9 +78,9 @@ const FS: &[Entry] = &[
     dir(
         "inotify",
         &[
-            kept!("max_queued_events", in inotify::MAX_QUEUED_EVENTS, 0..=i32::MAX as i64),
-            kept!("max_user_instances", in inotify::MAX_USER_INSTANCES, 0..=i32::MAX as i64),
-            kept!("max_user_watches", in inotify::MAX_USER_WATCHES, 0..=i32::MAX as i64),
+            kept!("max_queued_events", in inotify::MAX_QUEUED_EVENTS, 0..=i64::from(i32::MAX)),
+            kept!("max_user_instances", in inotify::MAX_USER_INSTANCES, 0..=i64::from(i32::MAX)),
+            kept!("max_user_watches", in inotify::MAX_USER_WATCHES, 0..=i64::from(i32::MAX)),
         ],
     ),
     fixed!("mount-max", "20000"),
@@ -91,7 +91,7 @@ const FS: &[Entry] = &[
             kept!("msg_max", in mq::MSG_MAX, 1..=mq::HARD_MSG_MAX),
             kept!("msgsize_default", in mq::SIZE_DEFAULT, 128..=mq::HARD_SIZE_MAX),
             kept!("msgsize_max", in mq::SIZE_MAX, 128..=mq::HARD_SIZE_MAX),
-            kept!("queues_max", in mq::QUEUES_MAX, 0..=i32::MAX as i64),
+            kept!("queues_max", in mq::QUEUES_MAX, 0..=i64::from(i32::MAX)),
         ],
     ),
     kept!("nr_open", in limits::NR_OPEN, 64..=limits::MAX_DESCRIPTORS as i64),
@@ -112,13 +112,13 @@ const FS: &[Entry] = &[
 const KERNEL: &[Entry] = &[
     text("cap_last_cap", |_| Ok(format!("{}\n", ALL_CAPS.count_ones() - 1).into_bytes())),
     setting("core_pattern", |_| Ok(line(core_dump::pattern())), set_core_pattern),
-    kept!("core_uses_pid", in core_dump::USES_PID, 0..=i32::MAX as i64),
+    kept!("core_uses_pid", in core_dump::USES_PID, 0..=i64::from(i32::MAX)),
     fixed!("dmesg_restrict", "1"),
     setting("domainname", |_| Ok(line(uts::domainname())), |_, name| set_name(name, uts::set_domainname)),
     setting("hostname", |_| Ok(line(uts::hostname())), |_, name| set_name(name, uts::set_hostname)),
     fixed!("kptr_restrict", "1"),
     kept!("msgmax", in msg::MAX_LEN, 0..=1 << 24),
-    kept!("msgmnb", in msg::MAX_BYTES, 0..=i32::MAX as i64),
+    kept!("msgmnb", in msg::MAX_BYTES, 0..=i64::from(i32::MAX)),
     kept!("msgmni", in msg::MOST, 0..=1 << 15),
     fixed!("ngroups_max", "65536"),
     setting(
@@ -161,7 +161,7 @@ const KERNEL: &[Entry] = &[
     kept!("randomize_va_space", 0, 0..=2),
     kept!("sched_autogroup_enabled", 0, 0..=1),
     fixed!("sched_child_runs_first", "0"),
-    kept!("sched_rr_timeslice_ms", 100, 1..=i32::MAX as i64),
+    kept!("sched_rr_timeslice_ms", 100, 1..=i64::from(i32::MAX)),
     fixed!("sched_rt_period_us", "1000000"),
     fixed!("sched_rt_runtime_us", "950000"),
     setting(
@@ -201,10 +201,10 @@ const VM: &[Entry] = &[
     text("mmap_min_addr", |_| Ok(format!("{}\n", crate::mm::space::USER_BOTTOM).into_bytes())),
     fixed!("nr_hugepages", "0"),
     kept!("overcommit_memory", 1, 0..=2),
-    kept!("overcommit_ratio", 50, 0..=i32::MAX as i64),
+    kept!("overcommit_ratio", 50, 0..=i64::from(i32::MAX)),
     fixed!("panic_on_oom", "0"),
     kept!("swappiness", 60, 0..=200),
-    kept!("vfs_cache_pressure", 100, 0..=i32::MAX as i64),
+    kept!("vfs_cache_pressure", 100, 0..=i64::from(i32::MAX)),
 ];
 
 fn line(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -15,7 +15,7 @@ fn costs() {
             call();
             let start = Instant::now();
             (0..N).for_each(|_| call());
-            println!("{what}: {} ns", start.elapsed().as_nanos() / N as u128);
+            println!("{what}: {} ns", start.elapsed().as_nanos() / u128::from(N));
         };
         let path = "/usr/include/linux/types.h";
         time("open and drop", &mut || _ = std::hint::black_box(guest.open(path, abi::O_RDONLY).unwrap()));

@@ -95,7 +95,7 @@ impl Queue {
             most,
             size,
             ino: NEXT.fetch_add(1, Relaxed),
-            created: time::realtime() as Timestamp,
+            created: Timestamp::from(time::realtime()),
             owner: KCell::new(owner),
             inner: KCell::default(),
             readable: WaitQueue::new(),

@@ -364,8 +364,8 @@ impl Drop for PipeEnd {
     fn drop(&mut self) {
         let one_side_left = {
             let mut state = self.pipe.state.borrow_mut();
-            state.readers -= self.reads as u32;
-            state.writers -= self.writes as u32;
+            state.readers -= u32::from(self.reads);
+            state.writers -= u32::from(self.writes);
             (state.readers == 0) != (state.writers == 0)
         };
         if one_side_left {

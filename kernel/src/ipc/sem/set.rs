@@ -184,7 +184,7 @@ impl SemSet {
         inner.next += 1;
         waiter.note_blocked(at, &inner.sems);
         let waiter = Arc::new(waiter);
-        inner.waiters[waiter.alters() as usize].insert(serial, waiter.clone());
+        inner.waiters[usize::from(waiter.alters())].insert(serial, waiter.clone());
         (serial, waiter)
     }
 

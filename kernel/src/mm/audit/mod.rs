@@ -75,7 +75,7 @@ fn is_time(every: u32) -> bool {
     let mut state = STATE.borrow_mut();
     // Knuth's linear congruential generator.
     state.random = state.random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-    (state.random >> 33).is_multiple_of(every as u64)
+    (state.random >> 33).is_multiple_of(u64::from(every))
 }
 
 fn look(space: &AddressSpace) {
@@ -139,7 +139,7 @@ fn report(found: Option<String>) {
 
 /// Private pages where there is no area.
 fn stray_pages(inner: &Inner) -> Option<String> {
-    let runs = inner.pages.within(0, u64::MAX).map(|(first, _, count, _)| (first, first + count as u64));
+    let runs = inner.pages.within(0, u64::MAX).map(|(first, _, count, _)| (first, first + u64::from(count)));
     let mut stray =
         runs.filter(|&(from, to)| PageRange::of_pages(from, to).is_none_or(|range| !inner.vmas.covers(range)));
     stray
@@ -189,14 +189,14 @@ fn compare_pages(inner: &Inner, vma: &Vma, shown: &Shown) -> Option<String> {
         }
         let Some((first, index, count, run)) = run else { break };
         let at = first * PAGE_SIZE;
-        let own = run.frames.offset() + index as u64 * PAGE_SIZE;
+        let own = run.frames.offset() + u64::from(index) * PAGE_SIZE;
         if shown.part(at, end * PAGE_SIZE)?.what != (What::Physmem { offset: own }) {
             return Some(format!("there are private pages at {at:#x}, from {own:#x} of physmem on"));
         }
         if run.host_ro && shown.prot.contains(Prot::WRITE) {
             return Some(format!("the private pages at {at:#x} are shared with another address space"));
         }
-        page = first + count as u64;
+        page = first + u64::from(count);
     }
     None
 }
@@ -227,7 +227,7 @@ fn compare_backing(vma: &Vma, shown: &Shown) -> Option<String> {
                 if shown.part(at, shown.end)?.what != (What::Physmem { offset: frames.offset() }) {
                     return Some(format!("what is behind it has {:#x} of physmem for {at:#x}", frames.offset()));
                 }
-                page += frames.count() as u64;
+                page += u64::from(frames.count());
             }
             None
         }

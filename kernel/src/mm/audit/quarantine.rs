@@ -21,7 +21,7 @@ impl Quarantine {
 
     pub fn put(&mut self, first: u32, count: u32) {
         self.runs.push_back((first, count));
-        self.frames += count as u64;
+        self.frames += u64::from(count);
     }
 
     /// How many frames there are.
@@ -35,7 +35,7 @@ impl Quarantine {
             return None;
         }
         let (first, count) = self.runs.pop_front()?;
-        self.frames -= count as u64;
+        self.frames -= u64::from(count);
         Some((first, count))
     }
 }
@@ -66,7 +66,7 @@ pub fn is_empty(window: Window<'_>) -> bool {
 }
 
 pub fn written_to(frame: u32) -> String {
-    format!("{:#x} of physmem was written to while it was free", frame as u64 * PAGE_SIZE)
+    format!("{:#x} of physmem was written to while it was free", u64::from(frame) * PAGE_SIZE)
 }
 
 #[cfg(test)]

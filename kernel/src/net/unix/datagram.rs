@@ -129,7 +129,7 @@ impl UnixSocket {
             let mut state = self.state.borrow_mut();
             let skip = if peek { state.peek_offset.unwrap_or(0) } else { 0 };
             let Some(message) = state.incoming.front_mut() else { return Err(Errno::EAGAIN) };
-            incoming.from = message.from_address();
+            incoming.from = message.sender_address();
             if self.common.pass_credentials() {
                 incoming.creds = Some(message.creds_or_nobody());
             }

@@ -105,7 +105,7 @@ impl Message {
     }
 
     /// The sender's address now, as recvfrom(2) gives it; none when it has none.
-    pub fn from_address(&self) -> Option<Vec<u8>> {
+    pub fn sender_address(&self) -> Option<Vec<u8>> {
         self.sender.state.borrow().name.as_deref().map(Name::address)
     }
 }

@@ -109,7 +109,7 @@ impl UnixSocket {
                 }
             }
             if incoming.from.is_none() {
-                incoming.from = message.from_address();
+                incoming.from = message.sender_address();
             }
             let n = message.len().min(buf.remaining());
             if let Err(e) = buf.put_all(&message.bytes()[..n]) {
@@ -180,7 +180,7 @@ impl UnixSocket {
                     let from = &message.bytes()[std::mem::take(&mut skip)..];
                     bytes.extend_from_slice(&from[..from.len().min(buf.remaining() - bytes.len())]);
                     ends.push(bytes.len());
-                    incoming.from = incoming.from.take().or_else(|| message.from_address());
+                    incoming.from = incoming.from.take().or_else(|| message.sender_address());
                     if self.common.pass_credentials() {
                         incoming.creds = Some(message.creds_or_nobody());
                     }

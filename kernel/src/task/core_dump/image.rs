@@ -85,7 +85,7 @@ impl Image {
             ident,
             kind: elf::ET_CORE,
             machine: elf::EM_X86_64,
-            version: elf::EV_CURRENT as u32,
+            version: u32::from(elf::EV_CURRENT),
             entry: 0,
             phoff: HEADER,
             shoff: 0,

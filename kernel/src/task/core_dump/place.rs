@@ -87,9 +87,9 @@ fn expansion(task: &Task, signal: i32, what: u8) -> Vec<u8> {
         b'E' => return component(executable(task)),
         b'h' => return component(uts::hostname()),
         b'c' => task.process.limit(limits::CORE),
-        b'd' => task.process.settings.borrow().dumpable as u64,
-        b'g' => creds.gid as u64,
-        b'u' => creds.uid as u64,
+        b'd' => u64::from(task.process.settings.borrow().dumpable),
+        b'g' => u64::from(creds.gid),
+        b'u' => u64::from(creds.uid),
         // There is one namespace of PIDs.
         b'i' | b'I' => task.tid() as u64,
         b'p' | b'P' => task.pid() as u64,

@@ -127,7 +127,7 @@ fn wake_key(key: FutexKey, count: i32, bits: u32) -> Result<u64> {
     while let Some(waiter) = take_next(key, &mut from, bits)? {
         waiter.wake();
         woken += 1;
-        if woken >= count as i64 {
+        if woken >= i64::from(count) {
             break;
         }
     }

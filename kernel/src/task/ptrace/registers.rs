@@ -30,7 +30,7 @@ pub(super) fn sanitise(old: &Regs, new: &Regs) -> Regs {
 
 /// The number of a system call that is about to be carried out: an int.
 pub(super) fn number_of_call(regs: &Regs) -> u64 {
-    regs.orig_rax as i32 as i64 as u64
+    i64::from(regs.orig_rax as i32) as u64
 }
 
 pub(super) fn call_arguments(regs: &Regs) -> [u64; 6] {

@@ -94,7 +94,7 @@ pub(super) fn stop(
     regs.orig_rax = call.unwrap_or(NO_CALL);
     if matches!(kind, Kind::SyscallEntry | Kind::Event) {
         // In a call there is no result yet.
-        regs.rax = -(Errno::ENOSYS.raw() as i64) as u64;
+        regs.rax = -i64::from(Errno::ENOSYS.raw()) as u64;
     }
     let stop = Box::new(Stop {
         kind,

@@ -165,7 +165,7 @@ fn interrupt_syscall(user: &mut dyn UserThread, outcome: SyscallOutcome, action:
     if again {
         restart_syscall(user, outcome);
     } else {
-        user.regs_mut().rax = -(Errno::EINTR.raw() as i64) as u64;
+        user.regs_mut().rax = -i64::from(Errno::EINTR.raw()) as u64;
     }
 }
 

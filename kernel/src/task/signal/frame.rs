@@ -74,7 +74,7 @@ pub(super) fn enter_handler(
     let mut words = [0u64; FRAME_WORDS];
     words[RETURN_ADDRESS] = action.restorer;
     words[UC_FLAGS] = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
-    words[UC_STACK..UC_STACK + 3].copy_from_slice(&[alt_stack.sp, alt_stack.flags as u32 as u64, alt_stack.size]);
+    words[UC_STACK..UC_STACK + 3].copy_from_slice(&[alt_stack.sp, u64::from(alt_stack.flags as u32), alt_stack.size]);
     words[MCONTEXT..MCONTEXT + 17].copy_from_slice(&general(regs).map(|reg| *reg));
     words[MC_FLAGS] = regs.eflags;
     words[MC_SELECTORS] = regs.cs & 0xffff | (regs.ss & 0xffff) << 48;

@@ -162,7 +162,7 @@ impl SigInfo {
     }
 
     fn long(&self, word: usize) -> u64 {
-        self.words[word] as u64 | (self.words[word + 1] as u64) << 32
+        u64::from(self.words[word]) | u64::from(self.words[word + 1]) << 32
     }
 
     /// Whether a process, not the kernel, caused it (SI_FROMUSER).

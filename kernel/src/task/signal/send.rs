@@ -242,9 +242,9 @@ fn enqueue(process: &Process, task: &Arc<Task>, info: SigInfo, private: bool) ->
         &mut shared.pending
     };
     if keep {
-        pending.push(Queued { info, charge, timer: None })
+        pending.push(Queued { info, charge, timer: None });
     } else {
-        pending.mark(signal)
+        pending.mark(signal);
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ pub fn page_fault(task: &Arc<Task>, signal: i32, code: i32, addr: u64, write: bo
     // that. What lies above all user addresses is always said to be there.
     let present = addr >= TASK_SIZE || refused && if exec { space.is_readable(addr) } else { space.was_touched(addr) };
     // P, W/R, U/S and I/D of the page-fault error code.
-    let error = present as u64 | (write as u64) << 1 | 1 << 2 | (exec as u64) << 4;
+    let error = u64::from(present) | u64::from(write) << 1 | 1 << 2 | u64::from(exec) << 4;
     force_fault(task, signal, code, addr, PAGE_FAULT, error);
 }
 

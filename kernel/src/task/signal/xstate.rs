@@ -29,7 +29,7 @@ fn word32(bytes: &[u8], at: usize) -> u32 {
 }
 
 fn word64(bytes: &[u8], at: usize) -> u64 {
-    word32(bytes, at) as u64 | (word32(bytes, at + 4) as u64) << 32
+    u64::from(word32(bytes, at)) | u64::from(word32(bytes, at + 4)) << 32
 }
 
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {

@@ -14,28 +14,28 @@ fn many_descriptors() {
     // SAFETY: a structure of numbers.
     unsafe {
         let mut limit: libc::rlimit = std::mem::zeroed();
-        must("getrlimit", libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) as i64);
+        must("getrlimit", i64::from(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit)));
         limit.rlim_cur = limit.rlim_max;
-        must("setrlimit", libc::setrlimit(libc::RLIMIT_NOFILE, &limit) as i64);
+        must("setrlimit", i64::from(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)));
     }
 }
 
 fn epoll() -> i32 {
     // SAFETY: a number.
-    must("epoll_create1", unsafe { libc::epoll_create1(0) } as i64) as i32
+    must("epoll_create1", i64::from(unsafe { libc::epoll_create1(0) })) as i32
 }
 
 /// 0 or the error's number.
 fn watch(watcher: i32, watched: i32) -> i32 {
     let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
     // SAFETY: the event is a structure of ours.
-    if unsafe { libc::epoll_ctl(watcher, libc::EPOLL_CTL_ADD, watched, &mut event) } == 0 { 0 } else { errno() }
+    if unsafe { libc::epoll_ctl(watcher, libc::EPOLL_CTL_ADD, watched, &raw mut event) } == 0 { 0 } else { errno() }
 }
 
 fn pipe() -> [i32; 2] {
     let mut ends = [0; 2];
     // SAFETY: two ints.
-    must("pipe", unsafe { libc::pipe(ends.as_mut_ptr()) } as i64);
+    must("pipe", i64::from(unsafe { libc::pipe(ends.as_mut_ptr()) }));
     ends
 }
 
@@ -67,7 +67,7 @@ pub fn epoll_chain() -> Verdict {
         unsafe {
             must("write", libc::write(writer, [1u8].as_ptr().cast(), 1) as i64);
             let mut event: libc::epoll_event = std::mem::zeroed();
-            if libc::epoll_wait(files[0], &mut event, 1, 0) != 1 {
+            if libc::epoll_wait(files[0], &raw mut event, 1, 0) != 1 {
                 return Err("the first of a chain was not woken".into());
             }
         }
@@ -101,18 +101,18 @@ pub fn nested_mounts() -> Verdict {
         unsafe { libc::mount(c"none".as_ptr(), place.as_ptr(), c"tmpfs".as_ptr(), 0, c"size=64k".as_ptr().cast()) }
     };
     std::fs::create_dir_all("/tmp/nest").map_err(|e| e.to_string())?;
-    must("mount", mount(c"/tmp/nest") as i64);
+    must("mount", i64::from(mount(c"/tmp/nest")));
     std::env::set_current_dir("/tmp/nest").map_err(|e| e.to_string())?;
     for _ in 0..DEPTH {
         std::fs::create_dir("d").map_err(|e| e.to_string())?;
-        must("mount", mount(c"d") as i64);
+        must("mount", i64::from(mount(c"d")));
         std::env::set_current_dir("d").map_err(|e| e.to_string())?;
     }
     // What shows them all must not grow with the square of the depth.
     let shown = std::fs::read("/proc/self/mountinfo").map_err(|e| e.to_string())?.len();
     std::env::set_current_dir("/").map_err(|e| e.to_string())?;
     // SAFETY: a string that ends with NUL.
-    must("umount2", unsafe { libc::umount2(c"/tmp/nest".as_ptr(), libc::MNT_DETACH) } as i64);
+    must("umount2", i64::from(unsafe { libc::umount2(c"/tmp/nest".as_ptr(), libc::MNT_DETACH) }));
     let left = std::fs::read_to_string("/proc/self/mounts").map_err(|e| e.to_string())?;
     match left.contains("/tmp/nest") {
         true => Err("mounts are left".into()),
@@ -145,7 +145,7 @@ pub fn huge_mincore() -> Verdict {
 
 fn open(path: &std::ffi::CStr, flags: i32) -> i32 {
     // SAFETY: a string that ends with NUL.
-    must("open", unsafe { libc::open(path.as_ptr(), flags | libc::O_NOCTTY) } as i64) as i32
+    must("open", i64::from(unsafe { libc::open(path.as_ptr(), flags | libc::O_NOCTTY) })) as i32
 }
 
 /// One call that moves gigabytes: others run meanwhile, and SIGKILL ends it.
@@ -182,7 +182,7 @@ pub fn long_transfers() -> Verdict {
         });
         std::thread::sleep(Duration::from_millis(100));
         // SAFETY: numbers.
-        must("kill", unsafe { libc::kill(child, libc::SIGKILL) } as i64);
+        must("kill", i64::from(unsafe { libc::kill(child, libc::SIGKILL) }));
         let killed = Instant::now();
         wait_for(child);
         // Far more than it takes, and far less than the transfer does.

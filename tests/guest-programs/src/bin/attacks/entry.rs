@@ -39,7 +39,7 @@ fn call(flags: u64, number: i64, arguments: [usize; 3]) -> i64 {
             "fninit", "fldcw [r12]", "fldz", "fld1", "fdivrp st(1), st", "ldmxcsr [r13]",
             "mov r15, rsp", "push r14", "popfq", "mov rsp, 0x1234567", "syscall", "mov rsp, r15",
             "push 0x202", "popfq", "fninit", "push 0x1f80", "ldmxcsr [rsp]", "pop rcx",
-            in("r12") &x87, in("r13") &sse, in("r14") flags, out("r15") _, inlateout("rax") number => result,
+            in("r12") &raw const x87, in("r13") &raw const sse, in("r14") flags, out("r15") _, inlateout("rax") number => result,
             in("rdi") arguments[0], in("rsi") arguments[1], in("rdx") arguments[2], in("r10") 0, in("r8") 0,
             lateout("rcx") _, lateout("r11") _, out("st(0)") _, out("st(1)") _
         );
@@ -185,7 +185,7 @@ fn with_sleepers(attack: impl Fn()) -> i32 {
         let mut pipe = [0i32; 2];
         // SAFETY: room for two descriptors, and for a byte.
         unsafe {
-            must("pipe", libc::pipe(pipe.as_mut_ptr()) as i64);
+            must("pipe", i64::from(libc::pipe(pipe.as_mut_ptr())));
             for _ in 0..4 {
                 std::thread::spawn(move || {
                     let mut byte = 0u8;

@@ -36,7 +36,7 @@ pub fn links() -> Verdict {
     in_new_directory("/tmp/links");
     std::fs::write("f", b"").map_err(|e| e.to_string())?;
     // SAFETY: strings that end with NUL; likewise below.
-    fill(2_000_000, |i| unsafe { libc::link(c"f".as_ptr(), path(format!("{i:0240}")).as_ptr()) } as i64)
+    fill(2_000_000, |i| i64::from(unsafe { libc::link(c"f".as_ptr(), path(format!("{i:0240}")).as_ptr()) }))
 }
 
 /// Symbolic links.
@@ -44,7 +44,7 @@ pub fn symlinks() -> Verdict {
     in_new_directory("/tmp/symlinks");
     let target = path("x".repeat(4000));
     // SAFETY: as above.
-    fill(2_000_000, |i| unsafe { libc::symlink(target.as_ptr(), path(format!("{i}")).as_ptr()) } as i64)
+    fill(2_000_000, |i| i64::from(unsafe { libc::symlink(target.as_ptr(), path(format!("{i}")).as_ptr()) }))
 }
 
 /// Directories, each with many names that do not exist.
@@ -68,7 +68,9 @@ pub fn attributes() -> Verdict {
         // SAFETY: as above, and a buffer of ours.
         unsafe {
             match libc::mkdir(name.as_ptr(), 0o700) {
-                0 => libc::setxattr(name.as_ptr(), c"user.a".as_ptr(), value.as_ptr().cast(), value.len(), 0) as i64,
+                0 => {
+                    i64::from(libc::setxattr(name.as_ptr(), c"user.a".as_ptr(), value.as_ptr().cast(), value.len(), 0))
+                }
                 _ => -1,
             }
         }
@@ -105,7 +107,7 @@ pub fn watches() -> Verdict {
     fill((readers.len() * names.len()) as u64, |i| {
         let (reader, name) = (readers[i as usize / names.len()], &names[i as usize % names.len()]);
         // SAFETY: a string that ends with NUL.
-        unsafe { libc::inotify_add_watch(reader, name.as_ptr(), libc::IN_ALL_EVENTS) as i64 }
+        unsafe { i64::from(libc::inotify_add_watch(reader, name.as_ptr(), libc::IN_ALL_EVENTS)) }
     })
 }
 
@@ -114,7 +116,7 @@ pub fn descriptor_tables() -> Verdict {
     // SAFETY: numbers, and a structure of numbers.
     unsafe {
         let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: 1 << 20 };
-        must("setrlimit", libc::setrlimit(libc::RLIMIT_NOFILE, &limit) as i64);
+        must("setrlimit", i64::from(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)));
         let children = std::cell::RefCell::new(Vec::new());
         let verdict = fill(400, |_| {
             let child = libc::fork();

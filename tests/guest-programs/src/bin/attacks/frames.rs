@@ -15,7 +15,7 @@ fn pipe() -> (File, File) {
     let mut ends = [0; 2];
     // SAFETY: two ints; the descriptors are ours from here on.
     unsafe {
-        must("pipe", libc::pipe(ends.as_mut_ptr()) as i64);
+        must("pipe", i64::from(libc::pipe(ends.as_mut_ptr())));
         (File::from(OwnedFd::from_raw_fd(ends[0])), File::from(OwnedFd::from_raw_fd(ends[1])))
     }
 }

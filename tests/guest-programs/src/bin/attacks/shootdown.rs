@@ -29,7 +29,7 @@ fn sharer() -> i32 {
 
 fn end(child: i32) {
     // SAFETY: a signal to our own child.
-    must("kill", unsafe { libc::kill(child, libc::SIGKILL) } as i64);
+    must("kill", i64::from(unsafe { libc::kill(child, libc::SIGKILL) }));
     wait_for(child);
 }
 
@@ -113,7 +113,7 @@ pub fn borrowed_pipe() -> Verdict {
     static OVER: AtomicBool = AtomicBool::new(false);
     let mut ends = [0; 2];
     // SAFETY: two ints.
-    must("pipe", unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) } as i64);
+    must("pipe", i64::from(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) }));
     let [from, to] = ends;
     let other = std::thread::spawn(move || {
         while !OVER.load(SeqCst) {

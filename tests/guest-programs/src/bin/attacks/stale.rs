@@ -22,7 +22,7 @@ fn places() -> Vec<usize> {
     around(0x7000_0000_0000);
     let listed = listed();
     places.retain(|at| *at < END && !listed.iter().any(|(start, end)| (*start..*end).contains(at)));
-    places.sort();
+    places.sort_unstable();
     places.dedup();
     places
 }

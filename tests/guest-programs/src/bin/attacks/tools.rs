@@ -23,13 +23,13 @@ pub fn in_child(body: impl FnOnce() -> crate::Verdict) -> i32 {
 /// As [`in_child`], without waiting.
 pub fn start_child(body: impl FnOnce() -> crate::Verdict) -> i32 {
     // SAFETY: the program has one thread.
-    let child = must("fork", unsafe { libc::fork() } as i64) as i32;
+    let child = must("fork", i64::from(unsafe { libc::fork() })) as i32;
     if child == 0 {
         let verdict = body();
         if let Err(got_through) = &verdict {
             println!("{got_through}");
         }
-        exit(verdict.is_err() as i32);
+        exit(i32::from(verdict.is_err()));
     }
     child
 }
@@ -45,7 +45,7 @@ pub fn exit(status: i32) -> ! {
 pub fn wait_for(child: i32) -> i32 {
     let mut status = 0;
     // SAFETY: an int.
-    must("waitpid", unsafe { libc::waitpid(child, &mut status, 0) } as i64);
+    must("waitpid", i64::from(unsafe { libc::waitpid(child, &raw mut status, 0) }));
     status
 }
 
@@ -58,9 +58,9 @@ pub fn verdict_of(status: i32) -> crate::Verdict {
 pub fn become_nobody() {
     // SAFETY: numbers, and a list of none.
     unsafe {
-        must("setgroups", libc::setgroups(0, std::ptr::null()) as i64);
-        must("setgid", libc::setgid(65534) as i64);
-        must("setuid", libc::setuid(65534) as i64);
+        must("setgroups", i64::from(libc::setgroups(0, std::ptr::null())));
+        must("setgid", i64::from(libc::setgid(65534)));
+        must("setuid", i64::from(libc::setuid(65534)));
     }
 }
 
@@ -125,7 +125,7 @@ fn catch_faults() {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = on_fault as *const () as usize;
                 action.sa_flags = libc::SA_SIGINFO;
-                must("sigaction", libc::sigaction(signal, &action, std::ptr::null_mut()) as i64);
+                must("sigaction", i64::from(libc::sigaction(signal, &raw const action, std::ptr::null_mut())));
             }
         }
     });
@@ -136,7 +136,7 @@ pub fn load(at: usize) -> Option<u8> {
     catch_faults();
     let mut byte = 0;
     // SAFETY: a fault at `at` is caught, and the other side is ours.
-    (unsafe { attacks_load(at as *const u8, &mut byte) } == 1).then_some(byte)
+    (unsafe { attacks_load(at as *const u8, &raw mut byte) } == 1).then_some(byte)
 }
 
 /// Has user code write a byte. Whether it may.
@@ -144,5 +144,5 @@ pub fn store(at: usize, byte: u8) -> bool {
     catch_faults();
     // SAFETY: a fault at `at` is caught; the caller chose an address at which nothing of this
     // program lies.
-    unsafe { attacks_load(&byte, at as *mut u8) == 1 }
+    unsafe { attacks_load(&raw const byte, at as *mut u8) == 1 }
 }

@@ -148,7 +148,7 @@ fn dump_program() -> i32 {
     file.extend(code);
     // SAFETY: a string; a buffer and its length.
     unsafe {
-        let fd = must("memfd_create", libc::memfd_create(c"dump".as_ptr(), 0) as i64) as i32;
+        let fd = must("memfd_create", i64::from(libc::memfd_create(c"dump".as_ptr(), 0))) as i32;
         must("write", libc::write(fd, file.as_ptr().cast(), file.len()) as i64);
         fd
     }

@@ -21,7 +21,7 @@ fn contents() -> Vec<u8> {
 
 /// What a fresh program finds of its vDSO, for whoever started it: a sum of its bytes.
 pub fn fresh_program() {
-    let sum = contents().iter().fold(0u64, |sum, &byte| sum.rotate_left(5) ^ byte as u64);
+    let sum = contents().iter().fold(0u64, |sum, &byte| sum.rotate_left(5) ^ u64::from(byte));
     println!("{sum:x}");
 }
 
