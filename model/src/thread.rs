@@ -61,7 +61,8 @@ pub trait UserThread: Send {
     /// carried out first.
     fn run(&mut self, space: &dyn ModelSpace) -> Trap;
 
-    /// The registers, after a trap or as set. Fetched from the host when first asked for.
+    /// The registers, after a trap or as set. Fetched from the host when first asked for, which can
+    /// cost as much as a fifth of a system call: nothing on the way of every call asks.
     fn regs(&mut self) -> &Regs;
 
     /// The registers, to be changed. The model makes whatever is written harmless: selectors and

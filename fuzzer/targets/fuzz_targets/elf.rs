@@ -6,11 +6,12 @@ use object::LittleEndian;
 use object::elf::{self, FileHeader64, ProgramHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 use std::sync::Arc;
-use umlab_fuzz_targets::guest::{self, USER_TOP, task};
+use umlab_fuzz_targets::guest::{self, task};
 use umlab_kernel::mm::{AddressSpace, IoBuf, PAGE_SIZE};
 use umlab_kernel::task::exec::{self, Image, Prepared};
 use umlab_kernel::vfs::{file::OpenFile, open, walk::Walk};
 use umlab_kernel::{Errno, Result, vfs};
+use umlab_model::TASK_SIZE;
 
 /// What is executed, and a program that it may name as its interpreter.
 const PROGRAM: &[u8] = b"/program";
@@ -57,7 +58,7 @@ fn judge(data: &[u8], prepared: &Prepared) {
     let space = &prepared.space;
     let mut end = 0;
     for area in space.maps() {
-        assert!(end <= area.start && area.start < area.end && area.end <= USER_TOP, "areas overlap or lie outside");
+        assert!(end <= area.start && area.start < area.end && area.end <= TASK_SIZE, "areas overlap or lie outside");
         end = area.end;
     }
     assert!(prepared.stack.is_multiple_of(16));

@@ -19,12 +19,12 @@ use umlab_kernel::task::{Call, Task, init};
 use umlab_kernel::vfs::mount::{self, Mount, MountFlags};
 use umlab_kernel::vfs::{FdTable, FsContext};
 use umlab_kernel::{Errno, Result, lock, sched, vfs};
-use umlab_model::{Context, ContextMain, Machine, Mapping, ModelSpace, ProcessModel, Prot, UserThread, Vdso, When};
+use umlab_model::{
+    Context, ContextMain, Machine, Mapping, ModelSpace, ProcessModel, Prot, TASK_SIZE, UserThread, Vdso, When,
+};
 
 /// The guest's memory.
 const MEMORY: u64 = 256 << 20;
-/// One past the last address that user code can have.
-pub const USER_TOP: u64 = (1 << 47) - 4096;
 
 static TASK: OnceLock<Arc<Task>> = OnceLock::new();
 /// Whether the scheduler has come to the task, and the fuzzer's thread is to go on.
@@ -115,7 +115,7 @@ impl ProcessModel for Fuzzed {
     }
 
     fn user_top(&self) -> u64 {
-        USER_TOP
+        TASK_SIZE
     }
 
     fn vdso(&self) -> Option<Vdso> {
