@@ -2,6 +2,7 @@
 
 use crate::options::RunOptions;
 use clap::{Parser, Subcommand};
+use umlab_kernel::boot::STATUS_OWN;
 
 /// A laboratory for user-mode kernels
 #[derive(Parser)]
@@ -26,8 +27,21 @@ pub enum Verb {
     /// Look for faults of the guest kernel by random programs
     #[command(after_help = FUZZ_HELP)]
     Fuzz(umlab_fuzzer::options::FuzzOptions),
+    /// Check whether a process model does what the guest kernel and its programs rely on
+    #[command(after_help = CONFORM_HELP)]
+    Conform(umlab_conform::options::ConformOptions),
     /// List the process models, and whether this host can run them
     Models,
+}
+
+/// Tells what is wrong with a command line, or prints the help that was asked for, and ends the
+/// process.
+pub fn end(e: &clap::Error) -> ! {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    let _ = e.print();
+    let asked = matches!(e.kind(), DisplayHelp | DisplayVersion);
+    let shown = e.kind() == DisplayHelpOnMissingArgumentOrSubcommand;
+    std::process::exit(if asked && !shown { 0 } else { STATUS_OWN });
 }
 
 const RUN_HELP: &str = "\
@@ -47,3 +61,11 @@ Examples:
   umlab fuzz --kind mappings --seed 7          the same rounds each time
   umlab fuzz --replay fuzz-finds/FILE          a find, again
   umlab fuzz --replay fuzz-finds/FILE --reduce 10";
+
+const CONFORM_HELP: &str = "\
+The exit status is 0 when all checks passed, 1 with a failure, 125 for umlab's own errors.
+
+Examples:
+  umlab conform tt                      every check, in guests of 1 and of 2 CPUs
+  umlab conform skas state              the checks of one area
+  umlab conform skas --cpus 4 state/moves";

@@ -1,110 +1,145 @@
-//! The process models that are built in. A new one is a crate and a row here.
+//! The process models of a program: those of umlab, and of whoever builds on it.
 
-use umlab_model::ProcessModel;
-use umlab_skas::{Interface, Kind, Skas};
+use std::fmt;
+use umlab_model::{CannotRun, Model, ProcessModel};
 
-/// A process model, as people see it.
-pub struct Model {
-    pub name: &'static str,
-    pub description: &'static str,
-    /// What may be said after its name, as in `tt,sysemu=off`.
-    pub options: &'static [&'static str],
-    /// How many CPUs its guests can have, where that is limited.
-    pub most_cpus: Option<u32>,
-    /// Whether this host can run it: as what, where there is a choice, and if not why.
-    pub probe: fn() -> Result<String, String>,
-    /// Makes it, for a guest of so many CPUs, with these options.
-    pub make: fn(usize, &[&str]) -> Result<Box<dyn ProcessModel>, String>,
-}
-
-pub const MODELS: &[Model] = &[
-    Model {
-        name: "skas",
-        description: "the core in an address space of its own, guests in others, switched by ptrace; the best kind this host has",
-        options: &[],
-        most_cpus: None,
-        probe: || Kind::best().probe().map(|()| format!("as {}", Kind::best().name())),
-        make: |cpus, _| skas(cpus, Kind::best()),
-    },
-    Model {
-        name: "skas0",
-        description: "skas with a stub process for each guest address space, on a stock host",
-        options: &[],
-        most_cpus: None,
-        probe: || Kind::Stubs.probe().map(|()| String::new()),
-        make: |cpus, _| skas(cpus, Kind::Stubs),
-    },
-    Model {
-        name: "skas3",
-        description: "skas with one process for each CPU, which hops between address spaces: on a patched host, by batches",
-        options: &[],
-        most_cpus: None,
-        probe: || SKAS3.probe().map(|()| String::new()),
-        make: |cpus, _| SKAS3.probe().and_then(|()| skas(cpus, SKAS3)),
-    },
-    Model {
-        name: "skas3-write",
-        description: "skas3 by the interface of 2002, a write for each mapping",
-        options: &[],
-        most_cpus: None,
-        probe: || SKAS3_WRITE.probe().map(|()| String::new()),
-        make: |cpus, _| SKAS3_WRITE.probe().and_then(|()| skas(cpus, SKAS3_WRITE)),
-    },
-    Model {
-        name: "tt",
-        description: "the core in every guest's host process, entered by signals, and a tracing thread",
-        options: SYSEMU,
-        most_cpus: None,
-        probe: || umlab_tt::probe().map(|()| String::new()),
-        make: |cpus, options| Ok(Box::new(umlab_tt::Tt::new("tt", cpus, tt_options(options))?)),
-    },
-    Model {
-        name: "tt-jail",
-        description: "tt, with the core's memory write-protected while guests run; one CPU",
-        options: &["sysemu=on", "sysemu=off", "forget=on", "forget=off"],
-        most_cpus: Some(1),
-        probe: || umlab_tt::probe().map(|()| String::new()),
-        make: |cpus, options| {
-            let forget = !options.contains(&"forget=off");
-            Ok(Box::new(umlab_jail::Jail::new(cpus, tt_options(options), forget)?))
-        },
-    },
+/// The models that umlab brings.
+const OWN: &[&[Model]] = &[
+    umlab_skas::MODELS,
+    umlab_seccomp::MODELS,
+    umlab_tt::MODELS,
+    umlab_jail::MODELS,
+    umlab_inproc::MODELS,
+    umlab_minimal::MODELS,
 ];
 
-const SKAS3: Kind = Kind::ProcMm(Interface::Batch);
-const SKAS3_WRITE: Kind = Kind::ProcMm(Interface::Write);
-const SYSEMU: &[&str] = &["sysemu=on", "sysemu=off"];
+/// All models of a program.
+#[derive(Clone, Copy)]
+pub struct Models(&'static [Model]);
 
-fn skas(cpus: usize, kind: Kind) -> Result<Box<dyn ProcessModel>, String> {
-    match Skas::new(cpus, kind) {
-        Ok(model) => Ok(Box::new(model)),
-        Err(e) => Err(umlab_host::limits::Reason(e).to_string()),
+impl Models {
+    /// umlab's own, and `more` after them.
+    ///
+    /// # Panics
+    /// Two have one name.
+    pub fn with(more: &'static [Model]) -> Models {
+        let models = Models(more);
+        for (at, model) in models.iter().enumerate() {
+            assert!(
+                models.iter().take(at).all(|other| other.name != model.name),
+                "two models have the name {}",
+                model.name
+            );
+        }
+        models
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = &'static Model> {
+        OWN.iter().copied().chain([self.0]).flatten()
+    }
+
+    /// The model that `text` names, with the options that follow the name after commas.
+    ///
+    /// # Errors
+    /// There is no such model, or it has no such option.
+    pub fn find(self, text: &str) -> Result<Chosen<'_>, Unknown> {
+        let mut parts = text.split(',');
+        let name = parts.next().unwrap_or_default();
+        let model = self.iter().find(|model| model.name == name).ok_or_else(|| Unknown::Model {
+            name: name.into(),
+            models: self.iter().map(|model| model.name).collect(),
+        })?;
+        let options: Vec<&str> = parts.collect();
+        match options.iter().find(|option| !model.options.contains(option)) {
+            Some(&option) => Err(Unknown::Option { model, option: option.into() }),
+            None => Ok(Chosen { model, options }),
+        }
     }
 }
 
-fn tt_options(options: &[&str]) -> umlab_tt::Options {
-    umlab_tt::Options { sysemu: !options.contains(&"sysemu=off") }
+/// A model and its options.
+pub struct Chosen<'a> {
+    pub model: &'static Model,
+    options: Vec<&'a str>,
 }
 
-/// The model of this name, and the options that follow it after commas; an error that lists what
-/// there is.
-pub fn find(text: &str) -> Result<(&'static Model, Vec<&str>), String> {
-    let mut parts = text.split(',');
-    let name = parts.next().unwrap_or_default();
-    let model = MODELS.iter().find(|model| model.name == name).ok_or_else(|| {
-        let names: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
-        format!("there is no model '{name}'; the models are: {}", names.join(", "))
-    })?;
-    let options: Vec<&str> = parts.collect();
-    match options.iter().find(|option| !model.options.contains(option)) {
-        Some(wrong) => Err(format!(
-            "the model {name} has no option '{wrong}'; {}",
-            if model.options.is_empty() {
-                "it has none".into()
-            } else {
-                format!("its options are: {}", model.options.join(", "))
+impl Chosen<'_> {
+    /// Makes it for a guest of so many CPUs.
+    ///
+    /// # Errors
+    /// It cannot run here.
+    pub fn make(&self, cpus: usize) -> Result<Box<dyn ProcessModel>, CannotRun> {
+        (self.model.make)(cpus, &self.options)
+    }
+}
+
+/// A name that stands for nothing.
+#[derive(Debug)]
+pub enum Unknown {
+    Model { name: String, models: Vec<&'static str> },
+    Option { model: &'static Model, option: String },
+}
+
+impl std::error::Error for Unknown {}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unknown::Model { name, models } => {
+                write!(f, "there is no model '{name}'; the models are: {}", models.join(", "))
             }
-        )),
-        None => Ok((model, options)),
+            Unknown::Option { model, option } => {
+                write!(f, "the model {} has no option '{option}'; ", model.name)?;
+                match model.options {
+                    [] => write!(f, "it has none"),
+                    options => write!(f, "its options are: {}", options.join(", ")),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use umlab_model::Isolation;
+
+    const fn named(name: &'static str) -> Model {
+        Model {
+            name,
+            description: "a test's",
+            options: &["a=1"],
+            most_cpus: Some(1),
+            isolation: Isolation::Full,
+            known_failures: &[],
+            probe: || Err("it is a test's".into()),
+            make: |_, options| Err(format!("asked with {options:?}").into()),
+        }
+    }
+
+    static MINE: &[Model] = &[named("mine")];
+
+    #[test]
+    fn a_model_of_somebody_else_stands_beside_ours() {
+        let models = Models::with(MINE);
+        assert!(models.iter().any(|model| model.name == "tt"));
+        let chosen = models.find("mine,a=1").unwrap();
+        assert_eq!(chosen.make(1).err().unwrap().to_string(), "asked with [\"a=1\"]");
+        assert!(Models::with(&[]).find("mine").is_err());
+    }
+
+    #[test]
+    fn what_is_unknown_is_told_with_what_there_is() {
+        let error = |text: &str| Models::with(MINE).find(text).err().unwrap().to_string();
+        assert!(error("other").ends_with(", mine"), "{}", error("other"));
+        assert!(error("mine,b").ends_with("has no option 'b'; its options are: a=1"), "{}", error("mine,b"));
+        assert!(error("skas,b").ends_with("it has none"));
+    }
+
+    #[test]
+    #[should_panic(expected = "two models have the name tt")]
+    fn names_are_unique() {
+        static TWICE: &[Model] = &[named("tt")];
+        Models::with(TWICE);
     }
 }

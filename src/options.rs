@@ -1,5 +1,6 @@
 //! The command line of a run, the same for `umlab run` and `uml`.
 
+use anyhow::{Result, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -90,8 +91,8 @@ pub enum Level {
 }
 
 /// A size in bytes, or with K, M, G or T for powers of 1024.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("'{text}' is no size; write a number of bytes, or one with K, M, G or T");
+fn parse_size(text: &str) -> Result<u64> {
+    let wrong = || anyhow!("'{text}' is no size; write a number of bytes, or one with K, M, G or T");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
         "" | "B" => 0,
@@ -105,57 +106,53 @@ fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
-fn parse_memory(text: &str) -> Result<u64, String> {
+fn parse_memory(text: &str) -> Result<u64> {
     const LEAST: u64 = 16 << 20;
     const MOST: u64 = 1 << 42;
     match parse_size(text)? {
-        size if size < LEAST => Err("a guest needs at least 16M".into()),
-        size if size > MOST => Err("a guest can have at most 4T".into()),
+        size if size < LEAST => bail!("a guest needs at least 16M"),
+        size if size > MOST => bail!("a guest can have at most 4T"),
         size => Ok(size),
     }
 }
 
 /// HOST[:GUEST].
-fn parse_bind(text: &str) -> Result<(PathBuf, Vec<u8>), String> {
+fn parse_bind(text: &str) -> Result<(PathBuf, Vec<u8>)> {
     let (host, guest) = match text.split_once(':') {
         Some((host, guest)) => (host, Some(guest)),
         None => (text, None),
     };
-    if host.is_empty() {
-        return Err("the host path is missing".into());
-    }
+    ensure!(!host.is_empty(), "the host path is missing");
     let host = PathBuf::from(host);
     let guest = match guest {
         Some(guest) if guest.starts_with('/') => guest.as_bytes().to_vec(),
-        Some(guest) => return Err(format!("the guest path '{guest}' does not begin with /")),
-        None => std::path::absolute(&host).map_err(|e| e.to_string())?.into_os_string().into_vec(),
+        Some(guest) => bail!("the guest path '{guest}' does not begin with /"),
+        None => std::path::absolute(&host)?.into_os_string().into_vec(),
     };
     Ok((host, guest))
 }
 
 /// PATH[:SIZE].
-fn parse_tmpfs(text: &str) -> Result<Tmpfs, String> {
+fn parse_tmpfs(text: &str) -> Result<Tmpfs> {
     let (path, size) = match text.split_once(':') {
         Some((path, size)) => (path, Some(parse_size(size)?)),
         None => (text, None),
     };
-    if !path.starts_with('/') {
-        return Err(format!("the path '{path}' does not begin with /"));
-    }
+    ensure!(path.starts_with('/'), "the path '{path}' does not begin with /");
     Ok(Tmpfs { guest: path.as_bytes().to_vec(), size })
 }
 
-fn parse_variable(text: &str) -> Result<OsString, String> {
+fn parse_variable(text: &str) -> Result<OsString> {
     match text.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(text.into()),
-        _ => Err("write NAME=VALUE".into()),
+        _ => bail!("write NAME=VALUE"),
     }
 }
 
 /// UID[:GID].
-fn parse_user(text: &str) -> Result<(u32, u32), String> {
+fn parse_user(text: &str) -> Result<(u32, u32)> {
     let number = |text: &str| match text.parse() {
-        Ok(u32::MAX) | Err(_) => Err(format!("'{text}' is no user or group number")),
+        Ok(u32::MAX) | Err(_) => bail!("'{text}' is no user or group number"),
         Ok(number) => Ok(number),
     };
     match text.split_once(':') {
@@ -172,19 +169,19 @@ impl RunOptions {
     }
 
     /// What to boot, by a model that can have at most so many CPUs.
-    pub fn config(self, most_cpus: Option<u32>) -> Result<Config, String> {
+    pub fn config(self, most_cpus: Option<u32>) -> Result<Config> {
         let cpus = self.cpus(most_cpus);
         let root = match self.root.metadata() {
             Ok(metadata) if metadata.is_dir() => self.root,
-            Ok(_) => return Err(format!("the root '{}' is not a directory", self.root.display())),
-            Err(e) => return Err(format!("cannot use '{}' as the root: {}", self.root.display(), plain(&e))),
+            Ok(_) => bail!("the root '{}' is not a directory", self.root.display()),
+            Err(e) => bail!("cannot use '{}' as the root: {}", self.root.display(), plain(&e)),
         };
         if let Err(e) = std::fs::read_dir(&root) {
-            return Err(format!("cannot read the root '{}': {}", root.display(), plain(&e)));
+            bail!("cannot read the root '{}': {}", root.display(), plain(&e));
         }
         let bind = |(host, guest): (PathBuf, Vec<u8>), access| match host.metadata() {
             Ok(_) => Ok(Bind { host, guest, access }),
-            Err(e) => Err(format!("cannot show '{}': {}", host.display(), plain(&e))),
+            Err(e) => bail!("cannot show '{}': {}", host.display(), plain(&e)),
         };
         let mut binds = Vec::new();
         for (pairs, access) in
@@ -250,9 +247,9 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!(parse_size("4096"), Ok(4096));
-        assert_eq!(parse_size("2k"), Ok(2048));
-        assert_eq!(parse_size("3GiB"), Ok(3 << 30));
+        assert_eq!(parse_size("4096").unwrap(), 4096);
+        assert_eq!(parse_size("2k").unwrap(), 2048);
+        assert_eq!(parse_size("3GiB").unwrap(), 3 << 30);
         for wrong in ["", "G", "1X", "-1", "99999999999T"] {
             assert!(parse_size(wrong).is_err(), "{wrong}");
         }
@@ -261,16 +258,16 @@ mod tests {
 
     #[test]
     fn binds() {
-        assert_eq!(parse_bind("/a:/b"), Ok(("/a".into(), b"/b".to_vec())));
-        assert_eq!(parse_bind("/a"), Ok(("/a".into(), b"/a".to_vec())));
+        assert_eq!(parse_bind("/a:/b").unwrap(), ("/a".into(), b"/b".to_vec()));
+        assert_eq!(parse_bind("/a").unwrap(), ("/a".into(), b"/a".to_vec()));
         assert!(parse_bind("/a:b").is_err());
         assert!(parse_bind(":/b").is_err());
     }
 
     #[test]
     fn users() {
-        assert_eq!(parse_user("1000"), Ok((1000, 1000)));
-        assert_eq!(parse_user("0:5"), Ok((0, 5)));
+        assert_eq!(parse_user("1000").unwrap(), (1000, 1000));
+        assert_eq!(parse_user("0:5").unwrap(), (0, 5));
         for wrong in ["", "root", "1:", "4294967295", "-1"] {
             assert!(parse_user(wrong).is_err(), "{wrong}");
         }

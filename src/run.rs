@@ -1,36 +1,42 @@
 //! Running a guest in this process.
 
-use crate::models;
+use crate::models::Models;
 use crate::options::{Level, RunOptions};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
-use umlab_kernel::boot::{STATUS_OWN, boot};
+use umlab_kernel::boot::{Failure, STATUS_OWN, boot};
 use umlab_kernel::{log, sched, stats, trace};
 
 /// Runs the guest; the exit status for this process.
-pub fn run(options: RunOptions) -> i32 {
-    match try_run(options) {
-        Ok(status) => status,
-        Err((message, status)) => {
-            eprintln!("uml: {message}");
-            status
+pub fn run(options: RunOptions, models: Models) -> i32 {
+    match try_run(options, models) {
+        Ok(Ok(status)) => status,
+        Ok(Err(failure)) => {
+            eprintln!("uml: {}", failure.message);
+            failure.status
+        }
+        Err(error) => {
+            eprintln!("uml: {error:#}");
+            STATUS_OWN
         }
     }
 }
 
-fn try_run(mut options: RunOptions) -> Result<i32, (String, i32)> {
-    let own = |message: String| (message, STATUS_OWN);
+/// The command's status or the guest's failure; an error before there is a guest.
+fn try_run(mut options: RunOptions, models: Models) -> Result<std::result::Result<i32, Failure>> {
     log::set_level(match options.log {
         Level::Error => log::Level::Error,
         Level::Warn => log::Level::Warn,
         Level::Info => log::Level::Info,
         Level::Debug => log::Level::Debug,
     });
-    let chosen = options.model.clone();
-    let (model, model_options) = models::find(&chosen).map_err(own)?;
+    let name = options.model.clone();
+    let chosen = models.find(&name)?;
+    let model = chosen.model;
     let (trace_to, stats_to) = (options.trace.take(), options.stats.take());
     // Opened before the guest runs, so that a mistake is told at once.
     if let Some(to) = trace_to {
@@ -48,10 +54,17 @@ fn try_run(mut options: RunOptions) -> Result<i32, (String, i32)> {
     if stats_file.is_some() {
         umlab_model::lock::measure();
     }
-    let config = options.config(model.most_cpus).map_err(own)?;
+    let config = options.config(model.most_cpus)?;
     let (cpus, memory) = (config.cpus, config.memory);
-    let made = (model.make)(cpus, &model_options)
-        .map_err(|e| own(format!("the model {} does not work here: {e}", model.name)))?;
+    if let Some(most) = model.most_cpus {
+        ensure!(
+            cpus <= most as usize,
+            "a guest of the model {} has at most {} (say --cpus {most})",
+            model.name,
+            cpus_text(most)
+        );
+    }
+    let made = chosen.make(cpus).with_context(|| format!("the model {} does not work here", model.name))?;
     let start = Instant::now();
     let result = boot(config, made);
     if let Some(mut file) = stats_file {
@@ -61,20 +74,21 @@ fn try_run(mut options: RunOptions) -> Result<i32, (String, i32)> {
             eprintln!("uml: cannot write the counters: {e}");
         }
     }
-    result.map_err(|failure| (failure.message, failure.status))
+    Ok(result)
 }
 
-fn create(path: &PathBuf) -> Result<File, (String, i32)> {
-    File::create(path).map_err(|e| {
-        let reason = umlab_host::Errno::from(e);
-        (format!("cannot write '{}': {reason}", path.display()), STATUS_OWN)
-    })
+fn cpus_text(number: u32) -> String {
+    if number == 1 { "one CPU".into() } else { format!("{number} CPUs") }
 }
 
-fn own_stderr() -> Result<File, (String, i32)> {
+fn create(path: &PathBuf) -> Result<File> {
+    File::create(path).map_err(|e| anyhow!("cannot write '{}': {}", path.display(), umlab_host::Errno::from(e)))
+}
+
+fn own_stderr() -> Result<File> {
     use std::os::fd::AsFd;
     let fd = std::io::stderr().as_fd().try_clone_to_owned();
-    fd.map(File::from).map_err(|e| (format!("no standard error: {e}"), STATUS_OWN))
+    fd.map(File::from).context("no standard error")
 }
 
 /// The counters as JSON.
@@ -96,14 +110,4 @@ fn report(model: &str, cpus: usize, memory: u64, elapsed: f64) -> Value {
         "system_calls": counts(core.calls),
         "missing_system_calls": counts(core.missing),
     })
-}
-
-/// Tells what is wrong with a command line, or prints the help that was asked for, and ends the
-/// process.
-pub fn usage(e: &clap::Error) -> ! {
-    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
-    let _ = e.print();
-    let asked = matches!(e.kind(), DisplayHelp | DisplayVersion);
-    let shown = e.kind() == DisplayHelpOnMissingArgumentOrSubcommand;
-    std::process::exit(if asked && !shown { 0 } else { STATUS_OWN });
 }

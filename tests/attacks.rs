@@ -10,7 +10,19 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Model, and number of CPUs.
-const GUESTS: [(&str, &str); 5] = [("skas", "1"), ("skas", "2"), ("skas", "4"), ("tt", "1"), ("tt-jail", "1")];
+const GUESTS: [(&str, &str); 11] = [
+    ("skas", "1"),
+    ("skas", "2"),
+    ("skas", "4"),
+    ("unotify", "1"),
+    ("unotify", "2"),
+    ("sigsys", "1"),
+    ("sigsys", "2"),
+    ("tt", "1"),
+    ("tt-jail", "1"),
+    ("inproc", "1"),
+    ("inproc", "2"),
+];
 
 /// The guest kernel looks after one of so many traps whether an attack has got through that does
 /// not know it.
@@ -35,7 +47,7 @@ const BEYOND: u64 = 64 + 48;
 
 fn filler(name: &str) {
     let program = guest_programs().join("attacks");
-    for (model, cpus) in [("skas", "2"), ("tt", "1")] {
+    for (model, cpus) in [("skas", "2"), ("unotify", "2"), ("tt", "1")] {
         let argv = [program.as_os_str(), name.as_ref()];
         let memory = format!("{MEMORY}M");
         let options = ["--cpus", cpus, "--mem", &memory, "--user", "0"];
@@ -69,6 +81,7 @@ macro_rules! attacks {
 attacks! {
     flags
     frames_of_others
+    left_runners
     pages_of_the_model
     registers
     stale_pages

@@ -8,8 +8,16 @@ mod common;
 use common::{Program, guest_programs};
 
 /// Model, number of CPUs, and of how many traps one is followed by a look.
-const GUESTS: [(&str, &str, &str); 4] =
-    [("skas", "1", "1"), ("skas", "2", "1"), ("tt", "1", "4"), ("tt-jail", "1", "16")];
+const GUESTS: [(&str, &str, &str); 8] = [
+    ("skas", "1", "1"),
+    ("skas", "2", "1"),
+    ("unotify", "2", "1"),
+    ("sigsys", "1", "1"),
+    ("tt", "1", "4"),
+    ("tt-jail", "1", "16"),
+    ("inproc", "2", "4"),
+    ("inproc", "1", "4"),
+];
 
 fn audited(program: &Program) {
     for (model, cpus, every) in GUESTS {

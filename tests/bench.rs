@@ -336,6 +336,69 @@ fn what_runs_ends_with_a_harness_that_is_killed() {
     until("its folder is gone", &|| !scratch.exists());
 }
 
+/// The processes that spin for a harness.
+fn neighbours(harness: u32) -> Vec<u32> {
+    let found = Command::new("pgrep").args(["-P", &harness.to_string(), "-f", NEIGHBOUR]).output();
+    let found = found.expect("pgrep starts").stdout;
+    String::from_utf8_lossy(&found).lines().map(|number| number.parse().expect("a number")).collect()
+}
+
+const NEIGHBOUR: &str = "while :; do :; done";
+
+#[test]
+fn neighbours_spin_while_a_sample_runs_and_end_with_the_harness() {
+    let (_folder, _run, name) = folder();
+    let arguments =
+        ["--workloads", "hang-on-host", "--models", "host", "--neighbour", "2", "--rounds", "1", "--out", &name];
+    let mut child = bench(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = |what: &str, done: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let cpus = |number: &u32| {
+        let text = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
+        text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t")).map(String::from)
+    };
+    let on_one_cpu = |numbers: &[u32]| {
+        let cpus: Vec<_> = numbers.iter().filter_map(cpus).collect();
+        cpus.len() == 2 && cpus[0] == cpus[1] && cpus[0].parse::<u32>().is_ok()
+    };
+    until("two spin on the CPU that is measured", &|| on_one_cpu(&neighbours(child.id())));
+    let numbers = neighbours(child.id());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let spins = |number: &u32| {
+        fs::read_to_string(format!("/proc/{number}/cmdline")).is_ok_and(|command| command.contains(NEIGHBOUR))
+    };
+    until("they end", &|| !numbers.iter().any(spins));
+}
+
+#[test]
+fn neighbours_are_kept_by_resume_and_told_by_compare() {
+    let (_a, alone) = measured(&stand_in(), "spin", "1", &[]);
+    let (_b, beside) = measured(&stand_in(), "spin,start-to-end", "1", &["--neighbour", "1"]);
+    assert!(results(&alone)["plan"].get("neighbours").is_none());
+    assert_eq!(results(&beside)["plan"]["neighbours"], 1);
+    assert!(results(&beside)["samples"].as_array().unwrap().iter().all(|s| s["outcome"] == "ok"));
+
+    let name = beside.display().to_string();
+    let (status, out, err) = output(bench(&["--resume", &name, "--neighbour", "2"]));
+    assert!(status != Some(0) && err.contains("'--resume <DIR>' cannot be used with '--neighbour <N>'"), "{out}{err}");
+    let (status, out, err) = output(bench(&["--resume", &name, "--rounds", "2"]));
+    assert_eq!(status, Some(0), "{out}{err}");
+    assert!(err.contains("beside 1 neighbour on each CPU"), "{err}");
+    assert_eq!(results(&beside)["plan"]["neighbours"], 1);
+    assert!(results(&beside)["samples"].as_array().unwrap().iter().any(|s| s["round"] == 2));
+
+    let mut compare = Command::new(UMLAB);
+    compare.arg("compare").args([&alone, &beside]);
+    let (_, out, err) = output(compare);
+    assert!(out.contains("another number of neighbours on each CPU: 0 before, 1 after"), "{out}{err}");
+}
+
 #[test]
 fn a_full_disk_stops_it_with_a_word() {
     // A file size limit is a full disk that needs no privilege; SIGXFSZ ignored makes it an error.

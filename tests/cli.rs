@@ -321,9 +321,13 @@ fn cpus_are_as_many_as_the_model_can_have() {
 #[test]
 fn a_model_that_does_not_work_here_has_the_reason_that_models_gives() {
     let models = umlab(&["models"]).code(0).out();
-    let mut lines = models.lines();
-    while let (Some(name), Some(answer)) = (lines.next(), lines.next()) {
-        let name = name.split_whitespace().next().expect("a model's name");
+    // A model's name begins a line; what else there is of it follows, and the answer last.
+    let lines: Vec<&str> = models.lines().collect();
+    let of_models: Vec<&[&str]> = lines.chunk_by(|_, next| next.starts_with(' ')).collect();
+    assert!(of_models.len() >= 7, "{models}");
+    for of_model in of_models {
+        let name = of_model[0].split_whitespace().next().expect("a model's name");
+        let answer = of_model.last().expect("lines");
         let outcome = umlab(&["run", "--model", name, "--", "true"]);
         match answer.split_once("not on this host: ") {
             Some((_, reason)) => one_clear_line(&outcome.code(125), reason),

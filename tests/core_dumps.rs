@@ -6,8 +6,14 @@ mod common;
 use common::Program;
 
 /// Each model, and its options.
-const MODELS: [(&str, &[&str]); 3] =
-    [("skas", &["--cpus", "2"]), ("tt", &["--cpus", "2"]), ("tt-jail", &["--cpus", "1"])];
+const MODELS: [(&str, &[&str]); 6] = [
+    ("skas", &["--cpus", "2"]),
+    ("unotify", &["--cpus", "2"]),
+    ("sigsys", &["--cpus", "1"]),
+    ("tt", &["--cpus", "2"]),
+    ("tt-jail", &["--cpus", "1"]),
+    ("inproc", &["--cpus", "2"]),
+];
 
 /// Two threads beside the one that ends it all.
 const CRASH: &str = r#"

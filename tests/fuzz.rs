@@ -55,9 +55,27 @@ fn skas_two_cpus() {
 }
 
 #[test]
+fn unotify() {
+    fuzz("unotify", "1", Some("4000"));
+    fuzz("unotify", "2", None);
+}
+
+#[test]
+fn sigsys() {
+    fuzz("sigsys", "1", Some("5000"));
+    fuzz("sigsys", "2", None);
+}
+
+#[test]
 fn tt() {
     fuzz("tt", "1", Some("3000"));
     fuzz("tt", "2", None);
+}
+
+#[test]
+fn inproc() {
+    fuzz("inproc", "1", Some("6000"));
+    fuzz("inproc", "2", None);
 }
 
 #[test]

@@ -110,7 +110,13 @@ macro_rules! builds {
 builds! {
     lib_skas_1: "quick" "skas" "1",
     lib_skas_2: "quick" "skas" "2",
+    lib_unotify_1: "quick" "unotify" "1",
+    lib_unotify_2: "quick" "unotify" "2",
+    lib_sigsys_1: "quick" "sigsys" "1",
+    lib_sigsys_2: "quick" "sigsys" "2",
     lib_tt_2: "quick" "tt" "2",
+    lib_inproc_1: "quick" "inproc" "1",
+    lib_inproc_2: "quick" "inproc" "2",
     lib_jail_1: "quick" "tt-jail" "1",
     whole_skas_1: "full" "skas" "1",
     whole_skas_2: "full" "skas" "2",

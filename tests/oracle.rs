@@ -79,6 +79,22 @@ fn skas() {
 }
 
 #[test]
+fn unotify() {
+    answers_as_the_host_does("unotify", &[]);
+}
+
+#[test]
+fn sigsys() {
+    answers_as_the_host_does("sigsys", &[]);
+}
+
+/// The core and user code on host CPUs of their own, whoever uses them too.
+#[test]
+fn sigsys_apart() {
+    answers_as_the_host_does("sigsys,apart=always", &["--cpus", "1"]);
+}
+
+#[test]
 fn tt() {
     answers_as_the_host_does("tt", &[]);
 }
@@ -90,10 +106,28 @@ fn tt_without_sysemu() {
 }
 
 #[test]
+fn inproc() {
+    answers_as_the_host_does("inproc", &["--cpus", "1"]);
+    answers_as_the_host_does("inproc", &["--cpus", "2"]);
+}
+
+/// With one CPU, system calls are calls, once they have trapped.
+#[test]
+fn inproc_by_traps() {
+    answers_as_the_host_does("inproc,rewrite=off", &["--cpus", "1"]);
+}
+
+#[test]
 fn tt_jail() {
     // Tens of thousands of mappings, which are protected anew at each trap, take minutes there.
     let slow = ["too_many_areas", "room_for_few_areas", "contents_of_many_areas"];
     compare("tt-jail", &["--cpus", "1"], &BTreeMap::new(), &slow.map(|case| format!("mem_limits/{case}")));
+}
+
+#[test]
+fn minimal() {
+    let slow = ["too_many_areas", "room_for_few_areas", "contents_of_many_areas"];
+    compare("minimal", &["--cpus", "1"], &BTreeMap::new(), &slow.map(|case| format!("mem_limits/{case}")));
 }
 
 /// On the patched host, in the machine of `scripts/host-patch test --oracle`, which runs this with

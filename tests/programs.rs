@@ -65,7 +65,11 @@ macro_rules! programs {
 }
 
 programs!(skas, "skas", []);
+programs!(unotify, "unotify", []);
+programs!(sigsys, "sigsys", []);
 programs!(tt, "tt", []);
+programs!(inproc_1, "inproc", ["--cpus", "1"]);
+programs!(inproc_2, "inproc", ["--cpus", "2"]);
 programs!(tt_jail, "tt-jail", ["--cpus", "1"]);
 
 #[track_caller]

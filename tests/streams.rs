@@ -66,7 +66,7 @@ fn files_share_their_position() {
 #[test]
 fn mapped_files_are_written_from_and_read_into() {
     let program = common::guest_programs().join("constant");
-    for model in ["skas", "tt", "tt-jail"] {
+    for model in ["skas", "tt", "tt-jail", "inproc"] {
         let uml = format!("${{UML% --}} --model {model} --rw $T -- {} $T/f", program.display());
         prints(
             &format!("printf ' a file' > $T/f; {uml} > $T/out; cat $T/out $T/f.copy"),

@@ -27,6 +27,7 @@ pub const F_OFD_SETLK: i32 = 37;
 pub const F_OFD_SETLKW: i32 = 38;
 pub const F_SETLEASE: i32 = 1024;
 pub const F_GETLEASE: i32 = 1025;
+pub const F_DUPFD_QUERY: i32 = 1027;
 pub const F_DUPFD_CLOEXEC: i32 = 1030;
 pub const F_SETPIPE_SZ: i32 = 1031;
 pub const F_GETPIPE_SZ: i32 = 1032;

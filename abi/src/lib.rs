@@ -1,9 +1,10 @@
 //! The ABI between guest programs and the kernel: what both sides agree to write into memory.
 //!
-//! One file for each header of Linux's user-space API, which its first line names. All names are
-//! the headers' own, and stand at the root too. Structures have the header's field names. Their
-//! bytes are all there: padding is a field, so a structure can go to a guest without anything of
-//! the kernel's memory in between. `zerocopy` derives what that takes, and each size is asserted.
+//! One file for each header of Linux's user-space API, which its first line names ([`number`] is of
+//! no header: it is how registers carry numbers). All names are the headers' own, and stand at the
+//! root too. Structures have the header's field names. Their bytes are all there: padding is a
+//! field, so a structure can go to a guest without anything of the kernel's memory in between.
+//! `zerocopy` derives what that takes, and each size is asserted.
 
 #![forbid(unsafe_code)]
 
@@ -30,6 +31,7 @@ pub mod memfd;
 pub mod mman;
 pub mod mount;
 pub mod msg;
+pub mod number;
 pub mod openat2;
 pub mod poll;
 pub mod prctl;
@@ -50,6 +52,7 @@ pub mod termbits;
 pub mod termios;
 pub mod time;
 pub mod timerfd;
+pub mod ucontext;
 pub mod unistd;
 pub mod wait;
 pub mod xattr;

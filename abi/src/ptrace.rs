@@ -52,6 +52,12 @@ pub const PTRACE_O_TRACEEXIT: i32 = 64;
 pub const PTRACE_O_TRACESECCOMP: i32 = 128;
 pub const PTRACE_O_EXITKILL: i32 = 0x10_0000;
 
+/// Selectors of user code and of its data and stack (arch/x86/include/asm/segment.h), and of 32-bit
+/// code.
+pub const USER_CS: u64 = 0x33;
+pub const USER_DS: u64 = 0x2b;
+pub const USER32_CS: u64 = 0x23;
+
 super::structures! {
     /// PTRACE_GETREGS, and the beginning of `struct user`.
     Regs 216 {
@@ -82,5 +88,14 @@ super::structures! {
         es: u64,
         fs: u64,
         gs: u64,
+    }
+}
+
+impl Regs {
+    /// Those with which a program starts, but for where. No system call is to be restarted.
+    pub fn fresh() -> Regs {
+        const RESERVED_AND_INTERRUPTS: u64 = 0x202;
+        let zero = <Regs as zerocopy::FromZeros>::new_zeroed();
+        Regs { cs: USER_CS, ss: USER_DS, eflags: RESERVED_AND_INTERRUPTS, orig_rax: u64::MAX, ..zero }
     }
 }

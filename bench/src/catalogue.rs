@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use umlab_watch::guest_program;
 use umlab_workloads::protocol::Entry;
 
 /// The one measurement that needs nothing to run: how long a guest takes that does nothing.
@@ -26,7 +27,10 @@ impl Catalogue {
             Some(path) => {
                 path.canonicalize().with_context(|| format!("no workloads' program at '{}'", path.display()))?
             }
-            None => find_program()?,
+            None => guest_program(
+                &std::env::current_exe().context("cannot find out where this program lies")?,
+                "umlab-workload",
+            )?,
         };
         let mut entries = ask(&program)?;
         entries.push(Entry {
@@ -103,17 +107,4 @@ fn ask(program: &Path) -> Result<Vec<Entry>> {
     let output = output.with_context(|| format!("cannot run the workloads' program '{}'", program.display()))?;
     serde_json::from_slice(&output.stdout)
         .with_context(|| format!("'{}' does not tell its workloads", program.display()))
-}
-
-fn find_program() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot find out where this program lies")?;
-    let profile = own.parent().unwrap_or(Path::new("/"));
-    let places = [
-        // Where scripts/guest-programs builds it, static, so that host, guest and peers can run the
-        // same file.
-        profile.join("../guest-programs/x86_64-unknown-linux-gnu/release/umlab-workload"),
-        profile.join("umlab-workload"),
-    ];
-    let found = places.iter().find_map(|path| path.canonicalize().ok());
-    found.context("the workloads' program is not built; build it: scripts/guest-programs")
 }

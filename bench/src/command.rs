@@ -5,7 +5,6 @@ use crate::environment;
 use crate::format;
 use crate::options::BenchOptions;
 use crate::plan::Setting;
-use crate::process::Interrupt;
 use crate::run::{Ended, Matrix, run};
 use crate::schema::*;
 use crate::series::series;
@@ -13,6 +12,7 @@ use crate::stats::CONFIDENCE;
 use crate::store::{self, Store};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
+use umlab_watch::Interrupt;
 
 /// The statuses: 0 measured, 2 nothing could be done, 130 interrupted.
 pub const USAGE: i32 = 2;
@@ -61,9 +61,10 @@ fn try_bench(options: &BenchOptions, setting: &Setting) -> Result<i32> {
     }
     let names: Vec<&str> = plan.runners.iter().map(|runner| runner.name.as_str()).collect();
     eprintln!(
-        "umlab bench: {} workloads on {}; results in {}",
+        "umlab bench: {} workloads on {}{}; results in {}",
         plan.workloads.len(),
         names.join(", "),
+        plan.beside().map(|beside| format!(", beside {beside}")).unwrap_or_default(),
         store.dir().display()
     );
     let matrix = Matrix { runners: &runners, catalogue: &catalogue, allowed: &setting.allowed, interrupt: &interrupt };

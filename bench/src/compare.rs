@@ -124,6 +124,10 @@ fn note_differences(comparison: &mut Comparison, before: &Results, after: &Resul
             .notes
             .push(format!("another profile: {} before, {} after", before.head.plan.profile, after.head.plan.profile));
     }
+    let (a, b) = (before.head.plan.neighbours, after.head.plan.neighbours);
+    if a != b {
+        comparison.notes.push(format!("another number of neighbours on each CPU: {a} before, {b} after"));
+    }
     let cells = |results: &Results, ok: bool| -> std::collections::BTreeSet<(String, String, u32)> {
         let wanted =
             |outcome| if ok { outcome == Outcome::Ok } else { !matches!(outcome, Outcome::Ok | Outcome::Skipped) };
@@ -282,6 +286,15 @@ mod tests {
         {
             assert!((by_chance(n, m) - expected).abs() < 1e-12, "{n} {m}");
         }
+    }
+
+    #[test]
+    fn another_number_of_neighbours_is_told() {
+        let (alone, mut beside) = (results(1, 2.0), results(2, 2.0));
+        beside.head.plan.neighbours = 1;
+        let notes = |a, b| compare(a, b, 0.05, false).notes;
+        assert_eq!(notes(&alone, &beside), ["another number of neighbours on each CPU: 0 before, 1 after"]);
+        assert_eq!((notes(&alone, &alone), notes(&beside, &beside)), (vec![], vec![]));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! are asked for what they are.
 //!
 //! From the command line to a sample: `command`, `plan`, `run` (with `schedule`), `measure`,
-//! `runner`, `process` (and `keeper`), `store`. From samples to what is said of them: `series`,
+//! `runner`, `process` (and `keeper`, `neighbours`), `store`. From samples to what is said of them: `series`,
 //! `stats`, `noise`, then `compare` or `report`.
 
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ pub mod environment;
 pub mod format;
 mod keeper;
 pub mod measure;
+mod neighbours;
 pub mod noise;
 pub mod options;
 pub mod plan;

@@ -3,8 +3,9 @@
 use crate::catalogue::{Catalogue, START};
 use crate::environment::{now, ticks};
 use crate::keeper::Keeper;
+use crate::neighbours::Neighbours;
 use crate::plan::KERNEL_BUILD;
-use crate::process::{self, End, Finished, Interrupt};
+use crate::process::{self, End, Finished};
 use crate::runner::{Job, Runner};
 use crate::schema::*;
 use anyhow::{Context, Result};
@@ -15,6 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use umlab_watch::Interrupt;
 use umlab_workloads::protocol::Line;
 
 /// Folders for what runs, removed at the end: one in memory, and one outside of /dev.
@@ -74,6 +76,8 @@ pub struct Order<'a> {
 pub struct Lab<'a> {
     pub catalogue: &'a Catalogue,
     pub kernel_tree: Option<&'a str>,
+    /// So many spin on each CPU of a sample while it runs.
+    pub neighbours: u32,
     pub allowed: &'a [u32],
     /// What the samples of a workload begin with, by its name.
     pub prepared: &'a BTreeMap<String, PathBuf>,
@@ -92,6 +96,7 @@ impl Lab<'_> {
         let began = ticks(&pinned);
         let mut sample = blank(order);
         sample.noise.busy_before = began.since(before).0;
+        let mut neighbours = Neighbours::start(&pinned, self.neighbours)?;
         let times = if order.workload.name == START { 5 } else { 1 };
         let mut runs = Vec::new();
         let mut stderr = Vec::new();
@@ -106,6 +111,10 @@ impl Lab<'_> {
                 break;
             }
         }
+        if sample.is_ok() && !neighbours.are_there() {
+            (sample.outcome, sample.reason) = (Outcome::Failed, Some("a neighbour ended before it did".into()));
+        }
+        drop(neighbours);
         if order.workload.name == START && sample.is_ok() {
             let batches: Vec<f64> = runs.iter().map(|seconds| seconds * 1e3).collect();
             let value = crate::stats::median(&batches).unwrap_or(0.0);
@@ -172,7 +181,13 @@ impl Lab<'_> {
         pin(pinned);
         let mut keeper = self.scratch.keeper.borrow_mut();
         let limit = Duration::from_secs_f64(order.limit);
-        let done = process::run(command, limit, self.interrupt, |group| keeper.runs(group));
+        let done = process::run(command, limit, self.interrupt, |group| {
+            keeper.runs(group);
+            if self.neighbours > 0 {
+                // What the sample says must not wait for our turn behind them.
+                pin(self.allowed);
+            }
+        });
         keeper.rests();
         pin(self.allowed);
         let done = done.with_context(|| format!("cannot start {}", order.runner.name()))?;

@@ -37,6 +37,11 @@ pub struct BenchOptions {
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=64), conflicts_with = "resume")]
     pub cpus: Vec<u32>,
 
+    /// Beside so many neighbours: processes that spin on each of the measured CPUs while a sample
+    /// runs, on the host and in guests alike
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub neighbour: u32,
+
     /// Measure other user-mode kernels too, when they are installed: User Mode Linux, gVisor
     #[arg(long, conflicts_with = "resume")]
     pub peers: bool,
@@ -47,7 +52,7 @@ pub struct BenchOptions {
     pub budget: Option<f64>,
 
     /// End a sample after so many seconds [default: 60, a kernel build 400; --quick 15 and 90;
-    /// --full hours]
+    /// --full hours; with N neighbours N + 1 times as many]
     #[arg(long, value_name = "SECONDS", conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
 

@@ -99,6 +99,7 @@ impl Setting {
                 (None, Some(_)) => FULL.budget,
                 (None, None) => profile.budget,
             },
+            neighbours: options.neighbour,
             kernel_tree,
             runners: runners.iter().map(Runner::info).collect(),
             absent,
@@ -216,6 +217,7 @@ fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptio
         }
         None => sizes.iter().copied().find(|size| entry.sizes.iter().any(|s| s == size)),
     };
+    let limit = if kernel { profile.limits.0 } else { profile.limits.1 };
     Ok(WorkloadInfo {
         name: entry.name.clone(),
         group: entry.group.clone(),
@@ -227,7 +229,8 @@ fn workload(entry: &Entry, profile: &Profile, cpus: &[u32], options: &BenchOptio
         // other; but who names CPUs gets them.
         cpus: if kernel || !options.cpus.is_empty() { cpus.to_vec() } else { cpus[..1].to_vec() },
         host_only: entry.host_only || entry.group == "primitives",
-        limit: options.limit.map_or(if kernel { profile.limits.0 } else { profile.limits.1 }, f64::from),
+        // With N neighbours a sample has a share of 1 in N + 1 of its CPU.
+        limit: options.limit.map_or(limit * f64::from(1 + options.neighbour), f64::from),
     })
 }
 

@@ -12,37 +12,9 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use umlab_host::child::Usage;
-
-/// Set when the user wants us to end (Ctrl-C, SIGTERM, SIGHUP).
-#[derive(Clone)]
-pub struct Interrupt(Arc<AtomicBool>);
-
-impl Interrupt {
-    /// From now on these signals are noted here instead of ending us.
-    pub fn install() -> io::Result<Interrupt> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        let flag = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            // The second of them ends us at once.
-            signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())?;
-            signal_hook::flag::register(signal, flag.clone())?;
-        }
-        Ok(Interrupt(flag))
-    }
-
-    pub fn is_set(&self) -> bool {
-        self.0.load(SeqCst)
-    }
-
-    /// One that nobody sets.
-    pub fn never() -> Interrupt {
-        Interrupt(Arc::new(AtomicBool::new(false)))
-    }
-}
+use umlab_watch::Interrupt;
 
 /// A line of output and when it came, counted from the start.
 pub struct Line {

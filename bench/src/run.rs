@@ -8,7 +8,6 @@
 use crate::catalogue::Catalogue;
 use crate::measure::{Lab, Order, Scratch, blank};
 use crate::plan::KERNEL_BUILD;
-use crate::process::Interrupt;
 use crate::progress::Progress;
 use crate::runner::Runner;
 use crate::schedule::{Item, thin};
@@ -18,6 +17,7 @@ use crate::store::Store;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use umlab_watch::Interrupt;
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -148,6 +148,7 @@ impl Run<'_> {
         Lab {
             catalogue: self.matrix.catalogue,
             kernel_tree: self.plan.kernel_tree.as_deref(),
+            neighbours: self.plan.neighbours,
             allowed: self.matrix.allowed,
             prepared: &self.prepared,
             scratch: &self.scratch,

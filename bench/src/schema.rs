@@ -48,6 +48,9 @@ pub struct Plan {
     pub rounds: u32,
     /// Seconds after which no further sample begins.
     pub budget: f64,
+    /// Processes that spin on each of the measured CPUs while a sample runs.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub neighbours: u32,
     /// The source tree that kernel-build builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_tree: Option<String>,
@@ -55,6 +58,22 @@ pub struct Plan {
     /// What was not measured because this host cannot run it, and why.
     pub absent: Vec<Absent>,
     pub workloads: Vec<WorkloadInfo>,
+}
+
+// The signature is serde's.
+fn is_none(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Plan {
+    /// The neighbours in words, where there are any.
+    pub fn beside(&self) -> Option<String> {
+        match self.neighbours {
+            0 => None,
+            1 => Some("1 neighbour on each CPU".into()),
+            n => Some(format!("{n} neighbours on each CPU")),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

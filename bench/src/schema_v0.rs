@@ -118,6 +118,7 @@ pub fn convert(value: &Value) -> Result<Results> {
         profile: "default".into(),
         rounds,
         budget: 0.0,
+        neighbours: 0,
         kernel_tree: None,
         runners: vec![info(HOST, Kind::Host, "this machine's own kernel"), info(&model, Kind::Model, "")],
         absent: Vec::new(),

@@ -11,6 +11,7 @@ pub fn head() -> Head {
             profile: "quick".into(),
             rounds: 5,
             budget: 60.0,
+            neighbours: 0,
             kernel_tree: None,
             runners: vec![runner(HOST, Kind::Host), runner("skas", Kind::Model)],
             absent: Vec::new(),

@@ -89,6 +89,41 @@ fn every_verdict_is_the_intervals() {
 }
 
 #[test]
+fn a_run_beside_neighbours_says_so_and_judges_no_claim() {
+    let out = tempfile::tempdir().unwrap();
+    let alone = read(golden().join("results.json"));
+    let path = out.path().join("results.json");
+    for (number, words) in [(1, "1 neighbour on each CPU"), (3, "3 neighbours on each CPU")] {
+        let plan = format!("\"plan\": {{ \"neighbours\": {number},");
+        fs::write(&path, alone.replacen("\"plan\": {", &plan, 1)).unwrap();
+        write(&path, None).unwrap();
+        let report = read(out.path().join("report.md"));
+        let mut lines = report.lines().filter(|line| !line.is_empty()).skip(1);
+        assert!(lines.next().unwrap().ends_with(&format!("beside {words}")), "{report}");
+        assert!(lines.next().unwrap().starts_with(&format!("**Measured beside {words}: ")), "{report}");
+        assert!(report.contains(&format!("On one CPU, beside {words}, the build takes")), "{report}");
+        assert!(report.contains(&format!("| neighbours | {words} |")), "{report}");
+        assert!(!report.contains("Published and measured"), "{report}");
+    }
+    assert!(!read(rendered().path().join("report.md")).contains("neighbour"));
+}
+
+#[test]
+fn the_results_that_are_kept_can_be_read() {
+    let kept = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../results")).unwrap();
+    let runs: Vec<PathBuf> = kept.flatten().map(|entry| entry.path()).filter(|path| is_reference(path)).collect();
+    assert!(runs.len() >= 5, "{runs:?}");
+    for run in runs {
+        let results = umlab_bench::store::load(&run).unwrap_or_else(|e| panic!("{}: {e:#}", run.display()));
+        assert!(results.samples.len() > 10 && results.head.plan.neighbours == 0, "{}", run.display());
+    }
+}
+
+fn is_reference(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("reference-"))
+}
+
+#[test]
 fn pictures_are_pictures() {
     let out = rendered();
     let mut pictures = 0;

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use umlab_watch::guest_program;
 
 /// What the command line's own program has found out: where it lies, and how many CPUs a guest of
 /// the model can have.
@@ -37,7 +38,7 @@ pub fn fuzz(options: &FuzzOptions, setting: &Setting) -> i32 {
 
 fn setup(options: &FuzzOptions, setting: &Setting) -> Result<Setup> {
     let interrupt = Interrupt::install().context("cannot catch signals")?;
-    let place = Place::new(&find_interpreter(&setting.umlab)?)?;
+    let place = Place::new(&guest_program(&setting.umlab, "umlab-fuzz-guest")?)?;
     Ok(Setup {
         umlab: setting.umlab.clone(),
         model: options.model.clone(),
@@ -46,18 +47,6 @@ fn setup(options: &FuzzOptions, setting: &Setting) -> Result<Setup> {
         interrupt,
         limits: LIMITS,
     })
-}
-
-fn find_interpreter(umlab: &Path) -> Result<PathBuf> {
-    let profile = umlab.parent().unwrap_or(Path::new("/"));
-    let places = [
-        // Where scripts/guest-programs builds it, static, so that host and guests can run the same
-        // file.
-        profile.join("../guest-programs/x86_64-unknown-linux-gnu/release/umlab-fuzz-guest"),
-        profile.join("umlab-fuzz-guest"),
-    ];
-    let found = places.iter().find_map(|path| path.canonicalize().ok());
-    found.context("the program that runs in guests is not built; build it: scripts/guest-programs")
 }
 
 fn rounds(options: &FuzzOptions, setting: &Setting) -> Result<i32> {

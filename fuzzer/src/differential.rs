@@ -5,11 +5,11 @@
 use crate::Interrupt;
 use crate::place::Place;
 use crate::program::{Program, Step};
-use crate::watch::{End, Limits, watch};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::process::Command;
+use umlab_watch::{End, Limits, watch};
 
 pub enum Verdict {
     Same,
@@ -34,7 +34,7 @@ pub fn on_host(place: &Place, seconds: u32, limits: &Limits, interrupt: &Interru
     let mut command = Command::new(place.interpreter());
     command.env_clear().env("PATH", "/usr/bin:/bin").arg("--alone");
     command.arg(place.program()).arg(seconds.to_string()).arg(folder.path()).current_dir("/");
-    let watched = watch(command, limits, interrupt)?;
+    let watched = watch(command, limits, interrupt, &mut |_, _| ())?;
     if let Some(own) = watched.lines.iter().find_map(|line| line.strip_prefix("own ")) {
         bail!("on the host: {own}");
     }

@@ -3,13 +3,14 @@
 use crate::Interrupt;
 use crate::differential;
 use crate::find::{Class, Find};
+use crate::memory;
 use crate::place::Place;
 use crate::program::{Kind, Program};
-use crate::watch::{End, Limits, Watched, watch};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use umlab_watch::{End, Limits, Watched, members, watch};
 
 /// What all rounds have in common.
 pub struct Setup {
@@ -25,6 +26,8 @@ pub struct Setup {
 /// processes.
 pub const MEMORY: u64 = 256 << 20;
 pub const MORE_MEMORY: u64 = 160 << 20;
+/// The host's memory is measured no more often than this.
+const MEASURE: Duration = Duration::from_millis(100);
 /// Seconds after which a program is ended from inside.
 const SECONDS: u32 = 6;
 /// A guest is said to hang when it has given no sign for so long; other work may have the CPUs
@@ -38,6 +41,7 @@ pub struct Round {
     pub finds: Vec<Find>,
     pub calls: Vec<Calls>,
     pub steps: u64,
+    /// The most memory of the host that the guest had.
     pub peak: u64,
     /// Differences that are known, by what is said of them.
     pub known: Vec<&'static str>,
@@ -61,15 +65,22 @@ pub fn run(setup: &Setup, program: &Program) -> Result<Round> {
         _ => None,
     };
     let before = setup.place.state();
-    let watched = watch(guest(setup, program.kind), &setup.limits, &setup.interrupt)?;
+    let (mut peak, mut measured) = (0, Instant::now());
+    let mut measure = |group, _: &[String]| {
+        if measured.elapsed() > MEASURE {
+            peak = memory::of(members(group).into_iter().map(|(pid, _)| pid)).max(peak);
+            measured = Instant::now();
+        }
+    };
+    let watched = watch(guest(setup, program.kind), &setup.limits, &setup.interrupt, &mut measure)?;
     let after = setup.place.state();
     if let Some(own) = watched.lines.iter().find_map(|line| line.strip_prefix("own ")) {
         bail!("{own}");
     }
-    let mut round = Round { peak: watched.peak, ..Round::default() };
+    let mut round = Round { peak, ..Round::default() };
     judge(&watched, &mut round);
-    if watched.peak > MEMORY + MORE_MEMORY {
-        let (peak, limit) = (watched.peak >> 20, (MEMORY + MORE_MEMORY) >> 20);
+    if peak > MEMORY + MORE_MEMORY {
+        let (peak, limit) = (peak >> 20, (MEMORY + MORE_MEMORY) >> 20);
         round.finds.push(Find::new(Class::Memory, format!("{peak} MiB, where {limit} are the limit")));
     }
     let changed = before.changed_files(&after);

@@ -1,26 +1,20 @@
 //! Child processes that must not outlive us, and what they cost.
 
 use crate::{Errno, Result};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
 /// Has the child killed when the calling thread ends, however it ends; and puts it into a process
 /// group of its own, so that all of it can be signalled at once.
 pub fn dies_with_caller(command: &mut Command) -> &mut Command {
-    let parent = std::process::id();
+    let parent = getpid();
     let at_start = move || {
-        // SAFETY: plain numbers; the call changes the calling process only.
-        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        set_parent_process_death_signal(Some(Signal::KILL))?;
         // The parent may have ended before the call above: then nothing will ever signal us.
-        // SAFETY: no arguments.
-        if unsafe { libc::getppid() } as u32 != parent {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        Ok(())
+        if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     };
     command.process_group(0);
     // SAFETY: the closure makes two system calls and allocates nothing, so it may run between fork
@@ -67,8 +61,48 @@ fn usage(who: i32) -> Result<Usage> {
 
 /// A descriptor that polls readable when the child has ended.
 pub fn ended_fd(child: &Child) -> Result<OwnedFd> {
-    // SAFETY: two numbers; the child was not waited for, so its number is its own.
-    let fd = Errno::check(unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) })?;
-    // SAFETY: a new descriptor that nothing else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    // The child was not waited for, so its number is its own.
+    Ok(pidfd_open(Pid::from_child(child), PidfdFlags::empty())?)
+}
+
+/// What [`next_ended`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// This child has ended, with this exit status or by this signal. Its number stays its own
+    /// until it is reaped.
+    Child { pid: i32, status: i32 },
+    /// There is none to wait for.
+    NoChildren,
+}
+
+/// Sleeps until some child has ended, and leaves it as it is. For processes whose children are not
+/// traced: a tracee that stops wakes it again and again.
+pub fn next_ended() -> Ended {
+    loop {
+        // SAFETY: all-zero is a valid siginfo; the call fills it.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: a valid place for one.
+        let result = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT) };
+        match Errno::check(i64::from(result)) {
+            // The host tells of a tracee's stop whether it was asked or not.
+            Ok(_) if info.si_code == libc::CLD_TRAPPED => std::thread::yield_now(),
+            // SAFETY: waitid(2) has filled in the child's number and status.
+            Ok(_) => return unsafe { Ended::Child { pid: info.si_pid(), status: info.si_status() } },
+            Err(Errno::EINTR) => {}
+            Err(_) => return Ended::NoChildren,
+        }
+    }
+}
+
+/// Takes the status of a child that has ended: nothing is left of it, and its number may be given
+/// to another process.
+pub fn reap(pid: i32) {
+    // SAFETY: nothing is written.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
+}
+
+/// Ends a child that was not reaped yet.
+pub fn kill(pid: i32) {
+    // SAFETY: plain numbers.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
 }

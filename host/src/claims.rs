@@ -8,7 +8,9 @@
 //! many are there. Claims are advice: whoever cannot have one goes without.
 
 use crate::{Errno, thread};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::geteuid;
+use std::os::fd::OwnedFd;
 
 /// So many guests find each other on one CPU.
 const LEVELS: usize = 64;
@@ -38,21 +40,10 @@ impl Claim {
 
 /// A stream socket that nobody can connect to, since it does not listen.
 fn bind(cpu: usize, level: usize) -> crate::Result<OwnedFd> {
-    // SAFETY: documented constants; the descriptor is new. All-zero is a valid address, and its
-    // length is within it.
-    unsafe {
-        let fd = Errno::check(i64::from(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0)))?;
-        let socket = OwnedFd::from_raw_fd(fd as i32);
-        let mut address: libc::sockaddr_un = std::mem::zeroed();
-        address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-        let name = format!("umlab-cpu-{}-{cpu}-{level}", libc::geteuid());
-        for (to, from) in address.sun_path[1..].iter_mut().zip(name.bytes()) {
-            *to = from as libc::c_char;
-        }
-        let len = std::mem::offset_of!(libc::sockaddr_un, sun_path) + 1 + name.len();
-        let result = libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len as libc::socklen_t);
-        Errno::check(i64::from(result)).map(|_| socket)
-    }
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let name = format!("umlab-cpu-{}-{cpu}-{level}", geteuid());
+    net::bind(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
+    Ok(socket)
 }
 
 /// A host CPU for each guest CPU, of those that this process may use: the ones with the fewest

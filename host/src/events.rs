@@ -5,7 +5,8 @@
 //! blocked in every thread and read from a signalfd.
 
 use crate::{Errno, Result};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::event::epoll::{self, EventData, EventFlags};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 
 /// What happened.
@@ -17,31 +18,23 @@ pub enum Event {
     Signal(i32),
 }
 
-struct Epoll(OwnedFd);
-
-static EPOLL: OnceLock<Epoll> = OnceLock::new();
+static EPOLL: OnceLock<OwnedFd> = OnceLock::new();
 const SIGNAL_TOKEN: u64 = u64::MAX;
 
 /// Starts the thread, once. Call it before any other thread is made: `signals` get blocked in this
 /// thread and all that it makes.
 pub fn start(signals: &[i32], callback: impl Fn(Event) + Send + 'static) -> Result<()> {
-    // SAFETY: no arguments but a documented flag; the descriptor is new and owned by nothing else.
-    let epoll = unsafe {
-        let fd = Errno::check(i64::from(libc::epoll_create1(libc::EPOLL_CLOEXEC)))?;
-        OwnedFd::from_raw_fd(fd as i32)
-    };
+    let new = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let signal_fd = signal_fd(signals)?;
-    control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, signal_fd.as_raw_fd(), libc::EPOLLIN as u32, SIGNAL_TOKEN)?;
-    let fd = epoll.as_raw_fd();
-    if EPOLL.set(Epoll(epoll)).is_err() {
-        return Err(Errno::EBUSY);
-    }
+    epoll::add(&new, &signal_fd, EventData::new_u64(SIGNAL_TOKEN), EventFlags::IN)?;
+    EPOLL.set(new).map_err(|_| Errno::EBUSY)?;
+    let epoll = EPOLL.get().ok_or(Errno::ENXIO)?;
     std::thread::Builder::new()
         .name("io".into())
         .stack_size(256 << 10)
         .spawn(move || {
             crate::thread::keep_stacks_from_forks();
-            serve(fd, &signal_fd, &callback);
+            serve(epoll, &signal_fd, &callback);
         })
         .map_err(Errno::from)?;
     Ok(())
@@ -71,10 +64,10 @@ fn signal_fd(signals: &[i32]) -> Result<OwnedFd> {
 /// are always ready.
 pub fn watch(fd: BorrowedFd<'_>, events: u32, token: u64) -> Result<()> {
     let Some(epoll) = EPOLL.get() else { return Err(Errno::ENXIO) };
-    let (epoll, fd, events) = (epoll.0.as_raw_fd(), fd.as_raw_fd(), events | libc::EPOLLONESHOT as u32);
-    match control(epoll, libc::EPOLL_CTL_MOD, fd, events, token) {
-        Err(Errno::ENOENT) => control(epoll, libc::EPOLL_CTL_ADD, fd, events, token),
-        other => other,
+    let (token, events) = (EventData::new_u64(token), EventFlags::from_bits_retain(events) | EventFlags::ONESHOT);
+    match epoll::modify(epoll, fd, token, events) {
+        Err(rustix::io::Errno::NOENT) => Ok(epoll::add(epoll, fd, token, events)?),
+        other => Ok(other?),
     }
 }
 
@@ -82,41 +75,30 @@ pub fn watch(fd: BorrowedFd<'_>, events: u32, token: u64) -> Result<()> {
 /// stays open.
 pub fn unwatch(fd: BorrowedFd<'_>) {
     if let Some(epoll) = EPOLL.get() {
-        let _ = control(epoll.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), 0, 0);
+        let _ = epoll::delete(epoll, fd);
     }
 }
 
-fn control(epoll: i32, operation: i32, fd: i32, events: u32, token: u64) -> Result<()> {
-    let mut event = libc::epoll_event { events, u64: token };
-    // SAFETY: both are descriptors, the event is valid for the call.
-    Errno::check(i64::from(unsafe { libc::epoll_ctl(epoll, operation, fd, &raw mut event) }))?;
-    Ok(())
-}
-
-fn serve(epoll: i32, signal_fd: &OwnedFd, callback: &dyn Fn(Event)) {
-    let mut events = [libc::epoll_event { events: 0, u64: 0 }; 16];
+fn serve(epoll: &OwnedFd, signal_fd: &OwnedFd, callback: &dyn Fn(Event)) {
+    let mut events = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; 16];
     loop {
-        // SAFETY: the buffer has room for as many events as are asked for.
-        let count = unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), events.len() as i32, -1) };
-        for event in events.iter().take(count.max(0) as usize) {
-            let (token, bits) = (event.u64, event.events);
+        let count = epoll::wait(epoll, &mut events, None).unwrap_or(0);
+        for &epoll::Event { flags, data } in &events[..count] {
+            let token = data.u64();
             if token == SIGNAL_TOKEN {
                 while let Some(signal) = next_signal(signal_fd) {
                     callback(Event::Signal(signal));
                 }
             } else {
-                callback(Event::Ready { token, events: bits });
+                callback(Event::Ready { token, events: flags.bits() });
             }
         }
     }
 }
 
 fn next_signal(fd: &OwnedFd) -> Option<i32> {
-    // SAFETY: all-zero is a valid signalfd_siginfo; the read fills at most its size.
-    unsafe {
-        let mut info: libc::signalfd_siginfo = std::mem::zeroed();
-        let size = size_of::<libc::signalfd_siginfo>();
-        let n = libc::read(fd.as_raw_fd(), (&raw mut info).cast(), size);
-        (n == size as isize).then_some(info.ssi_signo as i32)
-    }
+    // A signalfd_siginfo, which begins with the number.
+    let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
+    let n = rustix::io::read(fd, &mut info).ok()?;
+    info.first_chunk().filter(|_| n == info.len()).map(|number| i32::from_ne_bytes(*number))
 }

@@ -2,78 +2,68 @@
 //! directory's descriptor and never follows a symbolic link.
 
 use crate::{Errno, Result};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, RawDir, SeekFrom, StatxFlags, Timespec, Timestamps, Uid};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
 /// What the host says of a file.
-pub type Statx = libc::statx;
+pub type Statx = fs::Statx;
 /// A time in [`Statx`].
-pub type StatxTime = libc::statx_timestamp;
+pub type StatxTime = fs::StatxTimestamp;
 
-/// A name as a C string; ENOENT for one that holds a NUL, which no file's name does.
-fn c_name(name: &[u8]) -> Result<std::ffi::CString> {
-    std::ffi::CString::new(name).map_err(|_| Errno::ENOENT)
+/// The largest value of an extended attribute, and the longest list of their names.
+const XATTR_MAX: usize = 65536;
+
+/// ENOENT for a name that holds a NUL, which no file's name does.
+fn valid(name: &[u8]) -> Result<&[u8]> {
+    if name.contains(&0) { Err(Errno::ENOENT) } else { Ok(name) }
+}
+
+/// A path to what a descriptor (perhaps an O_PATH one) refers to.
+pub(crate) fn path_of(file: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// Lets this process have as many descriptors as it may, and gives that number. New files get
 /// exactly the mode that is asked for.
 pub fn prepare_process() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: a valid place for the result, and limits as they were given.
-    unsafe {
-        libc::umask(0);
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        limit.rlim_cur = limit.rlim_max;
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-    }
-    limit.rlim_cur
+    rustix::process::umask(Mode::empty());
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Opens a file by its path, as this process sees it: the root of a tree that is shown.
 pub fn open(path: &Path, flags: i32) -> Result<OwnedFd> {
-    let path = c_name(path.as_os_str().as_bytes())?;
-    // SAFETY: a C string and flags.
-    let fd = Errno::check(i64::from(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, 0) }))?;
-    // SAFETY: the call returned a new descriptor that nothing else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    let path = valid(path.as_os_str().as_bytes())?;
+    Ok(fs::open(path, OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// openat(2); the last component is never followed.
 pub fn open_at(dir: BorrowedFd<'_>, name: &[u8], flags: i32, mode: u32) -> Result<OwnedFd> {
-    let name = c_name(name)?;
-    let flags = flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY;
-    // SAFETY: a valid descriptor, a C string and numbers.
-    let fd = Errno::check(i64::from(unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, mode) }))?;
-    // SAFETY: the call returned a new descriptor that nothing else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY;
+    Ok(fs::openat(dir, valid(name)?, flags, Mode::from_bits_retain(mode))?)
 }
 
 /// Opens anew what a descriptor (perhaps an O_PATH one) refers to.
 pub fn reopen(fd: BorrowedFd<'_>, flags: i32) -> Result<OwnedFd> {
-    open(Path::new(&format!("/proc/self/fd/{}", fd.as_raw_fd())), flags | libc::O_NOCTTY)
+    open(Path::new(&path_of(fd)), flags | libc::O_NOCTTY)
 }
 
 /// statx(2) of a directory's entry, or of the descriptor itself when the name is empty.
 pub fn statx(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Statx> {
-    const MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID;
-    let name = c_name(name)?;
-    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT;
-    // SAFETY: all zero is a valid statx.
-    let mut out: Statx = unsafe { std::mem::zeroed() };
-    // SAFETY: a valid descriptor, C string and place for the result.
-    Errno::check(i64::from(unsafe { libc::statx(dir.as_raw_fd(), name.as_ptr(), flags, MASK, &raw mut out) }))?;
-    Ok(out)
+    const MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
+    Ok(fs::statx(dir, valid(name)?, flags, MASK)?)
 }
 
 pub fn read_link_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>> {
-    let name = c_name(name)?;
-    let mut target = vec![0u8; libc::PATH_MAX as usize];
-    // SAFETY: the buffer is valid for its length.
-    let n = unsafe { libc::readlinkat(dir.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
-    target.truncate(Errno::check(n as i64)? as usize);
+    let mut target = Vec::with_capacity(libc::PATH_MAX as usize);
+    fs::readlinkat_raw(dir, valid(name)?, spare_capacity(&mut target))?;
     Ok(target)
 }
 
@@ -87,29 +77,21 @@ pub struct HostEntry {
 
 /// All entries of an open directory, "." and ".." not among them.
 pub fn read_dir(dir: BorrowedFd<'_>) -> Result<Vec<HostEntry>> {
-    const HEADER: usize = 19;
     let mut entries = Vec::new();
-    let mut buffer = vec![0u8; 64 * 1024];
-    loop {
-        // SAFETY: the buffer is valid for its length.
-        let n = unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) };
-        let n = Errno::check(n)? as usize;
-        if n == 0 {
-            return Ok(entries);
-        }
-        let mut rest = &buffer[..n];
-        while rest.len() > HEADER {
-            let ino = u64::from_ne_bytes(rest[0..8].try_into().unwrap_or_default());
-            let len = u16::from_ne_bytes([rest[16], rest[17]]) as usize;
-            let len = len.clamp(HEADER + 1, rest.len());
-            let name = &rest[HEADER..len];
-            let name = &name[..name.iter().position(|&b| b == 0).unwrap_or(name.len())];
-            if name != b"." && name != b".." {
-                entries.push(HostEntry { ino, kind: rest[18], name: name.to_vec() });
-            }
-            rest = &rest[len..];
+    let mut buffer = Vec::with_capacity(64 * 1024);
+    let mut reader = RawDir::new(dir, buffer.spare_capacity_mut());
+    while let Some(entry) = reader.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            let kind = match entry.file_type() {
+                fs::FileType::Unknown => libc::DT_UNKNOWN,
+                kind => (kind.as_raw_mode() >> 12) as u8,
+            };
+            entries.push(HostEntry { ino: entry.ino(), kind, name: name.to_vec() });
         }
     }
+    Ok(entries)
 }
 
 /// Magic numbers (statfs(2)) of file systems whose files are the kernel's own: they tell of the
@@ -180,153 +162,168 @@ fn devtmpfs() -> Option<u64> {
 }
 
 pub fn make_dir_at(dir: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<()> {
-    let name = c_name(name)?;
-    // SAFETY: a valid descriptor and C string.
-    Errno::check(i64::from(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode) }))?;
-    Ok(())
+    Ok(fs::mkdirat(dir, valid(name)?, Mode::from_bits_retain(mode))?)
 }
 
+/// mknodat(2); the mode has the file's type.
 pub fn make_node_at(dir: BorrowedFd<'_>, name: &[u8], mode: u32, device: u64) -> Result<()> {
-    let name = c_name(name)?;
-    // SAFETY: a valid descriptor and C string.
-    Errno::check(i64::from(unsafe { libc::mknodat(dir.as_raw_fd(), name.as_ptr(), mode, device) }))?;
-    Ok(())
+    let (kind, mode) = (fs::FileType::from_raw_mode(mode), Mode::from_raw_mode(mode));
+    Ok(fs::mknodat(dir, valid(name)?, kind, mode, device)?)
 }
 
 pub fn symlink_at(target: &[u8], dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    let (target, name) = (c_name(target)?, c_name(name)?);
-    // SAFETY: C strings and a valid descriptor.
-    Errno::check(i64::from(unsafe { libc::symlinkat(target.as_ptr(), dir.as_raw_fd(), name.as_ptr()) }))?;
-    Ok(())
+    Ok(fs::symlinkat(valid(target)?, dir, valid(name)?)?)
 }
 
 /// Gives what a descriptor refers to another name.
 pub fn link_at(file: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    let old = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
-    let name = c_name(name)?;
-    // SAFETY: C strings and a valid descriptor.
-    let result =
-        unsafe { libc::linkat(libc::AT_FDCWD, old.as_ptr(), dir.as_raw_fd(), name.as_ptr(), libc::AT_SYMLINK_FOLLOW) };
-    Errno::check(i64::from(result))?;
-    Ok(())
+    Ok(fs::linkat(fs::CWD, path_of(file), dir, valid(name)?, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 /// unlinkat(2); AT_REMOVEDIR or 0.
 pub fn unlink_at(dir: BorrowedFd<'_>, name: &[u8], flags: i32) -> Result<()> {
-    let name = c_name(name)?;
-    // SAFETY: a valid descriptor and C string.
-    Errno::check(i64::from(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), flags) }))?;
-    Ok(())
+    Ok(fs::unlinkat(dir, valid(name)?, AtFlags::from_bits_retain(flags as u32))?)
 }
 
 pub fn rename_at(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new_name: &[u8], flags: u32) -> Result<()> {
-    let (name, new_name) = (c_name(name)?, c_name(new_name)?);
-    // SAFETY: valid descriptors and C strings.
-    let result = unsafe { libc::renameat2(from.as_raw_fd(), name.as_ptr(), to.as_raw_fd(), new_name.as_ptr(), flags) };
-    Errno::check(i64::from(result))?;
-    Ok(())
+    let flags = fs::RenameFlags::from_bits_retain(flags);
+    Ok(fs::renameat_with(from, valid(name)?, to, valid(new_name)?, flags)?)
 }
 
 pub fn change_mode(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
-    let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
-    // SAFETY: a C string and a number.
-    Errno::check(i64::from(unsafe { libc::chmod(path.as_ptr(), mode) }))?;
-    Ok(())
+    Ok(fs::chmod(path_of(file), Mode::from_bits_retain(mode))?)
 }
 
 /// chown(2) of what a descriptor (perhaps an O_PATH one) refers to; None leaves an id as it is.
 pub fn change_owner(file: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-    let (uid, gid) = (uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX));
-    // SAFETY: a valid descriptor, an empty C string and numbers.
-    let result = unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) };
-    Errno::check(i64::from(result))?;
-    Ok(())
+    let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+    Ok(fs::chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH)?)
 }
 
 /// Sets the times, in nanoseconds since 1970; None leaves one as it is.
 pub fn change_times(file: BorrowedFd<'_>, atime: Option<i128>, mtime: Option<i128>) -> Result<()> {
     const SECOND: i128 = 1_000_000_000;
     let spec = |time: Option<i128>| match time {
-        Some(t) => libc::timespec {
+        Some(t) => Timespec {
             tv_sec: t.div_euclid(SECOND).clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64,
             tv_nsec: t.rem_euclid(SECOND) as i64,
         },
-        None => libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT },
+        None => Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT },
     };
-    let times = [spec(atime), spec(mtime)];
-    // SAFETY: a valid descriptor, an empty C string and two times.
-    let result = unsafe { libc::utimensat(file.as_raw_fd(), c"".as_ptr(), times.as_ptr(), libc::AT_EMPTY_PATH) };
-    Errno::check(i64::from(result))?;
-    Ok(())
+    let times = Timestamps { last_access: spec(atime), last_modification: spec(mtime) };
+    Ok(fs::utimensat(file, c"", &times, AtFlags::EMPTY_PATH)?)
 }
 
 pub fn truncate(file: BorrowedFd<'_>, size: u64) -> Result<()> {
-    let size = i64::try_from(size).map_err(|_| Errno::EFBIG)?;
-    // SAFETY: a valid descriptor and a number.
-    Errno::check(i64::from(unsafe { libc::ftruncate(file.as_raw_fd(), size) }))?;
-    Ok(())
+    if size > i64::MAX as u64 {
+        return Err(Errno::EFBIG);
+    }
+    Ok(fs::ftruncate(file, size)?)
 }
 
 pub fn allocate(file: BorrowedFd<'_>, mode: i32, offset: u64, len: u64) -> Result<()> {
-    // SAFETY: a valid descriptor and numbers.
-    Errno::check(i64::from(unsafe { libc::fallocate(file.as_raw_fd(), mode, offset as i64, len as i64) }))?;
-    Ok(())
+    Ok(fs::fallocate(file, fs::FallocateFlags::from_bits_retain(mode as u32), offset, len)?)
 }
 
 pub fn sync(file: BorrowedFd<'_>, data_only: bool) -> Result<()> {
-    // SAFETY: a valid descriptor.
-    let result = unsafe { if data_only { libc::fdatasync(file.as_raw_fd()) } else { libc::fsync(file.as_raw_fd()) } };
-    Errno::check(i64::from(result))?;
-    Ok(())
+    let result = if data_only { fs::fdatasync(file) } else { fs::fsync(file) };
+    Ok(result?)
 }
 
 /// lseek(2). Reads and writes never use the descriptor's position.
 pub fn seek(file: BorrowedFd<'_>, offset: i64, whence: i32) -> Result<u64> {
-    // SAFETY: a valid descriptor and numbers.
-    Ok(Errno::check(unsafe { libc::lseek(file.as_raw_fd(), offset, whence) })? as u64)
+    let to = match whence {
+        libc::SEEK_SET => SeekFrom::Start(offset as u64),
+        libc::SEEK_CUR => SeekFrom::Current(offset),
+        libc::SEEK_END => SeekFrom::End(offset),
+        libc::SEEK_DATA => SeekFrom::Data(offset as u64),
+        libc::SEEK_HOLE => SeekFrom::Hole(offset as u64),
+        _ => return Err(Errno::EINVAL),
+    };
+    Ok(fs::seek(file, to)?)
 }
 
-pub fn statfs(file: BorrowedFd<'_>) -> Result<libc::statfs> {
-    // SAFETY: all zero is a valid statfs.
-    let mut out: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: a valid descriptor and place for the result.
-    Errno::check(i64::from(unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut out) }))?;
-    Ok(out)
+pub fn statfs(file: BorrowedFd<'_>) -> Result<fs::StatFs> {
+    Ok(fs::fstatfs(file)?)
 }
 
 /// An extended attribute of what a descriptor (perhaps an O_PATH one) refers to.
 pub fn xattr(file: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>> {
-    let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
-    let name = c_name(name)?;
-    let mut value = vec![0u8; 65536];
-    // SAFETY: C strings, and a buffer valid for its length.
-    let n = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
-    value.truncate(Errno::check(n as i64)? as usize);
+    let mut value = Vec::with_capacity(XATTR_MAX);
+    fs::getxattr(path_of(file), valid(name)?, spare_capacity(&mut value))?;
     Ok(value)
 }
 
 pub fn set_xattr(file: BorrowedFd<'_>, name: &[u8], value: &[u8], flags: i32) -> Result<()> {
-    let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
-    let name = c_name(name)?;
-    // SAFETY: C strings, and a value valid for its length.
-    let result = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) };
-    Errno::check(i64::from(result))?;
-    Ok(())
+    let flags = fs::XattrFlags::from_bits_retain(flags as u32);
+    Ok(fs::setxattr(path_of(file), valid(name)?, value, flags)?)
 }
 
 pub fn remove_xattr(file: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
-    let name = c_name(name)?;
-    // SAFETY: C strings.
-    Errno::check(i64::from(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) }))?;
-    Ok(())
+    Ok(fs::removexattr(path_of(file), valid(name)?)?)
 }
 
 pub fn list_xattrs(file: BorrowedFd<'_>) -> Result<Vec<u8>> {
-    let path = c_name(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
-    let mut names = vec![0u8; 65536];
-    // SAFETY: a C string, and a buffer valid for its length.
-    let n = unsafe { libc::listxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) };
-    names.truncate(Errno::check(n as i64)? as usize);
+    let mut names = Vec::with_capacity(XATTR_MAX);
+    fs::listxattr(path_of(file), spare_capacity(&mut names))?;
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn names_and_numbers_that_are_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = open(folder.path(), libc::O_PATH).unwrap();
+        let dir = dir.as_fd();
+        symlink_at(b"target", dir, b"link").unwrap();
+        assert_eq!(read_link_at(dir, b"link").unwrap(), b"target");
+        assert_eq!(open_at(dir, b"link", libc::O_RDWR | libc::O_CREAT, 0o600).err(), Some(Errno::ELOOP));
+        assert_eq!(open_at(dir, b"a\0b", 0, 0).err(), Some(Errno::ENOENT));
+        assert_eq!(make_dir_at(dir, b"a\0b", 0o700), Err(Errno::ENOENT));
+        let file = open_at(dir, b"file", libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600).unwrap();
+        let file = file.as_fd();
+        assert_eq!(truncate(file, 1 << 63), Err(Errno::EFBIG));
+        assert_eq!(seek(file, 0, 99), Err(Errno::EINVAL));
+        assert_eq!(seek(file, -1, libc::SEEK_SET), Err(Errno::EINVAL));
+        assert_eq!(seek(file, 5, libc::SEEK_CUR), Ok(5));
+        assert_eq!(unlink_at(dir, b"file", libc::AT_REMOVEDIR), Err(Errno::ENOTDIR));
+    }
+
+    #[test]
+    fn entries_have_kinds() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = open(folder.path(), libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
+        let dir = dir.as_fd();
+        make_dir_at(dir, b"directory", 0o700).unwrap();
+        make_node_at(dir, b"fifo", libc::S_IFIFO | 0o600, 0).unwrap();
+        symlink_at(b"target", dir, b"link").unwrap();
+        let mut entries: Vec<_> = read_dir(dir).unwrap().into_iter().map(|e| (e.name, e.kind)).collect();
+        entries.sort_unstable();
+        let kinds = [(&b"directory"[..], libc::DT_DIR), (b"fifo", libc::DT_FIFO), (b"link", libc::DT_LNK)];
+        assert_eq!(entries, kinds.map(|(name, kind)| (name.to_vec(), kind)));
+        assert_eq!(u32::from(statx(dir, b"link").unwrap().stx_mode) & libc::S_IFMT, libc::S_IFLNK);
+    }
+
+    #[test]
+    fn what_a_descriptor_refers_to_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = open(folder.path(), libc::O_PATH).unwrap();
+        let dir = dir.as_fd();
+        drop(open_at(dir, b"file", libc::O_WRONLY | libc::O_CREAT, 0o600).unwrap());
+        let handle = open_at(dir, b"file", libc::O_PATH, 0).unwrap();
+        let handle = handle.as_fd();
+        change_mode(handle, 0o4640).unwrap();
+        change_owner(handle, None, None).unwrap();
+        change_times(handle, None, Some(-1)).unwrap();
+        link_at(handle, dir, b"other").unwrap();
+        let stat = statx(handle, b"").unwrap();
+        assert_eq!((u32::from(stat.stx_mode) & 0o777, stat.stx_nlink), (0o640, 2));
+        assert_eq!((stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec), (-1, 999_999_999));
+        assert_eq!(rename_at(dir, b"file", dir, b"other", libc::RENAME_NOREPLACE), Err(Errno::EEXIST));
+        assert!(reopen(handle, libc::O_RDWR).is_ok());
+    }
 }

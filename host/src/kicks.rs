@@ -14,8 +14,9 @@ pub struct Kicks {
 }
 
 impl Kicks {
-    pub fn give(&self) {
-        self.given.fetch_add(1, SeqCst);
+    /// Returns whether it is the first that was not taken yet.
+    pub fn give(&self) -> bool {
+        self.given.fetch_add(1, SeqCst) == self.taken.load(SeqCst)
     }
 
     /// Wakes the CPU if it sleeps in `wait`.
@@ -23,6 +24,11 @@ impl Kicks {
         if self.asleep.load(SeqCst) {
             futex_wake(&self.given, 1);
         }
+    }
+
+    /// Whether the CPU sleeps in `wait`.
+    pub fn is_asleep(&self) -> bool {
+        self.asleep.load(SeqCst)
     }
 
     /// Whether it was kicked since this was last asked.

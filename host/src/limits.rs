@@ -6,6 +6,7 @@
 //! before its first allocation. A limit that stays too low is named when something fails for it.
 
 use crate::{Errno, terminal};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -30,35 +31,58 @@ const DESCRIPTORS: u64 = 1 << 20;
 /// So many leave something to the guest.
 const LEAST_DESCRIPTORS: u64 = 256;
 
-/// Those that stand in the way of a guest kernel, by number.
-const RAISED: [u32; 7] = [
-    libc::RLIMIT_CPU,
-    libc::RLIMIT_FSIZE,
-    libc::RLIMIT_DATA,
-    libc::RLIMIT_AS,
-    libc::RLIMIT_NPROC,
-    libc::RLIMIT_NOFILE,
-    libc::RLIMIT_SIGPENDING,
+/// Those that stand in the way of a guest kernel.
+const RAISED: [Resource; 7] = [
+    Resource::Cpu,
+    Resource::Fsize,
+    Resource::Data,
+    Resource::As,
+    Resource::Nproc,
+    Resource::Nofile,
+    Resource::Sigpending,
 ];
+
+/// All of them, by number.
+const ALL: [Resource; COUNT] = [
+    Resource::Cpu,
+    Resource::Fsize,
+    Resource::Data,
+    Resource::Stack,
+    Resource::Core,
+    Resource::Rss,
+    Resource::Nproc,
+    Resource::Nofile,
+    Resource::Memlock,
+    Resource::As,
+    Resource::Locks,
+    Resource::Sigpending,
+    Resource::Msgqueue,
+    Resource::Nice,
+    Resource::Rtprio,
+    Resource::Rttime,
+];
+const _: () = {
+    let mut number = 0;
+    while number < COUNT {
+        assert!(ALL[number] as usize == number);
+        number += 1;
+    }
+};
 
 static FOUND: OnceLock<[Limit; COUNT]> = OnceLock::new();
 
 /// What the process was started with.
 pub fn found() -> &'static [Limit; COUNT] {
-    FOUND.get_or_init(|| std::array::from_fn(|which| get(which as u32)))
+    FOUND.get_or_init(|| ALL.map(get))
 }
 
-fn get(which: u32) -> Limit {
-    let mut limit = libc::rlimit { rlim_cur: INFINITY, rlim_max: INFINITY };
-    // SAFETY: a valid place for the result.
-    unsafe { libc::getrlimit(which, &raw mut limit) };
-    Limit { soft: limit.rlim_cur, hard: limit.rlim_max }
+fn get(which: Resource) -> Limit {
+    let limit = getrlimit(which);
+    Limit { soft: limit.current.unwrap_or(INFINITY), hard: limit.maximum.unwrap_or(INFINITY) }
 }
 
-fn set(which: u32, limit: Limit) -> bool {
-    let limit = libc::rlimit { rlim_cur: limit.soft, rlim_max: limit.hard };
-    // SAFETY: a valid limit.
-    unsafe { libc::setrlimit(which, &raw const limit) == 0 }
+fn set(which: Resource, limit: Limit) -> bool {
+    setrlimit(which, Rlimit { current: Some(limit.soft), maximum: Some(limit.hard) }).is_ok()
 }
 
 /// Takes as much as the host allows, of all that a guest kernel needs. Allocates nothing. What is
@@ -69,21 +93,21 @@ pub fn raise() {
     for which in RAISED {
         let hard = found[which as usize].hard;
         // Whoever may exceed limits is not held by the hard ones either.
-        let most = if which == libc::RLIMIT_NOFILE { hard.max(DESCRIPTORS) } else { INFINITY };
+        let most = if which == Resource::Nofile { hard.max(DESCRIPTORS) } else { INFINITY };
         if hard != most && set(which, Limit { soft: most, hard: most }) {
             continue;
         }
         // The host kills at the hard limit, without a word.
-        let early = which == libc::RLIMIT_CPU && hard != INFINITY;
+        let early = which == Resource::Cpu && hard != INFINITY;
         let soft = if early { hard.saturating_sub(1).max(1).min(hard) } else { hard };
         set(which, Limit { soft, hard });
     }
-    if get(libc::RLIMIT_NOFILE).soft < LEAST_DESCRIPTORS {
+    if get(Resource::Nofile).soft < LEAST_DESCRIPTORS {
         give_up("a guest takes at least 256 descriptors", Errno::EMFILE);
     }
-    let stack = found[libc::RLIMIT_STACK as usize];
+    let stack = found[Resource::Stack as usize];
     if stack.soft < STACK {
-        set(libc::RLIMIT_STACK, Limit { soft: STACK.min(stack.hard), hard: stack.hard });
+        set(Resource::Stack, Limit { soft: STACK.min(stack.hard), hard: stack.hard });
     }
     // SAFETY: the handler makes plain system calls.
     unsafe {
@@ -94,7 +118,7 @@ pub fn raise() {
 
 /// Gives the process the limits it was started with, so that it can be started anew.
 pub fn restore() {
-    for which in RAISED.into_iter().chain([libc::RLIMIT_STACK]) {
+    for which in RAISED.into_iter().chain([Resource::Stack]) {
         set(which, found()[which as usize]);
     }
 }
@@ -102,16 +126,19 @@ pub fn restore() {
 extern "C" fn out_of_time(_: i32) {
     terminal::restore();
     write("uml: the host's limit on CPU time is reached (ulimit -t): the guest ends\n");
-    // SAFETY: ends the process at once.
-    unsafe { libc::_exit(STATUS_OWN) };
+    end();
 }
 
 /// The status of `uml`'s own errors.
 pub const STATUS_OWN: i32 = 125;
 
 fn write(text: &str) {
-    // SAFETY: bytes of a string.
-    unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+    let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+}
+
+fn end() -> ! {
+    // SAFETY: ends the process at once.
+    unsafe { libc::_exit(STATUS_OWN) }
 }
 
 /// Ends the process because of something it cannot do without. Allocates nothing. Of several
@@ -122,8 +149,7 @@ pub fn give_up(what: &str, e: Errno) -> ! {
     if GIVEN.swap(true, Relaxed) {
         // The first one needs no longer than this to say it and to end the process.
         std::thread::sleep(Duration::from_secs(1));
-        // SAFETY: ends the process at once.
-        unsafe { libc::_exit(STATUS_OWN) }
+        end();
     }
     let mut text = [0u8; 400];
     let mut rest = &mut text[..];
@@ -131,19 +157,18 @@ pub fn give_up(what: &str, e: Errno) -> ! {
     let left = rest.len();
     let len = text.len() - left;
     write(std::str::from_utf8(&text[..len]).unwrap_or(what));
-    // SAFETY: ends the process at once.
-    unsafe { libc::_exit(STATUS_OWN) }
+    end();
 }
 
 /// Limits, what they count, and the errors of those who reach them. A thread's stack is address
 /// space and data.
-const SUSPECTS: &[(u32, &str, &[Errno])] = &[
-    (libc::RLIMIT_FSIZE, "bytes in a file (ulimit -f)", &[Errno::EFBIG]),
-    (libc::RLIMIT_AS, "bytes of address space (ulimit -v)", &[Errno::ENOMEM, Errno::EAGAIN]),
-    (libc::RLIMIT_DATA, "bytes of data (ulimit -d)", &[Errno::ENOMEM, Errno::EAGAIN]),
-    (libc::RLIMIT_NOFILE, "descriptors (ulimit -n)", &[Errno::EMFILE]),
-    (libc::RLIMIT_NPROC, "processes of one user (ulimit -u)", &[Errno::EAGAIN]),
-    (libc::RLIMIT_SIGPENDING, "pending signals and timers (ulimit -i)", &[Errno::EAGAIN]),
+const SUSPECTS: &[(Resource, &str, &[Errno])] = &[
+    (Resource::Fsize, "bytes in a file (ulimit -f)", &[Errno::EFBIG]),
+    (Resource::As, "bytes of address space (ulimit -v)", &[Errno::ENOMEM, Errno::EAGAIN]),
+    (Resource::Data, "bytes of data (ulimit -d)", &[Errno::ENOMEM, Errno::EAGAIN]),
+    (Resource::Nofile, "descriptors (ulimit -n)", &[Errno::EMFILE]),
+    (Resource::Nproc, "processes of one user (ulimit -u)", &[Errno::EAGAIN]),
+    (Resource::Sigpending, "pending signals and timers (ulimit -i)", &[Errno::EAGAIN]),
 ];
 
 /// An error of the host's, with the limits it may come from.
@@ -156,7 +181,7 @@ impl fmt::Display for Reason {
         for (which, what, errors) in SUSPECTS {
             let soft = get(*which).soft;
             // Those that everybody has are high, and not what is meant.
-            let tight = soft != INFINITY && (*which != libc::RLIMIT_SIGPENDING || soft < 64);
+            let tight = soft != INFINITY && (*which != Resource::Sigpending || soft < 64);
             if tight && errors.contains(&self.0) {
                 write!(f, "{before} {soft} {what}")?;
                 before = ",";

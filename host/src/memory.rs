@@ -27,8 +27,10 @@ struct Room {
 
 const ROOM_LEN: usize = 1 << 40;
 
-/// Where the core maps files, and all that a guest has ends; 0 where the core is in one process.
+/// Where the core maps files; 0 where the core is in one process.
 static FILES_FROM: AtomicUsize = AtomicUsize::new(0);
+/// Where all that a guest has ends.
+static GUEST_END: AtomicUsize = AtomicUsize::new(0);
 
 impl Room {
     /// Reserves it, to end at `end` if that is possible.
@@ -54,12 +56,24 @@ impl Room {
 /// From now on memory objects made here are inherited by child processes, and files mapped here are
 /// mapped in each process when it first touches them, at the same place everywhere: for models that
 /// run the core in several processes. Objects lie side by side below `below`, files from
-/// `files_from` on.
-pub fn share_with_children(below: usize, files_from: usize) {
+/// `files_from` on, and guests have what lies below `guest_end`.
+pub fn share_with_children(below: usize, files_from: usize, guest_end: usize) {
+    GUEST_END.store(guest_end, SeqCst);
     ROOM.reserve(below);
     SHARED.store(true, SeqCst);
     FILES_FROM.store(files_from, SeqCst);
     FILES.with(|files| files.next = files_from);
+}
+
+/// Maps memory of this process alone, which its children begin with a copy of, at an address where
+/// nothing is.
+pub fn map_private_at(start: usize, len: usize) -> Result<()> {
+    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: new memory where nothing is mapped.
+    match unsafe { libc::mmap(start as *mut _, len, prot, flags | libc::MAP_FIXED_NOREPLACE, -1, 0) } {
+        libc::MAP_FAILED => Err(Errno::last()),
+        _ => Ok(()),
+    }
 }
 
 /// Unmaps all files from the running process. What is touched again is mapped again.
@@ -113,7 +127,7 @@ impl SharedFiles {
 /// faults bring back those that are used.
 fn with_room<T>(map: impl Fn() -> Result<T>) -> Result<T> {
     map().or_else(|e| {
-        let guest_end = FILES_FROM.load(Relaxed);
+        let guest_end = GUEST_END.load(Relaxed);
         if e != Errno::ENOMEM || guest_end == 0 {
             return Err(e);
         }
@@ -196,6 +210,17 @@ impl SharedMemory {
 
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    /// Maps its beginning once more, as code, at an address where nothing is.
+    pub fn map_code_at(&self, start: usize, len: usize) -> Result<()> {
+        assert!(len <= self.len);
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE);
+        // SAFETY: a new mapping where nothing is.
+        match unsafe { libc::mmap(start as *mut _, len, prot, flags, self.fd.as_raw_fd(), 0) } {
+            libc::MAP_FAILED => Err(Errno::last()),
+            _ => Ok(()),
+        }
     }
 
     /// Has child processes inherit it, if it was made before [`share_with_children`].
@@ -569,7 +594,7 @@ mod tests {
         let status = unsafe {
             let child = libc::fork();
             if child == 0 {
-                share_with_children(1 << 46, 1 << 45);
+                share_with_children(1 << 46, 1 << 45, 1 << 45);
                 let memory = SharedMemory::new(c"anew", 4 * PAGE).unwrap();
                 memory.window(PAGE, 1).write(&[7]).unwrap();
                 fill_up(GUEST);

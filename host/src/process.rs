@@ -1,6 +1,7 @@
 //! The program's own process: which it is, since in some models the core runs in other processes as
 //! well, and how it ends.
 
+use rustix::fs::Mode;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 static MAIN: AtomicI32 = AtomicI32::new(0);
@@ -34,17 +35,13 @@ pub fn keep_libc_heap_small() {
 
 /// The mask that takes rights away from new files. Called while there is one thread.
 pub fn umask() -> u32 {
-    // SAFETY: plain numbers; the mask is as before afterwards.
-    unsafe {
-        let mask = libc::umask(0o022);
-        libc::umask(mask);
-        mask
-    }
+    let mask = rustix::process::umask(Mode::from_bits_retain(0o022));
+    rustix::process::umask(mask);
+    mask.bits()
 }
 
 /// The process's nice value.
 pub fn nice() -> i32 {
-    // SAFETY: asks only. The call itself gives 20 less the nice value, so that it cannot be
-    // mistaken for an error.
-    20 - unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_PROCESS, 0) } as i32
+    // The process itself is always there.
+    rustix::process::getpriority_process(None).unwrap_or(0)
 }

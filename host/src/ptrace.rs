@@ -1,7 +1,8 @@
 //! ptrace(2), as far as process models use it. A tracer is a thread: all of this must be called by
 //! the thread that the tracee stopped for.
 
-use crate::{Errno, Result};
+use crate::{Errno, Result, seccomp};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 pub use umlab_abi::ptrace::Regs;
@@ -76,12 +77,32 @@ pub struct SignalInfo {
     pub syscall: i32,
 }
 
-const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 const NT_X86_XSTATE: usize = 0x202;
 /// Byte offset of rax in `struct user`.
 const RAX: usize = std::mem::offset_of!(Regs, rax);
 const ORIG_RAX: usize = std::mem::offset_of!(Regs, orig_rax);
 const RBX: usize = std::mem::offset_of!(Regs, rbx);
+
+static INITIAL: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// The extended state with which a program starts: every component is initial. Empty until some
+/// tracee was given it ([`Tracee::reset_extended_state`]).
+pub fn initial_extended_state() -> &'static [u8] {
+    INITIAL.get().map_or(&[], Vec::as_slice)
+}
+
+/// Of any state, the initial one, by the layout of the SDM (volume 1, 13.4): the control word and
+/// MXCSR are as after a reset, and the header has no component. Bytes 464 to 511 name the features
+/// that the host saves.
+fn make_initial(state: &mut [u8]) {
+    for (at, byte) in state.iter_mut().enumerate() {
+        if !(464..512).contains(&at) {
+            *byte = 0;
+        }
+    }
+    state[0..2].copy_from_slice(&0x037fu16.to_le_bytes());
+    state[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());
+}
 
 impl Tracee {
     fn request(self, request: u32, addr: usize, data: usize) -> Result<i64> {
@@ -135,6 +156,16 @@ impl Tracee {
         Ok(Status::of(status))
     }
 
+    /// As `wait`, whatever signals come meanwhile.
+    pub fn wait_through_signals(self) -> Result<Status> {
+        loop {
+            match self.wait() {
+                Err(Errno::EINTR) => {}
+                result => return result,
+            }
+        }
+    }
+
     /// The system call it stopped at.
     pub fn syscall_entry(self) -> Result<SyscallEntry> {
         // struct ptrace_syscall_info of ptrace(2), for PTRACE_SYSCALL_INFO_ENTRY.
@@ -155,7 +186,7 @@ impl Tracee {
         if info.op != 1 {
             return Err(Errno::EIO);
         }
-        Ok(SyscallEntry { number: info.number, args: info.args, compat: info.arch != AUDIT_ARCH_X86_64 })
+        Ok(SyscallEntry { number: info.number, args: info.args, compat: info.arch != seccomp::X86_64 })
     }
 
     pub fn regs(self) -> Result<Regs> {
@@ -181,13 +212,22 @@ impl Tracee {
         Ok(())
     }
 
+    pub fn rax(self) -> Result<u64> {
+        self.peek(RAX)
+    }
+
     pub fn rbx(self) -> Result<u64> {
+        self.peek(RBX)
+    }
+
+    /// A word of `struct user`.
+    fn peek(self, offset: usize) -> Result<u64> {
         // The raw call returns the word through a pointer, unlike the libc wrapper's result;
         // glibc's wrapper hides that, and errors only show in errno then. SAFETY: errno is the
         // thread's own; PEEKUSER reads a word of the tracee's registers.
         unsafe {
             *libc::__errno_location() = 0;
-            let word = libc::ptrace(libc::PTRACE_PEEKUSER, self.0, RBX, 0usize);
+            let word = libc::ptrace(libc::PTRACE_PEEKUSER, self.0, offset, 0usize);
             match *libc::__errno_location() {
                 0 => Ok(word as u64),
                 e => Err(Errno::from_raw(e)),
@@ -207,26 +247,43 @@ impl Tracee {
         Ok(SignalInfo { signal: info.si_signo, code: info.si_code, addr, syscall })
     }
 
-    /// The extended state in XSAVE layout. Of features that a process has only when it asks for
-    /// them (arch_prctl(2)), it has none.
-    pub fn extended_state(self) -> Result<Vec<u8>> {
+    /// Makes `image` the extended state in XSAVE layout. Of features that a process has only when
+    /// it asks for them (arch_prctl(2)), it has none.
+    pub fn read_extended_state(self, image: &mut Vec<u8>) -> Result<()> {
         /// The length of each image, once one was read: before, more than any.
         static LEN: AtomicUsize = AtomicUsize::new(16384);
-        let mut state = vec![0u8; LEN.load(Relaxed)];
-        let mut iov = libc::iovec { iov_base: state.as_mut_ptr().cast(), iov_len: state.len() };
+        image.resize(LEN.load(Relaxed), 0);
+        let mut iov = libc::iovec { iov_base: image.as_mut_ptr().cast(), iov_len: image.len() };
         self.request(libc::PTRACE_GETREGSET, NT_X86_XSTATE, &raw mut iov as usize)?;
-        if iov.iov_len < state.len() {
-            state.truncate(iov.iov_len);
-            state.shrink_to_fit();
+        if iov.iov_len < image.len() {
+            image.truncate(iov.iov_len);
+            image.shrink_to_fit();
             LEN.store(iov.iov_len, Relaxed);
         }
-        Ok(state)
+        Ok(())
+    }
+
+    /// Makes the extended state that with which a program starts.
+    pub fn reset_extended_state(self) -> Result<()> {
+        if INITIAL.get().is_none() {
+            let mut state = Vec::new();
+            self.read_extended_state(&mut state)?;
+            make_initial(&mut state);
+            let _ = INITIAL.set(state);
+        }
+        self.set_extended_state(initial_extended_state())
     }
 
     pub fn set_extended_state(self, state: &[u8]) -> Result<()> {
         let mut iov = libc::iovec { iov_base: state.as_ptr().cast_mut().cast(), iov_len: state.len() };
         self.request(libc::PTRACE_SETREGSET, NT_X86_XSTATE, &raw mut iov as usize)?;
         Ok(())
+    }
+
+    /// Ends it and takes its status, so that nothing is left of it. By the thread that traces it.
+    pub fn end(self) {
+        self.kill();
+        while let Ok(Status::Signal(_) | Status::Syscall) = self.wait_through_signals() {}
     }
 
     /// Ends it. It must still be waited for.

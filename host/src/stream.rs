@@ -5,9 +5,13 @@
 //! makes a description of our own; sockets have MSG_DONTWAIT; regular files do not block. What
 //! cannot be opened again is polled before each call.
 
+use crate::file::path_of;
 use crate::memory::Window;
 use crate::{Errno, Result};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::stdio;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The most that is written to a polled pipe at once: what POLLOUT promises room for.
 const PIPE_BUF: usize = 4096;
@@ -32,33 +36,27 @@ pub struct Stream {
 impl Stream {
     /// The stream behind descriptor 0, 1 or 2; None when it is closed.
     pub fn standard(number: i32) -> Option<Stream> {
-        // SAFETY: asks for flags only.
-        let flags = unsafe { libc::fcntl(number, libc::F_GETFL) };
-        if flags < 0 {
-            return None;
-        }
-        // SAFETY: makes a new descriptor, which only the Stream owns.
-        let fd = unsafe {
-            let fd = libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 10);
-            if fd < 0 {
-                return None;
-            }
-            OwnedFd::from_raw_fd(fd)
+        let given = match number {
+            0 => stdio::stdin(),
+            1 => stdio::stdout(),
+            2 => stdio::stderr(),
+            _ => return None,
         };
-        let mode = stat(fd.as_fd()).map_or(0, |s| s.st_mode) & libc::S_IFMT;
-        // SAFETY: asks for the position; pipes and terminals refuse.
-        let seekable = matches!(mode, libc::S_IFREG | libc::S_IFBLK)
-            && unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_CUR) } >= 0;
-        let way = match mode {
-            libc::S_IFSOCK => Way::Socket,
-            libc::S_IFIFO => reopen(fd.as_fd(), flags).map_or(Way::Polled, Way::Reopened),
-            libc::S_IFCHR if crate::terminal::is_terminal(fd.as_fd()) => {
+        let flags = rustix::fs::fcntl_getfl(given).ok()?;
+        let fd = rustix::io::fcntl_dupfd_cloexec(given, 10).ok()?;
+        let kind = rustix::fs::fstat(&fd).map_or(FileType::Unknown, |s| FileType::from_raw_mode(s.st_mode));
+        // Pipes and terminals refuse.
+        let seekable = matches!(kind, FileType::RegularFile | FileType::BlockDevice) && rustix::fs::tell(&fd).is_ok();
+        let way = match kind {
+            FileType::Socket => Way::Socket,
+            FileType::Fifo => reopen(fd.as_fd(), flags).map_or(Way::Polled, Way::Reopened),
+            FileType::CharacterDevice if crate::terminal::is_terminal(fd.as_fd()) => {
                 reopen(fd.as_fd(), flags).map_or(Way::Polled, Way::Reopened)
             }
-            libc::S_IFREG | libc::S_IFBLK | libc::S_IFDIR => Way::Direct,
+            FileType::RegularFile | FileType::BlockDevice | FileType::Directory => Way::Direct,
             _ => Way::Polled,
         };
-        Some(Stream { fd, way, flags, seekable })
+        Some(Stream { fd, way, flags: flags.bits() as i32, seekable })
     }
 
     /// O_* flags it was opened with.
@@ -75,15 +73,15 @@ impl Stream {
         crate::terminal::is_terminal(self.fd.as_fd())
     }
 
-    pub fn stat(&self) -> Result<libc::stat> {
-        stat(self.fd.as_fd())
+    pub fn stat(&self) -> Result<Stat> {
+        Ok(rustix::fs::fstat(&self.fd)?)
     }
 
     /// What the host says it is: a path, or "pipe:[123]".
     pub fn name(&self) -> Vec<u8> {
         use std::os::unix::ffi::OsStringExt;
-        let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
-        std::fs::read_link(link).map_or_else(|_| b"stream".to_vec(), |path| path.into_os_string().into_vec())
+        std::fs::read_link(path_of(self.fd.as_fd()))
+            .map_or_else(|_| b"stream".to_vec(), |path| path.into_os_string().into_vec())
     }
 
     /// The descriptor to poll, watch or map.
@@ -96,10 +94,9 @@ impl Stream {
 
     /// Which of `events` (POLL*) hold now, and POLLERR and POLLHUP.
     pub fn poll(&self, events: i16) -> i16 {
-        let mut entry = libc::pollfd { fd: self.fd().as_raw_fd(), events, revents: 0 };
-        // SAFETY: one valid entry.
-        unsafe { libc::poll(&raw mut entry, 1, 0) };
-        entry.revents
+        let mut entry = [PollFd::from_borrowed_fd(self.fd(), PollFlags::from_bits_retain(events as u16))];
+        let _ = poll(&mut entry, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        entry[0].revents().bits() as i16
     }
 
     /// Reads at the description's position. EAGAIN instead of blocking.
@@ -135,35 +132,25 @@ impl Stream {
 
     /// The position, of a seekable stream.
     pub fn position(&self) -> u64 {
-        // SAFETY: asks only.
-        unsafe { libc::lseek(self.fd.as_raw_fd(), 0, libc::SEEK_CUR) }.max(0) as u64
+        rustix::fs::tell(&self.fd).unwrap_or(0)
     }
 
     /// lseek(2).
     pub fn seek(&self, offset: i64, whence: i32) -> Result<u64> {
-        // SAFETY: plain numbers.
-        Ok(Errno::check(unsafe { libc::lseek(self.fd.as_raw_fd(), offset, whence) })? as u64)
+        crate::file::seek(self.fd.as_fd(), offset, whence)
     }
 
     pub fn truncate(&self, size: u64) -> Result<()> {
-        let size = i64::try_from(size).map_err(|_| Errno::EFBIG)?;
-        // SAFETY: a descriptor and a number.
-        Errno::check(i64::from(unsafe { libc::ftruncate(self.fd.as_raw_fd(), size) }))?;
-        Ok(())
+        crate::file::truncate(self.fd.as_fd(), size)
     }
 
     pub fn sync(&self) -> Result<()> {
-        // SAFETY: a descriptor.
-        Errno::check(i64::from(unsafe { libc::fsync(self.fd.as_raw_fd()) }))?;
-        Ok(())
+        crate::file::sync(self.fd.as_fd(), false)
     }
 
     /// Bytes that can be read now (FIONREAD).
     pub fn readable_bytes(&self) -> Result<i32> {
-        let mut count = 0i32;
-        // SAFETY: the call writes one int.
-        Errno::check(i64::from(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &mut count) }))?;
-        Ok(count)
+        Ok(rustix::io::ioctl_fionread(&self.fd)? as i32)
     }
 
     /// Another descriptor of the same description.
@@ -175,37 +162,19 @@ impl Stream {
 /// Closes descriptor 0 or 1 of this process, so that whoever is at the other end sees it closed;
 /// /dev/null takes the number.
 pub fn abandon(number: i32) {
-    // SAFETY: the path is a C string; dup3 replaces the descriptor in one step, so that no other
-    // file gets its number.
-    unsafe {
-        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        if null >= 0 {
-            libc::dup2(null, number);
-            libc::close(null);
-        } else {
-            libc::close(number);
-        }
-    }
-}
-
-fn stat(fd: BorrowedFd<'_>) -> Result<libc::stat> {
-    // SAFETY: all-zero is a valid stat; the call fills it.
-    unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        Errno::check(i64::from(libc::fstat(fd.as_raw_fd(), &raw mut stat)))?;
-        Ok(stat)
+    // The descriptor is replaced in one step, so that no other file gets its number.
+    if let Ok(null) = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        let _ = if number == 0 { stdio::dup2_stdin(null) } else { stdio::dup2_stdout(null) };
+    } else {
+        // SAFETY: no OwnedFd has one of these numbers, and the guest, which used it, is done.
+        unsafe { libc::close(number) };
     }
 }
 
 /// The same pipe or terminal in a description of our own, with O_NONBLOCK.
-fn reopen(fd: BorrowedFd<'_>, flags: i32) -> Option<OwnedFd> {
-    let path = std::ffi::CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
-    let flags = flags & libc::O_ACCMODE | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
-    // SAFETY: a C string and flags; the descriptor is new.
-    unsafe {
-        let fd = libc::open(path.as_ptr(), flags);
-        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd))
-    }
+fn reopen(fd: BorrowedFd<'_>, flags: OFlags) -> Option<OwnedFd> {
+    let flags = flags & OFlags::ACCMODE | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(path_of(fd), flags, Mode::empty()).ok()
 }
 
 /// Whether two descriptors are of one open file description (and so share their position).
@@ -213,7 +182,7 @@ pub fn same_description(a: i32, b: i32) -> bool {
     const KCMP_FILE: i32 = 0;
     // SAFETY: compares two descriptors of this process; nothing is changed.
     unsafe {
-        let pid = libc::getpid();
+        let pid = std::process::id();
         libc::syscall(libc::SYS_kcmp, pid, pid, KCMP_FILE, a, b) == 0
     }
 }

@@ -5,14 +5,16 @@
 //! Nobody can restore it when the process is killed with SIGKILL; `stty sane` or `reset` in the
 //! shell does.
 
-use crate::{Errno, Result};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use crate::Result;
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{OptionalActions, SpecialCodeIndex, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr};
+use std::io::IsTerminal;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::*};
 use std::sync::{Once, OnceLock};
 
-/// A terminal's settings, as the C library has them.
-pub type Settings = libc::termios;
-pub type WindowSize = libc::winsize;
+pub type Settings = Termios;
+pub type WindowSize = Winsize;
 
 static SAVED: OnceLock<Settings> = OnceLock::new();
 /// The terminal that is raw now, or -1.
@@ -21,61 +23,67 @@ static RAW: AtomicI32 = AtomicI32::new(-1);
 static WANTED: AtomicBool = AtomicBool::new(false);
 
 pub fn is_terminal(fd: BorrowedFd<'_>) -> bool {
-    // SAFETY: a descriptor.
-    unsafe { libc::isatty(fd.as_raw_fd()) == 1 }
+    fd.is_terminal()
 }
 
 /// The settings of a terminal; ENOTTY for other files.
 pub fn settings(fd: BorrowedFd<'_>) -> Result<Settings> {
-    get(fd.as_raw_fd())
+    Ok(tcgetattr(fd)?)
 }
 
-fn get(fd: RawFd) -> Result<Settings> {
-    // SAFETY: all-zero is a valid termios; the call fills it.
-    unsafe {
-        let mut termios: Settings = std::mem::zeroed();
-        Errno::check(i64::from(libc::tcgetattr(fd, &raw mut termios)))?;
-        Ok(termios)
-    }
+/// The special characters (c_cc), by number.
+pub fn special_characters(settings: &Settings) -> [u8; 17] {
+    use SpecialCodeIndex as Code;
+    [
+        Code::VINTR,
+        Code::VQUIT,
+        Code::VERASE,
+        Code::VKILL,
+        Code::VEOF,
+        Code::VTIME,
+        Code::VMIN,
+        Code::VSWTC,
+        Code::VSTART,
+        Code::VSTOP,
+        Code::VSUSP,
+        Code::VEOL,
+        Code::VREPRINT,
+        Code::VDISCARD,
+        Code::VWERASE,
+        Code::VLNEXT,
+        Code::VEOL2,
+    ]
+    .map(|code| settings.special_codes[code])
 }
 
 /// Rows, columns, and the size in pixels.
 pub fn size(fd: BorrowedFd<'_>) -> Result<WindowSize> {
-    // SAFETY: all-zero is a valid winsize; the call fills it.
-    unsafe {
-        let mut size: WindowSize = std::mem::zeroed();
-        Errno::check(i64::from(libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &mut size)))?;
-        Ok(size)
-    }
+    Ok(tcgetwinsize(fd)?)
 }
 
 /// Makes the terminal raw: every key goes to the guest, and its output is shown as it is. Stops
 /// this process (SIGTTOU) while it is in the background, as any program that changes its terminal.
 pub fn make_raw(fd: BorrowedFd<'_>) -> Result<()> {
     let saved = match SAVED.get() {
-        Some(saved) => *saved,
-        None => *SAVED.get_or_init({
-            let now = get(fd.as_raw_fd())?;
+        Some(saved) => saved,
+        None => SAVED.get_or_init({
+            let now = settings(fd)?;
             move || now
         }),
     };
     install_guards();
     WANTED.store(true, SeqCst);
-    let mut raw = saved;
-    // SAFETY: a valid termios.
-    unsafe { libc::cfmakeraw(&raw mut raw) };
+    let mut raw = saved.clone();
+    raw.make_raw();
     RAW.store(fd.as_raw_fd(), SeqCst);
-    set(fd.as_raw_fd(), &raw)
+    Ok(rustix::io::retry_on_intr(|| tcsetattr(fd, OptionalActions::Drain, &raw))?)
 }
 
-fn set(fd: RawFd, termios: &Settings) -> Result<()> {
-    loop {
-        // SAFETY: a descriptor and a valid termios.
-        match Errno::check(i64::from(unsafe { libc::tcsetattr(fd, libc::TCSADRAIN, termios) })) {
-            Err(Errno::EINTR) => {}
-            other => return other.map(|_| ()),
-        }
-    }
+/// Whether this process may change the terminal. A process group of another PID namespace is 0 in
+/// both calls, a number that rustix takes for an error.
+fn in_foreground(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: plain system calls on a descriptor, safe in signal handlers.
+    unsafe { libc::tcgetpgrp(fd.as_raw_fd()) == libc::getpgrp() }
 }
 
 /// Gives the terminal back as it was found. Callable at any time, from signal handlers too.
@@ -84,12 +92,12 @@ pub fn restore() {
     if fd >= 0
         && let Some(saved) = SAVED.get()
     {
+        // SAFETY: the console keeps it open until the process ends, and no more than system calls
+        // are made with it.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
         // From the background it would stop us with SIGTTOU; then it is not ours to change either.
-        // SAFETY: plain system calls on a descriptor, safe in signal handlers.
-        unsafe {
-            if libc::tcgetpgrp(fd) == libc::getpgrp() {
-                libc::tcsetattr(fd, libc::TCSADRAIN, saved);
-            }
+        if in_foreground(fd) {
+            let _ = tcsetattr(fd, OptionalActions::Drain, saved);
         }
     }
 }
@@ -102,8 +110,9 @@ pub fn stop_self(fd: BorrowedFd<'_>) {
     // continued makes the terminal raw again.
     let own = std::process::id() as i32;
     let uml = crate::process::main_id();
-    // SAFETY: stops the process until SIGCONT.
-    unsafe { libc::kill(uml, libc::SIGSTOP) };
+    if let Some(uml) = Pid::from_raw(uml) {
+        let _ = kill_process(uml, Signal::STOP);
+    }
     if uml == own {
         continued(fd);
     }
@@ -111,9 +120,7 @@ pub fn stop_self(fd: BorrowedFd<'_>) {
 
 /// For SIGCONT: the shell may have changed the terminal meanwhile.
 pub fn continued(fd: BorrowedFd<'_>) {
-    // SAFETY: plain system calls.
-    let foreground = unsafe { libc::tcgetpgrp(fd.as_raw_fd()) == libc::getpgrp() };
-    if WANTED.load(SeqCst) && foreground {
+    if WANTED.load(SeqCst) && in_foreground(fd) {
         let _ = make_raw(fd);
     }
 }
@@ -157,4 +164,25 @@ extern "C" fn fatal(signal: i32) {
     restore();
     // SAFETY: async-signal-safe.
     unsafe { libc::raise(signal) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn special_characters_are_in_order() {
+        let Ok(terminal) = std::fs::File::options().read(true).write(true).open("/dev/ptmx") else { return };
+        let initial = [3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0];
+        assert_eq!(special_characters(&settings(terminal.as_fd()).unwrap()), initial);
+    }
+
+    #[test]
+    fn files_are_no_terminals() {
+        let file = tempfile::tempfile().unwrap();
+        assert!(!is_terminal(file.as_fd()));
+        assert_eq!(settings(file.as_fd()).err(), Some(crate::Errno::ENOTTY));
+        assert_eq!(size(file.as_fd()).err(), Some(crate::Errno::ENOTTY));
+    }
 }

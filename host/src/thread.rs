@@ -1,17 +1,17 @@
 //! Host threads: identity, pinning, ticks.
 
 use crate::{Errno, Result};
+use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 
 /// The calling thread's id.
 pub fn id() -> i32 {
-    // SAFETY: no arguments.
-    unsafe { libc::gettid() }
+    rustix::thread::gettid().as_raw_pid()
 }
 
 /// What the host calls the calling thread, for people who look.
 pub fn set_name(name: &std::ffi::CStr) {
-    // SAFETY: a string, of which the host takes 15 bytes.
-    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    // The host takes 15 bytes of it.
+    let _ = rustix::thread::set_name(name);
 }
 
 /// Keeps the calling thread's stacks out of what this process forks, where each mapping costs time.
@@ -47,14 +47,8 @@ pub fn serialize() {
 
 /// The host CPUs this process may run on, in order.
 pub fn allowed_cpus() -> Vec<usize> {
-    // SAFETY: an all-zero cpu_set_t is an empty set; the call fills it.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set is valid and of the size given.
-    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) } != 0 {
-        return vec![0];
-    }
-    // SAFETY: indices are within the set's size.
-    (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
+    let Ok(set) = sched_getaffinity(None) else { return vec![0] };
+    (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
 }
 
 /// The host CPU the calling thread runs on, at the moment.
@@ -70,14 +64,9 @@ pub fn pin(cpu: usize) -> Result<()> {
 
 /// Lets a host thread (0 for the calling one) run on these host CPUs only.
 pub fn allow(thread: i32, cpus: impl IntoIterator<Item = usize>) -> Result<()> {
-    // SAFETY: an all-zero cpu_set_t is an empty set; CPU_SET checks its index; the set is valid and
-    // of the size given.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        cpus.into_iter().for_each(|cpu| libc::CPU_SET(cpu, &mut set));
-        Errno::check(i64::from(libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &raw const set)))?;
-    }
-    Ok(())
+    let mut set = CpuSet::new();
+    cpus.into_iter().for_each(|cpu| set.set(cpu));
+    Ok(sched_setaffinity(Pid::from_raw(thread), &set)?)
 }
 
 /// A one-shot timer that interrupts the thread that made it with SIGALRM.
@@ -147,6 +136,12 @@ impl Drop for ThreadTimer {
         // SAFETY: the timer was made by `new` and is deleted once.
         unsafe { libc::timer_delete(self.id) };
     }
+}
+
+/// Whether a host thread is one of this process of ours.
+pub fn is_of(process: i32, thread: i32) -> bool {
+    // SAFETY: plain numbers; the signal 0 is none.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) == 0 }
 }
 
 /// Sends a signal to one host thread of any process of ours. A thread that is gone is no error.

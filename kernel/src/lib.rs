@@ -1,6 +1,8 @@
 //! The core: one guest kernel, the same under every process model.
 
 #![deny(unsafe_code)]
+// Numbers are a guest's allegations: what drops or reinterprets bits has a name (`abi::number`).
+#![deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 pub mod boot;
 pub mod creds;

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicI64;
 pub use umlab_host::limits::COUNT;
 
 /// The most descriptors a process may be allowed now (fs.nr_open).
-pub static NR_OPEN: AtomicI64 = AtomicI64::new(MAX_DESCRIPTORS as i64);
+pub static NR_OPEN: AtomicI64 = AtomicI64::new(MAX_DESCRIPTORS.cast_signed());
 pub const INFINITY: u64 = u64::MAX;
 
 pub const CPU: usize = 0;

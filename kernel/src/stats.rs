@@ -1,6 +1,7 @@
 //! What the core counts, for `--stats` and reports.
 
 use crate::lock::KCell;
+use abi::number::to_usize;
 use std::collections::BTreeMap;
 
 /// System calls by number, and those that the core does not have.
@@ -16,7 +17,7 @@ static COUNTS: KCell<Counts> =
 
 /// One more system call.
 pub fn count_call(number: u64) {
-    if let Some(count) = COUNTS.borrow_mut().calls.get_mut(number as usize) {
+    if let Some(count) = COUNTS.borrow_mut().calls.get_mut(to_usize(number)) {
         *count += 1;
     }
 }
@@ -46,7 +47,7 @@ pub struct Snapshot {
 
 /// A system call's name, or its number when it has none.
 pub fn name_of(number: u64) -> String {
-    match syscalls::Sysno::new(number as usize) {
+    match syscalls::Sysno::new(to_usize(number)) {
         Some(call) => call.name().to_string(),
         None => format!("syscall_{number:#x}"),
     }

@@ -46,7 +46,7 @@ fn signal_name(number: i32) -> String {
         "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
         "WINCH", "IO", "PWR", "SYS",
     ];
-    match NAMES.get((number as usize).wrapping_sub(1)) {
+    match NAMES.get((number.cast_unsigned() as usize).wrapping_sub(1)) {
         Some(name) => format!("SIG{name}"),
         None => format!("SIGRT_{}", number - 32),
     }

@@ -16,8 +16,11 @@
 //! it, guest memory ([`physmem`]), and messages ([`log`]). In the other direction, a model calls
 //! the kernel by [`kernel::get`].
 //!
+//! People choose a model by its [`Model`].
+//!
 //! `docs/process-models.md` describes method by method how each model implements this.
 
+mod choice;
 mod counters;
 pub mod kernel;
 pub mod lock;
@@ -30,6 +33,7 @@ pub mod space;
 pub mod thread;
 pub mod view;
 
+pub use choice::{CannotRun, Isolation, Model};
 pub use kernel::Kernel;
 pub use machine::{Context, ContextMain, Machine};
 pub use mapping::{BackingFile, HostMap, Mapping, Prot, Source};

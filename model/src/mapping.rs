@@ -17,6 +17,11 @@ bitflags::bitflags! {
 /// A host file that guest mappings show. It stays open while a model holds it.
 pub trait BackingFile: Send + Sync {
     fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Guests cannot change what is in it, so a model may show them a copy in its place.
+    fn is_fixed(&self) -> bool {
+        false
+    }
 }
 
 /// What is behind a mapping.

@@ -1,10 +1,11 @@
 //! Guest threads: their user-mode state, and the way into user mode and back.
 
-use crate::ModelSpace;
+use crate::{ModelSpace, TASK_SIZE};
 use std::sync::Arc;
 use umlab_host::Result;
+use umlab_host::ptrace::SignalInfo;
 
-pub use umlab_abi::ptrace::Regs;
+pub use umlab_abi::ptrace::{Regs, USER_CS, USER_DS, USER32_CS};
 
 /// Why a guest left user mode.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -24,6 +25,55 @@ pub enum Trap {
     /// The host object that ran the thread is gone (killed from outside, say): the guest process
     /// cannot go on.
     Lost,
+}
+
+impl Trap {
+    /// What a host signal is that stopped user code in a traced process, with the access, where the
+    /// host tells. `regs` fetches the registers, which one kind of trap needs.
+    pub fn of_signal(info: SignalInfo, access: Option<Access>, regs: impl FnOnce() -> Regs) -> Trap {
+        const SEGV_MAPERR: i32 = 1;
+        const SEGV_ACCERR: i32 = 2;
+        match info.signal {
+            // Signals that somebody on the host sent are not the guest's; SI_KERNEL is the host's
+            // way to report some exceptions.
+            _ if info.code <= 0 => Trap::Interrupt,
+            libc::SIGSEGV if matches!(info.code, SEGV_MAPERR | SEGV_ACCERR) => {
+                Trap::Fault(Fault { addr: info.addr, present: info.code == SEGV_ACCERR, access })
+            }
+            // The vsyscall page, where a filter catches its calls.
+            libc::SIGSYS => {
+                let regs = regs();
+                let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
+                Trap::Syscall { number: info.syscall as u64, args, abi: SyscallAbi::Vsyscall }
+            }
+            signal @ (libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP) => {
+                Trap::Exception { signal, code: info.code, addr: info.addr }
+            }
+            // What the host's kernel has against its own process, as a limit on CPU time, is no
+            // exception of user code.
+            _ => Trap::Interrupt,
+        }
+    }
+}
+
+/// Gives registers that a guest had a say in the selectors and bases that user code may have. The
+/// host cuts the flags.
+pub fn make_harmless(regs: &mut Regs) {
+    if regs.cs != USER32_CS {
+        regs.cs = USER_CS;
+    }
+    regs.ss = USER_DS;
+    for selector in [&mut regs.ds, &mut regs.es, &mut regs.fs, &mut regs.gs] {
+        if *selector != USER_DS {
+            *selector = 0;
+        }
+    }
+    for base in [&mut regs.fs_base, &mut regs.gs_base] {
+        if *base >= TASK_SIZE {
+            *base = 0;
+        }
+    }
+    regs.orig_rax = u64::MAX;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,12 +123,23 @@ pub trait UserThread: Send {
     /// `regs_mut`.
     fn set_result(&mut self, value: u64);
 
-    /// The extended state (x87, SSE, AVX, ...) in the XSAVE layout of the CPU, as signal frames
-    /// hold it.
-    fn extended_state(&mut self) -> Vec<u8>;
+    /// Makes `image` the extended state (x87, SSE, AVX, ...) in the XSAVE layout of the CPU, as
+    /// signal frames hold it; the first of software's words (byte 464) is the mask of the features
+    /// there are. Allocates only where `image` is shorter than that.
+    fn read_extended_state(&mut self, image: &mut Vec<u8>);
+
+    /// The extended state, as `read_extended_state` gives it.
+    fn extended_state(&mut self) -> Vec<u8> {
+        let mut image = Vec::new();
+        self.read_extended_state(&mut image);
+        image
+    }
 
     /// Replaces the extended state. What the CPU would refuse is EINVAL.
     fn set_extended_state(&mut self, xsave: &[u8]) -> Result<()>;
+
+    /// Makes the extended state that with which a program starts.
+    fn reset_extended_state(&mut self);
 
     /// Whether `rdtsc` and `rdtscp` work in user code, as they do at first.
     fn timestamps(&self) -> bool;

@@ -53,8 +53,13 @@ impl What {
 impl Shown {
     /// Whether it is a whole mapping of an open file from its beginning, at just this place.
     pub fn is_all_of(&self, start: u64, end: u64, prot: Prot, fd: i32) -> bool {
+        self.is_part_of(start, end, prot, fd, 0)
+    }
+
+    /// Whether it is a whole mapping of an open file from this offset on, at just this place.
+    pub fn is_part_of(&self, start: u64, end: u64, prot: Prot, fd: i32, offset: usize) -> bool {
         let id = FileId::of(fd).unwrap_or_default();
-        *self == Shown { start, end, prot, what: What::File { id, offset: 0, shared: true } }
+        *self == Shown { start, end, prot, what: What::File { id, offset: offset as u64, shared: true } }
     }
 
     /// The part of it between two addresses, if there is one.
@@ -104,6 +109,15 @@ impl HostView {
             id => What::File { id, offset, shared: flags & libc::MAP_TYPE == libc::MAP_SHARED },
         };
         self.show(start, len, prot, what);
+    }
+
+    /// Takes one thing for another that it stands for.
+    pub fn take_for(&mut self, other: impl Fn(&Shown) -> Option<What>) {
+        for shown in &mut self.shown {
+            if let Some(what) = other(shown) {
+                shown.what = what;
+            }
+        }
     }
 
     /// What user code will find at a place from now on.

@@ -32,23 +32,29 @@ for _ in {1..100}; do kill -0 -- -"$group" 2>/dev/null || break; sleep 0.1; done
 kill -0 -- -"$group" 2>/dev/null || echo "nobody is left in it"
 
 echo "== stop and continue"
-bash -c 'trap "echo continued; exit 11" CONT; while :; do sleep 0.02; done' &
+# Waits until a process has stopped: on a busy machine that takes a while. (A shell with job control
+# leaves its loops when a job stops, so another one does it.)
+stopped() {
+    timeout 20 sh -c 'until [ "$(ps -o state= -p "$0" | cut -c1)" = T ]; do sleep 0.02; done' "$1" || echo "not stopped"
+}
+ready=$(mktemp)
+bash -c 'trap "echo continued; exit 11" CONT; echo yes > "$0"; while :; do sleep 0.02; done' "$ready" &
 job=$!
-sleep 0.3
+until [ -s "$ready" ]; do sleep 0.02; done
+rm "$ready"
 kill -STOP "$job"
-sleep 0.2
+stopped "$job"
 jobs | grep -c Stopped
-ps -o state= -p "$job" | cut -c1
 kill -CONT "$job"
 # The shell's wait may still report the stop.
 while wait "$job"; status=$?; [ "$status" = 147 ]; do :; done
 echo "ended with $status"
 bash -c 'kill -TSTP $$; echo resumed' &
-sleep 0.3
+stopped $!
 jobs | grep -c Stopped
 fg %% >/dev/null
 echo "foreground: $?"
-(sleep 0.1; exit 8) &
+(sleep 1; exit 8) &
 fg >/dev/null
 echo "foreground: $?"
 sleep 100 &

@@ -37,10 +37,9 @@ echo "== background"
 (sleep 0.2; exit 6) & b=$!
 wait $a; echo $?
 wait $b; echo $?
-for i in 3 1 2; do (sleep 0.$i; exit $i) & done
-wait -n; echo $?
-wait -n; echo $?
-wait; echo "all: $?"
+for i in 3 1 2; do mkfifo gate$i; (read -r _ <gate$i; exit $i) & done
+for i in 1 2; do echo open >gate$i; wait -n; echo $?; done
+echo open >gate3; wait; echo "all: $?"
 wait 999999 2>/dev/null; echo $?
 # Not before it is a sleep: until then it is a bash, which catches the signal (there is a trap) and forgets it when it executes.
 sleep 100 & until grep -qx sleep /proc/$!/comm; do :; done
@@ -62,7 +61,8 @@ bash -c 'trap "echo interrupted wait; kill \$!; exit 7" USR1; (sleep 0.2; kill -
 pkill -f "no process of this name $$" 2>/dev/null; echo $?
 timeout 0.2 sleep 10; echo $?
 timeout -s KILL 0.2 sleep 10; echo $?
-timeout -k 0.2 0.2 bash -c 'trap "" TERM; while :; do sleep 0.05; done'; echo $?
+# Time enough for the trap.
+timeout -k 0.1 1.5 bash -c 'trap "" TERM; while :; do sleep 0.05; done'; echo $?
 trap - USR1
 nohup sh -c 'kill -HUP $$; echo survived' 2>/dev/null
 

@@ -7,7 +7,14 @@ use umlab_workloads::primitives;
 
 fn all(criterion: &mut Criterion) {
     for primitive in primitives::ALL {
-        for (name, mut batch) in primitive.prepare().expect(primitive.name) {
+        for (name, batch) in primitive.prepare().expect(primitive.name) {
+            let mut batch = match batch {
+                Ok(batch) => batch,
+                Err(unavailable) => {
+                    println!("{name}: {unavailable}");
+                    continue;
+                }
+            };
             criterion.bench_function(&name, |bencher| bencher.iter_custom(|n| batch(n).expect(&name)));
         }
     }

@@ -1,15 +1,17 @@
 //! Child processes of workloads: made by a plain fork, ended for sure, and their end looked at.
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{AccessFlags, ForkResult, Pid, access, fork, pipe};
+use nix::unistd::{AccessFlags, ForkResult, Pid, access, fork, getppid, pipe};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The argument that makes this program end at once.
 pub const DO_NOTHING: &str = "do-nothing";
@@ -32,23 +34,31 @@ pub fn is_on_path(program: &str) -> bool {
 pub struct Child(Option<Pid>);
 
 impl Child {
-    /// Forks a child that runs `work` and ends with its result: status 0, or 1 and a message.
+    /// Forks a child that runs `work` and ends with its result: status 0, or 1 and a message. A
+    /// panic ends it too: what the stack has is the parent's.
     pub fn fork(work: impl FnOnce() -> Result<()>) -> Result<Child> {
         // SAFETY: workloads fork only while they have one thread, so no lock of another thread's is
         // held in the child.
         match unsafe { fork() }.context("fork")? {
             ForkResult::Parent { child } => Ok(Child(Some(child))),
             ForkResult::Child => {
-                let status = match work() {
-                    Ok(()) => 0,
-                    Err(error) => {
+                let status = match catch_unwind(AssertUnwindSafe(work)) {
+                    Ok(Ok(())) => 0,
+                    Ok(Err(error)) => {
                         eprintln!("umlab-workload: in a child: {error:#}");
                         1
                     }
+                    Err(_) => 1,
                 };
                 exit_now(status)
             }
         }
+    }
+
+    /// As `fork`; the child is killed when the thread that forks it ends, however that ends.
+    pub fn bound(work: impl FnOnce() -> Result<()>) -> Result<Child> {
+        let parent = Pid::this();
+        Child::fork(|| die_with(parent).and_then(|()| work()))
     }
 
     pub fn pid(&self) -> Pid {
@@ -127,6 +137,13 @@ impl Child {
         })?;
         sides.0.take().map(|ours| (child, ours)).context("the line is lost")
     }
+}
+
+/// Has the calling process, a child of `parent`, killed when the thread ends that forked it.
+pub fn die_with(parent: Pid) -> Result<()> {
+    set_pdeathsig(Signal::SIGKILL).context("PR_SET_PDEATHSIG")?;
+    ensure!(getppid() == parent, "the parent has ended already");
+    Ok(())
 }
 
 /// Waits for the child, which must end with status 0.

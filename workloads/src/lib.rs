@@ -78,6 +78,11 @@ pub const ALL: &[&dyn Workload] = &[
     &primitives::PTRACE_STOP,
     &primitives::MPROTECT,
     &primitives::MMAP,
+    &primitives::USER_NOTIFICATION,
+    &primitives::SIGSYS,
+    &primitives::SIGSYS_HAND_OVER,
+    &primitives::REWRITTEN_CALL,
+    &primitives::MMAP_ORDER,
 ];
 
 pub fn find(name: &str) -> Option<&'static dyn Workload> {

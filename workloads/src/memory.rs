@@ -30,6 +30,14 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// Anonymous, and shared with the children that are forked from now on.
+    pub fn shared(len: usize) -> Result<Mapping> {
+        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: as above.
+        let start = unsafe { mmap_anonymous(None, length(len)?, prot, MapFlags::MAP_SHARED) };
+        Ok(Mapping { start: start.context("mmap")?, len })
+    }
+
     /// The first bytes of a file.
     pub fn file(file: impl AsFd, len: usize, prot: ProtFlags, flags: MapFlags) -> Result<Mapping> {
         // SAFETY: as above.

@@ -34,6 +34,8 @@ enum Unit {
     Primitive(&'static [&'static str]),
     /// Half of what one primitive costs more than another.
     HalfOfMore(&'static [&'static str], &'static [&'static str]),
+    /// What one primitive costs more than another.
+    More(&'static [&'static str], &'static [&'static str]),
     /// The model measured it: the counter is in nanoseconds.
     Measured,
     /// Nothing of its own: another counter has it.
@@ -60,6 +62,17 @@ const REGISTERS: Unit = Unit::HalfOfMore(PTRACE_REGISTERS, PTRACE);
 const SIGNAL: Unit = Unit::Primitive(&["signal-delivery", "signal delivery", "signal"]);
 const SWITCH: Unit = Unit::Primitive(&["process-switch", "process switch"]);
 const MAP: Unit = Unit::Primitive(&["mmap", "mmap-page"]);
+const SIGSYS: &[&str] = &["sigsys"];
+/// A call that another process is notified of, and answers.
+const NOTIFICATION: Unit = Unit::Primitive(&["user-notification with SYNC_WAKE_UP", "user-notification"]);
+/// A signal from whose frame user code goes on.
+const REPORT: Unit = Unit::Primitive(SIGSYS);
+/// A hand-over in shared memory, beside its signal.
+const POST: Unit = Unit::More(&["sigsys-hand-over across CPUs, spinning"], SIGSYS);
+/// A call of the core, in the place of a system call.
+const CALL: Unit = Unit::Primitive(&["rewritten-call with vector registers"]);
+/// Orders to a thread, beside what they are about.
+const BATCH: Unit = Unit::More(&["mmap-order by a thread"], &["mmap", "mmap-page"]);
 const PROTECT: Unit = Unit::Primitive(&["mprotect", "mprotect-page"]);
 
 /// Counters of any model; a model that counts something under one of these names is costed without
@@ -83,6 +96,18 @@ const COSTS: &[Cost] = &[
     cost("birth_stops", TRACER, STOP),
     cost("kick_stops", TRACER, STOP),
     cost("other_stops", TRACER, STOP),
+    cost("notifications", TRAPS, NOTIFICATION),
+    cost("posts", TRAPS, POST),
+    cost("reports", TRAPS, REPORT),
+    cost("calls", TRAPS, Unit::Within),
+    cost("calls_direct", TRAPS, CALL),
+    cost("fault_reports", TRAPS, Unit::Within),
+    cost("exception_reports", TRAPS, Unit::Within),
+    cost("interrupt_reports", TRAPS, Unit::Within),
+    cost("settlings", TRAPS, Unit::Within),
+    cost("frame_reads", TRAPS, Unit::Within),
+    cost("frame_writes", TRAPS, Unit::Within),
+    cost("order_batches", MAPPING, BATCH),
     cost("signals_delivered", SIGNALS, SIGNAL),
     cost("handovers", TRACER, SWITCH),
     cost("maps", MAPPING, MAP),
@@ -120,7 +145,7 @@ pub fn reckon(results: &Results, series: &[Series]) -> Reckonings {
     }
     let of_costs = COSTS.iter().flat_map(|cost| match cost.unit {
         Unit::Primitive(names) => vec![names],
-        Unit::HalfOfMore(more, less) => vec![more, less],
+        Unit::HalfOfMore(more, less) | Unit::More(more, less) => vec![more, less],
         Unit::Measured | Unit::Within => vec![],
     });
     for names in of_costs.chain([TOUCH.0]) {
@@ -232,6 +257,7 @@ fn unit_cost(series: &[Series], unit: &Unit) -> Option<f64> {
     match unit {
         Unit::Primitive(names) => primitive_cost(series, names).map(|(_, seconds)| seconds),
         Unit::HalfOfMore(of, than) => more(series, of, than).map(|seconds| seconds / 2.0),
+        Unit::More(of, than) => more(series, of, than),
         Unit::Measured => Some(1e-9),
         Unit::Within => Some(0.0),
     }

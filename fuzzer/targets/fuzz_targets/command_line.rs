@@ -31,6 +31,10 @@ fn judge(command: Verb) {
             assert!(options.minutes >= 0.0 && options.reduce.is_none_or(|minutes| minutes >= 0.0));
             assert!(!options.kinds().is_empty());
         }
+        Verb::Conform(options) => {
+            assert!(options.model.is_some() || options.list);
+            assert!(options.cpus.is_none_or(|cpus| (1..=64).contains(&cpus)) && (1..=60).contains(&options.limit));
+        }
         Verb::Report(_) | Verb::Models => {}
     }
 }
@@ -45,13 +49,14 @@ fn judge_run(options: RunOptions) {
     }
     assert!(options.tmpfs.iter().all(|tmpfs| tmpfs.guest.starts_with(b"/")));
     assert!(options.env.iter().all(|variable| variable.as_bytes().iter().skip(1).any(|&byte| byte == b'=')));
-    let Ok((model, _)) = umlab::models::find(&options.model) else { return };
+    let Ok(chosen) = umlab::models::Models::with(&[]).find(&options.model) else { return };
+    let most_cpus = chosen.model.most_cpus;
     let variables: Vec<_> = options.env.iter().map(|variable| variable.as_bytes().to_vec()).collect();
     // The host's files are looked at from here on, so not those that the input names.
     let options =
         RunOptions { root: PathBuf::from("/"), ro: Vec::new(), rw: Vec::new(), rw_special: Vec::new(), ..options };
     let explicit = options.cpus;
-    let Ok(config) = options.config(model.most_cpus) else { return };
+    let Ok(config) = options.config(most_cpus) else { return };
     assert_eq!(config.cpus, explicit.map_or(config.cpus, usize::from));
     // A name is there once, with the value that was given last.
     for (at, variable) in variables.iter().enumerate() {

@@ -7,9 +7,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use umlab_abi::{SA_ONSTACK, SA_RESTORER, SA_SIGINFO};
+use umlab_abi::{USER_CS, USER_DS};
 use umlab_fuzz_targets::guest::{self, task};
 use umlab_fuzz_targets::input::Input;
-use umlab_fuzz_targets::thread::{CPUS, FuzzedThread, MXCSR, USER_CS, USER_SS, word32, word64};
+use umlab_fuzz_targets::thread::{CPUS, FuzzedThread, MXCSR, word32, word64};
 use umlab_kernel::task::signal::{self, AfterSignals, AltStack, SigAction, SigInfo, SigSet};
 use umlab_model::Regs;
 
@@ -74,6 +75,8 @@ fn prepare(user: &mut FuzzedThread, how: u8, input: &mut Input) {
     {
         let mut signals = task().signals.borrow_mut();
         signals.pending.flush(SigSet::FULL);
+        // Of a thread on one CPU; the next input may have another.
+        signals.images = Default::default();
         signals.mask = SigSet(input.number(1) << 8).without(SigSet::of(&[signal_of(how)])).as_mask();
         let alt = AltStack { sp: ALT, size: ALT_LEN, flags: 0 };
         signals.alt_stack = if how & ON_ALT_STACK != 0 { alt } else { AltStack::NONE };
@@ -134,7 +137,7 @@ fn sigreturn(user: &mut FuzzedThread, before: &Regs) {
     let _ = guest::call(user, libc::SYS_rt_sigreturn, [0; 6]);
 
     let regs = &user.regs;
-    assert_eq!((regs.cs, regs.ss, regs.orig_rax), (USER_CS, USER_SS, u64::MAX), "selectors");
+    assert_eq!((regs.cs, regs.ss, regs.orig_rax), (USER_CS, USER_DS, u64::MAX), "selectors");
     assert_eq!((regs.fs_base, regs.gs_base), (before.fs_base, before.gs_base), "bases are no part of a frame");
     assert_eq!((regs.ds, regs.es, regs.fs, regs.gs), (before.ds, before.es, before.fs, before.gs), "segments");
     assert_eq!((regs.eflags ^ flags) & !USER_FLAGS, 0, "a flag of the kernel's has changed: {:#x}", regs.eflags);
@@ -149,7 +152,7 @@ fn sigreturn(user: &mut FuzzedThread, before: &Regs) {
     }
     assert!(readable, "a frame is taken that is not there");
     let [cs, ss] = [words[SELECTORS] & 0xffff | 3, words[SELECTORS] >> 48 | 3];
-    assert!(cs == USER_CS && (ss == USER_SS || words[UC_FLAGS] & STRICT_SS == 0), "foreign selectors are taken");
+    assert!(cs == USER_CS && (ss == USER_DS || words[UC_FLAGS] & STRICT_SS == 0), "foreign selectors are taken");
     assert_eq!(general(regs)[..], words[GENERAL..GENERAL + 17], "registers are not the frame's");
     assert_eq!(regs.eflags & USER_FLAGS, words[EFLAGS] & USER_FLAGS);
     assert_eq!(task().signals.borrow().mask.0, words[MASK] & !SigSet::UNSTOPPABLE.0);

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use umlab_kernel::Result;
 use umlab_model::{ModelSpace, Regs, Residence, Trap, UserThread};
 
-pub const USER_CS: u64 = 0x33;
-pub const USER_SS: u64 = 0x2b;
 pub const LEGACY: usize = 512;
 pub const MXCSR: usize = 24;
 /// Where the kernel finds the CPU's features in an image.
@@ -27,14 +25,10 @@ impl FuzzedThread {
     /// A thread on the CPU `CPUS[cpu]`.
     pub fn new(cpu: usize) -> FuzzedThread {
         let (components, len) = CPUS[cpu];
-        // SAFETY: all-zero is a valid register set.
-        let mut regs: Regs = unsafe { std::mem::zeroed() };
-        (regs.cs, regs.ss, regs.eflags, regs.orig_rax) = (USER_CS, USER_SS, 0x202, u64::MAX);
-        let mut extended = vec![0; len];
-        extended[0..2].copy_from_slice(&0x37fu16.to_le_bytes());
-        extended[MXCSR..MXCSR + 4].copy_from_slice(&0x1f80u32.to_le_bytes());
-        extended[SOFTWARE..SOFTWARE + 8].copy_from_slice(&components.to_le_bytes());
-        FuzzedThread { regs, extended, components }
+        let regs = Regs::fresh();
+        let mut thread = FuzzedThread { regs, extended: vec![0; len], components };
+        thread.reset_extended_state();
+        thread
     }
 }
 
@@ -71,8 +65,8 @@ impl UserThread for FuzzedThread {
         self.regs.rax = value;
     }
 
-    fn extended_state(&mut self) -> Vec<u8> {
-        self.extended.clone()
+    fn read_extended_state(&mut self, image: &mut Vec<u8>) {
+        image.clone_from(&self.extended);
     }
 
     fn set_extended_state(&mut self, image: &[u8]) -> Result<()> {
@@ -82,6 +76,13 @@ impl UserThread for FuzzedThread {
         self.extended[SOFTWARE..LEGACY].fill(0);
         self.extended[SOFTWARE..SOFTWARE + 8].copy_from_slice(&self.components.to_le_bytes());
         Ok(())
+    }
+
+    fn reset_extended_state(&mut self) {
+        self.extended.fill(0);
+        self.extended[0..2].copy_from_slice(&0x37fu16.to_le_bytes());
+        self.extended[MXCSR..MXCSR + 4].copy_from_slice(&0x1f80u32.to_le_bytes());
+        self.extended[SOFTWARE..SOFTWARE + 8].copy_from_slice(&self.components.to_le_bytes());
     }
 
     fn timestamps(&self) -> bool {

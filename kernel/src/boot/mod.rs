@@ -15,6 +15,7 @@ use crate::task::{self, Task, exit, init, run, signal};
 use crate::vfs::FdTable;
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result, lock, sched, vfs};
+use abi::number::Low;
 use std::path::PathBuf;
 use std::sync::Arc;
 use umlab_host::limits::Reason;
@@ -173,10 +174,10 @@ fn try_exec(task: &Arc<Task>, user: &mut dyn UserThread, config: Config) -> std:
 fn open_streams(task: &Arc<Task>) -> Result<()> {
     let files = task.files();
     let mut console: Option<Arc<OpenFile>> = None;
-    for (fd, stream) in standard_streams().into_iter().enumerate() {
+    for (fd, stream) in (0..).zip(standard_streams()) {
         let file = match stream {
             Standard::Closed => continue,
-            Standard::SameAs(other) => files.get(other as i32)?,
+            Standard::SameAs(other) => files.get(other.low_i32())?,
             Standard::Stream { inode, ops, flags, position } => {
                 let file = OpenFile::new(ops, inode, flags);
                 file.position.set(position);
@@ -192,7 +193,7 @@ fn open_streams(task: &Arc<Task>) -> Result<()> {
                 }
             },
         };
-        files.install_at(fd as i32, file, false)?;
+        files.install_at(fd, file, false)?;
     }
     Ok(())
 }

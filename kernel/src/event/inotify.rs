@@ -8,6 +8,7 @@ use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::vfs::inode::InodeRef;
 use crate::vfs::notify::{self, Listener, Watch};
 use crate::{Errno, Result};
+use abi::number::{Low, saturated_i32, saturated_i64, to_usize};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -82,7 +83,7 @@ impl Event {
 
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER + self.name_len());
-        for word in [self.watch as u32, self.mask, self.cookie, self.name_len() as u32] {
+        for word in [self.watch.cast_unsigned(), self.mask, self.cookie, self.name_len().low_u32()] {
             bytes.extend_from_slice(&word.to_ne_bytes());
         }
         bytes.extend_from_slice(&self.name);
@@ -99,7 +100,7 @@ impl Inotify {
         let ops = Arc::new_cyclic(|me| Inotify {
             me: me.clone(),
             uid,
-            queue_max: MAX_QUEUED_EVENTS.load(Relaxed) as usize,
+            queue_max: to_usize(MAX_QUEUED_EVENTS.load(Relaxed).cast_unsigned()),
             state: KCell::default(),
             readable: WaitQueue::new(),
         });
@@ -249,7 +250,7 @@ impl FileOps for Inotify {
         if command != abi::FIONREAD {
             return Err(Errno::ENOTTY);
         }
-        task.space().write(arg, &(self.pending().min(i32::MAX as usize) as i32))?;
+        task.space().write(arg, &saturated_i32(self.pending()))?;
         Ok(0)
     }
 
@@ -262,7 +263,7 @@ impl Drop for Inotify {
     fn drop(&mut self) {
         let watches = self.state.take().watches;
         used(self.uid, |used| {
-            used.watches -= watches.len() as i64;
+            used.watches -= saturated_i64(watches.len() as u64);
             used.instances -= 1;
         });
         for watch in watches.into_values() {

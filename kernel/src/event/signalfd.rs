@@ -12,6 +12,7 @@ use crate::task::signal::{SIGRTMIN, SigInfo, SigSet, dequeue};
 use crate::task::{Process, Task};
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::{Errno, Result};
+use abi::number::Low;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
@@ -52,39 +53,39 @@ impl SignalFd {
 /// A siginfo as signalfd(2) tells it.
 fn record(info: &SigInfo) -> SignalfdSiginfo {
     let mut out: SignalfdSiginfo = zeroed();
-    out.ssi_signo = info.signal() as u32;
+    out.ssi_signo = info.signal().cast_unsigned();
     out.ssi_errno = info.errno();
     out.ssi_code = info.code();
     let code = info.code();
     let from_kernel = code > 0 && code != abi::SI_KERNEL;
     match info.signal() {
         _ if code == abi::SI_TIMER => {
-            out.ssi_tid = info.timer_id() as u32;
-            out.ssi_overrun = info.overrun() as u32;
+            out.ssi_tid = info.timer_id().cast_unsigned();
+            out.ssi_overrun = info.overrun().cast_unsigned();
             out.ssi_ptr = info.value();
-            out.ssi_int = info.value() as i32;
+            out.ssi_int = info.value().low_i32();
         }
         abi::SIGCHLD if from_kernel => {
             let (utime, stime) = info.times();
-            out.ssi_pid = info.pid() as u32;
+            out.ssi_pid = info.pid().cast_unsigned();
             out.ssi_uid = info.uid();
             out.ssi_status = info.status();
-            out.ssi_utime = utime as u64;
-            out.ssi_stime = stime as u64;
+            out.ssi_utime = utime.cast_unsigned();
+            out.ssi_stime = stime.cast_unsigned();
         }
         abi::SIGIO if from_kernel => {
-            out.ssi_band = info.addr() as u32;
+            out.ssi_band = info.addr().low_u32();
             out.ssi_fd = info.status();
         }
         abi::SIGSEGV | abi::SIGBUS | abi::SIGILL | abi::SIGFPE | abi::SIGTRAP if from_kernel => {
             out.ssi_addr = info.addr();
         }
         signal => {
-            out.ssi_pid = info.pid() as u32;
+            out.ssi_pid = info.pid().cast_unsigned();
             out.ssi_uid = info.uid();
             if code < 0 || signal >= SIGRTMIN {
                 out.ssi_ptr = info.value();
-                out.ssi_int = info.value() as i32;
+                out.ssi_int = info.value().low_i32();
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The devices without hardware: null, zero, full, random, urandom and kmsg.
 
 use crate::mm::object::MapObject;
-use crate::mm::{IoBuf, PAGE_SIZE};
+use crate::mm::{IoBuf, PAGE};
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::{Errno, Result, sched};
 use std::any::Any;
@@ -32,7 +32,7 @@ pub fn open(minor: u32) -> Result<Arc<dyn FileOps>> {
 
 struct MemoryDevice(Device);
 
-const ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
+const ZEROS: [u8; PAGE] = [0; PAGE];
 
 impl FileOps for MemoryDevice {
     fn read(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, _offset: u64) -> Result<usize> {

@@ -12,8 +12,8 @@ use crate::vfs::file::{DirEntry, Events, FileOps, OpenFile};
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, SetAttr, Timestamp};
 use crate::vfs::mount::{FileSystem, StatFs};
 use crate::{Errno, Result, time};
+use abi::number::{Low, to_usize};
 use std::any::Any;
-use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 /// The object a file describes. Each file system defines its numbers.
@@ -141,7 +141,8 @@ impl Tree {
             return 1;
         }
         let row = (std::ptr::from_ref::<Entry>(entry) as u64) >> 3 & 0xf_ffff;
-        (u64::from(subject.id as u32) + 1) << 40 | (u64::from(subject.sub as u32) & 0xf_ffff) << 20 | row
+        let [id, sub] = [subject.id, subject.sub].map(|number| u64::from(number.cast_unsigned()));
+        (id + 1) << 40 | (sub & 0xf_ffff) << 20 | row
     }
 }
 
@@ -180,7 +181,7 @@ impl PseudoInode {
             _ => 0,
         };
         let below = rows.iter().filter(|row| row.kind() == FileKind::Directory).count() + listed;
-        (below as u32).saturating_add(2)
+        below.low_u32().saturating_add(2)
     }
 
     fn check(&self) -> Result<()> {
@@ -297,7 +298,7 @@ impl Inode for PseudoInode {
     fn read_dir(&self, from: u64, emit: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
         self.check()?;
         let rows = self.rows()?;
-        for (index, row) in rows.iter().enumerate().skip(from as usize) {
+        for (index, row) in rows.iter().enumerate().skip(to_usize(from)) {
             let (ino, kind) = (self.tree.ino(row, self.subject), row.kind().dirent_type());
             if !emit(&DirEntry { ino, next: index as u64 + 1, kind, name: row.name.as_bytes() }) {
                 return Ok(());
@@ -386,8 +387,47 @@ impl FileSystem for PseudoFs {
     }
 }
 
-/// A number that was written to a setting, white space around it ignored.
-pub fn number<T: FromStr>(bytes: &[u8]) -> Result<T> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
-    text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0').parse().map_err(|_| Errno::EINVAL)
+/// A number that was written, up to a NUL or a newline that ends it: octal, decimal or hexadecimal
+/// as C has it, or decimal only; with a sign.
+///
+/// # Errors
+/// EINVAL for what is no such number, ERANGE for one that is too large.
+pub fn integer<T: TryFrom<i128>>(bytes: &[u8], decimal: bool) -> Result<T> {
+    let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    let takes_minus = T::try_from(-1).is_ok();
+    let (sign, text) = match text {
+        [b'-', rest @ ..] if takes_minus => (-1, rest),
+        [b'+', rest @ ..] => (1, rest),
+        _ => (1, text),
+    };
+    let (base, text) = match text {
+        [b'0', b'x' | b'X', rest @ ..] if !decimal && rest.first().is_some_and(u8::is_ascii_hexdigit) => (16, rest),
+        [b'0', ..] if !decimal => (8, text),
+        _ => (10, text),
+    };
+    let (mut value, mut rest) = (None, text);
+    while let [byte, more @ ..] = rest
+        && let Some(digit) = char::from(*byte).to_digit(base)
+    {
+        value = Some(value.unwrap_or(0i128).saturating_mul(base.into()).saturating_add(digit.into()));
+        rest = more;
+    }
+    match value {
+        Some(value) if matches!(rest, [] | [b'\n']) => T::try_from(sign * value).map_err(|_| Errno::ERANGE),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// What is left without the white space around it.
+pub fn trimmed(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default().trim_ascii()
+}
+
+/// As [`integer`], for /proc/sys: there white space may stand around it, but no plus and no NUL,
+/// and all errors are EINVAL.
+pub fn number<T: TryFrom<i128>>(bytes: &[u8]) -> Result<T> {
+    match bytes.trim_ascii() {
+        text if text.starts_with(b"+") || text.contains(&0) => Err(Errno::EINVAL),
+        text => integer(text, false).map_err(|_| Errno::EINVAL),
+    }
 }

@@ -14,6 +14,7 @@ use crate::sched::wait::{WaitQueue, wait_on};
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, SetAttr, Timestamp};
 use crate::{Errno, Result};
+use abi::number::Low;
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
 use std::sync::Arc;
@@ -45,8 +46,9 @@ pub fn standard_streams() -> [Standard; 3] {
             out[n] = Standard::Console;
             continue;
         }
+        let number = n.low_i32();
         if let Some(same) =
-            (0..n).find(|&m| matches!(out[m], Standard::Stream { .. }) && stream::same_description(m as i32, n as i32))
+            (0..n).find(|&m| matches!(out[m], Standard::Stream { .. }) && stream::same_description(m.low_i32(), number))
         {
             out[n] = Standard::SameAs(same);
             continue;
@@ -54,7 +56,7 @@ pub fn standard_streams() -> [Standard; 3] {
         let flags = stream.flags() & (abi::O_ACCMODE | abi::O_APPEND);
         let position = if stream.seekable() { stream.position() } else { 0 };
         // Messages of our own still go to standard error.
-        let number = (n < 2).then_some(n as i32);
+        let number = (n < 2).then_some(number);
         let shared = Arc::new(Shared { stream, number, mappers: Default::default() });
         let inode: InodeRef = Arc::new(StreamInode { shared: shared.clone(), state: InodeState::default() });
         let ops = HostStream::new(shared, Some(position));
@@ -133,7 +135,7 @@ impl HostStream {
         wait_on(&self.queue, || {
             let ready = self.stream().poll(poll) != 0;
             if !ready {
-                self.arm(poll as u32);
+                self.arm(u32::from(poll.cast_unsigned()));
             }
             ready.then_some(())
         })
@@ -284,9 +286,9 @@ impl FileOps for HostStream {
         let found = self.stream().poll(wanted);
         let missing = wanted & !found;
         if missing != 0 {
-            self.arm(missing as u32);
+            self.arm(u32::from(missing.cast_unsigned()));
         }
-        let mut events = Events::from_bits_truncate(found as u32);
+        let mut events = Events::from_bits_truncate(u32::from(found.cast_unsigned()));
         if events.contains(Events::IN) {
             events |= Events::RDNORM;
         }
@@ -360,19 +362,19 @@ impl Inode for StreamInode {
 
     fn attr(&self) -> Result<Attr> {
         let stat = self.shared.stream.stat()?;
-        let time = |sec: i64, nsec: i64| Timestamp::from(sec) * 1_000_000_000 + Timestamp::from(nsec);
+        let time = |sec: i64, nsec: u64| Timestamp::from(sec) * 1_000_000_000 + Timestamp::from(nsec);
         Ok(Attr {
             dev: stat.st_dev,
             ino: stat.st_ino,
             kind: FileKind::from_mode(stat.st_mode),
             mode: stat.st_mode & 0o7777,
-            nlink: stat.st_nlink as u32,
+            nlink: stat.st_nlink.low_u32(),
             uid: stat.st_uid,
             gid: stat.st_gid,
             rdev: stat.st_rdev,
-            size: stat.st_size as u64,
-            blocks: stat.st_blocks as u64,
-            block_size: stat.st_blksize as u32,
+            size: stat.st_size.cast_unsigned(),
+            blocks: stat.st_blocks.cast_unsigned(),
+            block_size: stat.st_blksize.low_u32(),
             atime: time(stat.st_atime, stat.st_atime_nsec),
             mtime: time(stat.st_mtime, stat.st_mtime_nsec),
             ctime: time(stat.st_ctime, stat.st_ctime_nsec),

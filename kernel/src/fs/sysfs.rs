@@ -5,6 +5,7 @@ use super::pseudo::{Entry, Found, Listed, Listing, Node, PseudoFs, Subject, Tree
 use crate::vfs::device;
 use crate::vfs::mount::FileSystem;
 use crate::{Errno, Result, mm, sched};
+use abi::number::saturated_i32;
 use std::sync::Arc;
 
 const MAGIC: u64 = 0x6265_6572;
@@ -127,15 +128,15 @@ impl Listing for EachCpu {
     fn find(&self, _subject: Subject, name: &[u8]) -> Result<Found> {
         let number = std::str::from_utf8(name).ok().and_then(|name| name.strip_prefix("cpu"));
         let cpu: i32 = number.and_then(|n| n.parse().ok()).ok_or(Errno::ENOENT)?;
-        let exists = (0..sched::cpu_count() as i32).contains(&cpu) && name == format!("cpu{cpu}").as_bytes();
+        let exists = (0..saturated_i32(sched::cpu_count())).contains(&cpu) && name == format!("cpu{cpu}").as_bytes();
         if exists { Ok(Found { entry: &CPU, subject: Subject { id: cpu, sub: 0 } }) } else { Err(Errno::ENOENT) }
     }
 
     fn list(&self, _subject: Subject) -> Result<Vec<Listed>> {
-        let listed = (0..sched::cpu_count()).map(|cpu| Listed {
-            key: cpu as u32,
+        let listed = (0..saturated_i32(sched::cpu_count())).map(|cpu| Listed {
+            key: cpu.cast_unsigned(),
             name: format!("cpu{cpu}").into_bytes(),
-            found: Found { entry: &CPU, subject: Subject { id: cpu as i32, sub: 0 } },
+            found: Found { entry: &CPU, subject: Subject { id: cpu, sub: 0 } },
         });
         Ok(listed.collect())
     }

@@ -57,7 +57,7 @@ impl<T: Object> Ids<T> {
                 break index;
             }
         };
-        let id = (self.round << 15 | index) as i32;
+        let id = (self.round << 15 | index).cast_signed();
         self.slots.insert(index, (id, Slot::Kept(object)));
         Ok(id)
     }
@@ -101,7 +101,7 @@ impl<T: Object> Ids<T> {
             return Err(Errno::EEXIST);
         }
         fits(&object)?;
-        object.perm().check(flags as u32, creds)?;
+        object.perm().check(flags.cast_unsigned(), creds)?;
         Ok(Some(id))
     }
 
@@ -120,7 +120,7 @@ impl<T: Object> Ids<T> {
     /// Takes the number from an object that is not kept any more, and gives it back. It is found as
     /// long as somebody else uses it.
     pub fn doom(&mut self, id: i32) -> Option<Arc<T>> {
-        let (_, slot) = self.slots.get_mut(&(id as u32 % INDICES)).filter(|(found, _)| *found == id)?;
+        let (_, slot) = self.slots.get_mut(&(id.cast_unsigned() % INDICES)).filter(|(found, _)| *found == id)?;
         let object = slot.get()?;
         *slot = Slot::Doomed(Arc::downgrade(&object));
         Some(object)
@@ -129,7 +129,7 @@ impl<T: Object> Ids<T> {
     /// Takes an object out, whoever still uses it.
     pub fn remove(&mut self, id: i32) -> Option<Arc<T>> {
         let object = self.get(id).ok()?;
-        self.slots.remove(&(id as u32 % INDICES));
+        self.slots.remove(&(id.cast_unsigned() % INDICES));
         Some(object)
     }
 

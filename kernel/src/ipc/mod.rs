@@ -75,5 +75,5 @@ pub trait Object {
 
 /// Seconds since 1970, as the objects' times are told.
 pub fn seconds() -> i64 {
-    (time::realtime() / time::NS_PER_SEC) as i64
+    (time::realtime() / time::NS_PER_SEC).cast_signed()
 }

@@ -136,12 +136,12 @@ pub fn get(task: &Task, key: i32, size: u64, flags: i32) -> Result<i32> {
     if let Some(id) = known {
         return Ok(id);
     }
-    if size == 0 || size > MAX_SIZE {
+    if size == 0 || size > i64::MAX as u64 {
         return Err(Errno::EINVAL);
     }
     // There are no huge pages to take it from.
     let too_large = size > frames::limit() && flags & abi::SHM_NORESERVE == 0;
-    if flags & abi::SHM_HUGETLB != 0 || too_large || size > i64::MAX as u64 {
+    if flags & abi::SHM_HUGETLB != 0 || too_large {
         return Err(Errno::ENOMEM);
     }
     pressure::room_for(COST)?;
@@ -149,7 +149,7 @@ pub fn get(task: &Task, key: i32, size: u64, flags: i32) -> Result<i32> {
     let (contents, path) = MAKE_FILE.get().expect("boot connects the layers")(name.as_bytes(), size, &creds)?;
     let history = History { changed: seconds(), creator: task.pid(), ..History::default() };
     let segment = Segment {
-        perm: KCell::new(Perm::new(key, flags as u32, &creds)),
+        perm: KCell::new(Perm::new(key, flags.cast_unsigned(), &creds)),
         size,
         contents,
         path,

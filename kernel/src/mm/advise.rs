@@ -1,10 +1,12 @@
 //! What is told and asked about what is mapped: madvise(2), msync(2), mincore(2).
 
+use super::PAGE;
 use super::map::round_up_wrapping;
 use super::object::MappedFile;
 use super::space::{AddressSpace, Inner};
 use super::vma::{Backing, Vma, VmaFlags, is_aligned, page_of, round_up};
 use crate::{Errno, Result};
+use abi::number::to_usize;
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange, Prot};
 
@@ -170,8 +172,8 @@ impl AddressSpace {
         let Some(vma) = inner.vmas.find(addr).filter(|vma| !vma.prot.is_empty()) else { return false };
         match inner.pages.find(page_of(addr)) {
             Some((first, run)) => {
-                let mut page = [0; PAGE_SIZE as usize];
-                let at = ((page_of(addr) - first) * PAGE_SIZE) as usize;
+                let mut page = [0; PAGE];
+                let at = to_usize((page_of(addr) - first) * PAGE_SIZE);
                 run.frames.window(at, page.len()).read(&mut page).is_ok() && page.iter().any(|&byte| byte != 0)
             }
             None => !vma.is_private_anonymous(),
@@ -192,13 +194,13 @@ impl AddressSpace {
         for vma in inner.vmas.within(range).filter(|vma| !vma.is_private_anonymous()) {
             for at in vma.range.first_page()..vma.range.end_page() {
                 if inner.pages.find(at).is_none() {
-                    words[(at - page) as usize] |= OF_FILE;
+                    words[to_usize(at - page)] |= OF_FILE;
                 }
             }
         }
         for (first, index, count, run) in inner.pages.within(page, end) {
             for step in (0..count).filter(|&step| !run.frames.is_shared_at(index + step)) {
-                let word = &mut words[(first - page) as usize + step as usize];
+                let word = &mut words[to_usize(first - page) + step as usize];
                 *word |= if *word & PRESENT != 0 { EXCLUSIVE } else { 0 };
             }
         }
@@ -226,10 +228,10 @@ impl AddressSpace {
 impl Inner {
     /// For each page from page `base` to before `end`, 1 where memory is.
     fn resident(&self, base: u64, end: u64) -> Vec<u8> {
-        let mut present = vec![0u8; (end - base) as usize];
+        let mut present = vec![0u8; to_usize(end - base)];
         for (first, index, count, run) in self.pages.within(base, end) {
             for (start, pages) in run.frames.share(index, count).resident() {
-                let at = (first - base) as usize + start as usize;
+                let at = to_usize(first - base) + start as usize;
                 let stop = (at + pages as usize).min(present.len());
                 present[at.min(stop)..stop].fill(1);
             }
@@ -237,7 +239,7 @@ impl Inner {
         let Some(range) = PageRange::of_pages(base, end) else { return present };
         for vma in self.vmas.within(range).filter(|vma| !vma.is_private_anonymous()) {
             let (from, to) = (vma.range.first_page(), vma.range.end_page());
-            present[(from - base) as usize..(to - base) as usize].fill(1);
+            present[to_usize(from - base)..to_usize(to - base)].fill(1);
         }
         present
     }

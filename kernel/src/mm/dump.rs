@@ -1,11 +1,13 @@
 //! What core files show of an address space (core(5)): which areas, how much of each, and the bytes
 //! that are there.
 
-use super::frames::Frames;
+use super::PAGE;
+use super::frames::{Frames, frame_count};
 use super::object::MappedFile;
 use super::space::{AddressSpace, host_window};
 use super::vma::{Backing, Vma, VmaFlags, page_of};
 use super::window::GuestWindow;
+use abi::number::to_usize;
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, PageRange, Prot};
 
@@ -101,9 +103,9 @@ impl AddressSpace {
         let Some(vma) = inner.vmas.find(range.start()) else { return Contents::Nothing(range.len()) };
         let range = range.common(vma.range).expect("the area that was found there");
         let page = range.first_page();
-        let most = range.pages().min(u64::from(most)) as u32;
+        let most = frame_count(range.pages().min(u64::from(most)));
         if let Some((first, run)) = inner.pages.find(page) {
-            let index = (page - first) as u32;
+            let index = frame_count(page - first);
             return of_frames(&run.frames.share(index, most.min(run.frames.count() - index)));
         }
         let until = inner.pages.next_after(page).unwrap_or(u64::MAX).min(range.end_page());
@@ -111,7 +113,7 @@ impl AddressSpace {
         match &vma.backing {
             Backing::Anonymous | Backing::Model(..) => Contents::Nothing(room),
             Backing::Host(file) => {
-                let len = room.min(u64::from(most) * PAGE_SIZE) as usize;
+                let len = to_usize(room.min(u64::from(most) * PAGE_SIZE));
                 match host_window(file, vma.offset_of(range.start()), len) {
                     Ok(window) => Contents::Bytes(window),
                     Err(_) => Contents::Nothing(room),
@@ -119,7 +121,7 @@ impl AddressSpace {
             }
             Backing::Pages(pages) => {
                 let index = page_of(vma.offset_of(range.start()));
-                match pages.present(index, (until - page).min(u64::from(most)) as u32) {
+                match pages.present(index, frame_count((until - page).min(u64::from(most)))) {
                     Some(frames) => of_frames(&frames),
                     None => {
                         let next = pages.next_present(index).map_or(u64::MAX, |next| next - index);
@@ -134,7 +136,7 @@ impl AddressSpace {
 /// Frames that were never filled read as zeros; a look at them would fill them.
 fn of_frames(frames: &Frames) -> Contents {
     match frames.resident().first() {
-        Some(&(0, count)) => Contents::Bytes(GuestWindow::of_frames(frames, 0, count as usize * PAGE_SIZE as usize)),
+        Some(&(0, count)) => Contents::Bytes(GuestWindow::of_frames(frames, 0, count as usize * PAGE)),
         Some(&(first, _)) => Contents::Nothing(u64::from(first) * PAGE_SIZE),
         None => Contents::Nothing(u64::from(frames.count()) * PAGE_SIZE),
     }

@@ -1,9 +1,10 @@
 //! Faults of user code: what is brought in, and what is refused.
 
-use super::frames::{Fill, Frames};
+use super::frames::{Fill, Frames, frame_count};
 use super::limits::stack_limit;
 use super::space::{AddressSpace, Inner, USER_BOTTOM, run_range};
 use super::vma::{Backing, Totals, Vma, VmaFlags, page_of};
+use abi::number::to_usize;
 use umlab_model::{Access, Fault, PAGE_SIZE, PageRange, Prot, When};
 
 /// The most pages that a fault on private memory brings in: where nothing is near, and where memory
@@ -157,7 +158,7 @@ impl AddressSpace {
         let (low, high) = (vma.range.first_page(), vma.range.end_page());
         if let Some((first, run)) = inner.pages.find(page) {
             let count = u64::from(run.frames.count());
-            let index = (page - first) as u32;
+            let index = frame_count(page - first);
             if !run.frames.is_shared_at(index) {
                 // Whoever shared it is gone: it only has to be mapped writable again, with all
                 // around it for which that holds too.
@@ -166,7 +167,7 @@ impl AddressSpace {
                 while from > 0 && !run.frames.is_shared_at(from - 1) {
                     from -= 1;
                 }
-                while to < count as u32 && !run.frames.is_shared_at(to) {
+                while to < run.frames.count() && !run.frames.is_shared_at(to) {
                     to += 1;
                 }
                 let from = (first + u64::from(from)).max(low);
@@ -180,8 +181,8 @@ impl AddressSpace {
             let from = page.saturating_sub(page % COPY_RUN).max(first).max(low);
             let to = (page - page % COPY_RUN + COPY_RUN).min(first + count).min(high);
             let (from, to, new) = frames_for(page, from, to, Fill::Garbage)?;
-            let len = ((to - from) * PAGE_SIZE) as usize;
-            let old = run.frames.window(((from - first) * PAGE_SIZE) as usize, len);
+            let len = to_usize((to - from) * PAGE_SIZE);
+            let old = run.frames.window(to_usize((from - first) * PAGE_SIZE), len);
             new.window(0, len).copy_from(&old).map_err(oom)?;
             let replaced = inner.pages.remove(from, to);
             self.put_pages(inner, vma, from, new, When::Now, COPY_RUN);
@@ -216,7 +217,7 @@ impl AddressSpace {
 /// New frames for the pages [from, to), and which of them they are for: when memory is nearly used
 /// up, only for `page`, at which the fault is.
 fn frames_for(page: u64, from: u64, to: u64, fill: Fill) -> std::result::Result<(u64, u64, Frames), BadAccess> {
-    match Frames::alloc((to - from) as u32, fill) {
+    match Frames::alloc(frame_count(to - from), fill) {
         Ok(frames) => Ok((from, to, frames)),
         Err(_) => match Frames::alloc_for_fault(fill) {
             Ok(frames) => Ok((page, page + 1, frames)),

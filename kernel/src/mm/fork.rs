@@ -4,12 +4,13 @@
 //! of them one by one. A large one's are shared, whole runs write-protected in both, and copied by
 //! runs when either writes.
 
+use super::PAGE;
 use super::frames::{Fill, Frames};
 use super::space::{AddressSpace, run_range};
 use super::vma::{Backing, Run, Vma, VmaFlags};
 use crate::Result;
 use std::sync::Arc;
-use umlab_model::{PAGE_SIZE, Prot, When};
+use umlab_model::{Prot, When};
 
 /// Up to this many private pages, all are copied at once.
 const COPY_PAGES: u64 = 1024;
@@ -61,8 +62,8 @@ impl AddressSpace {
                         let resident = if old.count() <= 4 { vec![(0, old.count())] } else { old.resident() };
                         for (index, count) in resident {
                             let new = Frames::alloc(count, Fill::Garbage)?;
-                            let len = (u64::from(count) * PAGE_SIZE) as usize;
-                            new.window(0, len).copy_from(&old.window((u64::from(index) * PAGE_SIZE) as usize, len))?;
+                            let len = count as usize * PAGE;
+                            new.window(0, len).copy_from(&old.window(index as usize * PAGE, len))?;
                             child.put_pages(&mut inner, &vma, page + u64::from(index), new, When::Lazy, 0);
                         }
                     }

@@ -6,9 +6,11 @@
 //! resident and are zeroed by the core when they are used again, which costs a tenth of a fresh
 //! page's fault; long ones are given back to the host.
 
+use super::PAGE;
 use super::audit::{self, quarantine::Quarantine};
 use crate::lock::KCell;
 use crate::{Errno, Result};
+use abi::number::Low;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -32,6 +34,13 @@ struct Physmem {
 
 static PHYSMEM: OnceLock<Physmem> = OnceLock::new();
 static ALLOCATOR: KCell<Allocator> = KCell::new(Allocator::new());
+
+/// How many frames, or which one: it fits, as physmem and every run in it have fewer than 2^32.
+#[inline]
+pub fn frame_count<N: Low + TryInto<u32>>(pages: N) -> u32 {
+    debug_assert!(pages.try_into().is_ok(), "more pages than physmem has frames");
+    pages.low_u32()
+}
 
 #[derive(Default)]
 struct Runs {
@@ -120,7 +129,7 @@ impl References {
         while at < end {
             let counts = self.stretch(at, end - at);
             look(at, counts);
-            at += counts.len() as u32;
+            at += frame_count(counts.len());
         }
     }
 }
@@ -206,7 +215,7 @@ impl Allocator {
             }
             let &(len, start) = self.recycled.by_len.last().ok_or(Errno::ENOMEM)?;
             self.recycled.remove(start);
-            physmem.memory.punch(start as usize * PAGE_SIZE as usize, len as usize * PAGE_SIZE as usize);
+            physmem.memory.punch(start as usize * PAGE, len as usize * PAGE);
             self.fresh.insert(start, len);
         }
         Ok(())
@@ -221,7 +230,7 @@ impl Allocator {
         }
         self.condemned_pages -= u64::from(part);
         CONDEMNED.store(!self.condemned.is_empty(), Relaxed);
-        physmem.memory.punch(start as usize * PAGE_SIZE as usize, part as usize * PAGE_SIZE as usize);
+        physmem.memory.punch(start as usize * PAGE, part as usize * PAGE);
         self.fresh.insert(start, part);
         true
     }
@@ -338,7 +347,7 @@ impl Need {
 /// Makes physmem, once: `limit` bytes may be in use.
 pub fn init(limit: u64) -> Result<()> {
     let frames = (limit / PAGE_SIZE * SPARSENESS).clamp(1 << 20, 1 << 30) as u32;
-    shared::make(frames as usize * PAGE_SIZE as usize)?;
+    shared::make(frames as usize * PAGE)?;
     assert!(PHYSMEM.set(Physmem { memory: shared::memory(), frames, limit }).is_ok(), "physmem is made once");
     let mut allocator = ALLOCATOR.borrow_mut();
     allocator.fresh.insert(0, frames);
@@ -495,7 +504,7 @@ impl Frames {
         while at < end {
             let counts = allocator.references.stretch(at, end - at);
             let own = leading(counts, |references| references <= 1);
-            at += own as u32;
+            at += frame_count(own);
             if own < counts.len() {
                 break;
             }
@@ -541,7 +550,7 @@ impl Frames {
         if self.count <= 16 {
             window_of(self.first, self.count).zero();
         } else {
-            physmem().memory.punch(self.offset() as usize, self.count as usize * PAGE_SIZE as usize);
+            physmem().memory.punch(self.first as usize * PAGE, self.count as usize * PAGE);
         }
     }
 
@@ -558,15 +567,14 @@ impl Frames {
 
     /// The runs of frames, as (index, count), that the host has memory for; the others are zero.
     pub fn resident(&self) -> Vec<(u32, u32)> {
-        const PAGE: usize = PAGE_SIZE as usize;
         let (start, end) = (self.first as usize * PAGE, (self.first + self.count) as usize * PAGE);
         let ranges = physmem().memory.data(start, end);
-        ranges.map(|(from, to)| (((from - start) / PAGE) as u32, ((to - from) / PAGE) as u32)).collect()
+        ranges.map(|(from, to)| (frame_count((from - start) / PAGE), frame_count((to - from) / PAGE))).collect()
     }
 }
 
 fn window_of(first: u32, count: u32) -> Window<'static> {
-    physmem().memory.window(first as usize * PAGE_SIZE as usize, count as usize * PAGE_SIZE as usize)
+    physmem().memory.window(first as usize * PAGE, count as usize * PAGE)
 }
 
 impl Drop for Frames {
@@ -590,20 +598,20 @@ impl Drop for Frames {
             let held = leading(&counts[freed..], |references| references > 1);
             counts[freed..freed + held].iter_mut().for_each(|references| *references -= 1);
             assert!(freed + held > 0, "a reference on a frame that is free");
-            (last, at) = (last + freed as u32, at + freed as u32);
+            (last, at) = (last + frame_count(freed), at + frame_count(freed));
             // A run of them goes on in the next block.
             if last > 0 && (held > 0 || at == end) {
                 release(&mut allocator, at - last, last);
                 last = 0;
             }
-            at += held as u32;
+            at += frame_count(held);
         }
     }
 }
 
 fn release(allocator: &mut Allocator, first: u32, count: u32) {
     if audit::is_on() {
-        physmem().memory.punch(first as usize * PAGE_SIZE as usize, count as usize * PAGE_SIZE as usize);
+        physmem().memory.punch(first as usize * PAGE, count as usize * PAGE);
         allocator.quarantine.put(first, count);
         while let Some((first, count)) = allocator.quarantine.take_beyond(physmem().memory.len() as u64 / PAGE_SIZE / 4)
         {
@@ -628,11 +636,11 @@ pub fn find_touched() -> Option<String> {
     // more than a page.
     let give_back = |from: u32, to: u32| {
         if from < to {
-            memory.punch(from as usize * PAGE_SIZE as usize, (to - from) as usize * PAGE_SIZE as usize);
+            memory.punch(from as usize * PAGE, (to - from) as usize * PAGE);
         }
     };
     for (from, to) in memory.data(0, memory.len()) {
-        let (from, to) = ((from as u64 / PAGE_SIZE) as u32, (to as u64 / PAGE_SIZE) as u32);
+        let (from, to) = (frame_count(from / PAGE), frame_count(to / PAGE));
         let mut free_from = from;
         for frame in from..to {
             if *allocator.references.of(frame) > 0 {

@@ -169,13 +169,14 @@ impl Gaps {
 mod tests {
     use super::*;
     use crate::mm::PAGE_SIZE;
+    use abi::number::to_usize;
 
     /// The same by a look at every page.
     struct Pages(Vec<bool>);
 
     impl Pages {
         fn fits(&self, at: u64, len: u64) -> bool {
-            (at..at + len).all(|page| self.0[page as usize])
+            (at..at + len).all(|page| self.0[to_usize(page)])
         }
 
         fn highest(&self, low: u64, high: u64, len: u64) -> Option<u64> {
@@ -198,16 +199,16 @@ mod tests {
         let mut gaps = Gaps::default();
         let beyond = PageRange::new(pages * PAGE_SIZE, PageRange::everything().end()).unwrap();
         gaps.take(beyond);
-        let mut model = Pages(vec![true; pages as usize]);
+        let mut model = Pages(vec![true; to_usize(pages)]);
         for _ in 0..steps {
             let (from, wanted) = (random(pages), 1 + random(4));
-            let free = model.0[from as usize];
+            let free = model.0[to_usize(from)];
             if free != (random(8) < dense) {
                 continue;
             }
             let mut to = from;
-            while to < pages && to < from + wanted && model.0[to as usize] == free {
-                model.0[to as usize] = !free;
+            while to < pages && to < from + wanted && model.0[to_usize(to)] == free {
+                model.0[to_usize(to)] = !free;
                 to += 1;
             }
             let range = PageRange::of_pages(from, to).unwrap();

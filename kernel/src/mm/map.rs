@@ -1,7 +1,7 @@
 //! What is mapped: mmap(2), munmap(2), brk(2).
 
 use super::fault::BadAccess;
-use super::frames::{Fill, Frames, scarce};
+use super::frames::{Fill, Frames, frame_count, scarce};
 use super::limits::may_lock;
 use super::object::{MapObject, MappedFile};
 use super::page_cache::shared_memory;
@@ -253,6 +253,10 @@ impl AddressSpace {
             return Ok((zeros(request, shared, len)?, None, flags));
         };
         let (object, never) = file.map(prot, shared)?;
+        let past_end = request.offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64);
+        if past_end && !matches!(object, MapObject::Zeros) {
+            return Err(Errno::EOVERFLOW);
+        }
         let backing = match object {
             MapObject::Host(file) => Backing::Host(file),
             MapObject::Pages(pages) => Backing::Pages(pages),
@@ -302,7 +306,7 @@ impl AddressSpace {
                 let copy = vma.prot.contains(Prot::WRITE) && to - from <= EAGER_COPY && vma.copies_ahead();
                 // What lies past the file's end stays missing, and faults.
                 let copy_of = |frames| self.copy_of_backing(&vma, (from, to), frames).ok();
-                let frames = copy.then(|| Frames::alloc((to - from) as u32, Fill::Garbage).ok()).flatten();
+                let frames = copy.then(|| Frames::alloc(frame_count(to - from), Fill::Garbage).ok()).flatten();
                 if let Some(frames) = frames.and_then(copy_of) {
                     // A library's data, most often, whose end ld.so clears at once.
                     self.put_pages(inner, &vma, from, frames, When::Now, EAGER_POPULATE);

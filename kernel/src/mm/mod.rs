@@ -32,3 +32,6 @@ pub use frames::Frames;
 pub use space::AddressSpace;
 pub use umlab_model::{PAGE_SIZE, PageRange};
 pub use user::IoBuf;
+
+/// [`PAGE_SIZE`] as a length of what the core has itself.
+pub const PAGE: usize = abi::number::to_usize(PAGE_SIZE);

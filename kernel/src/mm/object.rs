@@ -93,6 +93,10 @@ impl BackingFile for HostFile {
     fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+
+    fn is_fixed(&self) -> bool {
+        self.mappers.is_none()
+    }
 }
 
 impl Drop for HostFile {

@@ -1,12 +1,14 @@
 //! The contents of files that live in guest memory: runs of frames by page, holes between them.
 
-use super::frames::{Fill, Frames};
+use super::PAGE;
+use super::frames::{Fill, Frames, frame_count};
 use super::invalidate::{Gone, Mappers};
 use super::object::PageSource;
 use super::user::IoBuf;
 use super::window::GuestWindow;
 use crate::lock::KCell;
 use crate::{Errno, Result};
+use abi::number::to_usize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use umlab_model::PAGE_SIZE;
@@ -83,7 +85,7 @@ impl Inner {
             if let Some((&first, frames)) = self.runs.range_mut(..at).next_back()
                 && at < first + u64::from(frames.count())
             {
-                let rest = frames.split_off((at - first) as u32);
+                let rest = frames.split_off(frame_count(at - first));
                 self.runs.insert(at, rest);
             }
         }
@@ -126,7 +128,7 @@ impl Contents {
     }
 
     pub fn read(&self, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
-        static ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
+        static ZEROS: [u8; PAGE] = [0; PAGE];
         let mut done = 0;
         loop {
             let at = offset.saturating_add(done as u64);
@@ -134,19 +136,19 @@ impl Contents {
             if at >= size || buf.is_empty() {
                 return Ok(done);
             }
-            let left = (size - at).min(buf.remaining() as u64) as usize;
+            let left = buf.remaining().min(to_usize(size - at));
             let within = (at % PAGE_SIZE) as usize;
             // No borrow is held while guest memory is reached: it may be a mapping of this very
             // file.
             let source = {
                 let inner = self.inner.borrow();
                 inner.find(at / PAGE_SIZE).map(|(first, frames)| {
-                    GuestWindow::of_frames(frames, ((at / PAGE_SIZE - first) * PAGE_SIZE) as usize + within, left)
+                    GuestWindow::of_frames(frames, to_usize((at / PAGE_SIZE - first) * PAGE_SIZE) + within, left)
                 })
             };
             let result = match source {
                 Some(window) => buf.with_window(window.len(), true, |to| to.copy_from(&window.get())),
-                None => buf.put(&ZEROS[..left.min(PAGE_SIZE as usize - within)]),
+                None => buf.put(&ZEROS[..left.min(PAGE - within)]),
             };
             match result {
                 Ok(n) => done += n,
@@ -195,7 +197,7 @@ impl Contents {
             self.fill(&mut inner, page, wanted)?;
         }
         let (first, frames) = inner.find(page).ok_or(Errno::ENOSPC)?;
-        Ok(GuestWindow::of_frames(frames, ((page - first) * PAGE_SIZE) as usize + within, len))
+        Ok(GuestWindow::of_frames(frames, to_usize((page - first) * PAGE_SIZE) + within, len))
     }
 
     /// Puts a run of zero frames at a hole: at least one page, for `wanted` or more as the file
@@ -214,7 +216,7 @@ impl Contents {
                 self.quota.take(1)?;
             }
         }
-        match Frames::alloc(count as u32, Fill::Zero) {
+        match Frames::alloc(frame_count(count), Fill::Zero) {
             Ok(frames) => {
                 inner.pages += count;
                 let before = inner.runs.range_mut(..page).next_back();
@@ -279,8 +281,8 @@ impl Contents {
         if from < to
             && let Some((first, frames)) = inner.find(from / PAGE_SIZE)
         {
-            let at = ((from / PAGE_SIZE - first) * PAGE_SIZE + from % PAGE_SIZE) as usize;
-            frames.window(at, (to - from) as usize).zero();
+            let at = to_usize((from / PAGE_SIZE - first) * PAGE_SIZE + from % PAGE_SIZE);
+            frames.window(at, to_usize(to - from)).zero();
         }
     }
 
@@ -360,20 +362,20 @@ impl PageSource for Contents {
         if index >= inner.size.div_ceil(PAGE_SIZE) {
             return Ok(None);
         }
-        let max = (inner.size.div_ceil(PAGE_SIZE) - index).min(u64::from(max)) as u32;
+        let max = frame_count((inner.size.div_ceil(PAGE_SIZE) - index).min(u64::from(max)));
         if inner.find(index).is_none() {
             let around = if write { 16 } else { 1 };
             self.fill(&mut inner, index, u64::from(max).min(around))?;
         }
         let (first, frames) = inner.find(index).ok_or(Errno::ENOMEM)?;
-        let skip = (index - first) as u32;
+        let skip = frame_count(index - first);
         Ok(Some(frames.share(skip, (frames.count() - skip).min(max))))
     }
 
     fn present(&self, index: u64, max: u32) -> Option<Frames> {
         let inner = self.inner.borrow();
         let (first, frames) = inner.find(index)?;
-        let skip = (index - first) as u32;
+        let skip = frame_count(index - first);
         Some(frames.share(skip, (frames.count() - skip).min(max)))
     }
 

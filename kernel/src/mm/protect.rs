@@ -1,10 +1,11 @@
 //! The rights of what is mapped: mprotect(2).
 
-use super::frames::{Fill, Frames};
+use super::frames::{Fill, Frames, frame_count};
 use super::map::{EAGER, EAGER_POPULATE};
 use super::space::{AddressSpace, Inner, run_range};
 use super::vma::{Backing, Totals, Vma, VmaFlags, is_aligned, round_up};
 use crate::{Errno, Result};
+use abi::number::Low;
 use umlab_model::{PageRange, Prot, When};
 
 impl AddressSpace {
@@ -22,7 +23,7 @@ impl AddressSpace {
         if prot & !(u64::from(Prot::all().bits()) | grows | 0x8) != 0 {
             return Err(Errno::EINVAL);
         }
-        let prot = Prot::from_bits_truncate(prot as u32);
+        let prot = Prot::from_bits_truncate(prot.low_u32());
         self.protect_areas(range, prot, grows)
     }
 
@@ -157,7 +158,7 @@ impl AddressSpace {
             return;
         }
         let to = inner.pages.next_after(from).unwrap_or(u64::MAX).min(to).min(from + EAGER);
-        if let Ok(frames) = Frames::alloc((to - from) as u32, Fill::Zero) {
+        if let Ok(frames) = Frames::alloc(frame_count(to - from), Fill::Zero) {
             self.put_pages(inner, vma, from, frames, When::Now, EAGER_POPULATE);
         }
     }

@@ -1,14 +1,15 @@
 //! Guest address spaces: what is mapped where, and the core's own way to it.
 
-use super::audit;
 use super::fault::{BadAccess, CHUNK};
-use super::frames::{Charge, Frames};
+use super::frames::{Charge, Frames, frame_count};
 use super::object::{HostFile, MappedFile, PageSource};
 use super::vma::{Backing, Pages, Run, Totals, Vma, VmaFlags, Vmas, page_of, round_up};
 use super::window::{Found, GuestWindow, pages_of};
+use super::{PAGE, audit};
 use crate::lock::KCell;
 use crate::sched::model;
 use crate::{Errno, Result};
+use abi::number::to_usize;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use umlab_host::memory::FileMapping;
@@ -17,11 +18,11 @@ use umlab_model::{Mapping, ModelSpace, PAGE_SIZE, PageRange, Prot, Source, When}
 /// Lowest address a guest may map (vm.mmap_min_addr).
 pub const USER_BOTTOM: u64 = 0x10000;
 /// vm.max_map_count, and the most that it can be set to: the host's process has as many.
-pub static MAX_MAP_COUNT: AtomicI64 = AtomicI64::new(MAX_AREAS as i64);
+pub static MAX_MAP_COUNT: AtomicI64 = AtomicI64::new(MAX_AREAS.cast_signed() as i64);
 pub const MAX_AREAS: usize = 65530;
 
 pub fn max_areas() -> usize {
-    MAX_MAP_COUNT.load(Relaxed) as usize
+    to_usize(MAX_MAP_COUNT.load(Relaxed).cast_unsigned())
 }
 
 /// About what a process of the host takes of the host's kernel, with its first page tables.
@@ -187,15 +188,15 @@ impl AddressSpace {
         if vma.prot.is_empty() && rights == Rights::Own {
             return Err(Errno::EFAULT);
         }
-        let len = len.min((vma.end() - addr) as usize);
+        let len = len.min(to_usize(vma.end() - addr));
         let page = page_of(addr);
         let within = (addr % PAGE_SIZE) as usize;
         if let Some((first, run)) = inner.pages.find(page) {
-            return Ok(then(Found::Frames(&run.frames, ((page - first) * PAGE_SIZE) as usize + within, len)));
+            return Ok(then(Found::Frames(&run.frames, to_usize((page - first) * PAGE_SIZE) + within, len)));
         }
         // Up to the next private page, what is behind the area shows.
         let room = inner.pages.next_after(page).map_or(u64::MAX, |next| next * PAGE_SIZE - addr);
-        let len = len.min(room.min(usize::MAX as u64) as usize);
+        let len = len.min(to_usize(room));
         let window = match &vma.backing {
             Backing::Anonymous => GuestWindow::zeros(within, len),
             Backing::Host(file) => host_window(file, vma.offset_of(addr), len)?,
@@ -237,7 +238,7 @@ impl AddressSpace {
         if !vma.prot.contains(Prot::WRITE) && !can_be_own {
             return Err(Errno::EFAULT);
         }
-        let len = len.min((vma.end() - addr) as usize);
+        let len = len.min(to_usize(vma.end() - addr));
         if vma.is_shared() {
             return shared_window(vma, addr, len).map(|window| then(Found::Window(window)));
         }
@@ -259,7 +260,7 @@ impl AddressSpace {
         (from, to): (u64, u64),
         mut frames: Frames,
     ) -> std::result::Result<Frames, BadAccess> {
-        let len = ((to - from) * PAGE_SIZE) as usize;
+        let len = to_usize((to - from) * PAGE_SIZE);
         let window = frames.window(0, len);
         let offset = vma.offset_of(from * PAGE_SIZE);
         let mut done = 0;
@@ -278,7 +279,7 @@ impl AddressSpace {
             Backing::Pages(pages) => {
                 while done < len {
                     let at = offset + done as u64;
-                    let count = ((len - done) as u64 / PAGE_SIZE) as u32;
+                    let count = frame_count((len - done) / PAGE);
                     let old = source_frames(pages, page_of(at), count, false).map_err(|_| BadAccess::OutOfMemory)?;
                     let Some(old) = old else { break };
                     let copied = window.slice(done, len).copy_from(&old.window(0, len - done));
@@ -287,11 +288,11 @@ impl AddressSpace {
             }
             Backing::Anonymous | Backing::Model(..) => {}
         }
-        let pages = (done as u64).div_ceil(PAGE_SIZE) as u32;
+        let pages = frame_count(done.div_ceil(PAGE));
         if pages == 0 {
             return Err(BadAccess::PastEnd);
         }
-        window.slice(done, pages as usize * PAGE_SIZE as usize - done).zero();
+        window.slice(done, pages as usize * PAGE - done).zero();
         if pages < frames.count() {
             drop(frames.split_off(pages));
         }
@@ -375,7 +376,8 @@ impl AddressSpace {
                 let last = to.max(from + if vma.is_shared() { CHUNK } else { 0 }).min(vma.range.end_page());
                 while page < last {
                     let at = page_of(vma.offset_of(page * PAGE_SIZE));
-                    let frames = match source_frames(pages, at, (last - page).min(u64::from(u32::MAX)) as u32, write) {
+                    let most = u32::try_from(last - page).unwrap_or(u32::MAX);
+                    let frames = match source_frames(pages, at, most, write) {
                         Ok(Some(frames)) => frames,
                         _ if page > from => return Ok(page),
                         Ok(None) => return Err(BadAccess::PastEnd),
@@ -490,7 +492,7 @@ fn shared_window(vma: &Vma, addr: u64, len: usize) -> Result<GuestWindow> {
                 Some(mapping) => mapping.clone(),
                 None => mapping.insert(Arc::new(FileMapping::shared(&file.fd)?)).clone(),
             };
-            let window = GuestWindow::of_file(mapping, vma.offset_of(addr) as usize, len);
+            let window = GuestWindow::of_file(mapping, to_usize(vma.offset_of(addr)), len);
             if window.is_empty() { Err(Errno::EFAULT) } else { Ok(window) }
         }
         Backing::Anonymous | Backing::Model(..) => Err(Errno::EFAULT),
@@ -506,7 +508,7 @@ pub(super) fn run_range(first: u64, run: &Run) -> PageRange {
 /// at.
 fn vdso_window(addr: u64, len: usize) -> Result<GuestWindow> {
     let vdso = model().vdso().filter(|vdso| (vdso.image..vdso.end).contains(&addr)).ok_or(Errno::EFAULT)?;
-    let offset = (addr - vdso.image) as usize;
+    let offset = to_usize(addr - vdso.image);
     if offset >= umlab_host::vdso::image().len() {
         return Err(Errno::EFAULT);
     }
@@ -516,11 +518,11 @@ fn vdso_window(addr: u64, len: usize) -> Result<GuestWindow> {
 /// The core's own view of a host file's bytes, cut to the file's length.
 pub(super) fn host_window(file: &Arc<HostFile>, offset: u64, len: usize) -> Result<GuestWindow> {
     let mut mapping = file.mapping.borrow_mut();
-    let end = offset.saturating_add(1) as usize;
+    let end = to_usize(offset.saturating_add(1));
     let mapping = match &*mapping {
         Some(mapping) if mapping.len() >= end => mapping.clone(),
         _ => mapping.insert(Arc::new(FileMapping::private(&file.fd)?)).clone(),
     };
-    let window = GuestWindow::of_file(mapping, offset as usize, len);
+    let window = GuestWindow::of_file(mapping, to_usize(offset), len);
     if window.is_empty() { Err(Errno::EFAULT) } else { Ok(window) }
 }

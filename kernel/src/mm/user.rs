@@ -3,6 +3,7 @@
 use super::space::{AddressSpace, Rights};
 use super::window::GuestWindow;
 use crate::{Errno, Result};
+use abi::number::{Low, to_usize};
 use smallvec::SmallVec;
 use std::sync::Arc;
 pub use umlab_abi::Plain;
@@ -31,7 +32,7 @@ const USER_END: u64 = 1 << 47;
 /// Strings are read by this many bytes, a part of a page: most are shorter.
 const STRING_CHUNK: usize = 256;
 /// IOV_MAX.
-const MAX_SEGMENTS: u64 = 1024;
+const MAX_SEGMENTS: usize = 1024;
 
 impl AddressSpace {
     /// Copies a value from guest memory; EFAULT when any of it cannot be read.
@@ -83,7 +84,7 @@ impl AddressSpace {
             let at = addr.wrapping_add(out.len() as u64);
             let mut chunk = [0u8; STRING_CHUNK];
             // Within a page, so that nothing beyond the string's last one is asked for.
-            let want = (max - out.len()).min(STRING_CHUNK - (at % STRING_CHUNK as u64) as usize);
+            let want = (max - out.len()).min(STRING_CHUNK - to_usize(at) % STRING_CHUNK);
             let n = self.copy_in(at, &mut chunk[..want], Rights::Own)?;
             if let Some(end) = chunk[..n].iter().position(|&byte| byte == 0) {
                 out.extend_from_slice(&chunk[..end]);
@@ -130,23 +131,24 @@ pub fn check_range(addr: u64, len: u64) -> Result<()> {
 }
 
 /// The address and length of each segment of a guest iovec array, cut where the sum would be too
-/// large for one transfer.
+/// large for one transfer. The count is a C unsigned int.
 ///
 /// # Errors
 /// EINVAL for too many segments, or lengths that make no sense; EFAULT for what no guest could
 /// have.
 pub fn user_segments(space: &AddressSpace, iov: u64, count: u64) -> Result<SmallVec<[(u64, usize); 8]>> {
+    let count = count.low_u32() as usize;
     if count > MAX_SEGMENTS {
         return Err(Errno::EINVAL);
     }
     let mut segments = SmallVec::new();
     let mut total = 0usize;
-    for [addr, len] in space.read_array::<[u64; 2]>(iov, count as usize)? {
+    for [addr, len] in space.read_array::<[u64; 2]>(iov, count)? {
         if len > i64::MAX as u64 {
             return Err(Errno::EINVAL);
         }
         check_range(addr, len)?;
-        let len = (len as usize).min(MAX_TRANSFER - total);
+        let len = to_usize(len).min(MAX_TRANSFER - total);
         total += len;
         segments.push((addr, len));
     }
@@ -242,7 +244,7 @@ impl<'a> IoBuf<'a> {
             Memory::User { addr, .. } => addr.wrapping_add(offset as u64),
             Memory::Kernel(_) | Memory::KernelConst(_) => offset as u64,
         };
-        let in_page = (PAGE_SIZE - start % PAGE_SIZE) as usize;
+        let in_page = to_usize(PAGE_SIZE - start % PAGE_SIZE);
         in_page.min(segment.len() - offset).min(self.remaining)
     }
 

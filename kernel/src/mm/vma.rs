@@ -1,11 +1,11 @@
 //! Virtual memory areas: ranges of an address space with the same rights and the same thing behind
 //! them.
 
-use super::frames::Frames;
+use super::frames::{Frames, frame_count};
 use super::gaps::Gaps;
 use super::object::{HostFile, MappedFile, PageSource};
 use super::space::max_areas;
-use super::window;
+use super::{PAGE, window};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -482,12 +482,12 @@ impl Pages {
     pub fn unshared(&self, addr: u64, len: usize) -> Option<(&Frames, usize, usize)> {
         let page = page_of(addr);
         let (first, run) = self.find(page)?;
-        let index = (page - first) as u32;
+        let index = frame_count(page - first);
         let within = (addr % PAGE_SIZE) as usize;
         let pages = window::pages_of(within, len).min(run.frames.count() - index);
         let own = run.frames.unshared(index, pages);
-        let len = len.min((own as usize * PAGE_SIZE as usize).saturating_sub(within));
-        (own > 0).then_some((&run.frames, index as usize * PAGE_SIZE as usize + within, len))
+        let len = len.min((own as usize * PAGE).saturating_sub(within));
+        (own > 0).then_some((&run.frames, index as usize * PAGE + within, len))
     }
 
     /// The number of the first page at or after `page` that is there.
@@ -535,7 +535,7 @@ impl Pages {
         if let Some((&first, run)) = self.runs.range_mut(..page).next_back()
             && page < first + u64::from(run.frames.count())
         {
-            let rest = Run { frames: run.frames.split_off((page - first) as u32), host_ro: run.host_ro };
+            let rest = Run { frames: run.frames.split_off(frame_count(page - first)), host_ro: run.host_ro };
             self.runs.insert(page, rest);
         }
     }
@@ -560,7 +560,7 @@ impl Pages {
         self.runs.range(first..to.max(first)).map(move |(&first, run)| {
             let start = first.max(from);
             let end = (first + u64::from(run.frames.count())).min(to);
-            (start, (start - first) as u32, (end - start) as u32, run)
+            (start, frame_count(start - first), frame_count(end - start), run)
         })
     }
 

@@ -1,20 +1,22 @@
 //! The core's own way to guest memory.
 
-use super::frames::Frames;
+use super::PAGE;
+use super::frames::{Frames, frame_count};
 use crate::lock::{self, Pin};
+use abi::number::to_usize;
 use std::sync::Arc;
 use umlab_host::memory::{FileMapping, Window};
 use umlab_model::PAGE_SIZE;
 
 /// A page like others: words in it are aligned as its addresses are.
 #[repr(align(4096))]
-struct Zeros([u8; PAGE_SIZE as usize]);
+struct Zeros([u8; PAGE]);
 
-static ZEROS: Zeros = Zeros([0; PAGE_SIZE as usize]);
+static ZEROS: Zeros = Zeros([0; PAGE]);
 
 /// The most pages that one window shows: more would be much to hold on to, and to copy at a time.
 pub const MAX_PAGES: u64 = 256;
-const MOST: usize = (MAX_PAGES * PAGE_SIZE) as usize;
+const MOST: usize = to_usize(MAX_PAGES * PAGE_SIZE);
 
 /// How many pages `len` bytes reach into from `within` on in the first of them; no more than a
 /// window shows.
@@ -86,10 +88,9 @@ impl GuestWindow {
     /// [`MAX_PAGES`].
     #[inline]
     pub(crate) fn of_frames(frames: &Frames, offset: usize, len: usize) -> GuestWindow {
-        const PAGE: usize = PAGE_SIZE as usize;
-        let (first, within) = (offset / PAGE, offset % PAGE);
-        let pages = pages_of(within, len).max(1).min(frames.count() - first as u32);
-        let shown = Shown::Frames(frames.share(first as u32, pages));
+        let (first, within) = (frame_count(offset / PAGE), offset % PAGE);
+        let pages = pages_of(within, len).max(1).min(frames.count() - first);
+        let shown = Shown::Frames(frames.share(first, pages));
         GuestWindow::new(shown, within, len.min(pages as usize * PAGE - within))
     }
 

@@ -4,6 +4,7 @@ use super::Socket;
 use crate::lock::KCell;
 use crate::mm::user::{bytes_of, zeroed};
 use crate::{Errno, Result};
+use abi::number::saturated_i32;
 use smallvec::SmallVec;
 use umlab_abi::socket::Linger;
 use umlab_abi::time::Timeval;
@@ -88,7 +89,7 @@ impl Common {
 
     /// SO_RCVLOWAT.
     pub fn low_water(&self) -> usize {
-        self.settings.borrow().low_water.max(1) as usize
+        self.settings.borrow().low_water.max(1).cast_unsigned() as usize
     }
 
     /// A copy of the options, for the socket that accept(2) makes.
@@ -126,8 +127,8 @@ pub fn get(socket: &dyn Socket, level: i32, name: i32) -> Result<OptionValue> {
         abi::SO_PROTOCOL => int(socket.protocol()),
         abi::SO_ERROR => int(socket.take_error().map_or(0, Errno::raw)),
         abi::SO_ACCEPTCONN => int(i32::from(socket.listening())),
-        abi::SO_SNDBUF => int(settings.send_buffer as i32),
-        abi::SO_RCVBUF => int(settings.receive_buffer as i32),
+        abi::SO_SNDBUF => int(saturated_i32(settings.send_buffer)),
+        abi::SO_RCVBUF => int(saturated_i32(settings.receive_buffer)),
         abi::SO_RCVTIMEO => timeout_value(settings.receive_timeout),
         abi::SO_SNDTIMEO => timeout_value(settings.send_timeout),
         abi::SO_PASSCRED => int(i32::from(settings.pass_credentials)),
@@ -136,7 +137,7 @@ pub fn get(socket: &dyn Socket, level: i32, name: i32) -> Result<OptionValue> {
         abi::SO_PRIORITY => int(settings.priority),
         abi::SO_LINGER => SmallVec::from_slice(bytes_of(&settings.linger)),
         _ => match REMEMBERED.iter().position(|&n| n == name) {
-            Some(bit) => int((settings.remembered >> bit & 1) as i32),
+            Some(bit) => int((settings.remembered >> bit & 1).cast_signed()),
             None => return Err(Errno::ENOPROTOOPT),
         },
     })
@@ -192,13 +193,13 @@ pub fn set(socket: &dyn Socket, level: i32, name: i32, value: &[u8]) -> Result<(
 
 /// Twice what was asked, for what is stored beside the bytes, within the limits.
 fn buffer_size(asked: i32, min: usize) -> usize {
-    let asked = if asked < 0 { MAX_BUFFER } else { (asked as usize).min(MAX_BUFFER) };
+    let asked = usize::try_from(asked).map_or(MAX_BUFFER, |asked| asked.min(MAX_BUFFER));
     (asked * 2).max(min)
 }
 
 fn timeout_value(timeout: Option<u64>) -> OptionValue {
     let ns = timeout.unwrap_or(0);
-    let [sec, usec] = [(ns / 1_000_000_000) as i64, (ns % 1_000_000_000 / 1000) as i64];
+    let (sec, usec) = (ns / 1_000_000_000, ns % 1_000_000_000 / 1000);
     SmallVec::from_slice(bytes_of(&[sec, usec]))
 }
 
@@ -218,7 +219,7 @@ fn parse_timeout(value: &[u8]) -> Result<Option<u64>> {
     if sec == 0 && usec == 0 {
         return Ok(None);
     }
-    Ok((sec as u64).checked_mul(1_000_000_000).and_then(|ns| ns.checked_add(usec as u64 * 1000)))
+    Ok(sec.cast_unsigned().checked_mul(1_000_000_000).and_then(|ns| ns.checked_add(usec.cast_unsigned() * 1000)))
 }
 
 #[cfg(test)]

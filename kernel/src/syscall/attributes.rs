@@ -17,26 +17,26 @@ const NO_FOLLOW: i32 = abi::AT_SYMLINK_NOFOLLOW;
 
 pub const CALLS: &[Entry] = &[
     entry(abi::SYS_chmod, "chmod", "po", |call| {
-        chmod(call, target(call, abi::AT_FDCWD, call.args[0], 0)?, call.args[1])
+        chmod(call, target(call, abi::AT_FDCWD, call.args[0], 0)?, call.uint(1))
     }),
-    entry(abi::SYS_fchmod, "fchmod", "fo", |call| chmod(call, open_target(call)?, call.args[1])),
+    entry(abi::SYS_fchmod, "fchmod", "fo", |call| chmod(call, open_target(call)?, call.uint(1))),
     entry(abi::SYS_fchmodat, "fchmodat", "fpo", |call| {
-        chmod(call, target(call, call.int(0), call.args[1], 0)?, call.args[2])
+        chmod(call, target(call, call.int(0), call.args[1], 0)?, call.uint(2))
     }),
     entry(abi::SYS_fchmodat2, "fchmodat2", "fpox", |call| {
         let flags = known(call.int(3), NO_FOLLOW | abi::AT_EMPTY_PATH)?;
-        chmod(call, target(call, call.int(0), call.args[1], flags)?, call.args[2])
+        chmod(call, target(call, call.int(0), call.args[1], flags)?, call.uint(2))
     }),
     entry(abi::SYS_chown, "chown", "pdd", |call| {
-        chown(call, target(call, abi::AT_FDCWD, call.args[0], 0)?, call.args[1], call.args[2])
+        chown(call, target(call, abi::AT_FDCWD, call.args[0], 0)?, call.uint(1), call.uint(2))
     }),
     entry(abi::SYS_lchown, "lchown", "pdd", |call| {
-        chown(call, target(call, abi::AT_FDCWD, call.args[0], NO_FOLLOW)?, call.args[1], call.args[2])
+        chown(call, target(call, abi::AT_FDCWD, call.args[0], NO_FOLLOW)?, call.uint(1), call.uint(2))
     }),
-    entry(abi::SYS_fchown, "fchown", "fdd", |call| chown(call, open_target(call)?, call.args[1], call.args[2])),
+    entry(abi::SYS_fchown, "fchown", "fdd", |call| chown(call, open_target(call)?, call.uint(1), call.uint(2))),
     entry(abi::SYS_fchownat, "fchownat", "fpddx", |call| {
         let flags = known(call.int(4), NO_FOLLOW | abi::AT_EMPTY_PATH)?;
-        chown(call, target(call, call.int(0), call.args[1], flags)?, call.args[2], call.args[3])
+        chown(call, target(call, call.int(0), call.args[1], flags)?, call.uint(2), call.uint(3))
     }),
     entry(abi::SYS_utime, "utime", "pP", utime),
     entry(abi::SYS_utimes, "utimes", "pP", |call| utimes(call, abi::AT_FDCWD, call.args[0], call.args[1])),
@@ -73,13 +73,13 @@ fn writable(target: Target) -> Result<Target> {
     Ok(target)
 }
 
-fn chmod(call: &Call<'_>, (inode, path): Target, mode: u64) -> Result<u64> {
+fn chmod(call: &Call<'_>, (inode, path): Target, mode: u32) -> Result<u64> {
     if inode.kind() == FileKind::Symlink {
         return Err(Errno::EOPNOTSUPP);
     }
     let creds = call.task.creds();
     permission::check_owner(&creds, &*inode)?;
-    let mut mode = mode as u32 & 0o7777;
+    let mut mode = mode & 0o7777;
     if mode & abi::S_ISGID != 0 && !creds.capable(abi::CAP_FSETID) && !creds.in_group(inode.owner()?.gid) {
         mode &= !abi::S_ISGID;
     }
@@ -87,9 +87,8 @@ fn chmod(call: &Call<'_>, (inode, path): Target, mode: u64) -> Result<u64> {
     Ok(0)
 }
 
-fn chown(call: &Call<'_>, (inode, path): Target, uid: u64, gid: u64) -> Result<u64> {
-    let id = |id: u64| Some(id as u32).filter(|&id| id != u32::MAX);
-    let (uid, gid) = (id(uid), id(gid));
+fn chown(call: &Call<'_>, (inode, path): Target, uid: u32, gid: u32) -> Result<u64> {
+    let [uid, gid] = [uid, gid].map(|id| Some(id).filter(|&id| id != u32::MAX));
     let creds = call.task.creds();
     if !creds.capable(abi::CAP_CHOWN) {
         let owner = inode.owner()?;
@@ -200,8 +199,7 @@ fn utime(call: &mut Call<'_>) -> Result<u64> {
 }
 
 /// Sets a regular file's size, within RLIMIT_FSIZE.
-fn set_size(call: &Call<'_>, inode: &InodeRef, path: Option<&Path>, size: i64) -> Result<u64> {
-    let size = size as u64;
+fn set_size(call: &Call<'_>, inode: &InodeRef, path: Option<&Path>, size: u64) -> Result<u64> {
     if size > call.task.process.limit(limits::FSIZE) && size > inode.attr()?.size {
         let _ = send_to_task(call.task, SigInfo::kernel(abi::SIGXFSZ));
         return Err(Errno::EFBIG);
@@ -212,10 +210,7 @@ fn set_size(call: &Call<'_>, inode: &InodeRef, path: Option<&Path>, size: i64) -
 }
 
 fn truncate(call: &mut Call<'_>) -> Result<u64> {
-    let size = call.args[1] as i64;
-    if size < 0 {
-        return Err(Errno::EINVAL);
-    }
+    let size = u64::try_from(call.long(1)).map_err(|_| Errno::EINVAL)?;
     let (inode, path) = resolve(call, abi::AT_FDCWD, call.args[0], 0)?;
     match inode.kind() {
         FileKind::Regular => {}
@@ -228,10 +223,7 @@ fn truncate(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn ftruncate(call: &mut Call<'_>) -> Result<u64> {
-    let size = call.args[1] as i64;
-    if size < 0 {
-        return Err(Errno::EINVAL);
-    }
+    let size = u64::try_from(call.long(1)).map_err(|_| Errno::EINVAL)?;
     let file = call.task.files().get_io(call.int(0))?;
     if file.inode.kind() != FileKind::Regular || !file.writable() {
         return Err(Errno::EINVAL);
@@ -240,7 +232,7 @@ fn ftruncate(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn fallocate(call: &mut Call<'_>) -> Result<u64> {
-    let (mode, offset, len) = (call.int(1), call.args[2] as i64, call.args[3] as i64);
+    let (mode, offset, len) = (call.int(1), call.long(2), call.long(3));
     if offset < 0 || len <= 0 {
         return Err(Errno::EINVAL);
     }
@@ -270,14 +262,14 @@ fn allocate(call: &Call<'_>, file: &OpenFile, mode: i32, offset: i64, len: i64) 
         FileKind::Directory => return Err(Errno::EISDIR),
         _ => return Err(Errno::ENODEV),
     }
-    let end = offset.checked_add(len).ok_or(Errno::EFBIG)? as u64;
+    let end = offset.checked_add(len).ok_or(Errno::EFBIG)?.cast_unsigned();
     let grows = mode & abi::FALLOC_FL_KEEP_SIZE == 0;
     if grows && end > call.task.process.limit(limits::FSIZE) {
         let _ = send_to_task(call.task, SigInfo::kernel(abi::SIGXFSZ));
         return Err(Errno::EFBIG);
     }
     attributes::drop_set_ids(&file.inode, file.path.as_ref())?;
-    file.inode.allocate(mode, offset as u64, len as u64)?;
+    file.inode.allocate(mode, offset.cast_unsigned(), len.cast_unsigned())?;
     notify::open_file(file, notify::MODIFY);
     Ok(0)
 }

@@ -6,6 +6,7 @@ use crate::sched::wait::{Sleep, wait_until};
 use crate::task::signal::CpuClock;
 use crate::task::{self, Process, Task};
 use crate::{Errno, Result, time};
+use abi::number::Low;
 use std::sync::Arc;
 use umlab_abi::time::Timespec;
 
@@ -279,13 +280,26 @@ fn clock_adjtime(call: &mut Call<'_>) -> Result<u64> {
     }
 }
 
+/// Modes of a struct timex: an adjustment as adjtime(3) makes it, and whether it is only read; a
+/// step of the clock.
+const ADJ_ADJTIME: u32 = 0x8000;
+const ADJ_SINGLESHOT: u32 = 1;
+const ADJ_READONLY: u32 = 0x2000;
+const ADJ_SETOFFSET: u32 = 0x100;
+
 /// The clock is the host's: it can be looked at, not set.
 fn adjust(task: &Arc<Task>, addr: u64) -> Result<u64> {
     // struct timex: modes, offset, freq, maxerror, esterror, status, constant, precision,
     // tolerance, time, tick, ...
     let space = task.space();
     let mut timex = space.read::<[u64; 26]>(addr)?;
-    if timex[0] as u32 != 0 {
+    let modes = timex[0].low_u32();
+    let has = |mode| modes & mode != 0;
+    if has(ADJ_ADJTIME) && !has(ADJ_SINGLESHOT) {
+        return Err(Errno::EINVAL);
+    }
+    let reads = modes == 0 || has(ADJ_ADJTIME) && has(ADJ_READONLY);
+    if !reads || has(ADJ_SETOFFSET) {
         return Err(Errno::EPERM);
     }
     let now = time::realtime();

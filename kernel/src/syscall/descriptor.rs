@@ -3,12 +3,14 @@
 use super::{Call, Entry, entry};
 use crate::fs::memfs;
 use crate::ipc::pipe;
-use crate::task;
+use crate::task::{self, signal::is_signal};
 use crate::vfs::async_io::{OWNER_GROUP, OWNER_PROCESS, OWNER_THREAD, Owner};
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::FileKind;
 use crate::vfs::permission;
 use crate::{Errno, Result};
+use abi::number::extended;
+use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
     entry(abi::SYS_close, "close", "f", |call| {
@@ -19,7 +21,7 @@ pub const CALLS: &[Entry] = &[
     entry(abi::SYS_dup, "dup", "f", |call| {
         let files = call.task.files();
         let file = files.get(call.int(0))?;
-        Ok(files.install(file, false)? as u64)
+        files.install(file, false).map(extended)
     }),
     entry(abi::SYS_dup2, "dup2", "fd", dup2),
     entry(abi::SYS_dup3, "dup3", "fdx", dup3),
@@ -31,7 +33,7 @@ pub const CALLS: &[Entry] = &[
 const CHANGEABLE: i32 = abi::O_APPEND | abi::O_NONBLOCK | abi::O_DIRECT | abi::O_NOATIME;
 
 fn close_range(call: &mut Call<'_>) -> Result<u64> {
-    let [first, last, flags] = [0, 1, 2].map(|i| call.args[i] as u32);
+    let [first, last, flags] = [0, 1, 2].map(|i| call.uint(i));
     if flags & !(abi::CLOSE_RANGE_UNSHARE | abi::CLOSE_RANGE_CLOEXEC) != 0 || first > last {
         return Err(Errno::EINVAL);
     }
@@ -55,7 +57,7 @@ fn dup2(call: &mut Call<'_>) -> Result<u64> {
     if old != new {
         files.install_at(new, file, false)?;
     }
-    Ok(new as u64)
+    Ok(extended(new))
 }
 
 fn dup3(call: &mut Call<'_>) -> Result<u64> {
@@ -66,7 +68,7 @@ fn dup3(call: &mut Call<'_>) -> Result<u64> {
     let files = call.task.files();
     let file = files.get(old)?;
     files.install_at(new, file, flags & abi::O_CLOEXEC != 0)?;
-    Ok(new as u64)
+    Ok(extended(new))
 }
 
 fn fcntl(call: &mut Call<'_>) -> Result<u64> {
@@ -74,14 +76,15 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
     let files = call.task.files();
     let file = files.get(fd)?;
     match command {
-        abi::F_DUPFD => return Ok(files.install_from(arg as i32, file, false)? as u64),
-        abi::F_DUPFD_CLOEXEC => return Ok(files.install_from(arg as i32, file, true)? as u64),
+        abi::F_DUPFD => return files.install_from(call.int(2), file, false).map(extended),
+        abi::F_DUPFD_CLOEXEC => return files.install_from(call.int(2), file, true).map(extended),
         abi::F_GETFD => return Ok(if files.close_on_exec(fd)? { abi::FD_CLOEXEC as u64 } else { 0 }),
         abi::F_SETFD => {
-            files.set_close_on_exec(fd, arg as i32 & abi::FD_CLOEXEC != 0)?;
+            files.set_close_on_exec(fd, call.int(2) & abi::FD_CLOEXEC != 0)?;
             return Ok(0);
         }
-        abi::F_GETFL => return Ok(u64::from(file.flags.get() as u32)),
+        abi::F_DUPFD_QUERY => return Ok(Arc::ptr_eq(&file, &files.get(call.int(2))?).into()),
+        abi::F_GETFL => return Ok(u64::from(file.flags.get().cast_unsigned())),
         _ => {}
     }
     if file.flags.get() & abi::O_PATH != 0 {
@@ -89,7 +92,7 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
     }
     match command {
         abi::F_SETFL => {
-            let flags = arg as i32;
+            let flags = call.int(2);
             if flags & abi::O_NOATIME & !file.flags.get() != 0 {
                 permission::check_owner(&call.task.creds(), &*file.inode)?;
             }
@@ -103,12 +106,12 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
         }
         abi::F_GETOWN => {
             let owner = file.async_io().owner();
-            Ok(i64::from(owner.map_or(0, |owner| if owner.kind == OWNER_GROUP { -owner.id } else { owner.id })) as u64)
+            Ok(extended(owner.map_or(0, |owner| if owner.kind == OWNER_GROUP { -owner.id } else { owner.id })))
         }
         abi::F_SETOWN => {
-            let id = arg as i32;
+            let id = call.int(2);
             let kind = if id < 0 { OWNER_GROUP } else { OWNER_PROCESS };
-            set_owner(call, &file, kind, id.checked_neg().map_or(id, |negative| id.max(negative)))
+            set_owner(call, &file, kind, id.checked_abs().ok_or(Errno::EINVAL)?)
         }
         abi::F_SETOWN_EX => {
             let [kind, id]: [i32; 2] = call.task.space().read(arg)?;
@@ -124,21 +127,22 @@ fn fcntl(call: &mut Call<'_>) -> Result<u64> {
             Ok(0)
         }
         abi::F_SETSIG => {
-            if arg > 64 {
+            let signal = call.int(2);
+            if signal != 0 && !is_signal(signal) {
                 return Err(Errno::EINVAL);
             }
-            file.async_io().set_signal(arg as i32);
+            file.async_io().set_signal(signal);
             Ok(0)
         }
-        abi::F_GETSIG => Ok(file.async_io().signal() as u64),
+        abi::F_GETSIG => Ok(extended(file.async_io().signal())),
         abi::F_GET_SEALS => Ok(u64::from(memfs::seals(&file)?)),
         abi::F_ADD_SEALS => {
-            memfs::add_seals(&file, arg as u32)?;
+            memfs::add_seals(&file, call.uint(2))?;
             Ok(0)
         }
         abi::F_GETPIPE_SZ => Ok(pipe::of(&file).ok_or(Errno::EBADF)?.size() as u64),
         abi::F_SETPIPE_SZ => {
-            Ok(pipe::of(&file).ok_or(Errno::EBADF)?.set_size(u64::from(arg as u32), call.task)? as u64)
+            Ok(pipe::of(&file).ok_or(Errno::EBADF)?.set_size(u64::from(call.uint(2)), call.task)? as u64)
         }
         _ => super::lock::fcntl(call, &file, command, arg).unwrap_or(Err(Errno::EINVAL)),
     }
@@ -177,7 +181,7 @@ fn set_flags(file: &OpenFile, flags: i32) {
 }
 
 fn ioctl(call: &mut Call<'_>) -> Result<u64> {
-    let (fd, command, arg) = (call.int(0), call.args[1] as u32, call.args[2]);
+    let (fd, command, arg) = (call.int(0), call.uint(1), call.args[2]);
     let files = call.task.files();
     let file = files.get_io(fd)?;
     match command {

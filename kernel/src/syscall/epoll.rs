@@ -7,6 +7,7 @@ use crate::task::signal::{read_mask, with_temporary_mask};
 use crate::vfs::anon::AnonKind;
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
+use abi::number::{Low, extended};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -34,7 +35,7 @@ fn create(call: &Call<'_>, flags: i32) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let file = OpenFile::anonymous(AnonKind::Other("[eventpoll]"), EpollFile::new(), abi::O_RDWR);
-    Ok(call.task.files().install(file, flags & abi::EPOLL_CLOEXEC != 0)? as u64)
+    call.task.files().install(file, flags & abi::EPOLL_CLOEXEC != 0).map(extended)
 }
 
 fn control(call: &mut Call<'_>) -> Result<u64> {
@@ -74,15 +75,16 @@ fn masked_wait(call: &Call<'_>, timeout: Option<u64>, mask: u64, size: u64) -> R
 
 fn wait(call: &Call<'_>, timeout: Option<u64>) -> Result<u64> {
     let file = call.task.files().get_io(call.int(0))?;
-    let max = call.int(2);
-    if max <= 0 || max as u64 > i32::MAX as u64 / EVENT_SIZE {
+    // A negative number is too large as well.
+    let max = call.uint(2);
+    if max == 0 || u64::from(max) > i32::MAX as u64 / EVENT_SIZE {
         return Err(Errno::EINVAL);
     }
     let epoll = file.ops_as::<EpollFile>().ok_or(Errno::EINVAL)?.epoll();
     let events = epoll.wait(max as usize, deadline(timeout))?;
     let space = call.task.space();
     for (i, event) in events.iter().enumerate() {
-        let raw = [event.events, event.data as u32, (event.data >> 32) as u32];
+        let raw = [event.events, event.data.low_u32(), (event.data >> 32).low_u32()];
         space.write(call.args[1].wrapping_add(i as u64 * EVENT_SIZE), &raw)?;
     }
     Ok(events.len() as u64)

@@ -9,6 +9,7 @@ use crate::task::signal::SigSet;
 use crate::vfs::anon::AnonKind;
 use crate::vfs::file::{FileOps, OpenFile};
 use crate::{Errno, Result};
+use abi::number::extended;
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -26,14 +27,14 @@ const COMMON_FLAGS: i32 = abi::O_CLOEXEC | abi::O_NONBLOCK;
 
 fn install(call: &Call<'_>, name: &'static str, ops: Arc<dyn FileOps>, flags: i32) -> Result<u64> {
     let file = OpenFile::anonymous(AnonKind::Other(name), ops, abi::O_RDWR | flags & abi::O_NONBLOCK);
-    Ok(call.task.files().install(file, flags & abi::O_CLOEXEC != 0)? as u64)
+    call.task.files().install(file, flags & abi::O_CLOEXEC != 0).map(extended)
 }
 
 fn eventfd(call: &Call<'_>, flags: i32) -> Result<u64> {
     if flags & !(COMMON_FLAGS | abi::EFD_SEMAPHORE) != 0 {
         return Err(Errno::EINVAL);
     }
-    let event = EventFd::new(u64::from(call.args[0] as u32), flags & abi::EFD_SEMAPHORE != 0);
+    let event = EventFd::new(u64::from(call.uint(0)), flags & abi::EFD_SEMAPHORE != 0);
     install(call, "[eventfd]", event, flags)
 }
 
@@ -59,16 +60,15 @@ fn timerfd_create(call: &mut Call<'_>) -> Result<u64> {
 
 /// A setting as an itimerspec: the period, then the value.
 fn to_itimerspec(setting: Setting) -> [i64; 4] {
-    let split = |ns: u64| [(ns / 1_000_000_000) as i64, (ns % 1_000_000_000) as i64];
+    let split = |ns: u64| [ns / 1_000_000_000, ns % 1_000_000_000].map(u64::cast_signed);
     let ([a, b], [c, d]) = (split(setting.interval), split(setting.value));
     [a, b, c, d]
 }
 
 fn timerfd_settime(call: &mut Call<'_>) -> Result<u64> {
-    let [_, flags, new, old, ..] = call.args;
+    let (flags, new, old) = (call.int(1), call.args[2], call.args[3]);
     let space = call.task.space();
     let [interval_sec, interval_nsec, sec, nsec] = space.read::<[i64; 4]>(new)?;
-    let flags = flags as i32;
     if flags & !(abi::TFD_TIMER_ABSTIME | abi::TFD_TIMER_CANCEL_ON_SET) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -103,5 +103,5 @@ fn signalfd(call: &Call<'_>, flags: i32) -> Result<u64> {
     }
     let file = call.task.files().get_io(fd)?;
     file.ops_as::<SignalFd>().ok_or(Errno::EINVAL)?.set_mask(mask);
-    Ok(fd as u64)
+    Ok(extended(fd))
 }

@@ -1,9 +1,11 @@
 //! futex(2) and its kin.
 
+use super::timeout::nanoseconds;
 use super::{Call, Entry, entry};
 use crate::task::Whom;
 use crate::task::futex::{self, MATCH_ANY, WaitvEntry, WakeOp};
 use crate::{Errno, Result, time};
+use abi::number::Low;
 
 pub const CALLS: &[Entry] = &[
     entry(abi::SYS_futex, "futex", "PxuPPx", sys_futex),
@@ -13,8 +15,8 @@ pub const CALLS: &[Entry] = &[
 ];
 
 fn sys_futex(call: &mut Call<'_>) -> Result<u64> {
-    let [addr, op, value, fourth, second, third] = call.args;
-    let (op, value, third) = (op as i32, value as u32, third as u32);
+    let [addr, _, _, fourth, second, _] = call.args;
+    let (op, value, third) = (call.int(1), call.uint(2), call.uint(5));
     let private = op & abi::FUTEX_PRIVATE_FLAG != 0;
     let realtime = op & abi::FUTEX_CLOCK_REALTIME != 0;
     let command = op & !(abi::FUTEX_PRIVATE_FLAG | abi::FUTEX_CLOCK_REALTIME);
@@ -45,12 +47,12 @@ fn sys_futex(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::ENOSYS);
     }
     let pair = (addr, second);
-    let counts = (value as i32, fourth as i32);
+    let counts = (value.cast_signed(), fourth.low_i32());
     match command {
         abi::FUTEX_WAIT => wait(call, addr, private, value, MATCH_ANY, deadline),
         abi::FUTEX_WAIT_BITSET => wait(call, addr, private, value, third, deadline),
-        abi::FUTEX_WAKE => futex::wake(&task.space(), addr, private, value as i32, MATCH_ANY),
-        abi::FUTEX_WAKE_BITSET => futex::wake(&task.space(), addr, private, value as i32, third),
+        abi::FUTEX_WAKE => futex::wake(&task.space(), addr, private, value.cast_signed(), MATCH_ANY),
+        abi::FUTEX_WAKE_BITSET => futex::wake(&task.space(), addr, private, value.cast_signed(), third),
         abi::FUTEX_REQUEUE => futex::requeue(&task.space(), pair, private, counts, None),
         abi::FUTEX_CMP_REQUEUE => futex::requeue(&task.space(), pair, private, counts, Some(third)),
         abi::FUTEX_WAKE_OP => futex::wake_op(&task.space(), pair, private, counts, WakeOp::decode(third)),
@@ -74,11 +76,8 @@ fn wait(call: &mut Call<'_>, addr: u64, private: bool, value: u32, bits: u32, de
 
 /// A timespec in nanoseconds; EINVAL for one that is none.
 fn read_time(call: &Call<'_>, addr: u64) -> Result<u64> {
-    let [seconds, nanoseconds]: [i64; 2] = call.task.space().read(addr)?;
-    if seconds < 0 || !(0..1_000_000_000).contains(&nanoseconds) {
-        return Err(Errno::EINVAL);
-    }
-    Ok((seconds as u64).saturating_mul(1_000_000_000).saturating_add(nanoseconds as u64))
+    let [sec, nsec]: [i64; 2] = call.task.space().read(addr)?;
+    nanoseconds(sec, nsec)
 }
 
 /// A moment of CLOCK_REALTIME on the clock of deadlines.
@@ -92,8 +91,7 @@ const WAITV_MAX: u32 = 128;
 const FUTEX_32: u32 = 2;
 
 fn sys_futex_waitv(call: &mut Call<'_>) -> Result<u64> {
-    let (addr, count, flags, timeout, clock) =
-        (call.args[0], call.args[1] as u32, call.args[2] as u32, call.args[3], call.int(4));
+    let (addr, count, flags, timeout, clock) = (call.args[0], call.uint(1), call.uint(2), call.args[3], call.int(4));
     if flags != 0 || count == 0 || count > WAITV_MAX || addr == 0 {
         return Err(Errno::EINVAL);
     }
@@ -108,12 +106,13 @@ fn sys_futex_waitv(call: &mut Call<'_>) -> Result<u64> {
     let mut entries = Vec::with_capacity(count as usize);
     for [expected, addr, flags] in call.task.space().read_array::<[u64; 3]>(addr, count as usize)? {
         let reserved = flags >> 32;
-        let flags = flags as u32;
+        let flags = flags.low_u32();
         let private = flags & abi::FUTEX_PRIVATE_FLAG as u32 != 0;
         if reserved != 0 || flags & !(FUTEX_32 | abi::FUTEX_PRIVATE_FLAG as u32) != 0 || flags & FUTEX_32 == 0 {
             return Err(Errno::EINVAL);
         }
-        entries.push(WaitvEntry { addr, expected: expected as u32, private });
+        let expected = u32::try_from(expected).map_err(|_| Errno::EINVAL)?;
+        entries.push(WaitvEntry { addr, expected, private });
     }
     Ok(futex::waitv(call.task, &entries, deadline)? as u64)
 }

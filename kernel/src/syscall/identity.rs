@@ -6,6 +6,7 @@ use crate::mm::pressure::room_for;
 use crate::task::setid::{self, KEEP};
 use crate::task::{Process, find, find_process, group};
 use crate::{Errno, Result};
+use abi::number::{Low, extended};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -35,7 +36,7 @@ pub const CALLS: &[Entry] = &[
 ];
 
 fn change(call: &mut Call<'_>, rule: impl FnOnce(&Creds, [u32; 3]) -> Result<Creds>) -> Result<u64> {
-    let ids = [call.args[0] as u32, call.args[1] as u32, call.args[2] as u32];
+    let ids = [0, 1, 2].map(|n| call.uint(n));
     let old = call.task.creds();
     let new = rule(&old, ids)?;
     if new != *old {
@@ -54,7 +55,7 @@ fn get_three(call: &mut Call<'_>, ids: impl FnOnce(&Creds) -> [u32; 3]) -> Resul
 
 fn sys_setfsuid(call: &mut Call<'_>) -> Result<u64> {
     let old = call.task.creds();
-    if let Some(new) = setid::set_fs_uid(&old, call.args[0] as u32) {
+    if let Some(new) = setid::set_fs_uid(&old, call.uint(0)) {
         setid::commit(call.task, new);
     }
     Ok(u64::from(old.fsuid))
@@ -62,43 +63,40 @@ fn sys_setfsuid(call: &mut Call<'_>) -> Result<u64> {
 
 fn sys_setfsgid(call: &mut Call<'_>) -> Result<u64> {
     let old = call.task.creds();
-    if let Some(new) = setid::set_fs_gid(&old, call.args[0] as u32) {
+    if let Some(new) = setid::set_fs_gid(&old, call.uint(0)) {
         setid::commit(call.task, new);
     }
     Ok(u64::from(old.fsgid))
 }
 
 /// NGROUPS_MAX.
-const MAX_GROUPS: i32 = 65536;
+const MAX_GROUPS: usize = 65536;
 
 fn sys_getgroups(call: &mut Call<'_>) -> Result<u64> {
-    let (size, addr) = (call.int(0), call.args[1]);
+    let size = usize::try_from(call.int(0)).map_err(|_| Errno::EINVAL)?;
     let creds = call.task.creds();
     let count = creds.groups.len();
-    if size < 0 {
-        return Err(Errno::EINVAL);
-    }
     if size > 0 {
-        if count > size as usize {
+        if count > size {
             return Err(Errno::EINVAL);
         }
         let bytes: Vec<u8> = creds.groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
-        call.task.space().write_bytes(addr, &bytes)?;
+        call.task.space().write_bytes(call.args[1], &bytes)?;
     }
     Ok(count as u64)
 }
 
 fn sys_setgroups(call: &mut Call<'_>) -> Result<u64> {
-    let (size, addr) = (call.int(0), call.args[1]);
+    let (size, addr) = (call.uint(0) as usize, call.args[1]);
     let old = call.task.creds();
     if !old.capable(abi::CAP_SETGID) {
         return Err(Errno::EPERM);
     }
-    if !(0..=MAX_GROUPS).contains(&size) {
+    if size > MAX_GROUPS {
         return Err(Errno::EINVAL);
     }
-    room_for(size as usize * size_of::<u32>())?;
-    let mut groups: Vec<u32> = call.task.space().read_array(addr, size as usize)?;
+    room_for(size * size_of::<u32>())?;
+    let mut groups: Vec<u32> = call.task.space().read_array(addr, size)?;
     if groups.contains(&KEEP) {
         return Err(Errno::EINVAL);
     }
@@ -117,8 +115,8 @@ fn read_cap_header(call: &Call<'_>) -> Result<(usize, i32)> {
     let space = call.task.space();
     let [version, pid]: [u32; 2] = space.read(call.args[0])?;
     match version {
-        CAPABILITY_VERSION_1 => Ok((1, pid as i32)),
-        CAPABILITY_VERSION_2 | CAPABILITY_VERSION_3 => Ok((2, pid as i32)),
+        CAPABILITY_VERSION_1 => Ok((1, pid.cast_signed())),
+        CAPABILITY_VERSION_2 | CAPABILITY_VERSION_3 => Ok((2, pid.cast_signed())),
         _ => {
             space.write(call.args[0], &CAPABILITY_VERSION_3)?;
             Err(Errno::EINVAL)
@@ -146,7 +144,7 @@ fn sys_capget(call: &mut Call<'_>) -> Result<u64> {
         return Ok(0);
     }
     for word in 0..words {
-        let part = |set: u64| (set >> (32 * word)) as u32;
+        let part = |set: u64| (set >> (32 * word)).low_u32();
         let sets = [part(creds.effective), part(creds.permitted), part(creds.inheritable)];
         call.task.space().write(call.args[1].wrapping_add(12 * word as u64), &sets)?;
     }
@@ -185,17 +183,17 @@ fn sys_setpgid(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn sys_getpgid(call: &mut Call<'_>) -> Result<u64> {
-    Ok(process_of(call, call.int(0))?.group().pgid as u64)
+    Ok(extended(process_of(call, call.int(0))?.group().pgid))
 }
 
 fn sys_getpgrp(call: &mut Call<'_>) -> Result<u64> {
-    Ok(call.task.process.group().pgid as u64)
+    Ok(extended(call.task.process.group().pgid))
 }
 
 fn sys_setsid(call: &mut Call<'_>) -> Result<u64> {
-    group::new_session(&call.task.process).map(|sid| sid as u64)
+    group::new_session(&call.task.process).map(extended)
 }
 
 fn sys_getsid(call: &mut Call<'_>) -> Result<u64> {
-    Ok(process_of(call, call.int(0))?.session().sid as u64)
+    Ok(extended(process_of(call, call.int(0))?.session().sid))
 }

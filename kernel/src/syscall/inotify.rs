@@ -6,6 +6,7 @@ use crate::vfs::file::OpenFile;
 use crate::vfs::permission;
 use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
+use abi::number::extended;
 
 pub const CALLS: &[Entry] = &[
     entry(abi::SYS_inotify_init, "inotify_init", "", |call| init(call, 0)),
@@ -27,7 +28,7 @@ fn init(call: &mut Call<'_>, flags: i32) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let file = Inotify::open(flags & abi::IN_NONBLOCK != 0)?;
-    Ok(call.task.files().install(file, flags & abi::IN_CLOEXEC != 0)? as u64)
+    call.task.files().install(file, flags & abi::IN_CLOEXEC != 0).map(extended)
 }
 
 fn add_watch(call: &mut Call<'_>) -> Result<u64> {
@@ -39,7 +40,7 @@ fn add_watch(call: &mut Call<'_>) -> Result<u64> {
         | abi::IN_ONLYDIR;
     // What only an event has is taken for something to watch, too.
     const REPORTED: u32 = abi::IN_UNMOUNT | abi::IN_Q_OVERFLOW | abi::IN_IGNORED | abi::IN_ISDIR;
-    let mask = call.args[2] as u32;
+    let mask = call.uint(2);
     let both = abi::IN_MASK_ADD | abi::IN_MASK_CREATE;
     let known = abi::IN_ALL_EVENTS | OPTIONS | REPORTED;
     if mask & known == 0 || mask & !known != 0 || mask & both == both {
@@ -53,5 +54,5 @@ fn add_watch(call: &mut Call<'_>) -> Result<u64> {
     let path = call.task.space().read_path(call.args[1])?;
     let path = walk::lookup(call.task, abi::AT_FDCWD, &path, how)?;
     permission::check(&call.task.creds(), &**path.inode(), permission::READ)?;
-    Ok(inotify.watch(path.inode(), mask)? as u64)
+    inotify.watch(path.inode(), mask).map(extended)
 }

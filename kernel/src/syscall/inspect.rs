@@ -8,6 +8,7 @@ use crate::sched::killable_point;
 use crate::task::inspect::may_inspect;
 use crate::task::{Whom, find, pidfd};
 use crate::{Errno, Result};
+use abi::number::to_usize;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -24,10 +25,10 @@ fn sys_kcmp(call: &mut Call<'_>) -> Result<u64> {
     if !a.may_be_inspected(call.task) || !b.may_be_inspected(call.task) {
         return Err(Errno::EPERM);
     }
-    let file = |whom: &Whom, fd: u64| -> Result<usize> {
+    let file = |whom: &Whom, fd: i32| -> Result<usize> {
         let Whom::Thread(task) = whom else { return Err(Errno::EBADF) };
         let files = task.files.cloned().ok_or(Errno::EBADF)?;
-        let file = files.get(i32::try_from(fd).map_err(|_| Errno::EBADF)?)?;
+        let file = files.get(fd)?;
         Ok(Arc::as_ptr(&file) as usize)
     };
     // The objects' order must be one and the same for all questions; what it is does not matter.
@@ -44,7 +45,7 @@ fn sys_kcmp(call: &mut Call<'_>) -> Result<u64> {
         }
     };
     let order = match kind {
-        0 => file(&a, call.args[3])?.cmp(&file(&b, call.args[4])?),
+        0 => file(&a, call.int(3))?.cmp(&file(&b, call.int(4))?),
         1..=6 => address(&a).cmp(&address(&b)),
         // What an epoll instance watches.
         7 => {
@@ -64,7 +65,7 @@ fn sys_kcmp(call: &mut Call<'_>) -> Result<u64> {
 const MAX_SEGMENTS: u64 = 1024;
 
 fn transfer(call: &mut Call<'_>, write: bool) -> Result<u64> {
-    let [pid, local, local_count, remote, remote_count, flags] = call.args;
+    let [_, local, local_count, remote, remote_count, flags] = call.args;
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
@@ -76,11 +77,11 @@ fn transfer(call: &mut Call<'_>, write: bool) -> Result<u64> {
     if remote_count > MAX_SEGMENTS {
         return Err(Errno::EINVAL);
     }
-    let segments: Vec<[u64; 2]> = own.read_array(remote, remote_count as usize)?;
+    let segments: Vec<[u64; 2]> = own.read_array(remote, to_usize(remote_count))?;
     if segments.iter().any(|[_, len]| *len > i64::MAX as u64) {
         return Err(Errno::EINVAL);
     }
-    let target = find(pid as i32).ok_or(Errno::ESRCH)?;
+    let target = find(call.int(0)).ok_or(Errno::ESRCH)?;
     if !may_inspect(call.task, &target) {
         return Err(Errno::EPERM);
     }
@@ -104,7 +105,7 @@ fn transfer_segment(theirs: &AddressSpace, addr: u64, len: u64, buf: &mut IoBuf<
     while done < len && !buf.is_empty() {
         let at = addr.wrapping_add(done);
         // Up to the end of the page, so that what lies before a hole is transferred.
-        let want = (len - done).min(4096 - at % 4096).min(buf.remaining() as u64) as usize;
+        let want = to_usize((len - done).min(4096 - at % 4096).min(buf.remaining() as u64));
         let part = &mut chunk[..want];
         let n = if write {
             // Their page first: bytes taken could not be given back.
@@ -129,7 +130,7 @@ fn transfer_segment(theirs: &AddressSpace, addr: u64, len: u64, buf: &mut IoBuf<
 /// kind that loses no contents.
 fn process_madvise(call: &mut Call<'_>) -> Result<u64> {
     let (vector, count, advice) = (call.args[1], call.args[2], call.int(3));
-    if call.args[4] as u32 != 0 {
+    if call.uint(4) != 0 {
         return Err(Errno::EINVAL);
     }
     let own = call.task.space();

@@ -7,9 +7,10 @@ use crate::mm::user::{MAX_TRANSFER, check_range};
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::FileKind;
 use crate::vfs::notify;
-use crate::vfs::transfer::{self, read, read_quietly, write, write_quietly};
+use crate::vfs::transfer::{self, check_end, read, read_quietly, write, write_quietly};
 use crate::{Errno, Result};
 use crate::{sched, task};
+use abi::number::to_usize;
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -68,7 +69,7 @@ fn file_at(call: &Call<'_>, offset: Option<u64>) -> Result<Arc<OpenFile>> {
 
 fn buffer(call: &Call<'_>) -> Result<IoBuf<'static>> {
     check_range(call.args[1], call.args[2])?;
-    Ok(IoBuf::user(&call.task.space(), call.args[1], call.args[2] as usize))
+    Ok(IoBuf::user(&call.task.space(), call.args[1], call.size(2)))
 }
 
 /// A file offset; EINVAL for a negative one.
@@ -118,7 +119,7 @@ fn write_vector(call: &Call<'_>, offset: Option<u64>, append: bool) -> Result<u6
 
 fn lseek(call: &mut Call<'_>) -> Result<u64> {
     let file = file(call, 0)?;
-    let (offset, whence) = (call.args[1] as i64, call.int(2));
+    let (offset, whence) = (call.long(1), call.int(2));
     if !(abi::SEEK_SET..=abi::SEEK_HOLE).contains(&whence) {
         return Err(Errno::EINVAL);
     }
@@ -127,20 +128,18 @@ fn lseek(call: &mut Call<'_>) -> Result<u64> {
     }
     let position = match whence {
         abi::SEEK_SET => offset,
-        abi::SEEK_CUR => (file.position.get() as i64).checked_add(offset).ok_or(Errno::EINVAL)?,
+        abi::SEEK_CUR => file.position.get().cast_signed().checked_add(offset).ok_or(Errno::EINVAL)?,
         abi::SEEK_END => {
             let end = file.seek_special(0, whence)?;
-            (end as i64).checked_add(offset).ok_or(Errno::EINVAL)?
+            end.cast_signed().checked_add(offset).ok_or(Errno::EINVAL)?
         }
-        _ => file.seek_special(offset, whence)? as i64,
+        _ => file.seek_special(offset, whence)?.cast_signed(),
     };
     // Devices without a position take any for the first.
     let position = if file.inode.kind() == FileKind::CharDevice { 0 } else { position };
-    if position < 0 {
-        return Err(Errno::EINVAL);
-    }
-    file.position.set(position as u64);
-    Ok(position as u64)
+    let position = u64::try_from(position).map_err(|_| Errno::EINVAL)?;
+    file.position.set(position);
+    Ok(position)
 }
 
 fn copy_file_range(call: &mut Call<'_>) -> Result<u64> {
@@ -148,7 +147,7 @@ fn copy_file_range(call: &mut Call<'_>) -> Result<u64> {
     let space = call.task.space();
     let position = |file: &OpenFile, addr: u64| match addr {
         0 => Ok(file.position.get()),
-        addr => offset(space.read(addr)?),
+        addr => space.read(addr),
     };
     let (from, to) = (position(&input, call.args[1])?, position(&output, call.args[3])?);
     if call.int(5) != 0 {
@@ -164,11 +163,21 @@ fn copy_file_range(call: &mut Call<'_>) -> Result<u64> {
     if !input.readable() || !output.writable() || output.flags.get() & abi::O_APPEND != 0 {
         return Err(Errno::EBADF);
     }
-    let count = (call.args[4] as usize).min(MAX_TRANSFER);
-    let (first, last) = (from.min(to), from.max(to));
-    if Arc::ptr_eq(&input.inode, &output.inode) && last - first < count as u64 {
+    let count = call.args[4];
+    if from.checked_add(count).is_none() || to.checked_add(count).is_none() {
+        return Err(Errno::EOVERFLOW);
+    }
+    // Nothing is written at the largest offset.
+    if to == i64::MAX as u64 {
+        return Err(Errno::EFBIG);
+    }
+    let (from, to) = (offset(from)?, offset(to)?);
+    // Cut at the end of what there is, and of what there can be.
+    let count = count.min(input.inode.attr()?.size.saturating_sub(from)).min(i64::MAX as u64 - to);
+    if Arc::ptr_eq(&input.inode, &output.inode) && from.abs_diff(to) < count {
         return Err(Errno::EINVAL);
     }
+    let count = to_usize(count).min(MAX_TRANSFER);
     let mut chunk = vec![0; count.min(CHUNK)];
     let mut done = 0;
     let result = loop {
@@ -217,11 +226,12 @@ fn sendfile(call: &mut Call<'_>) -> Result<u64> {
         Some(asked) => offset(asked)?,
         None => input.position.get(),
     };
+    check_end(at, call.args[3])?;
     let output = file(call, 0)?;
     if !output.writable() {
         return Err(Errno::EBADF);
     }
-    let count = (call.args[3] as usize).min(MAX_TRANSFER);
+    let count = call.size(3).min(MAX_TRANSFER);
     let done = match pipe::of(&output) {
         Some(pipe) => super::pipe::splice_from(pipe, &input, at, count, output.nonblocking())?,
         None => {

@@ -4,6 +4,7 @@ use super::{Call, Entry, entry};
 use crate::ipc::{Object, Perm, READ, shm};
 use crate::mm::PAGE_SIZE;
 use crate::{Errno, Result};
+use abi::number::{Low, extended};
 
 pub const CALLS: &[Entry] = &[
     entry(abi::SYS_shmget, "shmget", "xux", shmget),
@@ -13,7 +14,7 @@ pub const CALLS: &[Entry] = &[
 ];
 
 fn shmget(call: &mut Call<'_>) -> Result<u64> {
-    shm::get(call.task, call.int(0), call.args[1], call.int(2)).map(|id| id as u64)
+    shm::get(call.task, call.int(0), call.args[1], call.int(2)).map(extended)
 }
 
 fn shmat(call: &mut Call<'_>) -> Result<u64> {
@@ -27,13 +28,13 @@ fn shmdt(call: &mut Call<'_>) -> Result<u64> {
 /// struct ipc64_perm, in words of eight bytes.
 pub(super) fn perm_words(perm: &Perm, id: i32) -> [u64; 6] {
     let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-    let round = u64::from(id as u32 >> 15);
-    [pair(perm.key as u32, perm.uid), pair(perm.gid, perm.creator_uid), pair(perm.creator_gid, perm.mode), round, 0, 0]
+    let (key, round) = (perm.key.cast_unsigned(), u64::from(id.cast_unsigned() >> 15));
+    [pair(key, perm.uid), pair(perm.gid, perm.creator_uid), pair(perm.creator_gid, perm.mode), round, 0, 0]
 }
 
 /// What IPC_SET may change, of the words of a struct ipc64_perm: user, group, and mode.
 pub(super) fn wanted_owner(words: &[u64]) -> (u32, u32, u32) {
-    ((words[0] >> 32) as u32, words[1] as u32, (words[2] >> 32) as u32)
+    ((words[0] >> 32).low_u32(), words[1].low_u32(), (words[2] >> 32).low_u32())
 }
 
 /// struct shmid64_ds.
@@ -42,8 +43,8 @@ fn segment_words(id: i32, segment: &shm::Segment) -> [u64; 14] {
     let mut words = [0; 14];
     words[..6].copy_from_slice(&perm_words(&perm, id));
     words[6] = segment.size;
-    words[7..10].copy_from_slice(&[history.attached, history.detached, history.changed].map(|t| t as u64));
-    words[10] = u64::from(history.creator as u32) | u64::from(history.last as u32) << 32;
+    words[7..10].copy_from_slice(&[history.attached, history.detached, history.changed].map(i64::cast_unsigned));
+    words[10] = u64::from(history.creator.cast_unsigned()) | u64::from(history.last.cast_unsigned()) << 32;
     words[11] = segment.attachments();
     words
 }
@@ -76,12 +77,12 @@ fn shmctl(call: &mut Call<'_>) -> Result<u64> {
         }
         abi::SHM_STAT | abi::SHM_STAT_ANY => {
             // The index in the place of the number.
-            let (id, segment) = shm::at(id as u32)?;
+            let (id, segment) = shm::at(id.cast_unsigned())?;
             if command == abi::SHM_STAT {
                 segment.perm().check(READ, &creds)?;
             }
             space.write(addr, &segment_words(id, &segment))?;
-            Ok(id as u64)
+            Ok(extended(id))
         }
         abi::IPC_SET => {
             let words: [u64; 14] = space.read(addr)?;

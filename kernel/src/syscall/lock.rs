@@ -5,6 +5,7 @@ use crate::vfs::file::OpenFile;
 use crate::vfs::inode::FileKind;
 use crate::vfs::locks::{self, END, Kind, Owner, Record};
 use crate::{Errno, Result};
+use abi::number::Low;
 use std::sync::Arc;
 use umlab_abi::fcntl::Flock;
 
@@ -29,7 +30,7 @@ pub fn fcntl(call: &Call<'_>, file: &Arc<OpenFile>, command: i32, arg: u64) -> O
         abi::F_GETLK | abi::F_OFD_GETLK => get(call, file, command, arg),
         abi::F_SETLK | abi::F_SETLKW | abi::F_OFD_SETLK | abi::F_OFD_SETLKW => set(call, file, command, arg),
         abi::F_GETLEASE => Ok(abi::F_UNLCK as u64),
-        abi::F_SETLEASE => lease(file, arg as i32),
+        abi::F_SETLEASE => lease(file, arg.low_i32()),
         _ => return None,
     })
 }
@@ -51,8 +52,8 @@ fn owner(call: &Call<'_>, file: &OpenFile, command: i32, asked: &Flock) -> Resul
 fn range(file: &OpenFile, asked: &Flock) -> Result<(u64, u64)> {
     let base = match i32::from(asked.l_whence) {
         abi::SEEK_SET => 0,
-        abi::SEEK_CUR => file.position.get() as i64,
-        abi::SEEK_END => file.inode.attr()?.size as i64,
+        abi::SEEK_CUR => file.position.get().cast_signed(),
+        abi::SEEK_END => file.inode.attr()?.size.cast_signed(),
         _ => return Err(Errno::EINVAL),
     };
     let start = base.checked_add(asked.l_start).ok_or(Errno::EOVERFLOW)?;
@@ -60,11 +61,11 @@ fn range(file: &OpenFile, asked: &Flock) -> Result<(u64, u64)> {
         return Err(Errno::EINVAL);
     }
     let (start, end) = match asked.l_len {
-        0 => (start, END as i64),
+        0 => (start, END.cast_signed()),
         len @ 1.. => (start, start.checked_add(len - 1).ok_or(Errno::EOVERFLOW)?),
         len => (start.checked_add(len).ok_or(Errno::EINVAL)?, start - 1),
     };
-    if start < 0 { Err(Errno::EINVAL) } else { Ok((start as u64, end as u64)) }
+    if start < 0 { Err(Errno::EINVAL) } else { Ok((start.cast_unsigned(), end.cast_unsigned())) }
 }
 
 fn kind(asked: &Flock) -> Result<Option<Kind>> {
@@ -82,12 +83,13 @@ fn get(call: &Call<'_>, file: &OpenFile, command: i32, arg: u64) -> Result<u64> 
     let (start, end) = range(file, &asked)?;
     let (owner, pid) = owner(call, file, command, &asked)?;
     match locks::conflict(file, &Record { owner, pid, kind, start, end })? {
-        None => asked.l_type = abi::F_UNLCK as i16,
+        None => asked.l_type = abi::F_UNLCK.low_i16(),
         Some(held) => {
-            asked.l_type = if held.kind == Kind::Write { abi::F_WRLCK } else { abi::F_RDLCK } as i16;
-            asked.l_whence = abi::SEEK_SET as i16;
-            asked.l_start = held.start as i64;
-            asked.l_len = if held.end == END { 0 } else { (held.end - held.start + 1) as i64 };
+            let kind = if held.kind == Kind::Write { abi::F_WRLCK } else { abi::F_RDLCK };
+            asked.l_type = kind.low_i16();
+            asked.l_whence = abi::SEEK_SET.low_i16();
+            asked.l_start = held.start.cast_signed();
+            asked.l_len = if held.end == END { 0 } else { (held.end - held.start + 1).cast_signed() };
             asked.l_pid = held.pid;
         }
     }

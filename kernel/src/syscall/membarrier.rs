@@ -7,6 +7,7 @@ use crate::mm::AddressSpace;
 use crate::sched::barrier;
 use crate::task::{Task, pid};
 use crate::{Errno, Result};
+use abi::number::extended;
 
 pub const CALLS: &[Entry] = &[entry(abi::SYS_membarrier, "membarrier", "dxd", membarrier)];
 
@@ -40,7 +41,7 @@ fn membarrier(call: &mut Call<'_>) -> Result<u64> {
     };
     match command {
         QUERY => return Ok(KNOWN as u64),
-        GET_REGISTRATIONS => return Ok(space.barriers.get() as u64),
+        GET_REGISTRATIONS => return Ok(extended(space.barriers.get())),
         GLOBAL => barrier(|_| true),
         GLOBAL_EXPEDITED => barrier(|thread| {
             let space = Task::of(thread).space.borrow();

@@ -14,7 +14,7 @@ pub const CALLS: &[Entry] = &[
     entry(abi::SYS_munmap, "munmap", "xu", munmap),
     entry(abi::SYS_mprotect, "mprotect", "xux", mprotect),
     entry(abi::SYS_pkey_mprotect, "pkey_mprotect", "xuxd", pkey_mprotect),
-    entry(abi::SYS_pkey_alloc, "pkey_alloc", "xx", |_| Err(Errno::ENOSPC)),
+    entry(abi::SYS_pkey_alloc, "pkey_alloc", "xx", pkey_alloc),
     entry(abi::SYS_pkey_free, "pkey_free", "d", |_| Err(Errno::EINVAL)),
     entry(abi::SYS_mremap, "mremap", "xuuxx", mremap),
     entry(abi::SYS_remap_file_pages, "remap_file_pages", "xuxux", remap_file_pages),
@@ -30,8 +30,12 @@ pub const CALLS: &[Entry] = &[
 ];
 
 fn mmap(call: &mut Call<'_>) -> Result<u64> {
-    let [addr, len, prot, flags, _, offset] = call.args;
-    let flags = flags as i32;
+    let [addr, len, _, _, _, offset] = call.args;
+    let (prot, mut flags) = (call.uint(2), call.int(3));
+    // What stands above an int is no flag, as little as its highest bit is one.
+    if call.args[3] >> 32 != 0 {
+        flags |= i32::MIN;
+    }
     if !offset.is_multiple_of(4096) {
         return Err(Errno::EINVAL);
     }
@@ -42,7 +46,7 @@ fn mmap(call: &mut Call<'_>) -> Result<u64> {
     }
     // The offset of anonymous memory means nothing else.
     let offset = if file.is_some() { offset } else { 0 };
-    call.task.space().mmap(&MapRequest { addr, len, prot: prot as u32, flags, file, offset })
+    call.task.space().mmap(&MapRequest { addr, len, prot, flags, file, offset })
 }
 
 fn munmap(call: &mut Call<'_>) -> Result<u64> {
@@ -60,12 +64,12 @@ fn mremap(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn remap_file_pages(call: &mut Call<'_>) -> Result<u64> {
-    let [addr, len, prot, first, flags, _] = call.args;
+    let [addr, len, prot, first, ..] = call.args;
     // The rights are those of the mapping.
     if prot != 0 {
         return Err(Errno::EINVAL);
     }
-    call.task.space().remap_file_pages(addr, len, first, flags as i32).map(|()| 0)
+    call.task.space().remap_file_pages(addr, len, first, call.int(4)).map(|()| 0)
 }
 
 fn madvise(call: &mut Call<'_>) -> Result<u64> {
@@ -96,6 +100,13 @@ fn mincore(call: &mut Call<'_>) -> Result<u64> {
         at += STEP;
         killable_point()?;
     }
+}
+
+/// pkey_alloc(2): there are no keys to give.
+fn pkey_alloc(call: &mut Call<'_>) -> Result<u64> {
+    const RIGHTS: u64 = 3;
+    let [flags, rights, ..] = call.args;
+    if flags != 0 || rights & !RIGHTS != 0 { Err(Errno::EINVAL) } else { Err(Errno::ENOSPC) }
 }
 
 /// pkey_mprotect(2): without protection keys in the CPU's reach, only the default key exists.

@@ -3,13 +3,14 @@
 use super::socket::{read_address, with_socket, write_address};
 use super::timeout::{deadline, left, read_timespec};
 use super::{Call, Entry, entry};
-use crate::mm::user::{bytes_of, check_range};
+use crate::mm::user::{MAX_TRANSFER, bytes_of, check_range};
 use crate::mm::{AddressSpace, IoBuf};
 use crate::net::unix::MAX_RIGHTS;
 use crate::net::{Incoming, MAX_ADDRESS, Outgoing, Socket, wait_flag};
 use crate::task::{Task, find_process};
 use crate::vfs::file::OpenFile;
-use crate::{Errno, Result};
+use crate::{Errno, Result, time};
+use abi::number::{Low, saturated_i32, to_usize};
 use std::sync::Arc;
 use umlab_abi::socket::Ucred;
 
@@ -46,7 +47,7 @@ struct Header {
 impl Header {
     fn read(space: &AddressSpace, addr: u64) -> Result<Header> {
         let [name, name_len, iov, iov_len, control, control_len, _flags] = space.read::<[u64; 7]>(addr)?;
-        let name_len = name_len as i32;
+        let name_len = name_len.low_i32();
         if name != 0 && name_len < 0 {
             return Err(Errno::EINVAL);
         }
@@ -57,25 +58,30 @@ impl Header {
     }
 }
 
+/// Memory for one message. Unlike that of read(2), its length is cut before it is looked at.
+fn buffer(space: &Arc<AddressSpace>, addr: u64, len: u64) -> Result<IoBuf<'static>> {
+    let len = to_usize(len).min(MAX_TRANSFER);
+    check_range(addr, len as u64)?;
+    Ok(IoBuf::user(space, addr, len))
+}
+
 fn sendto(call: &mut Call<'_>) -> Result<u64> {
-    let [_, addr, len, flags, to, to_len] = call.args;
+    let [_, addr, len, _, to, _] = call.args;
     let space = call.task.space();
-    check_range(addr, len)?;
-    let mut buf = IoBuf::user(&space, addr, len as usize);
+    let mut buf = buffer(&space, addr, len)?;
     with_socket(call, |file, socket| {
-        let to = if to != 0 { Some(read_address(&space, to, to_len as i32)?) } else { None };
-        let flags = flags as i32 | wait_flag(file);
-        let message = Outgoing { flags, to: to.as_deref(), ..Outgoing::default() };
-        Ok(socket.send(&mut buf, message)? as u64)
+        let to = if to != 0 { Some(read_address(&space, to, call.int(5))?) } else { None };
+        let flags = call.int(3) | wait_flag(file);
+        let to = to.as_deref().filter(|to| !to.is_empty());
+        Ok(socket.send(&mut buf, Outgoing { flags, to, ..Outgoing::default() })? as u64)
     })
 }
 
 fn recvfrom(call: &mut Call<'_>) -> Result<u64> {
-    let [_, addr, len, flags, from, from_len] = call.args;
+    let [_, addr, len, _, from, from_len] = call.args;
     let space = call.task.space();
-    check_range(addr, len)?;
-    let mut buf = IoBuf::user(&space, addr, len as usize);
-    let incoming = with_socket(call, |file, socket| socket.receive(&mut buf, flags as i32 | wait_flag(file)))?;
+    let mut buf = buffer(&space, addr, len)?;
+    let incoming = with_socket(call, |file, socket| socket.receive(&mut buf, call.int(3) | wait_flag(file)))?;
     if from != 0 {
         write_address(&space, from, from_len, incoming.from.as_deref().unwrap_or_default())?;
     }
@@ -92,7 +98,7 @@ fn send_one(task: &Task, socket: &Arc<dyn Socket>, addr: u64, flags: i32) -> Res
     let header = Header::read(&space, addr)?;
     let to = match header.name {
         0 => None,
-        name => Some(read_address(&space, name, header.name_len.min(MAX_ADDRESS as i32))?),
+        name => Some(read_address(&space, name, header.name_len.min(saturated_i32(MAX_ADDRESS)))?),
     };
     let mut buf = IoBuf::user_vector(&space, header.iov, header.iov_len)?;
     let to = to.as_deref().filter(|to| !to.is_empty());
@@ -101,7 +107,7 @@ fn send_one(task: &Task, socket: &Arc<dyn Socket>, addr: u64, flags: i32) -> Res
         if header.control_len > MAX_CONTROL {
             return Err(Errno::ENOBUFS);
         }
-        let mut control = vec![0; header.control_len as usize];
+        let mut control = vec![0; to_usize(header.control_len)];
         space.read_bytes(header.control, &mut control)?;
         parse_control(task, socket.domain(), &control, &mut message)?;
     }
@@ -117,7 +123,7 @@ fn parse_control(task: &Task, domain: i32, mut control: &[u8], message: &mut Out
         if len < HEADER as u64 || len > control.len() as u64 {
             return Err(Errno::EINVAL);
         }
-        let data = &control[HEADER..len as usize];
+        let data = &control[HEADER..to_usize(len)];
         if level == abi::SOL_SOCKET {
             match kind {
                 abi::SCM_RIGHTS if domain == abi::AF_UNIX => {
@@ -134,7 +140,7 @@ fn parse_control(task: &Task, domain: i32, mut control: &[u8], message: &mut Out
                 _ => return Err(Errno::EINVAL),
             }
         }
-        let next = (len as usize).next_multiple_of(8).min(control.len());
+        let next = to_usize(len).next_multiple_of(8).min(control.len());
         control = &control[next..];
     }
     Ok(())
@@ -146,7 +152,7 @@ fn check_creds(task: &Task, data: &[u8]) -> Result<Ucred> {
         return Err(Errno::EINVAL);
     }
     let word = |at: usize| u32::from_ne_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
-    let claim = Ucred { pid: word(0) as i32, uid: word(4), gid: word(8) };
+    let claim = Ucred { pid: word(0).cast_signed(), uid: word(4), gid: word(8) };
     let own = task.creds();
     let pid_ok = claim.pid == task.pid() || own.capable(abi::CAP_SYS_ADMIN);
     let uid_ok = [own.uid, own.euid, own.suid].contains(&claim.uid) || own.capable(abi::CAP_SETUID);
@@ -175,9 +181,9 @@ fn receive_one(task: &Task, _file: &OpenFile, socket: &Arc<dyn Socket>, addr: u6
     let from = incoming.from.clone().unwrap_or_default();
     let used = write_control(task, &header, flags, incoming, &mut out_flags)?;
     if header.name != 0 {
-        let room = (header.name_len as usize).min(from.len());
+        let room = usize::try_from(header.name_len).unwrap_or(0).min(from.len());
         space.write_bytes(header.name, &from[..room])?;
-        space.write(header.addr + 8, &(from.len() as i32))?;
+        space.write(header.addr + 8, &saturated_i32(from.len()))?;
     }
     space.write(header.addr + 48, &out_flags)?;
     space.write(header.addr + 40, &used)?;
@@ -234,7 +240,7 @@ fn put_control(space: &AddressSpace, addr: u64, room: u64, kind: i32, data: &[u8
     }
     let mut message = bytes_of(&len).to_vec();
     message.extend_from_slice(bytes_of(&[abi::SOL_SOCKET, kind]));
-    message.extend_from_slice(&data[..len as usize - HEADER]);
+    message.extend_from_slice(&data[..to_usize(len) - HEADER]);
     if space.write_bytes(addr, &message).is_err() {
         *out_flags |= abi::MSG_CTRUNC;
         return 0;
@@ -243,14 +249,14 @@ fn put_control(space: &AddressSpace, addr: u64, room: u64, kind: i32, data: &[u8
 }
 
 fn sendmmsg(call: &mut Call<'_>) -> Result<u64> {
-    let [_, vector, count, flags, ..] = call.args;
-    let count = u64::from(count as u32).min(MAX_SEGMENTS);
+    let vector = call.args[1];
+    let count = u64::from(call.uint(2)).min(MAX_SEGMENTS);
     with_socket(call, |file, socket| {
         let mut done = 0;
         while done < count {
             let at = vector.wrapping_add(done * MULTI_SIZE);
-            let result = send_one(call.task, socket, at, flags as i32 | wait_flag(file))
-                .and_then(|n| call.task.space().write(at.wrapping_add(MULTI_LEN), &(n as u32)));
+            let result = send_one(call.task, socket, at, call.int(3) | wait_flag(file))
+                .and_then(|n| call.task.space().write(at.wrapping_add(MULTI_LEN), &n.low_u32()));
             match result {
                 Ok(()) => done += 1,
                 Err(_) if done > 0 => break,
@@ -262,11 +268,11 @@ fn sendmmsg(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn recvmmsg(call: &mut Call<'_>) -> Result<u64> {
-    let [_, vector, count, flags, timeout, _] = call.args;
+    let [_, vector, _, _, timeout, _] = call.args;
     let space = call.task.space();
     let deadline = deadline(read_timespec(&space, timeout)?);
-    let count = u64::from(count as u32).min(MAX_SEGMENTS);
-    let mut flags = flags as i32;
+    let count = u64::from(call.uint(2)).min(MAX_SEGMENTS);
+    let mut flags = call.int(3);
     let done = with_socket(call, |file, socket| {
         flags |= wait_flag(file);
         // What ended the last such call early.
@@ -277,7 +283,7 @@ fn recvmmsg(call: &mut Call<'_>) -> Result<u64> {
         while done < count {
             let at = vector.wrapping_add(done * MULTI_SIZE);
             let result = receive_one(call.task, file, socket, at, flags & !abi::MSG_WAITFORONE)
-                .and_then(|n| space.write(at.wrapping_add(MULTI_LEN), &(n as u32)));
+                .and_then(|n| space.write(at.wrapping_add(MULTI_LEN), &n.low_u32()));
             match result {
                 Ok(()) => done += 1,
                 Err(e) if done > 0 => {
@@ -300,8 +306,7 @@ fn recvmmsg(call: &mut Call<'_>) -> Result<u64> {
         Ok(done)
     })?;
     if let Some(deadline) = deadline {
-        let ns = left(deadline);
-        space.write(timeout, &[(ns / 1_000_000_000) as i64, (ns % 1_000_000_000) as i64])?;
+        space.write(timeout, &time::timespec(left(deadline)))?;
     }
     Ok(done)
 }

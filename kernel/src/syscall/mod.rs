@@ -46,6 +46,7 @@ mod xattr;
 
 use crate::task::Call;
 use crate::{Errno, Result, stats};
+use abi::number::to_usize;
 
 pub type Handler = fn(&mut Call<'_>) -> Result<u64>;
 
@@ -118,7 +119,7 @@ static TABLE: [Option<&Entry>; NUMBERS] = {
         let mut row = 0;
         while row < AREAS[area].len() {
             let entry = &AREAS[area][row];
-            let number = entry.number as usize;
+            let number = to_usize(entry.number.cast_unsigned());
             assert!(table[number].is_none(), "two rows for one system call");
             table[number] = Some(entry);
             row += 1;

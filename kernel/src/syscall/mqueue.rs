@@ -9,6 +9,7 @@ use crate::sched::killable_point;
 use crate::task::signal::is_signal;
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result, time};
+use abi::number::{Low, extended, to_usize};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -33,7 +34,7 @@ const STEP: usize = 64 << 10;
 type Attributes = [i64; 8];
 
 fn mq_open(call: &mut Call<'_>) -> Result<u64> {
-    let [name, _, mode, attributes, ..] = call.args;
+    let [name, _, _, attributes, ..] = call.args;
     let space = call.task.space();
     let sizes = match attributes {
         0 => None,
@@ -44,8 +45,8 @@ fn mq_open(call: &mut Call<'_>) -> Result<u64> {
     };
     let name = space.read_path(name)?;
     call.task.files().has_room()?;
-    let file = mq::open(call.task, &name, call.int(1), mode as u32, sizes)?;
-    Ok(call.task.files().install(file, true)? as u64)
+    let file = mq::open(call.task, &name, call.int(1), call.uint(2), sizes)?;
+    Ok(extended(call.task.files().install(file, true)?))
 }
 
 /// A queue's open file, for those who may do what `may` asks.
@@ -66,9 +67,9 @@ fn deadline(call: &Call<'_>, addr: u64) -> Result<Option<u64>> {
 }
 
 fn mq_timedsend(call: &mut Call<'_>) -> Result<u64> {
-    let [_, mut addr, len, priority, until, _] = call.args;
+    let [_, mut addr, len, _, until, _] = call.args;
     let deadline = deadline(call, until)?;
-    let priority = priority as u32;
+    let priority = call.uint(3);
     if priority >= mq::PRIORITIES {
         return Err(Errno::EINVAL);
     }
@@ -76,8 +77,8 @@ fn mq_timedsend(call: &mut Call<'_>) -> Result<u64> {
     if len > queue.size {
         return Err(Errno::EMSGSIZE);
     }
-    room_for(len as usize + MESSAGE)?;
-    let mut bytes = vec![0; len as usize];
+    room_for(to_usize(len) + MESSAGE)?;
+    let mut bytes = vec![0; to_usize(len)];
     for part in bytes.chunks_mut(STEP) {
         call.task.space().read_bytes(addr, part)?;
         addr = addr.wrapping_add(part.len() as u64);
@@ -113,7 +114,7 @@ fn mq_notify(call: &mut Call<'_>) -> Result<u64> {
         0 => None,
         _ => {
             let [value, signal_and_kind] = call.task.space().read::<[u64; 2]>(addr)?;
-            let (signal, kind) = (signal_and_kind as i32, (signal_and_kind >> 32) as i32);
+            let (signal, kind) = (signal_and_kind.low_i32(), (signal_and_kind >> 32).low_i32());
             match kind {
                 abi::SIGEV_NONE => Some(None),
                 abi::SIGEV_SIGNAL if is_signal(signal) => Some(Some((signal, value))),
@@ -144,9 +145,10 @@ fn mq_getsetattr(call: &mut Call<'_>) -> Result<u64> {
     }
     let (file, queue) = queue_of(call, |_| true)?;
     let before = i64::from(file.flags.get() & abi::O_NONBLOCK);
-    let attributes: Attributes = [before, queue.most as i64, queue.size as i64, queue.count() as i64, 0, 0, 0, 0];
+    let [most, size, count] = [queue.most, queue.size, queue.count()].map(u64::cast_signed);
+    let attributes: Attributes = [before, most, size, count, 0, 0, 0, 0];
     if let Some(flags) = flags {
-        file.flags.set(file.flags.get() & !abi::O_NONBLOCK | flags as i32);
+        file.flags.set(file.flags.get() & !abi::O_NONBLOCK | flags.low_i32());
     }
     if old != 0 {
         space.write(old, &attributes)?;

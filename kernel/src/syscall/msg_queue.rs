@@ -6,10 +6,11 @@ use crate::ipc::msg::{self, Message, MsgQueue, Which};
 use crate::ipc::{Object, READ};
 use crate::sched::killable_point;
 use crate::{Errno, Result};
+use abi::number::{Low, extended, saturated_i32, to_usize};
 use std::sync::atomic::Ordering::Relaxed;
 
 pub const CALLS: &[Entry] = &[
-    entry(abi::SYS_msgget, "msgget", "xx", |call| msg::get(call.task, call.int(0), call.int(1)).map(|id| id as u64)),
+    entry(abi::SYS_msgget, "msgget", "xx", |call| msg::get(call.task, call.int(0), call.int(1)).map(extended)),
     entry(abi::SYS_msgsnd, "msgsnd", "dPux", msgsnd),
     entry(abi::SYS_msgrcv, "msgrcv", "dPudx", msgrcv),
     entry(abi::SYS_msgctl, "msgctl", "ddP", msgctl),
@@ -22,11 +23,11 @@ fn msgsnd(call: &mut Call<'_>) -> Result<u64> {
     let (id, addr, len, flags) = (call.int(0), call.args[1], call.args[2], call.int(3));
     let space = call.task.space();
     let kind: i64 = space.read(addr)?;
-    if len > msg::MAX_LEN.load(Relaxed) as u64 || id < 0 || kind < 1 {
+    if len > msg::MAX_LEN.load(Relaxed).cast_unsigned() || id < 0 || kind < 1 {
         return Err(Errno::EINVAL);
     }
-    msg::room_for_message(len as usize)?;
-    let mut bytes = vec![0; len as usize];
+    msg::room_for_message(to_usize(len))?;
+    let mut bytes = vec![0; to_usize(len)];
     let mut at = addr.wrapping_add(8);
     for part in bytes.chunks_mut(STEP) {
         space.read_bytes(at, part)?;
@@ -37,9 +38,9 @@ fn msgsnd(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn msgrcv(call: &mut Call<'_>) -> Result<u64> {
-    let [_, addr, room, kind, ..] = call.args;
-    let (id, kind, flags) = (call.int(0), kind as i64, call.int(4));
-    if id < 0 || (room as i64) < 0 {
+    let (addr, room) = (call.args[1], call.size(2));
+    let (id, kind, flags) = (call.int(0), call.long(3), call.int(4));
+    if id < 0 || call.long(2) < 0 {
         return Err(Errno::EINVAL);
     }
     let may_wait = flags & abi::IPC_NOWAIT == 0;
@@ -54,10 +55,10 @@ fn msgrcv(call: &mut Call<'_>) -> Result<u64> {
         _ => Which::Kind(kind),
     };
     let cut = flags & abi::MSG_NOERROR != 0;
-    let message = msg::receive(call.task, id, which, room as usize, cut, may_wait)?;
+    let message = msg::receive(call.task, id, which, room, cut, may_wait)?;
     let space = call.task.space();
     space.write(addr, &message.kind)?;
-    let bytes = &message.bytes[..message.bytes.len().min(room as usize)];
+    let bytes = &message.bytes[..message.bytes.len().min(room)];
     let mut at = addr.wrapping_add(8);
     for part in bytes.chunks(STEP) {
         space.write_bytes(at, part)?;
@@ -72,9 +73,9 @@ fn queue_words(id: i32, queue: &MsgQueue) -> [u64; 15] {
     let status = queue.status();
     let mut words = [0; 15];
     words[..6].copy_from_slice(&perm_words(&queue.perm(), id));
-    words[6..9].copy_from_slice(&[status.sent, status.received, status.changed].map(|t| t as u64));
+    words[6..9].copy_from_slice(&[status.sent, status.received, status.changed].map(i64::cast_unsigned));
     words[9..12].copy_from_slice(&[status.bytes, status.messages, status.limit]);
-    words[12] = u64::from(status.last_sender as u32) | u64::from(status.last_receiver as u32) << 32;
+    words[12] = u64::from(status.last_sender.cast_unsigned()) | u64::from(status.last_receiver.cast_unsigned()) << 32;
     words
 }
 
@@ -96,12 +97,12 @@ fn msgctl(call: &mut Call<'_>) -> Result<u64> {
         }
         abi::MSG_STAT | abi::MSG_STAT_ANY => {
             // The index in the place of the number.
-            let (id, queue) = msg::at(id as u32)?;
+            let (id, queue) = msg::at(id.cast_unsigned())?;
             if command == abi::MSG_STAT {
                 queue.perm().check(READ, &creds)?;
             }
             space.write(addr, &queue_words(id, &queue))?;
-            Ok(id as u64)
+            Ok(extended(id))
         }
         abi::IPC_SET => {
             let words: [u64; 15] = space.read(addr)?;
@@ -118,11 +119,12 @@ fn msgctl(call: &mut Call<'_>) -> Result<u64> {
 fn information(used: bool) -> [i32; 8] {
     const SEGMENT: i32 = 16;
     const SEGMENTS: i32 = 0xffff;
-    let [longest, bytes, queues] = [&msg::MAX_LEN, &msg::MAX_BYTES, &msg::MOST].map(|limit| limit.load(Relaxed) as i32);
+    let [longest, bytes, queues] =
+        [&msg::MAX_LEN, &msg::MAX_BYTES, &msg::MOST].map(|limit| limit.load(Relaxed).low_i32());
     let (pool, map, total) = if used {
         let all = msg::all();
-        let sum = |of: fn(&MsgQueue) -> u64| all.iter().map(|(_, queue)| of(queue)).sum::<u64>() as i32;
-        (all.len() as i32, sum(|queue| queue.status().messages), sum(|queue| queue.status().bytes))
+        let sum = |of: fn(&MsgQueue) -> u64| all.iter().map(|(_, queue)| of(queue)).sum::<u64>().low_i32();
+        (saturated_i32(all.len()), sum(|queue| queue.status().messages), sum(|queue| queue.status().bytes))
     } else {
         // They depend on the limits that a kernel begins with.
         const QUEUES: i32 = 32000;

@@ -9,18 +9,16 @@ use crate::{Errno, Result};
 
 pub const CALLS: &[Entry] = &[
     entry(abi::SYS_mkdir, "mkdir", "po", |call| {
-        make(call, abi::AT_FDCWD, call.args[0], &NewNode::Directory, call.args[1] as u32)
+        make(call, abi::AT_FDCWD, call.args[0], &NewNode::Directory, call.uint(1))
     }),
     entry(abi::SYS_mkdirat, "mkdirat", "fpo", |call| {
-        make(call, call.int(0), call.args[1], &NewNode::Directory, call.args[2] as u32)
+        make(call, call.int(0), call.args[1], &NewNode::Directory, call.uint(2))
     }),
     entry(abi::SYS_mknod, "mknod", "pox", |call| {
-        let [path, mode, device, ..] = call.args;
-        make_node(call, abi::AT_FDCWD, path, mode as u32, device)
+        make_node(call, abi::AT_FDCWD, call.args[0], call.uint(1), call.uint(2))
     }),
     entry(abi::SYS_mknodat, "mknodat", "fpox", |call| {
-        let [_, path, mode, device, ..] = call.args;
-        make_node(call, call.int(0), path, mode as u32, device)
+        make_node(call, call.int(0), call.args[1], call.uint(2), call.uint(3))
     }),
     entry(abi::SYS_symlink, "symlink", "pp", |call| symlink(call, call.args[0], abi::AT_FDCWD, call.args[1])),
     entry(abi::SYS_symlinkat, "symlinkat", "pfp", |call| symlink(call, call.args[0], call.int(1), call.args[2])),
@@ -44,7 +42,7 @@ pub const CALLS: &[Entry] = &[
         rename(call, (call.int(0), call.args[1]), (call.int(2), call.args[3]), 0)
     }),
     entry(abi::SYS_renameat2, "renameat2", "fpfpx", |call| {
-        rename(call, (call.int(0), call.args[1]), (call.int(2), call.args[3]), call.args[4] as u32)
+        rename(call, (call.int(0), call.args[1]), (call.int(2), call.args[3]), call.uint(4))
     }),
 ];
 
@@ -57,11 +55,11 @@ fn make(call: &Call<'_>, dirfd: i32, addr: u64, node: &NewNode<'_>, mode: u32) -
     Ok(0)
 }
 
-fn make_node(call: &Call<'_>, dirfd: i32, addr: u64, mode: u32, device: u64) -> Result<u64> {
+fn make_node(call: &Call<'_>, dirfd: i32, addr: u64, mode: u32, device: u32) -> Result<u64> {
     let node = match mode & abi::S_IFMT {
         0 | abi::S_IFREG => NewNode::Regular,
-        abi::S_IFCHR => NewNode::Device(FileKind::CharDevice, u64::from(device as u32)),
-        abi::S_IFBLK => NewNode::Device(FileKind::BlockDevice, u64::from(device as u32)),
+        abi::S_IFCHR => NewNode::Device(FileKind::CharDevice, device.into()),
+        abi::S_IFBLK => NewNode::Device(FileKind::BlockDevice, device.into()),
         abi::S_IFIFO => NewNode::Fifo,
         abi::S_IFSOCK => NewNode::Socket,
         abi::S_IFDIR => return Err(Errno::EPERM),

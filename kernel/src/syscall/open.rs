@@ -4,19 +4,18 @@ use super::{Call, Entry, entry};
 use crate::vfs::open;
 use crate::vfs::walk::Walk;
 use crate::{Errno, Result};
+use abi::number::{Low, extended, to_usize};
 
 pub const CALLS: &[Entry] = &[
     entry(abi::SYS_open, "open", "pxo", |call| {
-        let [path, flags, mode, ..] = call.args;
-        open(call, abi::AT_FDCWD, path, flags as i32, mode as u32, Walk::empty())
+        open(call, abi::AT_FDCWD, call.args[0], call.int(1), call.uint(2), Walk::empty())
     }),
     entry(abi::SYS_openat, "openat", "fpxo", |call| {
-        let [_, path, flags, mode, ..] = call.args;
-        open(call, call.int(0), path, flags as i32, mode as u32, Walk::empty())
+        open(call, call.int(0), call.args[1], call.int(2), call.uint(3), Walk::empty())
     }),
     entry(abi::SYS_creat, "creat", "po", |call| {
         let flags = abi::O_CREAT | abi::O_WRONLY | abi::O_TRUNC;
-        open(call, abi::AT_FDCWD, call.args[0], flags, call.args[1] as u32, Walk::empty())
+        open(call, abi::AT_FDCWD, call.args[0], flags, call.uint(1), Walk::empty())
     }),
     entry(abi::SYS_openat2, "openat2", "fpPu", openat2),
 ];
@@ -58,7 +57,7 @@ fn open(call: &Call<'_>, dirfd: i32, path: u64, flags: i32, mode: u32, how: Walk
     let files = call.task.files();
     files.has_room()?;
     let file = open::open(call.task, dirfd, &path, flags, mode & 0o7777, how)?;
-    Ok(files.install(file, flags & abi::O_CLOEXEC != 0)? as u64)
+    Ok(extended(files.install(file, flags & abi::O_CLOEXEC != 0)?))
 }
 
 fn openat2(call: &mut Call<'_>) -> Result<u64> {
@@ -73,7 +72,7 @@ fn openat2(call: &mut Call<'_>) -> Result<u64> {
     }
     let space = call.task.space();
     let [flags, mode, resolve] = space.read::<[u64; 3]>(addr)?;
-    let mut rest = vec![0; (size - FIRST_SIZE) as usize];
+    let mut rest = vec![0; to_usize(size - FIRST_SIZE)];
     space.read_bytes(addr.wrapping_add(FIRST_SIZE), &mut rest)?;
     if rest.iter().any(|&byte| byte != 0) {
         return Err(Errno::E2BIG);
@@ -83,7 +82,8 @@ fn openat2(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     const PATH_FLAGS: i32 = abi::O_PATH | abi::O_DIRECTORY | abi::O_NOFOLLOW | abi::O_CLOEXEC;
-    if flags as i32 & abi::O_PATH != 0 && flags as i32 & !PATH_FLAGS != 0 {
+    let flags = flags.low_i32();
+    if flags & abi::O_PATH != 0 && flags & !PATH_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
     let mut how = Walk::empty();
@@ -97,5 +97,5 @@ fn openat2(call: &mut Call<'_>) -> Result<u64> {
     if unknown != 0 || how.contains(Walk::BENEATH | Walk::IN_ROOT) {
         return Err(Errno::EINVAL);
     }
-    open(call, call.int(0), path, flags as i32, mode as u32, how)
+    open(call, call.int(0), path, flags, mode.low_u32(), how)
 }

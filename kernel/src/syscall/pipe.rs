@@ -9,8 +9,9 @@ use crate::task::current;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::FileKind;
 use crate::vfs::notify;
-use crate::vfs::transfer::write_quietly;
+use crate::vfs::transfer::{check_end, write_quietly};
 use crate::{Errno, Result};
+use abi::number::to_usize;
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -72,14 +73,6 @@ impl Place {
         Ok(Place { addr, offset: u64::try_from(offset).map_err(|_| Errno::EINVAL)? })
     }
 
-    /// Refuses what no file position can be.
-    fn check(&self, len: u64) -> Result<()> {
-        if i64::try_from(len).is_err() || self.offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
-            return Err(Errno::EINVAL);
-        }
-        Ok(())
-    }
-
     fn advance(&self, call: &Call<'_>, file: &OpenFile, n: usize) -> Result<()> {
         let offset = self.offset.saturating_add(n as u64);
         if self.addr != 0 {
@@ -93,15 +86,15 @@ impl Place {
 }
 
 fn splice(call: &mut Call<'_>) -> Result<u64> {
-    let [_, off_in, _, off_out, len, flags] = call.args;
-    let flags = flags as u32;
+    let [_, off_in, _, off_out, len, _] = call.args;
+    let flags = call.uint(5);
     if len == 0 {
         return Ok(0);
     }
     if flags & !SPLICE_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
-    let (asked_len, len) = (len, (len as usize).min(MAX_TRANSFER));
+    let (asked_len, len) = (len, to_usize(len).min(MAX_TRANSFER));
     let files = call.task.files();
     let (input, output) = (files.get_io(call.int(0))?, files.get_io(call.int(2))?);
     if !input.readable() || !output.writable() {
@@ -122,7 +115,7 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
                 return Err(Errno::EINVAL);
             }
             let place = Place::new(call, &output, off_out)?;
-            place.check(asked_len)?;
+            check_end(place.offset, asked_len)?;
             check_kind(&output)?;
             let n = repeat(len, |done| {
                 let nonblock = asked || input.nonblocking() || done > 0;
@@ -134,7 +127,7 @@ fn splice(call: &mut Call<'_>) -> Result<u64> {
         }
         (None, Some(to)) => {
             let place = Place::new(call, &input, off_in)?;
-            place.check(asked_len)?;
+            check_end(place.offset, asked_len)?;
             let n = splice_from(to, &input, place.offset, len, asked || output.nonblocking())?;
             place.advance(call, &input, n)?;
             n
@@ -196,11 +189,11 @@ fn two_pipes<'a>(input: &'a OpenFile, output: &'a OpenFile) -> Result<(&'a Arc<P
 }
 
 fn tee(call: &mut Call<'_>) -> Result<u64> {
-    let flags = call.args[3] as u32;
+    let flags = call.uint(3);
     if flags & !SPLICE_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
-    let len = (call.args[2] as usize).min(MAX_TRANSFER);
+    let len = call.size(2).min(MAX_TRANSFER);
     if len == 0 {
         return Ok(0);
     }
@@ -212,8 +205,8 @@ fn tee(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn vmsplice(call: &mut Call<'_>) -> Result<u64> {
-    let [_, iov, count, flags, ..] = call.args;
-    let flags = flags as u32;
+    let [_, iov, count, ..] = call.args;
+    let flags = call.uint(3);
     if flags & !SPLICE_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }

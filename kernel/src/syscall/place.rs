@@ -24,7 +24,7 @@ pub const CALLS: &[Entry] = &[
     entry(abi::SYS_getcwd, "getcwd", "Pu", getcwd),
     entry(abi::SYS_umask, "umask", "o", |call| {
         let fs = call.task.fs.cloned();
-        Ok(u64::from(fs.umask.replace(call.args[0] as u32 & 0o777)))
+        Ok(u64::from(fs.umask.replace(call.uint(0) & 0o777)))
     }),
 ];
 

@@ -10,7 +10,8 @@ use crate::sched::{killable_point, preempt_point};
 use crate::task::Task;
 use crate::task::signal::{read_mask, with_temporary_mask};
 use crate::vfs::file::{Events, OpenFile};
-use crate::{Errno, Result};
+use crate::{Errno, Result, time};
+use abi::number::{Low, saturated_i32};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use umlab_abi::poll::Pollfd;
@@ -72,10 +73,8 @@ fn wait_for(watched: &[Watched], deadline: Option<u64>, mut scan: impl FnMut(&Wa
 }
 
 fn poll(call: &mut Call<'_>) -> Result<u64> {
-    let [fds, count, timeout, ..] = call.args;
-    let timeout = timeout as i32;
-    let deadline = deadline(u64::try_from(timeout).ok().map(|ms| ms * 1_000_000));
-    poll_until(call.task, fds, count as u32, deadline)
+    let deadline = deadline(u64::try_from(call.int(2)).ok().map(|ms| ms * 1_000_000));
+    poll_until(call.task, call.args[0], call.uint(1), deadline)
 }
 
 /// poll(2) with an absolute end, so that it can be taken up again after a signal.
@@ -90,19 +89,18 @@ fn poll_until(task: &Arc<Task>, fds: u64, count: u32, deadline: Option<u64>) -> 
 }
 
 fn ppoll(call: &mut Call<'_>) -> Result<u64> {
-    let [fds, count, timeout, mask, size, _] = call.args;
+    let [fds, _, timeout, mask, size, _] = call.args;
     let space = call.task.space();
     let deadline = deadline(read_timespec(&space, timeout)?);
     let mask = read_mask(call.task, mask, size)?;
-    let result = with_temporary_mask(call.task, mask, || poll_fds(call.task, fds, count as u32, deadline));
+    let result = with_temporary_mask(call.task, mask, || poll_fds(call.task, fds, call.uint(1), deadline));
     give_back_timespec(call, timeout, deadline, result)
 }
 
 /// Writes the time that is left back. A call whose timeout cannot be updated cannot be restarted.
 fn give_back_timespec(call: &Call<'_>, addr: u64, deadline: Option<u64>, result: Result<u64>) -> Result<u64> {
     let Some(deadline) = deadline else { return result };
-    let ns = left(deadline);
-    let written = call.task.space().write(addr, &[(ns / 1_000_000_000) as i64, (ns % 1_000_000_000) as i64]);
+    let written = call.task.space().write(addr, &time::timespec(left(deadline)));
     match result {
         Err(Errno::ERESTARTNOHAND) if written.is_err() => Err(Errno::EINTR),
         result => result,
@@ -136,7 +134,7 @@ fn poll_fds(task: &Task, addr: u64, count: u32, deadline: Option<u64>) -> Result
         }
         match files.get_io(fd.fd) {
             Ok(file) => {
-                let wanted = Events::from_bits_truncate(u32::from(fd.events as u16)) | ALWAYS;
+                let wanted = Events::from_bits_truncate(fd.events.cast_unsigned().into()) | ALWAYS;
                 watched.push(Watched { file, index, wanted });
             }
             Err(_) => {
@@ -148,7 +146,7 @@ fn poll_fds(task: &Task, addr: u64, count: u32, deadline: Option<u64>) -> Result
     // A descriptor that is none is an answer already.
     let deadline = if invalid > 0 { Some(0) } else { deadline };
     let result = wait_for(&watched, deadline, |entry, events| {
-        fds[entry.index].revents = events.bits() as i16;
+        fds[entry.index].revents = events.bits().low_i16();
         1
     });
     // Also where nothing is written.
@@ -168,8 +166,7 @@ fn select(call: &mut Call<'_>) -> Result<u64> {
     let deadline = deadline(read_timeval(&space, timeout)?);
     let result = select_sets(call, deadline);
     let Some(deadline) = deadline else { return result };
-    let ns = left(deadline);
-    let written = space.write(timeout, &[(ns / 1_000_000_000) as i64, (ns % 1_000_000_000 / 1000) as i64]);
+    let written = space.write(timeout, &time::timeval(left(deadline)));
     match result {
         Err(Errno::ERESTARTNOHAND) if written.is_err() => Err(Errno::EINTR),
         result => result,
@@ -229,7 +226,7 @@ fn select_sets(call: &Call<'_>, deadline: Option<u64>) -> Result<u64> {
                     wanted |= events;
                 }
             }
-            watched.push(Watched { file: files.get_io(index as i32)?, index, wanted });
+            watched.push(Watched { file: files.get_io(saturated_i32(index))?, index, wanted });
             bits ^= bit;
         }
     }

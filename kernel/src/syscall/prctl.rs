@@ -6,6 +6,7 @@ use crate::sched::model;
 use crate::task::signal::is_signal;
 use crate::task::user_dispatch::UserDispatch;
 use crate::{Errno, Result};
+use abi::number::Low;
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -18,18 +19,18 @@ pub const CALLS: &[Entry] = &[
 const NAME_MAX: usize = 15;
 
 fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
-    let [option, a, b, c, d, _] = call.args;
-    let option = option as i32;
+    let [_, a, b, c, d, _] = call.args;
     let task = call.task;
     let process = &task.process;
     let space = task.space();
     let no_more = |rest: &[u64]| if rest.iter().all(|&x| x == 0) { Ok(()) } else { Err(Errno::EINVAL) };
-    match option {
+    match call.int(0) {
         abi::PR_SET_PDEATHSIG => {
-            if a != 0 && (a > i32::MAX as u64 || !is_signal(a as i32)) {
+            let signal = i32::try_from(a).map_err(|_| Errno::EINVAL)?;
+            if signal != 0 && !is_signal(signal) {
                 return Err(Errno::EINVAL);
             }
-            task.attributes.borrow_mut().parent_death_signal = a as i32;
+            task.attributes.borrow_mut().parent_death_signal = signal;
         }
         abi::PR_GET_PDEATHSIG => {
             let signal = task.attributes.borrow().parent_death_signal;
@@ -40,7 +41,7 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
             if a > 1 {
                 return Err(Errno::EINVAL);
             }
-            process.settings.borrow_mut().dumpable = a as u8;
+            process.settings.borrow_mut().dumpable = a.low_u8();
         }
         abi::PR_GET_KEEPCAPS => return Ok(u64::from(task.creds().securebits & abi::SECBIT_KEEP_CAPS != 0)),
         abi::PR_SET_KEEPCAPS => {
@@ -99,7 +100,7 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
             let setting = if call.user.timestamps() { abi::PR_TSC_ENABLE } else { abi::PR_TSC_SIGSEGV };
             space.write(a, &setting)?;
         }
-        abi::PR_SET_TSC => match a as i32 {
+        abi::PR_SET_TSC => match a.low_i32() {
             abi::PR_TSC_ENABLE => call.user.set_timestamps(true),
             abi::PR_TSC_SIGSEGV => call.user.set_timestamps(false),
             _ => return Err(Errno::EINVAL),
@@ -108,7 +109,7 @@ fn sys_prctl(call: &mut Call<'_>) -> Result<u64> {
         abi::PR_SET_SECUREBITS => return set_securebits(call, a),
         abi::PR_SET_TIMERSLACK => {
             let mut attributes = task.attributes.borrow_mut();
-            attributes.timer_slack = if (a as i64) <= 0 { attributes.default_timer_slack } else { a };
+            attributes.timer_slack = if a == 0 { attributes.default_timer_slack } else { a };
         }
         abi::PR_GET_TIMERSLACK => return Ok(task.attributes.borrow().timer_slack),
         // Performance counters of the task's own: there are none to switch.
@@ -174,7 +175,7 @@ fn set_securebits(call: &Call<'_>, bits: u64) -> Result<u64> {
         abi::SECBIT_NOROOT | abi::SECBIT_NO_SETUID_FIXUP | abi::SECBIT_KEEP_CAPS | abi::SECBIT_NO_CAP_AMBIENT_RAISE;
     debug_assert_eq!(known | known << 1, ALL);
     let locked = (old.securebits & LOCKS) >> 1;
-    let wanted = bits as u32;
+    let wanted = bits.low_u32();
     let refused = locked & (old.securebits ^ wanted) != 0
         || old.securebits & LOCKS & !wanted != 0
         || bits & !u64::from(ALL) != 0
@@ -199,7 +200,7 @@ fn cap_ambient(call: &Call<'_>, [operation, capability, c, d]: [u64; 4]) -> Resu
         return Err(Errno::EINVAL);
     }
     let bit = 1u64 << capability;
-    match operation as i32 {
+    match i32::try_from(operation).unwrap_or(-1) {
         abi::PR_CAP_AMBIENT_IS_SET => Ok(u64::from(old.ambient & bit != 0)),
         abi::PR_CAP_AMBIENT_RAISE => {
             let allowed =
@@ -251,7 +252,7 @@ fn sys_arch_prctl(call: &mut Call<'_>) -> Result<u64> {
 const PERSONALITY_QUERY: u32 = u32::MAX;
 
 fn sys_personality(call: &mut Call<'_>) -> Result<u64> {
-    let wanted = call.args[0] as u32;
+    let wanted = call.uint(0);
     let mut attributes = call.task.attributes.borrow_mut();
     let old = attributes.personality;
     if wanted != PERSONALITY_QUERY {

@@ -8,6 +8,7 @@ use crate::task::wait::{self, News, Options, Which};
 use crate::task::{Process, exit, find, find_process, pidfd};
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
+use abi::number::{Low, extended};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -34,12 +35,12 @@ pub const CALLS: &[Entry] = &[
 const EXIT_SIGNAL_MASK: u64 = 0xff;
 
 fn sys_fork(call: &mut Call<'_>) -> Result<u64> {
-    Ok(clone::clone(call, CloneArgs { exit_signal: abi::SIGCHLD, ..CloneArgs::default() })? as u64)
+    clone::clone(call, CloneArgs { exit_signal: abi::SIGCHLD, ..CloneArgs::default() }).map(extended)
 }
 
 fn sys_vfork(call: &mut Call<'_>) -> Result<u64> {
     let flags = abi::CLONE_VFORK | abi::CLONE_VM;
-    Ok(clone::clone(call, CloneArgs { flags, exit_signal: abi::SIGCHLD, ..CloneArgs::default() })? as u64)
+    clone::clone(call, CloneArgs { flags, exit_signal: abi::SIGCHLD, ..CloneArgs::default() }).map(extended)
 }
 
 fn sys_clone(call: &mut Call<'_>) -> Result<u64> {
@@ -54,12 +55,12 @@ fn sys_clone(call: &mut Call<'_>) -> Result<u64> {
         pidfd: parent_tid,
         child_tid,
         parent_tid,
-        exit_signal: (flags & EXIT_SIGNAL_MASK) as i32,
+        exit_signal: (flags & EXIT_SIGNAL_MASK).low_i32(),
         stack,
         tls,
         set_tid: None,
     };
-    Ok(clone::clone(call, args)? as u64)
+    clone::clone(call, args).map(extended)
 }
 
 /// Sizes of clone3's structure: as it began, with set_tid, with cgroup.
@@ -67,7 +68,7 @@ const CLONE_ARGS_MIN: usize = 64;
 const CLONE_ARGS_MAX: usize = 88;
 
 fn sys_clone3(call: &mut Call<'_>) -> Result<u64> {
-    let (addr, size) = (call.args[0], call.args[1] as usize);
+    let (addr, size) = (call.args[0], call.size(1));
     if size > 4096 {
         return Err(Errno::E2BIG);
     }
@@ -125,9 +126,9 @@ fn sys_clone3(call: &mut Call<'_>) -> Result<u64> {
             return Err(Errno::EPERM);
         }
     }
-    let exit_signal = exit_signal as i32;
+    let exit_signal = exit_signal.low_i32();
     let args = CloneArgs { flags, pidfd, child_tid, parent_tid, exit_signal, stack, tls, set_tid };
-    Ok(clone::clone(call, args)? as u64)
+    clone::clone(call, args).map(extended)
 }
 
 fn sys_exit(call: &mut Call<'_>) -> Result<u64> {
@@ -162,7 +163,7 @@ fn sys_wait4(call: &mut Call<'_>) -> Result<u64> {
     if rusage != 0 {
         space.write(rusage, &news.usage.to_rusage())?;
     }
-    Ok(news.pid as u64)
+    Ok(extended(news.pid))
 }
 
 fn sys_waitid(call: &mut Call<'_>) -> Result<u64> {
@@ -181,7 +182,7 @@ fn sys_waitid(call: &mut Call<'_>) -> Result<u64> {
             _ => (0, 0, 0, 0, 0),
         };
         space.write(info, &[signal, 0, code])?;
-        space.write(info.wrapping_add(16), &[pid, uid as i32, value])?;
+        space.write(info.wrapping_add(16), &[pid, uid.cast_signed(), value])?;
     }
     news.map(|_| 0)
 }
@@ -215,20 +216,20 @@ fn waitid(call: &mut Call<'_>, kind: i32, id: i32, bits: i32) -> Result<Option<N
 }
 
 fn sys_gettid(call: &mut Call<'_>) -> Result<u64> {
-    Ok(call.task.tid() as u64)
+    Ok(extended(call.task.tid()))
 }
 
 fn sys_getpid(call: &mut Call<'_>) -> Result<u64> {
-    Ok(call.task.pid() as u64)
+    Ok(extended(call.task.pid()))
 }
 
 fn sys_getppid(call: &mut Call<'_>) -> Result<u64> {
-    Ok(call.task.process.parent_pid() as u64)
+    Ok(extended(call.task.process.parent_pid()))
 }
 
 fn sys_set_tid_address(call: &mut Call<'_>) -> Result<u64> {
     call.task.attributes.borrow_mut().clear_child_tid = call.args[0];
-    Ok(call.task.tid() as u64)
+    Ok(extended(call.task.tid()))
 }
 
 fn sys_unshare(call: &mut Call<'_>) -> Result<u64> {
@@ -269,10 +270,11 @@ fn sys_setns(call: &mut Call<'_>) -> Result<u64> {
     // No descriptor is one of a namespace; a pidfd names some, but there are no others that could
     // be joined.
     let file = call.task.files().get(call.int(0))?;
+    let kinds = u64::from(call.uint(1));
     match pidfd::process_of(&file) {
-        Ok(_) if call.args[1] & clone::NAMESPACES == 0 || call.args[1] & !clone::NAMESPACES != 0 => Err(Errno::EINVAL),
+        Ok(_) if kinds & clone::NAMESPACES == 0 || kinds & !clone::NAMESPACES != 0 => Err(Errno::EINVAL),
         Ok(process) if find_process(process.pid).is_none() => Err(Errno::ESRCH),
-        Ok(_) => clone::refuse_namespaces(call.task, call.args[1]).map(|()| 0),
+        Ok(_) => clone::refuse_namespaces(call.task, kinds).map(|()| 0),
         Err(_) => Err(Errno::EINVAL),
     }
 }
@@ -286,11 +288,11 @@ fn sys_pidfd_open(call: &mut Call<'_>) -> Result<u64> {
         // A thread that is not its process's first one.
         return Err(if find(pid).is_some() { Errno::EINVAL } else { Errno::ESRCH });
     };
-    Ok(call.task.files().install(pidfd::open(&process, flags), true)? as u64)
+    call.task.files().install(pidfd::open(&process, flags), true).map(extended)
 }
 
 fn sys_pidfd_getfd(call: &mut Call<'_>) -> Result<u64> {
-    if call.args[2] as u32 != 0 {
+    if call.uint(2) != 0 {
         return Err(Errno::EINVAL);
     }
     let files = call.task.files();
@@ -301,7 +303,7 @@ fn sys_pidfd_getfd(call: &mut Call<'_>) -> Result<u64> {
     }
     let theirs = target.files.cloned().ok_or(Errno::ESRCH)?;
     let file = theirs.get(call.int(1))?;
-    Ok(files.install(file, true)? as u64)
+    files.install(file, true).map(extended)
 }
 
 /// The process that a signal is to be sent to: a pidfd's, or, as in the call's first form, the one
@@ -314,7 +316,7 @@ fn addressee(file: &OpenFile) -> Result<Arc<Process>> {
 }
 
 fn sys_pidfd_send_signal(call: &mut Call<'_>) -> Result<u64> {
-    let (fd, number, info, flags) = (call.int(0), call.int(1), call.args[2], call.args[3] as u32);
+    let (fd, number, info, flags) = (call.int(0), call.int(1), call.args[2], call.uint(3));
     if flags != 0 {
         return Err(Errno::EINVAL);
     }

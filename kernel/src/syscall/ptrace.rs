@@ -9,6 +9,7 @@ use crate::task::signal::{NSIG, SigInfo, SigSet};
 use crate::task::user_dispatch::UserDispatch;
 use crate::task::{Task, find};
 use crate::{Errno, Result};
+use abi::number::{Low, to_usize};
 use std::sync::Arc;
 use umlab_model::Regs;
 
@@ -34,7 +35,8 @@ struct Request<'a> {
 }
 
 fn sys_ptrace(call: &mut Call<'_>) -> Result<u64> {
-    let (request, tid) = (call.args[0] as u32, call.int(1));
+    // No request has bits above those of an int.
+    let (request, tid) = (u32::try_from(call.args[0]).unwrap_or(u32::MAX), call.int(1));
     let [_, _, addr, data, ..] = call.args;
     match request {
         abi::PTRACE_TRACEME => return ptrace::trace_me(call.task).map(|()| 0),
@@ -63,7 +65,7 @@ impl Request<'_> {
     fn carry_out(&self, request: u32) -> Result<u64> {
         let target = self.target;
         match request {
-            abi::PTRACE_DETACH => ptrace::detach(target, self.signal()?),
+            abi::PTRACE_DETACH => ptrace::detach(target, signal_of(self.data.low_u32().into())?),
             abi::PTRACE_CONT => control::let_go(target, Pace::Free, self.signal()?)?,
             abi::PTRACE_SYSCALL => control::let_go(target, Pace::Syscall, self.signal()?)?,
             abi::PTRACE_SINGLESTEP => control::let_go(target, Pace::Step, self.signal()?)?,
@@ -133,12 +135,12 @@ impl Request<'_> {
 
     /// The signal with which the tracee goes on, or 0.
     fn signal(&self) -> Result<i32> {
-        if self.data <= NSIG as u64 { Ok(self.data as i32) } else { Err(Errno::EIO) }
+        signal_of(self.data)
     }
 
     /// The word of `struct user` that is asked for: EIO for none.
     fn user_word(&self) -> Result<usize> {
-        if self.addr.is_multiple_of(8) && self.addr < USER_SIZE { Ok(self.addr as usize / 8) } else { Err(Errno::EIO) }
+        if self.addr.is_multiple_of(8) && self.addr < USER_SIZE { Ok(to_usize(self.addr) / 8) } else { Err(Errno::EIO) }
     }
 
     fn peek_user(&self) -> Result<u64> {
@@ -169,7 +171,7 @@ impl Request<'_> {
 
     /// The address and length of the tracer's buffer, and the whole set.
     fn register_set(&self) -> Result<(u64, usize, Vec<u8>)> {
-        let set = match self.addr as u32 {
+        let set = match self.addr.low_u32() {
             abi::NT_PRSTATUS => bytes_of(&control::regs(self.target)?).to_vec(),
             abi::NT_PRFPREG => self.fxsave()?,
             abi::NT_X86_XSTATE => control::extended_state(self.target)?,
@@ -179,7 +181,7 @@ impl Request<'_> {
         if !len.is_multiple_of(8) {
             return Err(Errno::EINVAL);
         }
-        Ok((addr, len.min(set.len() as u64) as usize, set))
+        Ok((addr, to_usize(len).min(set.len()), set))
     }
 
     fn get_register_set(&self) -> Result<()> {
@@ -192,7 +194,7 @@ impl Request<'_> {
         let (addr, len, mut set) = self.register_set()?;
         let whole = len == set.len();
         self.space.read_bytes(addr, &mut set[..len])?;
-        match self.addr as u32 {
+        match self.addr.low_u32() {
             abi::NT_PRSTATUS => {
                 let mut regs: Regs = zeroed();
                 bytes_of_mut(&mut regs).copy_from_slice(&set);
@@ -207,12 +209,13 @@ impl Request<'_> {
 
     fn peek_signals(&self) -> Result<u64> {
         let [from, rest] = self.space.read::<[u64; 2]>(self.addr)?;
-        let (flags, count) = (rest as u32, (rest >> 32) as i32);
-        if flags & !PEEKSIGINFO_SHARED != 0 || count < 0 {
+        let flags = rest.low_u32();
+        let count = usize::try_from((rest >> 32).low_i32()).map_err(|_| Errno::EINVAL)?;
+        if flags & !PEEKSIGINFO_SHARED != 0 {
             return Err(Errno::EINVAL);
         }
         let shared = flags & PEEKSIGINFO_SHARED != 0;
-        let found = control::pending(self.target, shared, from, count as usize);
+        let found = control::pending(self.target, shared, from, count);
         for (i, info) in found.iter().enumerate() {
             let copied = self.space.write_bytes(self.data.wrapping_add((i * SigInfo::SIZE) as u64), info.bytes());
             match copied {
@@ -242,10 +245,14 @@ impl Request<'_> {
                 out.push(u8::from((-4095..0).contains(&result)));
             }
         }
-        let len = (out.len() as u64).min(self.addr) as usize;
+        let len = to_usize(self.addr).min(out.len());
         self.space.write_bytes(self.data, &out[..len])?;
         Ok(out.len() as u64)
     }
+}
+
+fn signal_of(data: u64) -> Result<i32> {
+    i32::try_from(data).ok().filter(|&signal| signal <= NSIG).ok_or(Errno::EIO)
 }
 
 fn word_of(bytes: &[u8]) -> u64 {

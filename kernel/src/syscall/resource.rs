@@ -5,6 +5,7 @@ use crate::limits::{self, Limit};
 use crate::task::usage::ticks;
 use crate::task::{Process, Task, Whom, find_group, pid};
 use crate::{Errno, Result, time};
+use abi::number::{Low, extended};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -20,19 +21,19 @@ pub const CALLS: &[Entry] = &[
     entry(abi::SYS_ioprio_set, "ioprio_set", "ddx", sys_ioprio_set),
 ];
 
-fn which_limit(number: u64) -> Result<usize> {
-    let number = number as u32 as usize;
+fn which_limit(number: u32) -> Result<usize> {
+    let number = number as usize;
     if number < limits::COUNT { Ok(number) } else { Err(Errno::EINVAL) }
 }
 
 fn sys_getrlimit(call: &mut Call<'_>) -> Result<u64> {
-    let limit = call.task.process.limits.borrow().get(which_limit(call.args[0])?);
+    let limit = call.task.process.limits.borrow().get(which_limit(call.uint(0))?);
     call.task.space().write(call.args[1], &[limit.soft, limit.hard]).map(|()| 0)
 }
 
 fn sys_setrlimit(call: &mut Call<'_>) -> Result<u64> {
     let [soft, hard] = call.task.space().read(call.args[1])?;
-    set_limit(call, &call.task.process.clone(), which_limit(call.args[0])?, Limit { soft, hard }).map(|()| 0)
+    set_limit(call, &call.task.process.clone(), which_limit(call.uint(0))?, Limit { soft, hard }).map(|()| 0)
 }
 
 fn sys_prlimit64(call: &mut Call<'_>) -> Result<u64> {
@@ -49,7 +50,7 @@ fn sys_prlimit64(call: &mut Call<'_>) -> Result<u64> {
     if !may_limit(call.task, &target) {
         return Err(Errno::EPERM);
     }
-    let which = which_limit(call.args[1])?;
+    let which = which_limit(call.uint(1))?;
     let process = target.process();
     let before = process.limits.borrow().get(which);
     if let Some([soft, hard]) = wanted {
@@ -75,7 +76,7 @@ fn set_limit(call: &Call<'_>, process: &Process, which: usize, new: Limit) -> Re
     if new.soft > new.hard {
         return Err(Errno::EINVAL);
     }
-    if which == limits::NOFILE && new.hard > limits::NR_OPEN.load(Relaxed) as u64 {
+    if which == limits::NOFILE && new.hard > limits::NR_OPEN.load(Relaxed).cast_unsigned() {
         return Err(Errno::EPERM);
     }
     if new.hard > process.limits.borrow().get(which).hard && !call.task.creds().capable(abi::CAP_SYS_RESOURCE) {
@@ -109,7 +110,7 @@ fn sys_times(call: &mut Call<'_>) -> Result<u64> {
         let times = [own.user, own.system, children.user, children.system].map(ticks);
         call.task.space().write(call.args[0], &times)?;
     }
-    Ok(ticks(time::now()) as u64)
+    Ok(extended(ticks(time::now())))
 }
 
 /// Whom a (which, who) pair of getpriority(2) means.
@@ -121,7 +122,7 @@ fn those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Whom>> {
         abi::PRIO_PGRP if who == 0 => all(call.task.process.group().members()),
         abi::PRIO_PGRP => find_group(who).map(|group| all(group.members())).unwrap_or_default(),
         abi::PRIO_USER => {
-            let uid = if who == 0 { call.task.creds().uid } else { who as u32 };
+            let uid = if who == 0 { call.task.creds().uid } else { who.cast_unsigned() };
             let mut those: Vec<Whom> = all(pid::processes());
             those.retain(|whom| whom.creds().uid == uid);
             those
@@ -134,7 +135,7 @@ fn sys_getpriority(call: &mut Call<'_>) -> Result<u64> {
     let those = those(call, call.int(0), call.int(1))?;
     // From 40 for the first served to 1, so that no result looks like an error.
     let best = those.iter().map(|whom| 20 - whom.attributes().nice).max();
-    best.map(|priority| priority as u64).ok_or(Errno::ESRCH)
+    best.map(extended).ok_or(Errno::ESRCH)
 }
 
 fn sys_setpriority(call: &mut Call<'_>) -> Result<u64> {
@@ -166,7 +167,7 @@ fn set_nice(call: &Call<'_>, whom: &Whom, nice: i32) -> Result<()> {
 
 /// Whether the caller may give a thread of the process a nice value this low.
 pub(super) fn may_nice(call: &Call<'_>, process: &Process, nice: i32) -> bool {
-    (20 - nice) as u64 <= process.limit(limits::NICE) || call.task.creds().capable(abi::CAP_SYS_NICE)
+    extended(20 - nice) <= process.limit(limits::NICE) || call.task.creds().capable(abi::CAP_SYS_NICE)
 }
 
 fn ioprio_those(call: &Call<'_>, which: i32, who: i32) -> Result<Vec<Whom>> {
@@ -184,8 +185,8 @@ fn sys_ioprio_get(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn sys_ioprio_set(call: &mut Call<'_>) -> Result<u64> {
-    let value = call.args[2] as u32;
-    let (class, data) = ((value >> 13) as u16, value & 0x1fff);
+    let value = call.args[2].low_u16();
+    let (class, data) = (value >> 13, value & 0x1fff);
     let creds = call.task.creds();
     match class {
         abi::IOPRIO_CLASS_RT if !creds.capable(abi::CAP_SYS_ADMIN) && !creds.capable(abi::CAP_SYS_NICE) => {
@@ -202,7 +203,7 @@ fn sys_ioprio_set(call: &mut Call<'_>) -> Result<u64> {
             return Err(Errno::EPERM);
         }
         if let Whom::Thread(task) = whom {
-            task.attributes.borrow_mut().io_priority = value as u16;
+            task.attributes.borrow_mut().io_priority = value;
         }
     }
     Ok(0)

@@ -9,6 +9,7 @@ use crate::limits;
 use crate::mm::user::{bytes_of, bytes_of_mut, zeroed};
 use crate::task::Whom;
 use crate::{Errno, Result, sched};
+use abi::number::{Low, extended};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -56,7 +57,7 @@ fn cpu_mask() -> u64 {
 }
 
 fn sys_sched_getaffinity(call: &mut Call<'_>) -> Result<u64> {
-    let len = call.args[1] as u32 as usize;
+    let len = call.uint(1) as usize;
     if len * 8 < sched::cpu_count() || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
@@ -66,7 +67,7 @@ fn sys_sched_getaffinity(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn sys_sched_setaffinity(call: &mut Call<'_>) -> Result<u64> {
-    let len = (call.args[1] as u32 as usize).min(8);
+    let len = (call.uint(1) as usize).min(8);
     let mut mask = 0u64;
     call.task.space().read_bytes(call.args[2], &mut bytes_of_mut(&mut mask)[..len])?;
     let whom = target_of_mask(call)?;
@@ -114,7 +115,7 @@ fn set_scheduler(call: &Call<'_>, whom: &Whom, wanted: &Wanted) -> Result<()> {
         let allowed_priority = whom.process().limit(limits::RTPRIO);
         let too_much = is_realtime(policy)
             && (policy != now.policy && allowed_priority == 0
-                || priority > now.priority && priority as u64 > allowed_priority);
+                || priority > now.priority && extended(priority) > allowed_priority);
         let less_nice = wanted.nice.is_some_and(|nice| nice < now.nice && !may_nice(call, whom.process(), nice));
         let out_of_idle =
             now.policy == abi::SCHED_IDLE && policy != abi::SCHED_IDLE && !may_nice(call, whom.process(), now.nice);
@@ -149,7 +150,7 @@ fn sys_sched_setscheduler(call: &mut Call<'_>) -> Result<u64> {
 
 fn sys_sched_getscheduler(call: &mut Call<'_>) -> Result<u64> {
     let attributes = target(call, call.int(0))?.attributes();
-    Ok((attributes.policy | if attributes.reset_on_fork { RESET_ON_FORK } else { 0 }) as u64)
+    Ok(extended(attributes.policy | if attributes.reset_on_fork { RESET_ON_FORK } else { 0 }))
 }
 
 fn sys_sched_setparam(call: &mut Call<'_>) -> Result<u64> {
@@ -186,7 +187,7 @@ const FLAGS_OTHER: u64 = 2 | 4;
 const FLAGS_UTIL: u64 = 32 | 64;
 
 fn sys_sched_setattr(call: &mut Call<'_>) -> Result<u64> {
-    let (addr, flags) = (call.args[1], call.args[2] as u32);
+    let (addr, flags) = (call.args[1], call.uint(2));
     if addr == 0 || call.int(0) < 0 || flags != 0 {
         return Err(Errno::EINVAL);
     }
@@ -196,7 +197,7 @@ fn sys_sched_setattr(call: &mut Call<'_>) -> Result<u64> {
         size => size,
     };
     if !(ATTR_MIN..=4096).contains(&size) {
-        space.write(addr, &(ATTR_MAX as u32))?;
+        space.write(addr, &ATTR_MAX.low_u32())?;
         return Err(Errno::E2BIG);
     }
     let mut attr: SchedAttr = zeroed();
@@ -204,13 +205,13 @@ fn sys_sched_setattr(call: &mut Call<'_>) -> Result<u64> {
     if size > ATTR_MAX {
         let rest: Vec<u8> = space.read_array(addr.wrapping_add(ATTR_MAX as u64), size - ATTR_MAX)?;
         if rest.iter().any(|&b| b != 0) {
-            space.write(addr, &(ATTR_MAX as u32))?;
+            space.write(addr, &ATTR_MAX.low_u32())?;
             return Err(Errno::E2BIG);
         }
     }
     let whom = target(call, call.int(0))?;
     let now = whom.attributes();
-    let (mut policy, flags) = ((attr[0] >> 32) as i32, attr[1]);
+    let (mut policy, flags) = ((attr[0] >> 32).low_i32(), attr[1]);
     if policy < 0 || flags & FLAGS_UTIL != 0 && size < ATTR_MAX {
         return Err(Errno::EINVAL);
     }
@@ -220,7 +221,7 @@ fn sys_sched_setattr(call: &mut Call<'_>) -> Result<u64> {
     if flags & FLAGS_UTIL != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    let (mut nice, mut priority) = ((attr[2] as i32).clamp(-20, 19), (attr[2] >> 32) as i32);
+    let (mut nice, mut priority) = (attr[2].low_i32().clamp(-20, 19), (attr[2] >> 32).low_i32());
     if flags & FLAG_KEEP_POLICY != 0 {
         policy = now.policy;
     }
@@ -234,7 +235,7 @@ fn sys_sched_setattr(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn sys_sched_getattr(call: &mut Call<'_>) -> Result<u64> {
-    let (addr, size, flags) = (call.args[1], call.args[2] as u32 as usize, call.args[3] as u32);
+    let (addr, size, flags) = (call.args[1], call.uint(2) as usize, call.uint(3));
     if addr == 0 || call.int(0) < 0 || !(ATTR_MIN..=4096).contains(&size) || flags != 0 {
         return Err(Errno::EINVAL);
     }
@@ -242,11 +243,11 @@ fn sys_sched_getattr(call: &mut Call<'_>) -> Result<u64> {
     let now = whom.attributes();
     let size = size.min(ATTR_MAX);
     let mut attr: SchedAttr = zeroed();
-    attr[0] = size as u64 | (now.policy as u64) << 32;
+    attr[0] = size as u64 | extended(now.policy) << 32;
     attr[1] = if now.reset_on_fork { FLAG_RESET_ON_FORK } else { 0 };
     attr[2] = match is_realtime(now.policy) {
-        true => (now.priority as u64) << 32,
-        false => u64::from(now.nice as u32),
+        true => extended(now.priority) << 32,
+        false => now.nice.cast_unsigned().into(),
     };
     call.task.space().write_bytes(addr, &bytes_of(&attr)[..size])?;
     Ok(0)
@@ -266,7 +267,7 @@ fn sys_sched_rr_get_interval(call: &mut Call<'_>) -> Result<u64> {
     let nanoseconds: i64 = match policy {
         abi::SCHED_RR => 100_000_000,
         abi::SCHED_FIFO => 0,
-        _ => sched::SLICE_NS as i64,
+        _ => sched::SLICE_NS.cast_signed(),
     };
     call.task.space().write(call.args[1], &[0i64, nanoseconds]).map(|()| 0)
 }
@@ -274,7 +275,7 @@ fn sys_sched_rr_get_interval(call: &mut Call<'_>) -> Result<u64> {
 fn sys_getcpu(call: &mut Call<'_>) -> Result<u64> {
     let space = call.task.space();
     if call.args[0] != 0 {
-        space.write(call.args[0], &(sched::machine().current_cpu() as u32))?;
+        space.write(call.args[0], &sched::machine().current_cpu().low_u32())?;
     }
     if call.args[1] != 0 {
         space.write(call.args[1], &0u32)?;

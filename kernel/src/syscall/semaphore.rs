@@ -8,6 +8,7 @@ use crate::ipc::{Object, READ, WRITE};
 use crate::mm::AddressSpace;
 use crate::mm::pressure::room_for;
 use crate::{Errno, Result};
+use abi::number::{extended, saturated_i32};
 
 pub const CALLS: &[Entry] = &[
     entry(abi::SYS_semget, "semget", "xdx", semget),
@@ -23,7 +24,7 @@ pub const CALLS: &[Entry] = &[
 const OP_BYTES: usize = 6;
 
 fn semget(call: &mut Call<'_>) -> Result<u64> {
-    sem::get(call.task, call.int(0), call.int(1), call.int(2)).map(|id| id as u64)
+    sem::get(call.task, call.int(0), call.int(1), call.int(2)).map(extended)
 }
 
 fn semtimedop(call: &mut Call<'_>) -> Result<u64> {
@@ -43,7 +44,7 @@ fn semtimedop(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn read_operations(call: &Call<'_>) -> Result<Vec<Op>> {
-    let count = call.args[2] as u32 as usize;
+    let count = call.uint(2) as usize;
     if count > sem::most_operations() {
         return Err(Errno::E2BIG);
     }
@@ -53,7 +54,8 @@ fn read_operations(call: &Call<'_>) -> Result<Vec<Op>> {
     let mut bytes = vec![0; count * OP_BYTES];
     call.task.space().read_bytes(call.args[1], &mut bytes)?;
     let word = |op: &[u8], at: usize| u16::from_le_bytes([op[at], op[at + 1]]);
-    let op = |op: &[u8]| Op { number: word(op, 0), change: word(op, 2) as i16, flags: word(op, 4) as i16 };
+    let signed = |op: &[u8], at: usize| word(op, at).cast_signed();
+    let op = |op: &[u8]| Op { number: word(op, 0), change: signed(op, 2), flags: signed(op, 4) };
     Ok(bytes.chunks_exact(OP_BYTES).map(op).collect())
 }
 
@@ -66,7 +68,7 @@ fn set_words(id: i32, set: &SemSet) -> [u64; 13] {
     let (operated, changed) = set.times();
     let mut words = [0; 13];
     words[..6].copy_from_slice(&perm_words(&set.perm(), id));
-    (words[6], words[8], words[10]) = (operated as u64, changed as u64, set.len() as u64);
+    (words[6], words[8], words[10]) = (extended(operated), extended(changed), set.len() as u64);
     words
 }
 
@@ -88,12 +90,12 @@ fn semctl(call: &mut Call<'_>) -> Result<u64> {
         }
         abi::SEM_STAT | abi::SEM_STAT_ANY => {
             // The index in the place of the number.
-            let (id, set) = sem::at(id as u32)?;
+            let (id, set) = sem::at(id.cast_unsigned())?;
             if command == abi::SEM_STAT {
                 set.perm().check(READ, &creds)?;
             }
             space.write(argument, &set_words(id, &set))?;
-            Ok(id as u64)
+            Ok(extended(id))
         }
         abi::GETALL => {
             let set = sem::find(id, READ, &creds)?;
@@ -112,12 +114,12 @@ fn semctl(call: &mut Call<'_>) -> Result<u64> {
             let number = set.number(number)?;
             Ok(match command {
                 abi::GETVAL => set.sem(number).value.into(),
-                abi::GETPID => set.sem(number).pid as u64,
+                abi::GETPID => extended(set.sem(number).pid),
                 abi::GETNCNT => set.count_waiters(number, Counted::Rise) as u64,
                 _ => set.count_waiters(number, Counted::Zero) as u64,
             })
         }
-        abi::SETVAL => sem::set_value(call.task, id, number, argument as i32).map(|()| 0),
+        abi::SETVAL => sem::set_value(call.task, id, number, call.int(3)).map(|()| 0),
         abi::IPC_SET => {
             let words: [u64; 13] = space.read(argument)?;
             let (uid, gid, mode) = wanted_owner(&words);
@@ -139,9 +141,9 @@ fn read_values(space: &AddressSpace, addr: u64, count: usize) -> Result<Vec<u16>
 /// places how many sets and semaphores there are.
 fn information(used: bool) -> [i32; 10] {
     const UNDO_BYTES: i32 = 20;
-    let [most_in_set, most, most_operations, sets] = [0, 1, 2, 3].map(|which| sem::limit(which) as i32);
+    let [most_in_set, most, most_operations, sets] = [0, 1, 2, 3].map(|which| saturated_i32(sem::limit(which)));
     let (size, highest) = match sem::usage() {
-        (sets, semaphores, _) if used => (sets as i32, semaphores as i32),
+        (sets, semaphores, _) if used => (saturated_i32(sets), saturated_i32(semaphores)),
         _ => (UNDO_BYTES, sem::MAX_VALUE),
     };
     [most, sets, most, most, most_in_set, most_operations, most_operations, size, sem::MAX_VALUE, highest]

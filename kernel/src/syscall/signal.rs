@@ -6,6 +6,7 @@ use crate::sched::wait::{Sleep, wait_until};
 use crate::task::signal::{self, AltStack, SigAction, SigInfo, SigSet, is_signal};
 use crate::task::{self, Process, Task};
 use crate::{Errno, Result, time};
+use abi::number::{Low, extended, to_usize};
 use std::sync::Arc;
 use umlab_abi::time::Timespec;
 
@@ -82,7 +83,7 @@ fn rt_sigpending(call: &mut Call<'_>) -> Result<u64> {
         let all = signals.pending.set().union(call.task.process.signals.borrow().pending.set());
         all.intersection(signals.mask)
     };
-    call.task.space().write_bytes(set, &pending.0.to_le_bytes()[..size as usize])?;
+    call.task.space().write_bytes(set, &pending.0.to_le_bytes()[..to_usize(size)])?;
     Ok(0)
 }
 
@@ -109,7 +110,7 @@ fn rt_sigtimedwait(call: &mut Call<'_>) -> Result<u64> {
     if info_to != 0 {
         space.write_bytes(info_to, info.bytes())?;
     }
-    Ok(info.signal() as u64)
+    Ok(extended(info.signal()))
 }
 
 /// A siginfo that a process made itself. Only to itself may it claim to come from the kernel or
@@ -178,11 +179,11 @@ fn sigaltstack(call: &mut Call<'_>) -> Result<u64> {
     let rsp = call.user.regs().rsp;
     let before = call.task.signals.borrow().alt_stack;
     if let Some([sp, flags, size]) = new {
-        signal::set_alt_stack(call.task, AltStack { sp, size, flags: flags as i32 }, rsp, MIN_STACK)?;
+        signal::set_alt_stack(call.task, AltStack { sp, size, flags: flags.low_i32() }, rsp, MIN_STACK)?;
     }
     if old != 0 {
         let flags = before.state(rsp) | before.flags & abi::SS_AUTODISARM;
-        space.write(old, &[before.sp, u64::from(flags as u32), before.size])?;
+        space.write(old, &[before.sp, flags.cast_unsigned().into(), before.size])?;
     }
     Ok(0)
 }

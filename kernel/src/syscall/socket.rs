@@ -6,6 +6,7 @@ use crate::mm::AddressSpace;
 use crate::net::{self, MAX_ADDRESS, Socket, SocketFile, options};
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
+use abi::number::{extended, saturated_i32};
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -44,7 +45,7 @@ fn create(call: &mut Call<'_>) -> Result<u64> {
     let (kind, flags) = split_kind(call.int(1))?;
     let socket = net::create(call.int(0), kind, call.int(2))?;
     let file = SocketFile::open(socket, flags & abi::SOCK_NONBLOCK);
-    Ok(call.task.files().install(file, flags & abi::SOCK_CLOEXEC != 0)? as u64)
+    call.task.files().install(file, flags & abi::SOCK_CLOEXEC != 0).map(extended)
 }
 
 fn create_pair(call: &mut Call<'_>) -> Result<u64> {
@@ -66,7 +67,7 @@ pub(super) fn read_address(space: &AddressSpace, addr: u64, len: i32) -> Result<
 pub(super) fn write_address(space: &AddressSpace, addr: u64, len_addr: u64, address: &[u8]) -> Result<()> {
     let room: i32 = space.read(len_addr)?;
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
-    space.write(len_addr, &(address.len() as i32))?;
+    space.write(len_addr, &saturated_i32(address.len()))?;
     space.write_bytes(addr, &address[..room.min(address.len())])
 }
 
@@ -94,7 +95,7 @@ fn accept(call: &Call<'_>, flags: i32) -> Result<u64> {
     if let Some(peer) = peer {
         write_address(&call.task.space(), addr, len_addr, &peer?)?;
     }
-    Ok(call.task.files().install(file, flags & abi::SOCK_CLOEXEC != 0)? as u64)
+    call.task.files().install(file, flags & abi::SOCK_CLOEXEC != 0).map(extended)
 }
 
 fn connect(call: &mut Call<'_>) -> Result<u64> {
@@ -135,7 +136,7 @@ fn get_option(call: &mut Call<'_>) -> Result<u64> {
         let value = options::get(&**socket, call.int(1), call.int(2))?;
         let len = room.min(value.len());
         space.write_bytes(addr, &value[..len])?;
-        space.write(len_addr, &(len as i32))
+        space.write(len_addr, &saturated_i32(len))
     })?;
     Ok(0)
 }

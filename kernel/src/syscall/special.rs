@@ -7,6 +7,7 @@ use crate::vfs::file::OpenFile;
 use crate::vfs::inode::FileKind;
 use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
+use abi::number::extended;
 use std::sync::Arc;
 
 pub const CALLS: &[Entry] = &[
@@ -23,7 +24,7 @@ const MEMFD_NAME_MAX: usize = 249;
 
 fn memfd_create(call: &mut Call<'_>) -> Result<u64> {
     const KNOWN: u32 = abi::MFD_CLOEXEC | abi::MFD_ALLOW_SEALING | abi::MFD_NOEXEC_SEAL | abi::MFD_EXEC;
-    let flags = call.args[1] as u32;
+    let flags = call.uint(1);
     let huge = flags & abi::MFD_HUGETLB != 0;
     let (exec, noexec) = (flags & abi::MFD_EXEC != 0, flags & abi::MFD_NOEXEC_SEAL != 0);
     if !huge && flags & !KNOWN != 0 || exec && noexec {
@@ -36,7 +37,7 @@ fn memfd_create(call: &mut Call<'_>) -> Result<u64> {
     }
     let sealable = noexec || flags & abi::MFD_ALLOW_SEALING != 0;
     let file = memfs::memfd(&name, &call.task.creds(), sealable, !noexec)?;
-    Ok(call.task.files().install(file, flags & abi::MFD_CLOEXEC != 0)? as u64)
+    call.task.files().install(file, flags & abi::MFD_CLOEXEC != 0).map(extended)
 }
 
 /// A file that has contents to be read ahead or written back.
@@ -49,7 +50,7 @@ fn fadvise(call: &mut Call<'_>) -> Result<u64> {
     if file.inode.kind() == FileKind::Fifo {
         return Err(Errno::ESPIPE);
     }
-    if (call.args[2] as i64) < 0 || !(abi::POSIX_FADV_NORMAL..=abi::POSIX_FADV_NOREUSE).contains(&call.int(3)) {
+    if call.long(2) < 0 || !(abi::POSIX_FADV_NORMAL..=abi::POSIX_FADV_NOREUSE).contains(&call.int(3)) {
         return Err(Errno::EINVAL);
     }
     // Everything is in memory, the host's or the guest's: there is nothing to do earlier or later.
@@ -62,7 +63,7 @@ fn readahead(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::EBADF);
     }
     match file.inode.kind() {
-        FileKind::Regular | FileKind::BlockDevice => Ok(0),
+        FileKind::Regular | FileKind::BlockDevice if call.long(2) >= 0 => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -70,8 +71,8 @@ fn readahead(call: &mut Call<'_>) -> Result<u64> {
 fn sync_file_range(call: &mut Call<'_>) -> Result<u64> {
     const KNOWN: u32 = abi::SYNC_FILE_RANGE_WAIT_BEFORE | abi::SYNC_FILE_RANGE_WRITE | abi::SYNC_FILE_RANGE_WAIT_AFTER;
     let file = contents(call)?;
-    let (offset, len) = (call.args[1] as i64, call.args[2] as i64);
-    if call.args[3] as u32 & !KNOWN != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {
+    let (offset, len) = (call.long(1), call.long(2));
+    if call.uint(3) & !KNOWN != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {
         return Err(Errno::EINVAL);
     }
     match file.inode.kind() {

@@ -12,6 +12,7 @@ use crate::vfs::notify;
 use crate::vfs::permission::{self, WRITE};
 use crate::vfs::walk::{self, Walk};
 use crate::{Errno, Result};
+use abi::number::Low;
 use umlab_abi::stat::Stat;
 use umlab_abi::stat::Statx;
 use umlab_abi::stat::StatxTimestamp;
@@ -29,20 +30,16 @@ pub const CALLS: &[Entry] = &[
         stat_path(call, call.int(0), call.args[1], call.args[2], call.int(3))
     }),
     entry(abi::SYS_statx, "statx", "fpxxP", statx),
-    entry(abi::SYS_access, "access", "po", |call| access(call, abi::AT_FDCWD, call.args[0], call.args[1] as u32, 0)),
-    entry(abi::SYS_faccessat, "faccessat", "fpo", |call| {
-        access(call, call.int(0), call.args[1], call.args[2] as u32, 0)
-    }),
+    entry(abi::SYS_access, "access", "po", |call| access(call, abi::AT_FDCWD, call.args[0], call.uint(1), 0)),
+    entry(abi::SYS_faccessat, "faccessat", "fpo", |call| access(call, call.int(0), call.args[1], call.uint(2), 0)),
     entry(abi::SYS_faccessat2, "faccessat2", "fpox", |call| {
-        access(call, call.int(0), call.args[1], call.args[2] as u32, call.int(3))
+        access(call, call.int(0), call.args[1], call.uint(2), call.int(3))
     }),
     entry(abi::SYS_readlink, "readlink", "pPu", |call| {
-        let [path, addr, size, ..] = call.args;
-        read_link(call, abi::AT_FDCWD, path, addr, size)
+        read_link(call, abi::AT_FDCWD, call.args[0], call.args[1], call.int(2))
     }),
     entry(abi::SYS_readlinkat, "readlinkat", "fpPu", |call| {
-        let [_, path, addr, size, ..] = call.args;
-        read_link(call, call.int(0), path, addr, size)
+        read_link(call, call.int(0), call.args[1], call.args[2], call.int(3))
     }),
     entry(abi::SYS_getdents, "getdents", "fPu", |call| read_dir(call, true)),
     entry(abi::SYS_getdents64, "getdents64", "fPu", |call| read_dir(call, false)),
@@ -86,7 +83,10 @@ fn split_time(time: Timestamp) -> (i64, i64) {
     match i64::try_from(time) {
         Ok(time) => (time.div_euclid(SECOND), time.rem_euclid(SECOND)),
         // A division that the processor does not have: for the years before 1677 and after 2262.
-        Err(_) => (time.div_euclid(SECOND.into()) as i64, time.rem_euclid(SECOND.into()) as i64),
+        // The seconds fit, as they did when the time was made of them.
+        Err(_) => [time.div_euclid(SECOND.into()), time.rem_euclid(SECOND.into())]
+            .map(|part| i64::try_from(part).unwrap_or(i64::MAX))
+            .into(),
     }
 }
 
@@ -107,9 +107,9 @@ fn write_stat(call: &Call<'_>, addr: u64, attr: &Attr) -> Result<u64> {
     stat.st_uid = attr.uid;
     stat.st_gid = attr.gid;
     stat.st_rdev = attr.rdev;
-    stat.st_size = attr.size as i64;
+    stat.st_size = attr.size.cast_signed();
     stat.st_blksize = i64::from(attr.block_size);
-    stat.st_blocks = attr.blocks as i64;
+    stat.st_blocks = attr.blocks.cast_signed();
     (stat.st_atime, stat.st_atime_nsec) = split_time(attr.atime);
     (stat.st_mtime, stat.st_mtime_nsec) = split_time(attr.mtime);
     (stat.st_ctime, stat.st_ctime_nsec) = split_time(attr.ctime);
@@ -118,11 +118,11 @@ fn write_stat(call: &Call<'_>, addr: u64, attr: &Attr) -> Result<u64> {
 }
 
 fn statx(call: &mut Call<'_>) -> Result<u64> {
-    let (flags, mask) = (call.int(2), call.args[3] as u32);
+    let (flags, mask) = (call.int(2), call.uint(3));
     let sync = flags & (abi::AT_STATX_FORCE_SYNC | abi::AT_STATX_DONT_SYNC);
     if flags & !(abi::AT_SYMLINK_NOFOLLOW | abi::AT_EMPTY_PATH | SYNC_FLAGS) != 0
         || sync == abi::AT_STATX_FORCE_SYNC | abi::AT_STATX_DONT_SYNC
-        || mask & abi::STATX__RESERVED as u32 != 0
+        || mask & abi::STATX__RESERVED.cast_unsigned() != 0
     {
         return Err(Errno::EINVAL);
     }
@@ -134,7 +134,7 @@ fn statx(call: &mut Call<'_>) -> Result<u64> {
     out.stx_nlink = attr.nlink;
     out.stx_uid = attr.uid;
     out.stx_gid = attr.gid;
-    out.stx_mode = (attr.kind.mode() | attr.mode) as u16;
+    out.stx_mode = (attr.kind.mode() | attr.mode).low_u16();
     out.stx_ino = attr.ino;
     out.stx_size = attr.size;
     out.stx_blocks = attr.blocks;
@@ -142,7 +142,7 @@ fn statx(call: &mut Call<'_>) -> Result<u64> {
         let (sec, nsec) = split_time(time);
         let mut out: StatxTimestamp = zeroed::<Statx>().stx_atime;
         out.tv_sec = sec;
-        out.tv_nsec = nsec as u32;
+        out.tv_nsec = nsec.low_u32();
         out
     };
     out.stx_atime = time(attr.atime);
@@ -221,18 +221,15 @@ fn access(call: &Call<'_>, dirfd: i32, path: u64, wanted: u32, flags: i32) -> Re
     Ok(0)
 }
 
-fn read_link(call: &Call<'_>, dirfd: i32, path: u64, addr: u64, size: u64) -> Result<u64> {
-    let size = size as i32;
-    if size <= 0 {
-        return Err(Errno::EINVAL);
-    }
+fn read_link(call: &Call<'_>, dirfd: i32, path: u64, addr: u64, size: i32) -> Result<u64> {
+    let size = usize::try_from(size).ok().filter(|&size| size > 0).ok_or(Errno::EINVAL)?;
     let text = call.task.space().read_path(path)?;
     let (inode, _) = named(call, dirfd, &text, abi::AT_EMPTY_PATH | abi::AT_SYMLINK_NOFOLLOW)?;
     if inode.kind() != FileKind::Symlink {
         return Err(if text.is_empty() { Errno::ENOENT } else { Errno::EINVAL });
     }
     let target = inode.read_link()?;
-    let len = target.len().min(size as usize);
+    let len = target.len().min(size);
     call.task.space().write_bytes(addr, &target[..len])?;
     Ok(len as u64)
 }
@@ -246,7 +243,7 @@ fn read_dir(call: &Call<'_>, old: bool) -> Result<u64> {
     if file.path.as_ref().is_some_and(|path| path.dentry.is_deleted()) {
         return Err(Errno::ENOENT);
     }
-    let room = (call.args[2] as u32 as usize).min(MAX_ENTRIES);
+    let room = (call.uint(2) as usize).min(MAX_ENTRIES);
     let mut out = Vec::new();
     let mut position = file.position.get();
     let mut too_long = false;
@@ -260,7 +257,7 @@ fn read_dir(call: &Call<'_>, old: bool) -> Result<u64> {
         let end = out.len() + len;
         out.extend_from_slice(&entry.ino.to_ne_bytes());
         out.extend_from_slice(&entry.next.to_ne_bytes());
-        out.extend_from_slice(&(len as u16).to_ne_bytes());
+        out.extend_from_slice(&len.low_u16().to_ne_bytes());
         if !old {
             out.push(entry.kind);
         }
@@ -294,14 +291,14 @@ fn fstatfs(call: &mut Call<'_>) -> Result<u64> {
 /// ustat(2): what is free in the mounted file system with a device number.
 fn ustat(call: &mut Call<'_>) -> Result<u64> {
     // As the kernel packs it into 32 bits.
-    let device = call.args[0] as u32;
+    let device = call.uint(0);
     let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xf_ff00);
     let device = abi::makedev(major, minor);
     for mount in mount::all() {
         if mount.fs.root().attr().is_ok_and(|attr| attr.dev == device) {
             let stat = mount.fs.statfs()?;
             // f_tfree is an int; the names at the end are empty.
-            let words: [u64; 4] = [u64::from(stat.free as u32), stat.files_free, 0, 0];
+            let words: [u64; 4] = [stat.free.low_u32().into(), stat.files_free, 0, 0];
             return call.task.space().write(call.args[1], &words).map(|()| 0);
         }
         killable_point()?;
@@ -320,23 +317,23 @@ fn nameless(file: &OpenFile) -> StatFs {
 }
 
 fn write_statfs(call: &Call<'_>, path: Option<&Path>, stat: &StatFs) -> Result<u64> {
-    const ST_VALID: i64 = 0x20;
+    const ST_VALID: u64 = 0x20;
     const ST_RELATIME: u64 = 0x1000;
     let flags = path.map_or(0, |path| path.mount.flags().bits());
     // The numbers of mount(2) and statfs(2) agree but for this one.
     let flags = flags & 0xc0f | if flags & abi::MS_RELATIME != 0 { ST_RELATIME } else { 0 };
-    let words: [i64; 15] = [
-        stat.magic as i64,
-        stat.block_size as i64,
-        stat.blocks as i64,
-        stat.free as i64,
-        stat.available as i64,
-        stat.files as i64,
-        stat.files_free as i64,
-        path.map_or(0, |path| i64::from(path.mount.id)),
-        stat.name_max as i64,
-        stat.block_size as i64,
-        flags as i64 | ST_VALID,
+    let words: [u64; 15] = [
+        stat.magic,
+        stat.block_size,
+        stat.blocks,
+        stat.free,
+        stat.available,
+        stat.files,
+        stat.files_free,
+        path.map_or(0, |path| u64::from(path.mount.id)),
+        stat.name_max,
+        stat.block_size,
+        flags | ST_VALID,
         0,
         0,
         0,

@@ -7,6 +7,7 @@ use crate::mm::{IoBuf, frames};
 use crate::sched::preempt_point;
 use crate::task::pid;
 use crate::{Errno, Result, uts};
+use abi::number::{to_usize, whole};
 use umlab_abi::sysinfo::Sysinfo;
 
 pub const CALLS: &[Entry] = &[
@@ -56,14 +57,11 @@ fn sys_uname(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn set_name(call: &mut Call<'_>, set: fn(&[u8])) -> Result<u64> {
-    let len = call.int(1);
     if !call.task.creds().capable(abi::CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
-    if !(0..=uts::NAME_MAX as i32).contains(&len) {
-        return Err(Errno::EINVAL);
-    }
-    let mut name = vec![0; len as usize];
+    let len = usize::try_from(call.int(1)).ok().filter(|&len| len <= uts::NAME_MAX).ok_or(Errno::EINVAL)?;
+    let mut name = vec![0; len];
     call.task.space().read_bytes(call.args[0], &mut name)?;
     // It ends where a C string would.
     let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
@@ -74,22 +72,22 @@ fn set_name(call: &mut Call<'_>, set: fn(&[u8])) -> Result<u64> {
 fn sys_sysinfo(call: &mut Call<'_>) -> Result<u64> {
     let mut info: Sysinfo = zeroed();
     // As CLOCK_BOOTTIME and /proc/uptime have it: the guest reads the host's clocks.
-    info.uptime = (umlab_host::clock::boottime() / 1_000_000_000) as i64;
-    info.loads = crate::sched::load_average().map(|load| (load * 65536.0) as u64);
+    info.uptime = (umlab_host::clock::boottime() / 1_000_000_000).cast_signed();
+    info.loads = crate::sched::load_average().map(|load| whole(load * 65536.0));
     info.totalram = frames::limit();
     info.freeram = frames::limit().saturating_sub(frames::used());
-    info.procs = pid::task_count().min(u16::MAX as usize) as u16;
+    info.procs = u16::try_from(pid::task_count()).unwrap_or(u16::MAX);
     info.mem_unit = 1;
     call.task.space().write(call.args[0], &info).map(|()| 0)
 }
 
 fn sys_getrandom(call: &mut Call<'_>) -> Result<u64> {
-    let (addr, len, flags) = (call.args[0], call.args[1], call.args[2] as u32);
+    let (addr, len, flags) = (call.args[0], call.args[1], call.uint(2));
     let both = abi::GRND_RANDOM | abi::GRND_INSECURE;
     if flags & !(abi::GRND_NONBLOCK | both) != 0 || flags & both == both {
         return Err(Errno::EINVAL);
     }
-    let len = len.min(i32::MAX as u64) as usize;
+    let len = to_usize(len.min(i32::MAX as u64));
     let mut buf = IoBuf::user(&call.task.space(), addr, len);
     let mut chunk = [0u8; 4096];
     while !buf.is_empty() {

@@ -9,7 +9,7 @@ pub fn nanoseconds(sec: i64, nsec: i64) -> Result<u64> {
     if sec < 0 || !(0..1_000_000_000).contains(&nsec) {
         return Err(Errno::EINVAL);
     }
-    Ok((sec as u64).saturating_mul(1_000_000_000).saturating_add(nsec as u64))
+    Ok(sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(nsec.cast_unsigned()))
 }
 
 /// The relative timespec at `addr`; none for a null pointer.

@@ -6,6 +6,7 @@ use crate::mm::user::zeroed;
 use crate::task::Task;
 use crate::task::signal::{self, CpuClock, CpuTimer, Notify, PosixTimer, RealTimer, Setting, TimerClock, is_signal};
 use crate::{Errno, Result, time};
+use abi::number::{Low, extended};
 use std::sync::Arc;
 use umlab_abi::time::Itimerspec;
 use umlab_abi::time::Itimerval;
@@ -31,7 +32,7 @@ fn real_timer(task: &Task) -> Arc<RealTimer> {
 }
 
 fn alarm(call: &mut Call<'_>) -> Result<u64> {
-    let value = u64::from(call.args[0] as u32) * time::NS_PER_SEC;
+    let value = u64::from(call.uint(0)) * time::NS_PER_SEC;
     let old = real_timer(call.task).set(Setting { value, interval: 0 });
     // To the nearest second, but never nothing while there is something.
     let seconds = (old.value + time::NS_PER_SEC / 2) / time::NS_PER_SEC;
@@ -109,16 +110,16 @@ const SIGEV_THREAD_ID: i32 = 4;
 /// What a sigevent asks for: value, signal, kind and thread id, as its first words hold them.
 fn notification(task: &Arc<Task>, addr: u64, id: i32) -> Result<Notify> {
     if addr == 0 {
-        return Ok(Notify::Process { signal: abi::SIGALRM, value: id as u64 });
+        return Ok(Notify::Process { signal: abi::SIGALRM, value: extended(id) });
     }
     let [value, signal_and_kind, thread] = task.space().read::<[u64; 3]>(addr)?;
-    let (signal, kind) = (signal_and_kind as i32, (signal_and_kind >> 32) as i32);
+    let (signal, kind) = (signal_and_kind.low_i32(), (signal_and_kind >> 32).low_i32());
     match kind {
         SIGEV_NONE => Ok(Notify::None),
         _ if !is_signal(signal) => Err(Errno::EINVAL),
         SIGEV_SIGNAL | SIGEV_THREAD => Ok(Notify::Process { signal, value }),
         SIGEV_THREAD_ID => {
-            let thread = signal::thread_of(&task.process, thread as i32).ok_or(Errno::EINVAL)?;
+            let thread = signal::thread_of(&task.process, thread.low_i32()).ok_or(Errno::EINVAL)?;
             Ok(Notify::Thread { signal, value, task: Arc::downgrade(&thread) })
         }
         _ => Err(Errno::EINVAL),
@@ -189,7 +190,7 @@ fn timer_gettime(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn timer_getoverrun(call: &mut Call<'_>) -> Result<u64> {
-    Ok(find_timer(call)?.overrun() as u64)
+    Ok(extended(find_timer(call)?.overrun()))
 }
 
 fn timer_delete(call: &mut Call<'_>) -> Result<u64> {

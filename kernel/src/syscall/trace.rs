@@ -5,6 +5,7 @@ use crate::mm::AddressSpace;
 use crate::task::Task;
 use crate::trace::{is_on, line};
 use crate::{Errno, Result};
+use abi::number::{Low, to_usize};
 use std::fmt::Write as _;
 
 /// The longest part of a string that is shown.
@@ -35,18 +36,18 @@ fn describe_argument(line: &mut String, space: Option<&AddressSpace>, letter: ch
     let value = args[i];
     // Writing to a string does not fail.
     let _ = match letter {
-        'd' => write!(line, "{}", value as i32),
+        'd' => write!(line, "{}", value.low_i32()),
         'u' => write!(line, "{value}"),
         'o' => write!(line, "{value:#o}"),
-        'f' if value as i32 == abi::AT_FDCWD => write!(line, "AT_FDCWD"),
-        'f' => write!(line, "{}", value as i32),
+        'f' if value.low_i32() == abi::AT_FDCWD => write!(line, "AT_FDCWD"),
+        'f' => write!(line, "{}", value.low_i32()),
         'p' | 's' => match space.map(|s| s.read_string(value, 4096, Errno::ENAMETOOLONG)) {
             Some(Ok(text)) => write!(line, "{}", quote(&text)),
             _ if value == 0 => write!(line, "NULL"),
             _ => write!(line, "{value:#x}"),
         },
         'b' => {
-            let mut bytes = vec![0; (args.get(i + 1).copied().unwrap_or(0) as usize).min(SHOWN + 1)];
+            let mut bytes = vec![0; to_usize(args.get(i + 1).copied().unwrap_or(0)).min(SHOWN + 1)];
             match space.map(|s| s.read_bytes(value, &mut bytes)) {
                 Some(Ok(())) => write!(line, "{}", quote(&bytes)),
                 _ => write!(line, "{value:#x}"),
@@ -66,7 +67,7 @@ fn quote(bytes: &[u8]) -> String {
 /// Writes the line of a call that is over.
 pub fn finish(task: &Task, described: &str, result: &Result<u64>) {
     let result = match result {
-        Ok(value) if (*value as i64) < 0 || *value > 1 << 32 => format!("{value:#x}"),
+        Ok(value) if value.cast_signed() < 0 || *value > 1 << 32 => format!("{value:#x}"),
         Ok(value) => format!("{value}"),
         Err(e) if e.is_restart() => format!("? {e:?} (to be restarted)"),
         Err(e) => format!("-1 {e:?} ({e})"),

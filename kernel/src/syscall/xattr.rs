@@ -7,6 +7,7 @@ use crate::vfs::inode::{FileKind, InodeRef};
 use crate::vfs::notify;
 use crate::vfs::permission::{self, READ, WRITE};
 use crate::{Errno, Result};
+use abi::number::to_usize;
 
 const NO_FOLLOW: i32 = abi::AT_SYMLINK_NOFOLLOW;
 
@@ -90,8 +91,8 @@ fn get(call: &Call<'_>, inode: InodeRef) -> Result<u64> {
 }
 
 fn set(call: &Call<'_>, (inode, path): Target) -> Result<u64> {
-    let [_, _, addr, size, flags, _] = call.args;
-    let flags = flags as i32;
+    let [_, _, addr, size, ..] = call.args;
+    let flags = call.int(4);
     if flags & !(abi::XATTR_CREATE | abi::XATTR_REPLACE) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -99,7 +100,7 @@ fn set(call: &Call<'_>, (inode, path): Target) -> Result<u64> {
     if size > MAX_VALUE {
         return Err(Errno::E2BIG);
     }
-    let mut value = vec![0; size as usize];
+    let mut value = vec![0; to_usize(size)];
     call.task.space().read_bytes(addr, &mut value)?;
     check(call, &inode, &name, WRITE)?;
     inode.set_xattr(&name, &value, flags)?;

@@ -7,6 +7,7 @@ use crate::mm::user::{IoBuf, bytes_of_mut, zeroed};
 use crate::vfs::file::OpenFile;
 use crate::vfs::notify;
 use crate::{Errno, Result};
+use abi::number::to_usize;
 use object::elf;
 use std::sync::Arc;
 use umlab_abi::elf::{Header, Segment};
@@ -84,7 +85,7 @@ impl Program {
             if !(2..=abi::PATH_MAX as u64).contains(&segment.filesz) {
                 return Err(Errno::ENOEXEC);
             }
-            let mut path = vec![0u8; segment.filesz as usize];
+            let mut path = vec![0u8; to_usize(segment.filesz)];
             read_exact(file, segment.offset, &mut path)?;
             if path.pop() != Some(0) {
                 return Err(Errno::ENOEXEC);
@@ -96,7 +97,12 @@ impl Program {
         segments.retain(|s| s.kind == elf::PT_LOAD);
         for segment in &segments {
             let end = segment.vaddr.checked_add(segment.memsz).ok_or(Errno::ENOEXEC)?;
-            segment.offset.checked_add(segment.filesz).ok_or(Errno::ENOEXEC)?;
+            // No file's pages reach further.
+            let file_end =
+                segment.offset.checked_add(segment.filesz).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE));
+            if file_end.is_none_or(|end| i64::try_from(end).is_err()) {
+                return Err(Errno::ENOEXEC);
+            }
             let misplaced = segment.vaddr % PAGE_SIZE != segment.offset % PAGE_SIZE;
             if segment.filesz > segment.memsz || misplaced || end > crate::sched::model().user_top() {
                 return Err(Errno::EINVAL);
@@ -167,7 +173,7 @@ impl Program {
         let mut prot = 0;
         for (flag, bit) in [(elf::PF_R, abi::PROT_READ), (elf::PF_W, abi::PROT_WRITE), (elf::PF_X, abi::PROT_EXEC)] {
             if segment.flags & flag != 0 {
-                prot |= bit as u32;
+                prot |= bit.cast_unsigned();
             }
         }
         let start = segment.vaddr.wrapping_add(bias);
@@ -188,7 +194,7 @@ impl Program {
             // To the end of the page: the loader of shared libraries takes its first memory there.
             if segment.memsz > segment.filesz && segment.flags & elf::PF_W != 0 {
                 let tail = zero_from - file_end;
-                space.write_bytes(file_end, &vec![0; tail as usize])?;
+                space.write_bytes(file_end, &vec![0; to_usize(tail)])?;
             }
         }
         if end > zero_from {

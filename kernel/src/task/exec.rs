@@ -12,11 +12,12 @@ use crate::sched::model;
 use crate::vfs::file::OpenFile;
 use crate::vfs::notify;
 use crate::{Errno, Result};
+use abi::number::to_usize;
 use std::sync::Arc;
 use umlab_model::{Prot, UserThread};
 
 /// Longest single argument or variable (MAX_ARG_STRLEN).
-const MAX_STRING: usize = 32 * PAGE_SIZE as usize;
+const MAX_STRING: usize = 32 * to_usize(PAGE_SIZE);
 /// Longest `#!` line Linux looks at.
 const SCRIPT_LINE: usize = 256;
 /// How many interpreters may stand for each other.

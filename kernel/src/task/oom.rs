@@ -131,7 +131,7 @@ pub fn badness(process: &Process) -> Option<i64> {
     }
     let space = process.threads().iter().find_map(|thread| thread.space.cloned())?;
     let total = (frames::limit() / umlab_model::PAGE_SIZE).max(1);
-    Some((space.resident_pages() * 1000 / total) as i64 + i64::from(adjustment))
+    Some((space.resident_pages() * 1000 / total).cast_signed() + i64::from(adjustment))
 }
 
 /// The process that is to be killed first; of equal ones the youngest.

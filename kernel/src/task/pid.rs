@@ -79,21 +79,16 @@ pub fn pid_max() -> Pid {
 }
 
 pub fn set_pid_max(number: i64) -> Result<()> {
-    let least = i64::from(WRAP_TO) + 1;
-    if !(least..=i64::from(PID_MAX)).contains(&number) {
-        return Err(Errno::EINVAL);
-    }
-    TABLE.borrow_mut().pid_max = number as Pid;
+    let number = Pid::try_from(number).ok().filter(|number| (WRAP_TO + 1..=PID_MAX).contains(number));
+    TABLE.borrow_mut().pid_max = number.ok_or(Errno::EINVAL)?;
     Ok(())
 }
 
 /// Numbers go on behind this one (/proc/sys/kernel/ns_last_pid).
 pub fn set_last_pid(number: i64) -> Result<()> {
     let mut table = TABLE.borrow_mut();
-    if !(0..i64::from(table.pid_max)).contains(&number) {
-        return Err(Errno::EINVAL);
-    }
-    table.last = number as Pid;
+    let number = Pid::try_from(number).ok().filter(|number| (0..table.pid_max).contains(number));
+    table.last = number.ok_or(Errno::EINVAL)?;
     Ok(())
 }
 
@@ -131,7 +126,7 @@ pub fn reserve() -> Result<Reserved> {
     let mut candidate = table.last;
     for _ in 0..table.pid_max {
         candidate = if candidate + 1 >= table.pid_max { WRAP_TO } else { candidate + 1 };
-        let index = candidate as usize;
+        let index = candidate.cast_unsigned() as usize;
         if index >= table.slots.len() {
             table.slots.resize_with((index + 1).next_power_of_two(), Slot::default);
         }
@@ -159,7 +154,7 @@ pub fn reserve_exact(number: Pid) -> Result<Reserved> {
     if table.tasks >= table.max_tasks {
         return Err(Errno::EAGAIN);
     }
-    let index = number as usize;
+    let index = number.cast_unsigned() as usize;
     if index >= table.slots.len() {
         table.slots.resize_with((index + 1).next_power_of_two(), Slot::default);
     }

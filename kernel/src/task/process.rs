@@ -109,6 +109,8 @@ pub struct Settings {
     pub subreaper: bool,
     /// /proc/PID/oom_score_adj.
     pub oom_score_adj: i32,
+    /// As the administrator set it last: nobody else sets it lower.
+    pub oom_score_adj_min: i32,
     /// PR_SET_THP_DISABLE.
     pub thp_disabled: bool,
     /// It gave up its session's terminal (TIOCNOTTY) without being the session's leader.
@@ -122,6 +124,7 @@ impl Default for Settings {
             dumped: Filter::default(),
             subreaper: false,
             oom_score_adj: 0,
+            oom_score_adj_min: 0,
             thp_disabled: false,
             no_tty: false,
         }

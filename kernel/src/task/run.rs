@@ -5,6 +5,7 @@ use crate::mm::fault::BadAccess;
 use crate::sched::{self, machine};
 use crate::task::signal::{self, AfterSignals, SyscallOutcome};
 use crate::{Errno, Result};
+use abi::number::extended;
 use std::sync::Arc;
 use umlab_model::{Access, Fault, SyscallAbi, Trap, UserThread};
 
@@ -128,7 +129,7 @@ fn carry_out(
     }
     user.set_result(match result {
         Ok(value) => value,
-        Err(e) => -i64::from(e.raw()) as u64,
+        Err(e) => extended(-e.raw()),
     });
     Some(SyscallOutcome { number, result })
 }

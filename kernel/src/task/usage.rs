@@ -44,22 +44,22 @@ impl Usage {
         let mut out: Rusage = crate::mm::user::zeroed();
         out.ru_utime = timeval(self.user);
         out.ru_stime = timeval(self.system);
-        out.ru_maxrss = self.max_resident as i64;
-        out.ru_minflt = self.minor_faults as i64;
-        out.ru_majflt = self.major_faults as i64;
-        out.ru_inblock = self.blocks_in as i64;
-        out.ru_oublock = self.blocks_out as i64;
-        out.ru_nvcsw = self.voluntary_switches as i64;
-        out.ru_nivcsw = self.involuntary_switches as i64;
+        out.ru_maxrss = self.max_resident.cast_signed();
+        out.ru_minflt = self.minor_faults.cast_signed();
+        out.ru_majflt = self.major_faults.cast_signed();
+        out.ru_inblock = self.blocks_in.cast_signed();
+        out.ru_oublock = self.blocks_out.cast_signed();
+        out.ru_nvcsw = self.voluntary_switches.cast_signed();
+        out.ru_nivcsw = self.involuntary_switches.cast_signed();
         out
     }
 }
 
 pub fn timeval(ns: u64) -> Timeval {
-    Timeval { tv_sec: (ns / 1_000_000_000) as i64, tv_usec: (ns % 1_000_000_000 / 1000) as i64 }
+    Timeval { tv_sec: (ns / 1_000_000_000).cast_signed(), tv_usec: (ns % 1_000_000_000 / 1000).cast_signed() }
 }
 
 /// Nanoseconds as ticks of the 100 Hz clock that times(2) and /proc count in.
 pub fn ticks(ns: u64) -> i64 {
-    (ns / 10_000_000) as i64
+    (ns / 10_000_000).cast_signed()
 }

@@ -7,6 +7,7 @@
 use super::Task;
 use crate::task::signal::{self, SigInfo};
 use crate::{Errno, Result};
+use abi::number::Low;
 use std::sync::Arc;
 use umlab_model::{SyscallAbi, TASK_SIZE, UserThread};
 
@@ -57,7 +58,7 @@ pub fn lets_through(task: &Arc<Task>, user: &mut dyn UserThread, number: u64, ab
         Ok(abi::SYSCALL_DISPATCH_FILTER_ALLOW) => return true,
         Ok(abi::SYSCALL_DISPATCH_FILTER_BLOCK) => {
             let arch = if abi == SyscallAbi::I386 { abi::AUDIT_ARCH_I386 } else { abi::AUDIT_ARCH_X86_64 };
-            signal::force(task, SigInfo::sys(abi::SYS_USER_DISPATCH, next, number as i32, arch));
+            signal::force(task, SigInfo::sys(abi::SYS_USER_DISPATCH, next, number.low_i32(), arch));
         }
         Ok(_) => signal::force_end(task, abi::SIGSYS),
         Err(_) => signal::force_end(task, abi::SIGSEGV),

@@ -7,6 +7,7 @@ use crate::sched::wait::{Sleep, wait_until};
 use crate::task::Task;
 use crate::vfs::file::OpenFile;
 use crate::{Errno, Result};
+use abi::number::{Low, saturated_i32};
 
 /// When a change of settings takes effect.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl Tty {
                 if !file.readable() && !task.creds().capable(abi::CAP_SYS_ADMIN) {
                     return Err(Errno::EPERM);
                 }
-                self.claim(task, arg == 1)
+                self.claim(task, arg.low_i32() == 1)
             }
             abi::TIOCNOTTY => self.give_up(task),
             abi::TIOCINQ => {
@@ -35,12 +36,12 @@ impl Tty {
                     let state = self.state.borrow();
                     state.discipline.count(&state.termios)
                 };
-                put(task, arg, &(count as i32))
+                put(task, arg, &saturated_i32(count))
             }
             abi::TIOCOUTQ => {
                 // What is in the master's queue has been sent.
                 let waiting = if self.is_pty() { 0 } else { self.state.borrow().output.len() };
-                put(task, arg, &(waiting as i32))
+                put(task, arg, &saturated_i32(waiting))
             }
             abi::TIOCSTI => {
                 // Faking someone's typing is how programs escape their sandbox: only for the
@@ -63,11 +64,11 @@ impl Tty {
             }
             abi::TCXONC => {
                 self.check_foreground(task, abi::SIGTTOU)?;
-                match arg as i32 {
-                    abi::TCOOFF => self.set_stopped(true),
-                    abi::TCOON => self.set_stopped(false),
-                    abi::TCIOFF | abi::TCION => {
-                        let key = if arg as i32 == abi::TCIOFF { abi::VSTOP } else { abi::VSTART };
+                match i32::try_from(arg) {
+                    Ok(abi::TCOOFF) => self.set_stopped(true),
+                    Ok(abi::TCOON) => self.set_stopped(false),
+                    Ok(action @ (abi::TCIOFF | abi::TCION)) => {
+                        let key = if action == abi::TCIOFF { abi::VSTOP } else { abi::VSTART };
                         let byte = self.termios().control(key);
                         self.state.borrow_mut().output.extend(byte);
                         self.output_changed();
@@ -116,10 +117,10 @@ impl Tty {
             }
             abi::TCFLSH => {
                 self.check_foreground(task, abi::SIGTTOU)?;
-                let (input, output) = match arg as i32 {
-                    abi::TCIFLUSH => (true, false),
-                    abi::TCOFLUSH => (false, true),
-                    abi::TCIOFLUSH => (true, true),
+                let (input, output) = match i32::try_from(arg) {
+                    Ok(abi::TCIFLUSH) => (true, false),
+                    Ok(abi::TCOFLUSH) => (false, true),
+                    Ok(abi::TCIOFLUSH) => (true, true),
                     _ => return Err(Errno::EINVAL),
                 };
                 // The master's input is what was written to the slave.
@@ -150,7 +151,7 @@ impl Tty {
                 Ok(0)
             }
             abi::TIOCGEXCL => put(task, arg, &i32::from(self.state.borrow().exclusive)),
-            abi::TIOCGDEV => put(task, arg, &(self.device as u32)),
+            abi::TIOCGDEV => put(task, arg, &self.device.low_u32()),
             abi::TIOCGETD => put(task, arg, &0i32),
             abi::TIOCSETD => match space.read::<i32>(arg)? {
                 // The only line discipline there is (N_TTY).

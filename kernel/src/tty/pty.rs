@@ -13,6 +13,7 @@ use crate::vfs::device::{PTS, TTY_GROUP, number};
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::vfs::inode::{Inode, InodeRef, SetAttr, Timestamp};
 use crate::{Errno, Result, sched, task, time};
+use abi::number::{Low, extended, saturated_i32};
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -227,15 +228,15 @@ impl FileOps for Master {
             }
             abi::TIOCGPKT => put(task, arg, &i32::from(self.tty().state.borrow().packet)),
             abi::TIOCSIG => {
-                let signal = arg as i32;
+                let signal = arg.low_i32();
                 if ![abi::SIGINT, abi::SIGQUIT, abi::SIGTSTP].contains(&signal) {
                     return Err(Errno::EINVAL);
                 }
                 self.tty().signal_foreground(signal);
                 Ok(0)
             }
-            abi::TIOCGPTPEER => self.open_peer(arg as i32),
-            abi::TIOCINQ => put(task, arg, &(self.tty().state.borrow().output.len() as i32)),
+            abi::TIOCGPTPEER => self.open_peer(arg.low_i32()),
+            abi::TIOCINQ => put(task, arg, &saturated_i32(self.tty().state.borrow().output.len())),
             // What was typed is the slave's at once.
             abi::TIOCOUTQ => put(task, arg, &0i32),
             abi::TIOCSTI => Err(Errno::EIO),
@@ -255,7 +256,7 @@ impl Master {
         let ops = Inode::open(devpts::slave_inode(&self.0), flags)?;
         let close_on_exec = flags & abi::O_CLOEXEC != 0;
         let file = OpenFile::new(ops, inode, flags & (abi::O_ACCMODE | abi::O_NONBLOCK));
-        Ok(task::current().files().install(file, close_on_exec)? as u64)
+        Ok(extended(task::current().files().install(file, close_on_exec)?))
     }
 }
 

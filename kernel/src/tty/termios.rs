@@ -1,5 +1,8 @@
 //! Terminal settings (termios(3)) in the kernel's own layout, which is not the C library's.
 
+use abi::number::Low;
+use umlab_host::terminal::{Settings, special_characters};
+
 /// Number of control characters.
 pub const CONTROLS: usize = 19;
 
@@ -116,7 +119,7 @@ impl Termios {
     pub fn to_termio(self) -> [u8; 18] {
         let mut out = [0; 18];
         for (slot, value) in out.chunks_exact_mut(2).zip([self.iflag, self.oflag, self.cflag, self.lflag]) {
-            slot.copy_from_slice(&(value as u16).to_le_bytes());
+            slot.copy_from_slice(&value.low_u16().to_le_bytes());
         }
         out[8] = self.line;
         out[9..17].copy_from_slice(&self.cc[..8]);
@@ -142,16 +145,17 @@ impl Termios {
         self.iflag = self.iflag & !abi::IUTF8 | from.iflag & abi::IUTF8;
     }
 
-    /// From the C library's struct, for the host's own terminal.
-    pub fn of_host(from: &umlab_host::terminal::Settings) -> Termios {
+    /// Of the host's own terminal.
+    pub fn of_host(from: &Settings) -> Termios {
         let mut cc = [0; CONTROLS];
-        cc.copy_from_slice(&from.c_cc[..CONTROLS]);
+        let set = special_characters(from);
+        cc[..set.len()].copy_from_slice(&set);
         Termios {
-            iflag: from.c_iflag,
-            oflag: from.c_oflag,
-            cflag: from.c_cflag,
-            lflag: from.c_lflag,
-            line: from.c_line,
+            iflag: from.input_modes.bits(),
+            oflag: from.output_modes.bits(),
+            cflag: from.control_modes.bits(),
+            lflag: from.local_modes.bits(),
+            line: from.line_discipline,
             cc,
             ispeed: 38400,
             ospeed: 38400,

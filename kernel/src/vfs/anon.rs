@@ -6,6 +6,7 @@ use super::file::{FileOps, OpenFile};
 use super::inode::{Attr, FileKind, Inode, InodeState, Owner, SetAttr, Timestamp};
 use crate::lock::KCell;
 use crate::{Errno, Result, time};
+use abi::number::extended;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ impl AnonInode {
         let ino = match kind {
             // All of these are one file on Linux.
             AnonKind::Other(_) => 1,
-            AnonKind::Process(pid) => pid as u64,
+            AnonKind::Process(pid) => extended(pid),
             AnonKind::Pipe | AnonKind::Socket => {
                 let mut next = NEXT_INO.borrow_mut();
                 *next += 1;

@@ -7,6 +7,7 @@ use crate::lock::KCell;
 use crate::mm::pressure::room_for;
 use crate::sched::{current, preempt_point};
 use crate::{Errno, Result};
+use abi::number::Low;
 use std::sync::Arc;
 
 /// So many descriptors are closed or copied between two preemption points.
@@ -104,7 +105,7 @@ impl FdTable {
             return Err(Errno::EMFILE);
         }
         slots.put(fd, Entry { file, close_on_exec });
-        Ok(fd as i32)
+        Ok(fd.low_i32())
     }
 
     /// Gives an open file this number, closing what had it (dup2(2)); EBADF beyond the limit.
@@ -219,7 +220,7 @@ impl FdTable {
     /// The descriptors in use, in order.
     pub fn numbers(&self) -> Vec<i32> {
         let slots = self.slots.borrow();
-        slots.entries.iter().enumerate().filter(|(_, e)| e.is_some()).map(|(fd, _)| fd as i32).collect()
+        (0..).zip(&slots.entries).filter(|(_, e)| e.is_some()).map(|(fd, _)| fd).collect()
     }
 
     /// The most descriptors it had so far: all are below.

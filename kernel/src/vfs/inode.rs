@@ -5,6 +5,7 @@ use super::notify::Watch;
 use crate::creds::Creds;
 use crate::lock::KCell;
 use crate::{Errno, Result};
+use abi::number::Low;
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
@@ -53,7 +54,7 @@ impl FileKind {
 
     /// DT_* of readdir(3).
     pub fn dirent_type(self) -> u8 {
-        (self.mode() >> 12) as u8
+        (self.mode() >> 12).low_u8()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::limits;
 use crate::mm::IoBuf;
 use crate::sched;
 use crate::{Errno, Result};
+use abi::number::to_usize;
 
 /// Most bytes that one step of a long transfer moves: as many as keep the core for well below a
 /// millisecond.
@@ -96,8 +97,14 @@ fn start(file: &OpenFile, offset: Option<u64>, len: usize) -> Result<u64> {
         return if offset.is_some() { Err(Errno::ESPIPE) } else { Ok(0) };
     }
     let start = offset.unwrap_or_else(|| file.position.get());
-    match start.checked_add(len as u64) {
-        Some(end) if i64::try_from(end).is_ok() => Ok(start),
+    check_end(start, len as u64)?;
+    Ok(start)
+}
+
+/// EINVAL when a transfer would end beyond the largest offset.
+pub fn check_end(start: u64, len: u64) -> Result<()> {
+    match start.checked_add(len) {
+        Some(end) if i64::try_from(end).is_ok() => Ok(()),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -147,6 +154,6 @@ fn obey_size_limit(buf: &mut IoBuf<'_>, at: u64) -> Result<()> {
         }
         return Err(Errno::EFBIG);
     }
-    buf.limit((limit - at) as usize);
+    buf.limit(to_usize(limit - at));
     Ok(())
 }

@@ -13,31 +13,37 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 use umlab_host::memory::SharedMemory;
-use umlab_model::{HostView, Machine, ModelSpace, ProcessModel, UserThread, Vdso, physmem};
-use umlab_tt::area::{self, Record};
-use umlab_tt::{Guard, Options, Tt, image};
+use umlab_model::{CannotRun, Isolation, Model, physmem};
+use umlab_tasks::area::{self, Record};
+use umlab_tasks::{Guard, KNOWN_FAILURES, Tasks, image, probe};
+use umlab_tt::Options;
 
 umlab_model::counters! {
     protection_changes protection_remaps protection_ns
 }
 
-pub struct Jail(Tt);
+/// tt-jail as people choose it.
+pub static MODELS: &[Model] = &[Model {
+    name: "tt-jail",
+    description: "tt, with the core's memory write-protected while guests run; one CPU",
+    options: &["sysemu=on", "sysemu=off", "forget=on", "forget=off"],
+    most_cpus: Some(1),
+    isolation: Isolation::ReadOnlyCore,
+    known_failures: KNOWN_FAILURES,
+    probe: || probe().map(|()| String::new()),
+    make: |cpus, options| {
+        let forget = !options.contains(&"forget=off");
+        Ok(Box::new(make(cpus, Options::of(options), forget)?))
+    },
+}];
 
-impl Jail {
-    /// `forget` says to keep small what the core has touched of physmem.
-    pub fn new(cpus: usize, options: Options, forget: bool) -> Result<Jail, String> {
-        if cpus > 1 {
-            return Err(
-                "it has one CPU (say --cpus 1): the core's memory is protected for a whole address space, while \
-                        another CPU could be in the core there"
-                    .into(),
-            );
-        }
-        let tt = Tt::new("tt-jail", cpus, options)?;
-        FORGET.store(forget, Relaxed);
-        umlab_tt::set_guard(Guard { leave, enter });
-        Ok(Jail(tt))
+/// `forget` says to keep small what the core has touched of physmem.
+fn make(cpus: usize, options: Options, forget: bool) -> Result<Tasks, CannotRun> {
+    if cpus > 1 {
+        return Err("the core's memory is protected for a whole address space, so its guests have one CPU".into());
     }
+    FORGET.store(forget, Relaxed);
+    umlab_tt::make("tt-jail", cpus, options, Some(Guard { prepare, leave, enter, counters }))
 }
 
 /// The core's memory: address and length of its parts; its variables are the last one. Those of
@@ -71,7 +77,7 @@ fn protect(parts: &[(usize, usize)], prot: i32) {
                 in("rdx") prot, lateout("rcx") _, lateout("r11") _);
         }
         if result != 0 {
-            // User code must not run then. The tracer sees the task end, and ends the guest.
+            // User code must not run then. The warden sees the task end, and ends the guest.
             // SAFETY: a plain number.
             unsafe { libc::syscall(libc::SYS_exit_group, 1) };
         }
@@ -91,10 +97,8 @@ fn took(since: Instant) {
     count(|c| &c.protection_ns, since.elapsed().as_nanos() as u64);
 }
 
-extern "C" fn leave(record: &Record) {
-    let parts = parts();
-    let (variables, rest) = parts.split_last().expect("there are variables");
-    count(|c| &c.protection_changes, 2 * parts.len() as u64);
+fn prepare(record: &Record) {
+    count(|c| &c.protection_changes, 2 * parts().len() as u64);
     let begin = Instant::now();
     // Files that the core has mapped to write to: they are mapped again when they are touched.
     umlab_host::memory::unmap_files();
@@ -102,6 +106,12 @@ extern "C" fn leave(record: &Record) {
         count(|c| &c.protection_remaps, 1);
         physmem::memory().map_anew();
     }
+    took(begin);
+}
+
+extern "C" fn leave(_record: &Record) {
+    let (variables, rest) = parts().split_last().expect("there are variables");
+    let begin = Instant::now();
     protect(rest, libc::PROT_READ);
     took(begin);
     protect(std::slice::from_ref(variables), libc::PROT_READ);
@@ -111,31 +121,4 @@ extern "C" fn enter(_record: &Record) {
     let begin = Instant::now();
     protect(parts(), libc::PROT_READ | libc::PROT_WRITE);
     took(begin);
-}
-
-impl ProcessModel for Jail {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-    fn machine(&self) -> &dyn Machine {
-        self.0.machine()
-    }
-    fn user_top(&self) -> u64 {
-        self.0.user_top()
-    }
-    fn vdso(&self) -> Option<Vdso> {
-        self.0.vdso()
-    }
-    fn new_space(&self) -> umlab_host::Result<Box<dyn ModelSpace>> {
-        self.0.new_space()
-    }
-    fn new_thread(&self) -> Box<dyn UserThread> {
-        self.0.new_thread()
-    }
-    fn audit_idle(&self) -> Vec<HostView> {
-        self.0.audit_idle()
-    }
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        self.0.counters().into_iter().chain(counters()).collect()
-    }
 }

@@ -41,8 +41,7 @@ impl Scripted {
     #[expect(clippy::new_without_default, reason = "it takes a CPU of the host")]
     pub fn new() -> Scripted {
         umlab_host::copy::install();
-        let nothing = Upkeep { idle: || {}, end: || {} };
-        Scripted { threads: Threads::new(1, nothing), programs: Programs::default() }
+        Scripted { threads: Threads::new(1, Upkeep::NONE), programs: Programs::default() }
     }
 
     /// Registers a program, and returns the executable file to run it by.

@@ -7,7 +7,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use umlab_host::Result;
 use umlab_model::{ModelSpace, Regs, Residence, Trap, UserThread};
-use zerocopy::FromZeros;
 
 /// The length of the extended state: x87 and SSE, with the XSAVE header.
 const EXTENDED: usize = 576;
@@ -33,7 +32,7 @@ struct Running {
 impl Thread {
     pub fn new(programs: Programs) -> Thread {
         // User code's selectors, and interrupts on.
-        let regs = Regs { cs: 0x33, ss: 0x2b, eflags: 0x202, orig_rax: u64::MAX, ..Regs::new_zeroed() };
+        let regs = Regs::fresh();
         let extended = initial_extended();
         Thread { programs, regs, extended, timestamps: true, body: None, next: Arc::default(), running: None }
     }
@@ -57,6 +56,7 @@ impl Thread {
     }
 }
 
+/// The image with which a program starts.
 fn initial_extended() -> Vec<u8> {
     let mut state = vec![0; EXTENDED];
     state[0..2].copy_from_slice(&0x037fu16.to_le_bytes());
@@ -85,8 +85,9 @@ impl UserThread for Thread {
         let cpu = umlab_threads::this();
         let regs = self.regs;
         // No process of the host runs it, so nothing interrupts a program between two traps.
-        let left = cpu
-            .run_user(0, || running.enter.send(Entered { regs, pages }).ok().and_then(|()| running.left.recv().ok()));
+        let left = cpu.run_user(umlab_threads::UserTask::NONE, || {
+            running.enter.send(Entered { regs, pages }).ok().and_then(|()| running.left.recv().ok())
+        });
         match left {
             None => {
                 cpu.answer_kicks();
@@ -113,13 +114,17 @@ impl UserThread for Thread {
         self.regs.rax = value;
     }
 
-    fn extended_state(&mut self) -> Vec<u8> {
-        self.extended.clone()
+    fn read_extended_state(&mut self, image: &mut Vec<u8>) {
+        image.clone_from(&self.extended);
     }
 
     fn set_extended_state(&mut self, xsave: &[u8]) -> Result<()> {
         self.extended = xsave.to_vec();
         Ok(())
+    }
+
+    fn reset_extended_state(&mut self) {
+        self.extended = initial_extended();
     }
 
     fn timestamps(&self) -> bool {

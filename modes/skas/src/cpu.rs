@@ -51,4 +51,5 @@ pub const UPKEEP: Upkeep = Upkeep {
             runner.end();
         }
     },
+    ..Upkeep::NONE
 };

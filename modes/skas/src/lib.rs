@@ -19,14 +19,70 @@ mod runner;
 mod space;
 mod stub;
 mod thread;
-mod vdso;
 
 use stub::Stub;
 use umlab_host::Result;
-use umlab_model::{HostView, Machine, ModelSpace, ProcessModel, UserThread, Vdso};
+use umlab_model::{CannotRun, HostView, Isolation, Machine, Model, ModelSpace, ProcessModel, UserThread, Vdso};
 use umlab_threads::Threads;
 
 pub use mm_space::Interface;
+
+const SKAS3: Kind = Kind::ProcMm(Interface::Batch);
+const SKAS3_WRITE: Kind = Kind::ProcMm(Interface::Write);
+
+/// Checks of `umlab conform` that skas does not pass.
+pub const KNOWN_FAILURES: &[(&str, &str)] = &[
+    ("state/identification", "ptrace(2) cannot set that flag in the process that runs user code"),
+    ("threads/cpu-number", "the vDSO is the host's, and tells the number of the host's CPU"),
+];
+
+/// skas as people choose it.
+pub static MODELS: &[Model] = &[
+    Model {
+        name: "skas",
+        description: "the core in an address space of its own, guests in others, switched by ptrace; the best kind this host has",
+        options: &[],
+        most_cpus: None,
+        isolation: Isolation::Full,
+        known_failures: KNOWN_FAILURES,
+        probe: || Kind::best().probe().map(|()| format!("as {}", Kind::best().name())),
+        make: |cpus, _| make(cpus, Kind::best()),
+    },
+    Model {
+        name: Kind::Stubs.name(),
+        description: "skas with a stub process for each guest address space, on a stock host",
+        options: &[],
+        most_cpus: None,
+        isolation: Isolation::Full,
+        known_failures: KNOWN_FAILURES,
+        probe: || Kind::Stubs.probe().map(|()| String::new()),
+        make: |cpus, _| make(cpus, Kind::Stubs),
+    },
+    Model {
+        name: SKAS3.name(),
+        description: "skas with one process for each CPU, which hops between address spaces: on a patched host, by batches",
+        options: &[],
+        most_cpus: None,
+        isolation: Isolation::Full,
+        known_failures: KNOWN_FAILURES,
+        probe: || SKAS3.probe().map(|()| String::new()),
+        make: |cpus, _| SKAS3.probe().and_then(|()| make(cpus, SKAS3)),
+    },
+    Model {
+        name: SKAS3_WRITE.name(),
+        description: "skas3 by the interface of 2002, a write for each mapping",
+        options: &[],
+        most_cpus: None,
+        isolation: Isolation::Full,
+        known_failures: KNOWN_FAILURES,
+        probe: || SKAS3_WRITE.probe().map(|()| String::new()),
+        make: |cpus, _| SKAS3_WRITE.probe().and_then(|()| make(cpus, SKAS3_WRITE)),
+    },
+];
+
+fn make(cpus: usize, kind: Kind) -> std::result::Result<Box<dyn ProcessModel>, CannotRun> {
+    Ok(Box::new(Skas::new(cpus, kind)?))
+}
 
 /// How address spaces exist on the host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,14 +101,14 @@ impl Kind {
     }
 
     /// Whether this host has it, and if not why.
-    pub fn probe(self) -> std::result::Result<(), String> {
+    pub fn probe(self) -> std::result::Result<(), CannotRun> {
         match self {
             Kind::Stubs => stub::probe(),
             Kind::ProcMm(_) => mm_space::probe(),
         }
     }
 
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Kind::Stubs => "skas0",
             Kind::ProcMm(Interface::Batch) => "skas3",
@@ -88,14 +144,14 @@ impl ProcessModel for Skas {
 
     fn user_top(&self) -> u64 {
         match self.kind {
-            Kind::Stubs => stub::USER_TOP,
-            Kind::ProcMm(_) => stub::TASK_SIZE,
+            Kind::Stubs => umlab_stubs::USER_TOP,
+            Kind::ProcMm(_) => umlab_model::TASK_SIZE,
         }
     }
 
     fn vdso(&self) -> Option<Vdso> {
         match self.kind {
-            Kind::Stubs => vdso::place(),
+            Kind::Stubs => umlab_stubs::vdso::place(),
             // Such an address space begins empty, and the host's vDSO cannot be mapped a second
             // time.
             Kind::ProcMm(_) => None,

@@ -12,8 +12,7 @@
 
 use crate::cpu::{self, count};
 use crate::runner::Runner;
-use crate::space::PUT_OFF;
-use crate::stub::{Loaded, TASK_SIZE};
+use crate::stub::Loaded;
 use crate::thread::{Entry, UserSpace};
 use std::any::Any;
 use std::sync::Arc;
@@ -22,7 +21,10 @@ use umlab_host::proc_mm::{AddressSpace, FaultInfo, Op, Progress, fault_info};
 use umlab_host::ptrace::{Resume, Tracee};
 use umlab_host::{Errno, Result};
 use umlab_model::lock::KCell;
-use umlab_model::{Access, BackingFile, HostMap, Mapping, ModelSpace, PageRange, Prot, Trap, When};
+use umlab_model::{
+    Access, BackingFile, CannotRun, HostMap, Mapping, ModelSpace, PageRange, Prot, TASK_SIZE, Trap, When,
+};
+use umlab_stubs::PUT_OFF;
 
 /// Which of the host's two interfaces is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,7 +164,7 @@ impl ModelSpace for MmSpace {
         }
         if self.carry_out().is_err() {
             // Nothing of it may be used any more: without mappings every access is a fault.
-            let _ = self.handle.write(&[Op::unmap(0, crate::stub::TASK_SIZE)]);
+            let _ = self.handle.write(&[Op::unmap(0, TASK_SIZE)]);
         }
     }
 
@@ -247,14 +249,14 @@ impl UserSpace for MmSpace {
 }
 
 /// Whether the host has it, and if not why.
-pub fn probe() -> std::result::Result<(), String> {
+pub fn probe() -> std::result::Result<(), CannotRun> {
     let handle = AddressSpace::new().map_err(|error| match error {
-        Errno::ENOENT => "the host's kernel has no /proc/mm (see host-patch/)".to_string(),
-        error => format!("cannot open /proc/mm: {error}"),
+        Errno::ENOENT => "the host's kernel has no /proc/mm (see host-patch/)".into(),
+        error => CannotRun::failed("cannot open /proc/mm", error),
     })?;
-    let tracee =
-        crate::stub::fork_runner(true).map_err(|e| format!("cannot trace a child process with ptrace(2): {e}"))?;
-    let result = handle.switch_to(tracee).map_err(|e| format!("PTRACE_SWITCH_MM fails: {e}"));
+    let tracee = crate::stub::fork_runner(true)
+        .map_err(|e| CannotRun::failed("cannot trace a child process with ptrace(2)", e))?;
+    let result = handle.switch_to(tracee).map_err(|e| CannotRun::failed("PTRACE_SWITCH_MM fails", e));
     Runner { tracee, loaded: None, space: 0, timestamps: true }.end();
     result
 }

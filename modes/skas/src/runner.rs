@@ -10,7 +10,7 @@ use crate::cpu::{self, count};
 use crate::stub::{self, Loaded};
 use crate::thread::State;
 use umlab_host::Result;
-use umlab_host::ptrace::{Status, Tracee};
+use umlab_host::ptrace::Tracee;
 
 pub struct Runner {
     pub tracee: Tracee,
@@ -57,7 +57,6 @@ impl Runner {
 
     /// Ends the process and reaps it. On its own CPU only.
     pub fn end(self) {
-        self.tracee.kill();
-        while let Ok(Status::Signal(_) | Status::Syscall) = self.tracee.wait() {}
+        self.tracee.end();
     }
 }

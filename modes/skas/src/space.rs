@@ -2,44 +2,15 @@
 //! each still has to carry out.
 
 use crate::cpu::{self, count};
-use crate::orders::{Order, StubHandle};
+use crate::orders::StubHandle;
 use crate::stub::{Loaded, Stub};
 use crate::thread::{Entry, UserSpace};
-use crate::vdso;
 use std::any::Any;
-use std::sync::Arc;
 use umlab_host::ptrace::Tracee;
 use umlab_host::{Errno, Result};
 use umlab_model::lock::{self, KCell};
-use umlab_model::{Access, BackingFile, HostView, Mapping, ModelSpace, PageRange, Prot, Trap, When};
-
-/// A guest may give orders without end that nobody has to carry out yet: no more than about so many
-/// are put off.
-pub const PUT_OFF: usize = 1024;
-
-/// Orders for one stub process, in the sequence they were given.
-#[derive(Default)]
-pub struct Batch {
-    orders: Vec<Order>,
-    /// Keeps descriptors open that orders name.
-    files: Vec<Arc<dyn BackingFile>>,
-    /// One of the orders takes something away or was asked for now.
-    urgent: bool,
-}
-
-impl Batch {
-    fn push(&mut self, order: Order, urgent: bool) {
-        self.orders.push(order);
-        self.urgent |= urgent || self.orders.len() >= PUT_OFF;
-    }
-
-    /// Whether a mapping of the whole range is among the orders. User code can then reach nothing
-    /// there before they are carried out, so that taking away from the range (ld.so maps a library
-    /// whole and its segments over it) can wait as long as they can.
-    fn maps(&self, range: PageRange) -> bool {
-        self.orders.iter().any(|order| order.maps_all_of(range))
-    }
-}
+use umlab_model::{Access, HostView, Mapping, ModelSpace, PageRange, Prot, Trap, When};
+use umlab_stubs::{Batch, Order, PUT_OFF, clear_orders, vdso};
 
 /// A CPU's stub process for this space.
 pub struct Local {
@@ -83,8 +54,7 @@ impl SkasSpace {
         let (stub, clear) = Stub::take()?;
         self.cancel_reservation();
         let mut batch = self.initial.take();
-        batch.orders.splice(0..0, clear.chain(self.vdso.borrow().orders()));
-        batch.urgent = true;
+        batch.prepend(clear.chain(self.vdso.borrow().orders()));
         self.locals.borrow_mut()[cpu] = Some(Local { stub, batch, in_user: false, in_batch: false });
         Ok(())
     }
@@ -100,7 +70,7 @@ impl SkasSpace {
             // If the order fails, the process is discarded.
             local.stub.timestamps = timestamps;
         }
-        if !local.batch.urgent {
+        if !local.batch.is_urgent() {
             return Ok(None);
         }
         local.in_batch = true;
@@ -129,23 +99,14 @@ impl SkasSpace {
                 // None of the space's threads may run there for long. All is taken away then, and
                 // what is used comes back by faults.
                 if local.batch.orders.len() >= PUT_OFF && !local.in_user {
-                    let orders = Stub::clear_orders().chain(self.vdso.borrow().orders()).collect();
-                    local.batch = Batch { orders, files: Vec::new(), urgent: true };
+                    local.batch = Batch::urgent(clear_orders().chain(self.vdso.borrow().orders()).collect());
                 }
             }
         }
     }
 
-    fn push_here(&self, order: Order, file: Option<Arc<dyn BackingFile>>, urgent: bool) {
-        self.with_batch_here(|batch| {
-            batch.push(order, urgent);
-            batch.files.extend(file);
-        });
-    }
-
-    /// As `push_here`, for an order that takes something away.
     fn push_restriction(&self, range: PageRange, order: Order) {
-        self.with_batch_here(|batch| batch.push(order, !batch.maps(range)));
+        self.with_batch_here(|batch| batch.push_restriction(range, order));
     }
 
     fn with_batch_here(&self, with: impl FnOnce(&mut Batch)) {
@@ -165,11 +126,9 @@ impl SkasSpace {
 /// Has a batch carried out, without the big lock: it takes as long as the host needs to change
 /// mappings, and concerns the current CPU alone. Returns whether an interrupt came.
 fn carry_out(handle: &StubHandle, batch: Batch) -> Result<bool> {
-    let Batch { mut orders, files, .. } = batch;
-    let result = lock::without(|| handle.carry_out(&mut orders));
-    // Files end under the lock.
-    drop(files);
-    result
+    // Its files end under the lock.
+    let mut batch = batch;
+    lock::without(|| handle.carry_out(&mut batch.orders))
 }
 
 impl Drop for SkasSpace {
@@ -194,8 +153,7 @@ impl ModelSpace for SkasSpace {
         if when != When::Refill {
             self.push_elsewhere(Order::unmap(mapping.range));
         }
-        let host = mapping.host_map();
-        self.push_here(Order::map(mapping.range, mapping.prot, &host), host.file, when != When::Lazy);
+        self.with_batch_here(|batch| batch.push_mapping(&mapping, when == When::Lazy));
     }
 
     fn unmap(&self, range: PageRange) {
@@ -232,7 +190,9 @@ impl ModelSpace for SkasSpace {
                 .borrow()
                 .iter()
                 .enumerate()
-                .find(|(number, local)| *number != cpu && local.as_ref().is_some_and(|l| l.in_user && l.batch.urgent))
+                .find(|(number, local)| {
+                    *number != cpu && local.as_ref().is_some_and(|l| l.in_user && l.batch.is_urgent())
+                })
                 .map(|(number, _)| number);
             let Some(other) = waiting_for else { return };
             if !kicked {

@@ -9,25 +9,17 @@
 //! tracer should ever let one through, and catches the vsyscall page, which ptrace does not.
 
 use crate::cpu::{self, count};
-use crate::orders::{self, Order, OrderPages, StubHandle};
+use crate::orders::{OrderPages, StubHandle};
 use crate::thread::State;
-use crate::vdso;
-use std::cell::UnsafeCell;
-use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, OnceLock};
+use umlab_host::fork::{self, Child, Failed};
 use umlab_host::memory::{PAGE, SharedMemory};
-use umlab_host::ptrace::{Resume, Status, Tracee};
-use umlab_host::{Errno, Result, rseq, seccomp};
+use umlab_host::ptrace::Tracee;
+use umlab_host::{Errno, Result, seccomp};
 use umlab_model::lock::KCell;
-use umlab_model::{HostView, PageRange, Prot};
-
-/// One past the last address that user code can have (47 bits, less the guard page).
-pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
-pub const CODE: u64 = TASK_SIZE - PAGE as u64;
-pub const ORDERS: u64 = CODE - (orders::PAGES * PAGE) as u64;
-/// Everything below is the guest's.
-pub const USER_TOP: u64 = ORDERS;
+use umlab_model::{CannotRun, HostView, Prot, TASK_SIZE};
+use umlab_stubs::{CODE, ORDER_PAGES, ORDERS, Order, vdso};
 
 std::arch::global_asm!(
     ".global umlab_stub_start, umlab_stub_end",
@@ -77,9 +69,9 @@ fn code_fd() -> i32 {
 }
 
 /// Whether this host can run the model, and if not why.
-pub fn probe() -> std::result::Result<(), String> {
-    init().map_err(|e| format!("no memory object for the stub: {e}"))?;
-    let stub = Stub::fork().map_err(|e| format!("cannot trace a child process with ptrace(2): {e}"))?;
+pub fn probe() -> std::result::Result<(), CannotRun> {
+    init().map_err(|e| CannotRun::failed("no memory object for the stub", e))?;
+    let stub = Stub::fork().map_err(|e| CannotRun::failed("cannot trace a child process with ptrace(2)", e))?;
     stub.end();
     Ok(())
 }
@@ -120,9 +112,9 @@ impl Stub {
                 count(|c| &c.stubs_reused, 1);
                 stub
             }
-            None => Stub::fork()?,
+            None => Stub::make()?,
         };
-        let clear = stub.pages.clear_orders();
+        let clear = stub.pages.history.clear_orders();
         Ok((stub, clear))
     }
 
@@ -131,7 +123,7 @@ impl Stub {
     pub fn reserve() -> Result<usize> {
         let cpu = cpu::this();
         if cpu.pool.borrow().len() <= *cpu.reserved.borrow() {
-            let stub = Stub::fork()?;
+            let stub = Stub::make()?;
             cpu.pool.borrow_mut().push(stub);
         }
         *cpu.reserved.borrow_mut() += 1;
@@ -152,7 +144,7 @@ impl Stub {
         self.forget_thread();
         let cpu = &cpu::all()[self.cpu];
         let mut pool = cpu.pool.borrow_mut();
-        if pool.len() < (POOLED / cpu::all().len()).max(POOLED_HERE) && self.pages.vdso_is_whole() {
+        if pool.len() < (POOLED / cpu::all().len()).max(POOLED_HERE) && self.pages.history.vdso_is_whole() {
             umlab_model::kernel::get().audit_pooled(&|| self.idle_view());
             pool.push(self);
         } else {
@@ -168,31 +160,33 @@ impl Stub {
         }
     }
 
-    /// Ends the process and reaps it. On its own CPU only.
+    /// A new one. To the host, those that were killed count until they are reaped, which their CPUs
+    /// do when they have something else to do: so when it refuses one, that is done at once.
+    fn make() -> Result<Stub> {
+        Stub::fork().or_else(|error| {
+            let dead: Vec<Stub> = cpu::all().iter().flat_map(|cpu| cpu.dead.take()).collect();
+            if dead.is_empty() {
+                return Err(error);
+            }
+            dead.into_iter().for_each(Stub::end);
+            Stub::fork()
+        })
+    }
+
+    /// Ends the process and reaps it. One that was not killed, on its own CPU only.
     pub fn end(self) {
-        self.tracee.kill();
-        while let Ok(Status::Signal(_) | Status::Syscall) = self.tracee.wait() {}
-    }
-
-    /// The orders that empty the guest's part of the address space, but for the vDSO.
-    pub fn clear_orders() -> impl Iterator<Item = Order> {
-        Stub::guest_parts().into_iter().flatten().map(Order::unmap)
-    }
-
-    /// What of the guest's part lies below the vDSO, and what above.
-    pub fn guest_parts() -> [Option<PageRange>; 2] {
-        vdso::split(PageRange::new(0, USER_TOP).expect("the guest's part")).1
+        self.tracee.end();
     }
 
     fn fork() -> Result<Stub> {
         count(|c| &c.stubs_made, 1);
         // What the child has to do before its first stop, as orders, because its own code goes away
         // on the way.
-        let todo: Vec<Order> = vdso::move_orders().chain(Stub::clear_orders()).collect();
+        let todo: Vec<Order> =
+            vdso::move_orders().chain(umlab_stubs::clear_orders()).chain([Order::no_slots()]).collect();
         let pages = Arc::new(OrderPages::new(&todo)?);
         let fds = (code_fd(), pages.fd());
-        let parent = std::process::id() as i32;
-        let tracee = fork_until_int3(Plan { stub: Some(fds), filter: filter(), parent, timestamps: true })?;
+        let tracee = fork_child(Plan { stub: Some(fds), filter: seccomp::only_from_page(CODE), timestamps: true })?;
         pages.wipe(todo.len());
         let stub = Stub { tracee, cpu: cpu::current(), pages, loaded: None, timestamps: true };
         let done = ORDERS + (todo.len() * size_of::<Order>()) as u64;
@@ -214,7 +208,7 @@ impl Stub {
     /// For the audit: what the next address space will find mapped.
     pub fn idle_view(&self) -> Option<HostView> {
         let mut view = self.view()?;
-        self.pages.clear_orders().for_each(|order| order.apply(&mut view));
+        self.pages.history.clear_orders().for_each(|order| order.apply(&mut view));
         Some(view)
     }
 
@@ -224,187 +218,49 @@ impl Stub {
     }
 }
 
-pub const USER_CS: u64 = 0x33;
-pub const USER_CS32: u64 = 0x23;
-pub const USER_DS: u64 = 0x2b;
-
 /// A process for a patched host: stopped, and without a system call that it may make.
 pub fn fork_runner(timestamps: bool) -> Result<Tracee> {
     let nothing = [seccomp::TRAP; 7];
-    fork_until_int3(Plan { stub: None, filter: nothing, parent: std::process::id() as i32, timestamps })
+    fork_child(Plan { stub: None, filter: nothing, timestamps })
 }
 
-/// Forks a traced child and waits until it has prepared itself, which the int3 at its end tells.
-fn fork_until_int3(plan: Plan) -> Result<Tracee> {
-    let tracee = Tracee(fork_on_own_stack(plan)?);
-    loop {
-        match tracee.wait() {
-            Ok(Status::Signal(libc::SIGTRAP)) => break,
-            Ok(Status::Signal(libc::SIGALRM)) | Ok(Status::Syscall) => tracee.resume(Resume::Cont)?,
-            Ok(Status::Exited(step)) => {
-                umlab_model::log_few!(Error, "a stub process could not be set up (step {step})");
-                return Err(Errno::EPERM);
-            }
-            Ok(_) => {
-                tracee.kill();
-                while let Ok(Status::Signal(_) | Status::Syscall) = tracee.wait() {}
-                return Err(Errno::EPERM);
-            }
-            Err(Errno::EINTR) => {}
-            Err(e) => return Err(e),
+/// Forks a traced child, which has prepared itself when this returns.
+fn fork_child(plan: Plan) -> Result<Tracee> {
+    // SAFETY: the function makes system calls only.
+    unsafe { fork::fork(plan, child_main) }.map_err(|failed| {
+        if let Failed::Step(step) = failed {
+            umlab_model::log_few!(Error, "a stub process could not be set up (step {step})");
         }
-    }
-    tracee.set_options()?;
-    Ok(tracee)
+        failed.into()
+    })
 }
 
 /// What the child needs, made before the fork because it cannot allocate.
+#[derive(Clone, Copy)]
 struct Plan {
     /// The descriptors of the stub's code and orders, if it becomes a stub.
     stub: Option<(i32, i32)>,
     filter: [seccomp::Instruction; 7],
-    parent: i32,
     /// It may read the time stamp counter.
     timestamps: bool,
 }
 
-/// Stack of a child until it is the stub. Kernel stacks are not inherited: there may be thousands,
-/// and the fork would walk them all.
-#[repr(align(16))]
-struct ChildStack(UnsafeCell<MaybeUninit<[u8; 32 * 1024]>>);
-
-// SAFETY: used by `fork_on_own_stack` only, under the big lock.
-unsafe impl Sync for ChildStack {}
-
-static CHILD_STACK: ChildStack = ChildStack(UnsafeCell::new(MaybeUninit::uninit()));
-
-std::arch::global_asm!(
-    // umlab_fork(flags, stack): clone, the child going on at the top of `stack`, where the argument
-    // and the function lie.
-    ".global umlab_fork",
-    "umlab_fork:",
-    "mov eax, 56",
-    "xor edx, edx",
-    "xor r10d, r10d",
-    "xor r8d, r8d",
-    "syscall",
-    "test rax, rax",
-    "jnz 4f",
-    "xor ebp, ebp",
-    "pop rdi",
-    "pop rax",
-    "call rax",
-    "ud2",
-    "4: ret",
-);
-
-unsafe extern "C" {
-    fn umlab_fork(flags: u64, stack: *mut u64) -> i64;
-}
-
-extern "C" fn child_start(plan: *const Plan) -> ! {
-    // SAFETY: `fork_on_own_stack` put it on this very stack.
-    child_main(unsafe { &*plan })
-}
-
-/// Forks a child that shares the descriptor table only and runs `child_main`. Returns its process
-/// number.
-fn fork_on_own_stack(plan: Plan) -> Result<i32> {
-    let size = size_of_val(&CHILD_STACK.0);
-    let base = CHILD_STACK.0.get().cast::<u8>();
-    // SAFETY: everything written lies within the stack, which only this function uses, and which is
-    // not in use: a child has its own copy. The plan comes first, from the top; then, 16-byte
-    // aligned, what the child pops: the argument and the function.
-    let pid = unsafe {
-        let at = base.add((size - size_of::<Plan>()) & !15).cast::<Plan>();
-        at.write(plan);
-        let stack = at.cast::<u64>().sub(2);
-        stack.write(at as u64);
-        stack.add(1).write(child_start as *const () as u64);
-        umlab_fork(libc::CLONE_FILES as u64 | libc::SIGCHLD as u64, stack)
-    };
-    // A raw call's result: errors are small negative numbers.
-    if pid < 0 { Err(Errno::from_raw(pid as i32)) } else { Ok(pid as i32) }
-}
-
-/// A filter that lets system calls through from the stub's code only, and turns all others into
-/// SIGSYS.
-fn filter() -> [seccomp::Instruction; 7] {
-    [
-        seccomp::load(seccomp::POINTER_HIGH),
-        seccomp::skip_if((CODE >> 32) as u32, 0, 3),
-        seccomp::load(seccomp::POINTER_LOW),
-        seccomp::and(!(PAGE as u32 - 1)),
-        seccomp::skip_if(CODE as u32, 1, 0),
-        seccomp::TRAP,
-        seccomp::ALLOW,
-    ]
-}
-
-/// The child's side of the fork: gives up what it inherited and ends in the stub's code. Exits with
-/// the step's number when one fails.
-fn child_main(plan: &Plan) -> ! {
-    let call = |number: i64, a: u64, b: u64, c: u64, d: u64, e: u64, f: u64| -> i64 {
-        let result: i64;
-        // SAFETY: raw system calls; each caller below passes what the call's manual page asks for.
-        unsafe {
-            std::arch::asm!("syscall", inlateout("rax") number => result, in("rdi") a, in("rsi") b, in("rdx") c,
-                in("r10") d, in("r8") e, in("r9") f, lateout("rcx") _, lateout("r11") _);
-        }
-        result
-    };
-    let must = |step: u64, result: i64| {
-        if (-4095..0).contains(&result) {
-            call(libc::SYS_exit, step, 0, 0, 0, 0, 0);
-        }
-    };
-    must(1, call(libc::SYS_prctl, libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64, 0, 0, 0, 0));
-    // The core may have died before that took effect.
-    if call(libc::SYS_getppid, 0, 0, 0, 0, 0, 0) != i64::from(plan.parent) {
-        call(libc::SYS_exit, 2, 0, 0, 0, 0, 0);
-    }
-    unregister_rseq(&call);
-    // Faults must not be blocked, and no handler or alternate stack of the core may be used.
-    let nothing: u64 = 0;
-    must(3, call(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as u64, &raw const nothing as u64, 0, 8, 0, 0));
-    must(4, call(libc::SYS_ptrace, u64::from(libc::PTRACE_TRACEME), 0, 0, 0, 0, 0));
-    // A process that can be looked into by others of its user is no danger; one that dumps core
-    // would leave files behind.
-    let no_core = [0u64, 0u64];
-    call(libc::SYS_prlimit64, 0, u64::from(libc::RLIMIT_CORE), &raw const no_core as u64, 0, 0, 0);
-    let map = |step: u64, at: u64, len: usize, prot: i32, fd: i32| {
-        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
-        must(step, call(libc::SYS_mmap, at, len as u64, prot as u64, flags as u64, fd as u64, 0));
-    };
+/// The child's side of the fork: gives up what it inherited and ends in the stub's code.
+fn child_main(child: &Child, plan: &Plan) -> ! {
+    child.settle();
+    child.trace_me();
     if let Some((code, orders)) = plan.stub {
-        map(5, CODE, PAGE, libc::PROT_READ | libc::PROT_EXEC, code);
-        map(6, ORDERS, orders::PAGES * PAGE, libc::PROT_READ, orders);
+        child.map(10, CODE, PAGE, libc::PROT_READ | libc::PROT_EXEC, code);
+        child.map(11, ORDERS, ORDER_PAGES * PAGE, libc::PROT_READ, orders);
     }
     if !plan.timestamps {
-        must(7, call(libc::SYS_prctl, libc::PR_SET_TSC as u64, libc::PR_TSC_SIGSEGV as u64, 0, 0, 0, 0));
+        child.forbid_timestamps(12);
     }
-    must(8, call(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0));
-    let program = seccomp::program(&plan.filter);
-    must(9, call(libc::SYS_seccomp, u64::from(libc::SECCOMP_SET_MODE_FILTER), 0, &raw const program as u64, 0, 0, 0));
+    child.filter(13, &plan.filter);
     if plan.stub.is_none() {
-        // SAFETY: the breakpoint stops the process for its tracer, and it never goes on here: it is
-        // moved to another address space.
-        unsafe { std::arch::asm!("int3", "ud2", options(noreturn)) };
+        // It is moved to another address space.
+        child.stop();
     }
-    // SAFETY: the stub's code is mapped at CODE and obeys the orders at ORDERS; nothing of this
-    // stack is used any more.
-    unsafe {
-        std::arch::asm!("mov rbx, rcx", "jmp rax", in("rax") CODE, in("rcx") ORDERS, options(noreturn));
-    }
-}
-
-/// The C library registered a restartable-sequence area for this thread; it goes away with the
-/// core's memory, and the host would kill the process for it.
-fn unregister_rseq(call: &dyn Fn(i64, u64, u64, u64, u64, u64, u64) -> i64) {
-    let Some((area, lengths)) = rseq::area() else { return };
-    for len in lengths {
-        if call(libc::SYS_rseq, area, len, rseq::FLAG_UNREGISTER, rseq::SIGNATURE, 0, 0) == 0 {
-            break;
-        }
-    }
+    // SAFETY: the stub's code is mapped at CODE and obeys the orders at ORDERS.
+    unsafe { child.jump(CODE, ORDERS) }
 }

@@ -6,12 +6,12 @@
 use crate::cpu::{self, count};
 use crate::mm_space::{MmSpace, Run};
 use crate::space::SkasSpace;
-use crate::stub::{Loaded, USER_CS, USER_CS32, USER_DS};
+use crate::stub::Loaded;
 use std::sync::Arc;
 use umlab_host::ptrace::{Regs, Resume, SignalInfo, Status, SyscallEntry, Tracee};
 use umlab_host::{Errno, Result};
 use umlab_model::lock::KCell;
-use umlab_model::{Access, Fault, HostTime, ModelSpace, Residence, SyscallAbi, TASK_SIZE, Trap, UserThread};
+use umlab_model::{Access, HostTime, ModelSpace, Residence, SyscallAbi, Trap, UserThread};
 
 /// What other threads' comings and goings in a stub process change of a thread.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub struct State {
     saved: Option<Regs>,
     /// The extended state when no stub process holds it; none for the initial one.
     extended: Option<Vec<u8>>,
+    /// Room for the next image, so that a move allocates nothing.
+    spare: Vec<u8>,
 }
 
 impl State {
@@ -56,7 +58,11 @@ impl State {
         count(|c| &c.state_moves, 1);
         // A process that was killed has nothing to save; whoever runs the thread next finds out.
         let _ = state.save_regs(tracee);
-        state.extended = tracee.extended_state().ok();
+        let mut image = std::mem::take(&mut state.spare);
+        match tracee.read_extended_state(&mut image) {
+            Ok(()) => state.extended = Some(image),
+            Err(_) => state.spare = image,
+        }
         state.on = None;
     }
 }
@@ -139,13 +145,7 @@ impl Residence for SkasResidence {
 
 impl SkasThread {
     pub fn new() -> SkasThread {
-        // SAFETY: all-zero is a valid register set.
-        let mut regs: Regs = unsafe { std::mem::zeroed() };
-        regs.cs = USER_CS;
-        regs.ss = USER_DS;
-        regs.eflags = 0x202;
-        regs.orig_rax = u64::MAX;
-        SkasThread::with(regs, None)
+        SkasThread::with(Regs::fresh(), None)
     }
 
     fn with(regs: Regs, extended: Option<Vec<u8>>) -> SkasThread {
@@ -170,7 +170,10 @@ impl SkasThread {
             let mut state = self.state.borrow_mut();
             match &state.extended {
                 Some(extended) => tracee.set_extended_state(extended)?,
-                None => tracee.set_extended_state(initial_extended_state(tracee)?)?,
+                None => tracee.reset_extended_state()?,
+            }
+            if let Some(extended) = state.extended.take() {
+                state.spare = extended;
             }
             state.on = Some((tracee, cpu));
             drop(state);
@@ -181,7 +184,7 @@ impl SkasThread {
             if let Some(result) = self.result.take() {
                 self.regs.rax = result;
             }
-            make_harmless(&mut self.regs);
+            umlab_model::thread::make_harmless(&mut self.regs);
             self.changed = false;
             Write::All
         } else {
@@ -208,7 +211,8 @@ impl SkasThread {
             Write::Nothing => {}
         }
         entry.go(tracee)?;
-        Ok(match wait(tracee)? {
+        // The alarm, which interrupts this, has stopped user code itself.
+        Ok(match tracee.wait_through_signals()? {
             Status::Syscall => Stop::Syscall(tracee.syscall_entry()?),
             Status::Signal(libc::SIGALRM) => Stop::Alarm,
             Status::Signal(libc::SIGSEGV) => Stop::Signal(tracee.signal_info()?, space.access(tracee)),
@@ -249,7 +253,7 @@ impl SkasThread {
         let (tracee, write) = ready?;
         let mut entry = space.enter()?;
         let cpu = umlab_threads::this();
-        let stop = match cpu.run_user(tracee.0, || self.run_until_stop(space, tracee, write, &mut entry)) {
+        let stop = match cpu.run_user(tracee, || self.run_until_stop(space, tracee, write, &mut entry)) {
             Some(stop) => {
                 // What it held on to ends under the lock.
                 drop(entry);
@@ -292,83 +296,15 @@ impl SkasThread {
     }
 
     fn exception(&mut self, info: SignalInfo, access: Option<Access>) -> Trap {
-        // Signals that somebody on the host sent are not the guest's; SI_KERNEL is the host's way
-        // to report some exceptions.
-        if info.code <= 0 {
-            return Trap::Interrupt;
+        let trap = Trap::of_signal(info, access, || *self.regs());
+        match trap {
+            Trap::Fault(_) => count(|c| &c.fault_stops, 1),
+            Trap::Syscall { .. } => count(|c| &c.syscall_stops, 1),
+            Trap::Exception { .. } => count(|c| &c.exception_stops, 1),
+            _ => {}
         }
-        match info.signal {
-            libc::SIGSEGV if info.code == SEGV_MAPERR || info.code == SEGV_ACCERR => {
-                count(|c| &c.fault_stops, 1);
-                Trap::Fault(Fault { addr: info.addr, present: info.code == SEGV_ACCERR, access })
-            }
-            libc::SIGSYS => {
-                // The vsyscall page.
-                count(|c| &c.syscall_stops, 1);
-                let regs = *self.regs();
-                let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
-                Trap::Syscall { number: info.syscall as u64, args, abi: SyscallAbi::Vsyscall }
-            }
-            signal @ (libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP) => {
-                count(|c| &c.exception_stops, 1);
-                Trap::Exception { signal, code: info.code, addr: info.addr }
-            }
-            // What the host's kernel has against its own process, as a limit on CPU time, is no
-            // exception of user code.
-            _ => Trap::Interrupt,
-        }
+        trap
     }
-}
-
-const SEGV_MAPERR: i32 = 1;
-const SEGV_ACCERR: i32 = 2;
-
-/// Waits for a stop of user code. The alarm, which interrupts this, has stopped it itself.
-fn wait(tracee: Tracee) -> Result<Status> {
-    loop {
-        match tracee.wait() {
-            Err(Errno::EINTR) => {}
-            result => return result,
-        }
-    }
-}
-
-static INITIAL: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
-
-/// The extended state as a new program has it: the header says that every component is initial.
-fn initial_extended_state(tracee: Tracee) -> Result<&'static [u8]> {
-    if let Some(state) = INITIAL.get() {
-        return Ok(state);
-    }
-    let mut state = tracee.extended_state()?;
-    // The legacy area: control word and MXCSR as after reset; bytes 464 to 511 tell the features
-    // saved. Then the header's bit map.
-    let software = state[464..512].to_vec();
-    state.fill(0);
-    state[0..2].copy_from_slice(&0x037fu16.to_le_bytes());
-    state[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());
-    state[464..512].copy_from_slice(&software);
-    Ok(INITIAL.get_or_init(|| state))
-}
-
-/// Selectors and bases are those user code may have, whatever a guest wrote into a signal frame.
-/// Flags are cut by the host.
-fn make_harmless(regs: &mut Regs) {
-    if regs.cs != USER_CS32 {
-        regs.cs = USER_CS;
-    }
-    regs.ss = USER_DS;
-    for selector in [&mut regs.ds, &mut regs.es, &mut regs.fs, &mut regs.gs] {
-        if *selector != USER_DS {
-            *selector = 0;
-        }
-    }
-    for base in [&mut regs.fs_base, &mut regs.gs_base] {
-        if *base >= TASK_SIZE {
-            *base = 0;
-        }
-    }
-    regs.orig_rax = u64::MAX;
 }
 
 fn own(space: &dyn ModelSpace) -> &dyn UserSpace {
@@ -421,12 +357,19 @@ impl UserThread for SkasThread {
         self.result = Some(value);
     }
 
-    fn extended_state(&mut self) -> Vec<u8> {
+    fn read_extended_state(&mut self, image: &mut Vec<u8>) {
         let state = self.state.borrow();
         match (state.on, &state.extended) {
-            (Some((tracee, _)), _) => tracee.extended_state().unwrap_or_default(),
-            (None, Some(extended)) => extended.clone(),
-            (None, None) => INITIAL.get().cloned().unwrap_or_default(),
+            (Some((tracee, _)), _) => {
+                if tracee.read_extended_state(image).is_err() {
+                    image.clear();
+                }
+            }
+            (None, Some(extended)) => image.clone_from(extended),
+            (None, None) => {
+                image.clear();
+                image.extend_from_slice(umlab_host::ptrace::initial_extended_state());
+            }
         }
     }
 
@@ -438,6 +381,15 @@ impl UserThread for SkasThread {
                 state.extended = Some(xsave.to_vec());
                 Ok(())
             }
+        }
+    }
+
+    fn reset_extended_state(&mut self) {
+        let mut state = self.state.borrow_mut();
+        state.extended = None;
+        if let Some((tracee, _)) = state.on {
+            // A process that was killed has no state; whoever runs the thread next finds out.
+            let _ = tracee.reset_extended_state();
         }
     }
 

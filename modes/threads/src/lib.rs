@@ -13,7 +13,7 @@ mod context;
 mod cpu;
 mod placement;
 
-pub use cpu::{Cpu, current, kick, this};
+pub use cpu::{Cpu, UserTask, all, current, kick, this};
 
 use std::sync::{Arc, Mutex};
 use umlab_host::claims::{self, Claim};
@@ -29,8 +29,15 @@ umlab_model::counters! {
 pub struct Upkeep {
     /// Before the CPU sleeps.
     pub idle: fn(),
+    /// When it does not sleep any more.
+    pub woke: fn(),
     /// When the guest is over.
     pub end: fn(),
+}
+
+impl Upkeep {
+    /// For a model that keeps nothing by CPU.
+    pub const NONE: Upkeep = Upkeep { idle: || {}, woke: || {}, end: || {} };
 }
 
 /// The machine; one for the process.
@@ -84,6 +91,7 @@ impl Machine for Threads {
     fn idle(&self, deadline: Option<u64>) {
         (self.upkeep.idle)();
         cpu::idle(deadline);
+        (self.upkeep.woke)();
     }
 
     fn set_alarm(&self, deadline: Option<u64>) {

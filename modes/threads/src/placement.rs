@@ -44,17 +44,25 @@ impl Place {
         let _ = thread::pin(self.host_cpu.load(SeqCst));
     }
 
-    /// User mode is about to be entered in this process, on the guest CPU's own thread.
-    pub fn follow(&self, process: i32) {
-        let host_cpu = self.host_cpu.load(Relaxed);
+    pub fn host_cpu(&self) -> usize {
+        self.host_cpu.load(Relaxed)
+    }
+
+    /// The guest CPU's own thread, 0 before it runs.
+    pub fn thread(&self) -> i32 {
+        self.thread.load(SeqCst)
+    }
+
+    /// User mode is about to be entered, on the guest CPU's own thread: in this process, which
+    /// comes along if it is named.
+    pub fn follow(&self, process: Option<i32>) {
+        let host_cpu = self.host_cpu();
         let mut pinned = self.pinned.borrow_mut();
         if pinned.host_cpu != host_cpu {
             let _ = thread::pin(host_cpu);
             *pinned = Pinned { host_cpu, along: Some(BTreeSet::new()), last: 0 };
         }
-        if pinned.last == process {
-            return;
-        }
+        let Some(process) = process.filter(|&process| process != pinned.last) else { return };
         pinned.last = process;
         if pinned.along.as_mut().is_some_and(|along| along.insert(process)) {
             let _ = thread::allow(process, [host_cpu]);
@@ -66,7 +74,7 @@ impl Place {
 pub(crate) const GUEST: Guest = Guest {
     threads: |number| {
         let cpu = &cpu::all()[number];
-        [cpu.place.thread.load(SeqCst), cpu.user.load(SeqCst)]
+        [cpu.place.thread(), cpu.user().map_or(0, |user| user.thread)]
     },
     moved: |number, host_cpu| {
         count(|c| &c.cpu_moves, 1);

@@ -1,6 +1,5 @@
-//! Where threads of the model run: a guest CPU's on its host CPU, which may become another one; the
-//! tracing thread on those that have guest tasks in user mode or in the core, and on no other.
-//! (Guest tasks see to themselves: `context::place`.)
+//! Where the tracing thread runs: on the CPUs that have guest tasks in user mode or in the core,
+//! and on no other.
 //!
 //! A hand-over within a CPU costs a fraction of one across CPUs. When a task stops, the host wakes
 //! the tracer on the CPU of that task, unless another one is free: it takes the tracer for
@@ -9,10 +8,11 @@
 //! is not right, not when a CPU falls idle: short rests of one CPU while no other enters user mode
 //! cost nothing.
 
-use crate::cpu;
+use crate::count;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::*};
 use umlab_host::placement::Guest;
 use umlab_host::thread;
+use umlab_tasks::{cpu, placement};
 
 /// The tracer's thread, once it runs.
 static TRACER: AtomicI32 = AtomicI32::new(0);
@@ -55,7 +55,7 @@ pub fn follow() {
     }
     MOVED.store(false, SeqCst);
     PLACED.store(busy, Relaxed);
-    cpu::count(|c| &c.tracer_placements, 1);
+    count(|c| &c.tracer_placements, 1);
     let busy = cpu::all().iter().enumerate().filter(|(number, _)| busy & bit(*number) != 0);
     let _ = thread::allow(tracer, busy.map(|(_, cpu)| cpu.host_cpu.load(SeqCst)));
 }
@@ -63,20 +63,12 @@ pub fn follow() {
 /// How guest CPUs are watched and moved.
 pub const GUEST: Guest = Guest {
     threads: |number| {
-        let all = cpu::all();
         // Of several CPUs it may be any that the tracer waits for.
-        let tracer = if all.len() == 1 { TRACER.load(Relaxed) } else { 0 };
-        [tracer, all[number].user.load(SeqCst)]
+        let tracer = if cpu::all().len() == 1 { TRACER.load(Relaxed) } else { 0 };
+        [tracer, cpu::all()[number].user.load(SeqCst)]
     },
     moved: |number, host_cpu| {
-        cpu::count(|c| &c.cpu_moves, 1);
-        let cpu = &cpu::all()[number];
-        cpu.host_cpu.store(host_cpu, SeqCst);
         MOVED.store(true, SeqCst);
-        let alarm = cpu.alarm.load(SeqCst);
-        if alarm != 0 {
-            let _ = thread::allow(alarm, [host_cpu]);
-        }
-        cpu::kick(number);
+        placement::moved(number, host_cpu);
     },
 };

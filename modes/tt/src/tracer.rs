@@ -1,4 +1,4 @@
-//! The tracing thread: it traces all guest tasks, and is the only one that waits for them.
+//! The tracing thread: the warden traces all guest tasks.
 //!
 //! User code runs with its system calls intercepted. At one, the host is made to do nothing, and
 //! the task is let go on with a signal, untraced but for signals: the handler is the core. A task
@@ -8,22 +8,19 @@
 //! signal came before the sigreturn, which then was intercepted too and had to be let through: a
 //! fourth stop.)
 
-use crate::area::{self, Record};
-use crate::context;
-use crate::cpu::{self, count};
-use crate::entry::{self, ENTRY_SIGNAL, FAULTS, KICK_SIGNAL, LEAVE_SIGNAL};
-use crate::placement;
-use std::io::Write;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
-use umlab_host::lock::{futex_wait, futex_wake};
+use crate::{count, placement};
+use std::sync::atomic::{AtomicBool, Ordering::*};
+use umlab_host::placement::Guest;
 use umlab_host::ptrace::{Resume, Status, Tracee};
-use umlab_host::{Errno, Result, process, rseq, seccomp, terminal, thread};
+use umlab_host::{Errno, Result, thread};
+use umlab_model::{SyscallAbi, Trap};
+use umlab_tasks::area::{self, Record};
+use umlab_tasks::entry::{FAULTS, KICK_SIGNAL};
+use umlab_tasks::warden::{fatal, on_end, record_of, refused};
+use umlab_tasks::{Frame, Interception, compat_arguments, native_arguments};
 
-/// A thread of `uml`'s own process.
-pub const UNTRACED: u32 = 0;
-/// Core code runs; nothing is intercepted.
-const CORE: u32 = 1;
+/// Core code runs; nothing is intercepted. What a new record has.
+const CORE: u32 = 0;
 /// User code runs, system calls are intercepted.
 const USER: u32 = 2;
 /// The call was changed to another one, which is being carried out (without PTRACE_SYSEMU).
@@ -31,154 +28,79 @@ const CANCELLED: u32 = 4;
 /// Made by the tracer, and not seen yet.
 const SEED: u32 = 6;
 
+/// A task's signal to itself: it wants to leave the core.
+const LEAVE_SIGNAL: i32 = libc::SIGUSR1;
+/// The tracer's signal to a task that made a system call: its handler is the core's entry.
+const ENTRY_SIGNAL: i32 = libc::SIGUSR2;
+
 /// Whether system calls are intercepted by PTRACE_SYSEMU, or as in 2002 by changing them to getpid.
 static SYSEMU: AtomicBool = AtomicBool::new(true);
-static STOPPING: AtomicBool = AtomicBool::new(false);
-/// The record that the first host task is wanted for; NONE and FAILED otherwise.
-static REQUEST: AtomicUsize = AtomicUsize::new(NONE);
-/// Counts changes of the request.
-static CHANGES: AtomicU32 = AtomicU32::new(0);
-const NONE: usize = 0;
-const FAILED: usize = 1;
-const QUIT: usize = 2;
 
 pub fn use_sysemu(on: bool) {
     SYSEMU.store(on, SeqCst);
 }
 
-fn set_request(request: usize) {
-    REQUEST.store(request, SeqCst);
-    CHANGES.fetch_add(1, SeqCst);
-    futex_wake(&CHANGES, i32::MAX as u32);
-}
+/// By a thread that traces; the warden's.
+pub struct Tracing;
 
-/// Waits until the request is one that `done` wants.
-fn await_request(done: impl Fn(usize) -> bool) -> usize {
-    loop {
-        let changes = CHANGES.load(SeqCst);
-        let request = REQUEST.load(SeqCst);
-        if done(request) {
-            return request;
-        }
-        futex_wait(&CHANGES, changes, None);
+impl Interception for Tracing {
+    fn clone_flags(&self) -> u64 {
+        libc::CLONE_PTRACE as u64
     }
-}
 
-/// Has the tracer make the first host task, for this record; all others are clones of it.
-pub fn make_first(record: &Record) -> Result<()> {
-    set_request(std::ptr::from_ref::<Record>(record) as usize);
-    match await_request(|request| request == NONE || request == FAILED) {
-        NONE => Ok(()),
-        _ => Err(Errno::EAGAIN),
+    fn signals(&self) -> &'static [i32] {
+        &[ENTRY_SIGNAL]
     }
-}
 
-/// Ends all guest tasks. The tracer's thread ends with the last of them.
-pub fn stop() {
-    STOPPING.store(true, SeqCst);
-    set_request(QUIT);
-    for record in area::all() {
-        let tid = record.tid.load(SeqCst);
-        if tid > 0 && record.mode.load(SeqCst) != UNTRACED && record.gone.load(SeqCst) == 0 {
-            Tracee(tid).kill();
+    fn leave_signal(&self) -> Option<i32> {
+        Some(LEAVE_SIGNAL)
+    }
+
+    fn before_seed(&self, record: &Record) {
+        record.mode.store(SEED, SeqCst);
+    }
+
+    /// Others are traced from their birth. The stop lets the tracer set its options.
+    fn first_steps(&self) {
+        // SAFETY: no arguments that are looked at.
+        unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0usize, 0usize) };
+        let own = std::process::id() as i32;
+        thread::interrupt(own, own, libc::SIGSTOP);
+    }
+
+    fn watch(&self) {
+        placement::begin();
+        match Table::new() {
+            Ok(records) => Tracer { records }.serve(),
+            Err(e) => refused("the tracer has no memory", e),
         }
     }
-}
 
-/// The tracer's thread.
-pub fn main() {
-    placement::begin();
-    let request = await_request(|request| request > FAILED);
-    let Some(record) = area::record_at(request) else { return };
-    note_rseq_area();
-    record.mode.store(SEED, SeqCst);
-    if context::seed(record, first_steps).is_err() {
-        return set_request(FAILED);
-    }
-    set_request(NONE);
-    let mut tracer = match Table::new() {
-        Ok(records) => Tracer { records },
-        Err(e) => refused("the tracer has no memory", e),
-    };
-    tracer.serve();
-}
-
-/// What the first host task does, on its own kernel stack: all others inherit it.
-extern "C" fn first_steps(_record: &Record) {
-    // Until the tracer has set its options, its end would not be ours.
-    // SAFETY: plain numbers. The second line is for a tracer that ended before the first.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
-        if libc::getppid() != process::main_id() {
-            libc::_exit(0);
+    fn call_of(&self, record: &Record, signal: i32, _info: &libc::siginfo_t, frame: &mut Frame) -> Option<Trap> {
+        if signal != ENTRY_SIGNAL {
+            return None;
         }
+        let number = record.number.load(Relaxed);
+        Some(match record.compat.load(Relaxed) {
+            0 => Trap::Syscall { number, args: native_arguments(frame), abi: SyscallAbi::X64 },
+            _ => Trap::Syscall { number, args: compat_arguments(frame), abi: SyscallAbi::I386 },
+        })
     }
-    unregister_rseq();
-    catch_vsyscalls();
-    thread::set_name(c"guest");
-    // SAFETY: all-zero is a valid stack_t. The one of the tracer's thread is not ours; user code's
-    // comes with the first frame.
-    unsafe {
-        let mut none: libc::stack_t = std::mem::zeroed();
-        none.ss_flags = libc::SS_DISABLE;
-        libc::sigaltstack(&raw const none, std::ptr::null_mut());
+
+    fn entering(&self) {
+        placement::follow();
     }
-    // SAFETY: no arguments that are looked at. The stop lets the tracer set its options.
-    unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0usize, 0usize) };
-    entry::install_handlers();
-    let own = std::process::id() as i32;
-    thread::interrupt(own, own, libc::SIGSTOP);
-}
 
-/// The host carries out calls through the vsyscall page without any stop; a filter turns them into
-/// SIGSYS. Core code makes none. Where the host takes no filter, those three calls tell a guest the
-/// host's time.
-fn catch_vsyscalls() {
-    // The upper half of the instruction pointer tells that page. All other calls are let through by
-    // number, which the host remembers.
-    let filter = [
-        seccomp::load(seccomp::NUMBER),
-        seccomp::skip_if(libc::SYS_gettimeofday as u32, 3, 0),
-        seccomp::skip_if(libc::SYS_time as u32, 2, 0),
-        seccomp::skip_if(libc::SYS_getcpu as u32, 1, 0),
-        seccomp::ALLOW,
-        seccomp::load(seccomp::POINTER_HIGH),
-        seccomp::skip_if(u32::MAX, 0, 1),
-        seccomp::TRAP,
-        seccomp::ALLOW,
-    ];
-    let program = seccomp::program(&filter);
-    // SAFETY: a filter that outlives the call.
-    unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-            &raw const program,
-        );
+    fn busy(&self, cpu: usize, busy: bool) {
+        placement::set_busy(cpu, busy);
     }
-}
 
-/// The C library registered a restartable-sequence area for the tracer's thread. The copy of it
-/// here is nobody's.
-fn unregister_rseq() {
-    let Some((area, lengths)) = RSEQ_AREA.get() else { return };
-    for len in lengths {
-        // SAFETY: a registration of our own; the host checks it.
-        let result = unsafe { libc::syscall(libc::SYS_rseq, *area, *len, rseq::FLAG_UNREGISTER, rseq::SIGNATURE) };
-        if result == 0 {
-            break;
-        }
+    fn placement(&self) -> Guest {
+        placement::GUEST
     }
-}
 
-/// Where that area is, and how long it may be.
-static RSEQ_AREA: OnceLock<(u64, [u64; 2])> = OnceLock::new();
-
-fn note_rseq_area() {
-    if let Some(area) = rseq::area() {
-        let _ = RSEQ_AREA.set(area);
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        crate::counters()
     }
 }
 
@@ -231,36 +153,35 @@ impl Tracer {
                     Err(e) => refused("cannot trace a guest's host process", e),
                 },
                 Err(Errno::EINTR) => {}
-                // All guest tasks have ended as they should; `on_end` saw to those that did not.
-                Err(Errno::ECHILD) => {
-                    await_request(|request| request == QUIT);
-                    return;
-                }
+                Err(Errno::ECHILD) => return,
                 Err(e) => refused("cannot wait for the guest's host processes", e),
             }
         }
     }
 
     fn on_event(&mut self, tracee: Tracee, status: Status) -> Result<()> {
-        let record = match (self.records.get(tracee.0), status) {
-            (Some(record), _) => record,
-            (None, Status::Exited(_) | Status::Killed(_)) => {
-                match area::all().find(|record| record.tid.load(SeqCst) == tracee.0) {
-                    Some(record) => record,
-                    None => return Ok(()),
-                }
-            }
-            (None, _) => return self.on_birth(tracee),
-        };
         match status {
             Status::Exited(_) | Status::Killed(_) => {
                 self.records.set(tracee.0, None);
-                on_end(record, tracee.0);
+                on_end(tracee.0);
                 Ok(())
             }
-            Status::Syscall => on_syscall(record, tracee),
-            Status::Signal(signal) => on_signal(record, tracee, signal),
+            Status::Syscall => self.on_stop(tracee, on_syscall),
+            Status::Signal(signal) => self.on_stop(tracee, |record, tracee| on_signal(record, tracee, signal)),
         }
+    }
+
+    /// A stop is for the record that the task has now, if it is not its first.
+    fn on_stop(&mut self, tracee: Tracee, then: impl FnOnce(&Record, Tracee) -> Result<()>) -> Result<()> {
+        let pid = tracee.0;
+        let Some(mut record) = self.records.get(pid) else { return self.on_birth(tracee) };
+        if record.tid.load(SeqCst) != pid {
+            // It has ended one task and waits for the next one, or has that.
+            let Some(next) = record_of(pid) else { return tracee.resume_with(Resume::Cont, 0) };
+            self.records.set(pid, Some(next));
+            record = next;
+        }
+        then(record, tracee)
     }
 
     /// A new task is on its kernel stack, and stopped by the host before it did anything.
@@ -311,7 +232,6 @@ fn on_signal(record: &Record, tracee: Tracee, signal: i32) -> Result<()> {
     match (mode, signal) {
         (CORE, ENTRY_SIGNAL) => {
             count(|c| &c.entry_stops, 1);
-            count(|c| &c.signals_delivered, 1);
             tracee.resume_with(Resume::Cont, signal)
         }
         // It is blocked in the core, so user code is what comes next.
@@ -331,7 +251,6 @@ fn on_signal(record: &Record, tracee: Tracee, signal: i32) -> Result<()> {
                 libc::SIGSYS => count(|c| &c.syscall_stops, 1),
                 _ => count(|c| &c.fault_stops, 1),
             }
-            count(|c| &c.signals_delivered, 1);
             enter_core(record, tracee, signal)
         }
         // The terminal's signals go to all processes; the guest hears of them through `uml`.
@@ -345,56 +264,4 @@ fn on_signal(record: &Record, tracee: Tracee, signal: i32) -> Result<()> {
             tracee.resume_with(how, 0)
         }
     }
-}
-
-fn on_end(record: &'static Record, pid: i32) {
-    // A context that went on in another process has left this one.
-    if record.tid.load(SeqCst) != pid {
-        return;
-    }
-    if record.ending.load(SeqCst) != 0 || STOPPING.load(SeqCst) {
-        record.gone.store(1, SeqCst);
-        return;
-    }
-    let in_user = matches!(record.mode.load(SeqCst), USER | CANCELLED);
-    if !in_user && record.parked.load(SeqCst) == 0 {
-        fatal("a host process was killed or crashed while the guest kernel ran in it: the guest ends");
-    }
-    // The kernel context is whole: its stack lies in shared memory. A new host task goes on there,
-    // and finds that user mode is lost.
-    record.lost.store(1, SeqCst);
-    if in_user {
-        record.word.store(1, SeqCst);
-    }
-    record.mode.store(SEED, SeqCst);
-    if context::seed(record, first_steps).is_err() {
-        fatal("a host process was killed, and the host gives no other one: the guest ends");
-    }
-    // Whether it sleeps or not, the guest's process is killed now.
-    umlab_model::kernel::get().context_lost();
-    for number in 0..cpu::all().len() {
-        cpu::kick(number);
-    }
-}
-
-/// Ends the guest, with all its processes: the host kills them when their tracer ends. Takes no
-/// lock and allocates nothing, since what was killed may have held whatever there is.
-fn fatal(message: &str) -> ! {
-    terminal::restore();
-    for part in ["uml: ", message, "\n"] {
-        // SAFETY: bytes of a string.
-        unsafe { libc::write(2, part.as_ptr().cast(), part.len()) };
-    }
-    // SAFETY: ends the process at once.
-    unsafe { libc::_exit(umlab_host::limits::STATUS_OWN) }
-}
-
-/// As [`fatal`], for what the host refused.
-fn refused(what: &str, e: Errno) -> ! {
-    let mut text = [0u8; 160];
-    let mut rest = &mut text[..];
-    let _ = write!(rest, "{what}: {e}");
-    let left = rest.len();
-    let len = text.len() - left;
-    fatal(std::str::from_utf8(&text[..len]).unwrap_or(what))
 }

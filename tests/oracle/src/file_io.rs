@@ -331,7 +331,7 @@ fn sendfile_to_pipe() {
     t!(SYS_sendfile, w, from, 0, 100);
     must!(SYS_read, r, &mut [0u8; 5000], 5000);
     t!(SYS_sendfile, w, from, 0, 9000);
-    must!(SYS_read, r, &mut vec![0u8; 65536], 65536);
+    must!(SYS_read, r, &mut [0u8; 65536], 65536);
     // A write does not join what a file gave.
     t!(SYS_sendfile, w, from, &mut 0i64, 5);
     for _ in 0..16 {

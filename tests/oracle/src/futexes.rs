@@ -55,21 +55,19 @@ fn wait_times() {
     t!(SYS_futex, &word, FUTEX_WAIT_BITSET, 0, &timespec { tv_sec: 1, tv_nsec: 0 }, 0, -1);
 }
 
-/// Threads that each wait once on `word`; they return what the call did.
+/// Threads that each wait once on `word`; they return what the call did. All sleep by now.
 fn waiters(word: &'static AtomicU32, count: u32, bits: impl Fn(u32) -> u32) -> Vec<JoinHandle<i64>> {
-    let ready: &'static AtomicU32 = Box::leak(Box::default());
+    let waiting: &'static Sleepers = Box::leak(Box::default());
     let threads = (0..count)
         .map(|i| {
             let bits = bits(i);
             std::thread::spawn(move || {
-                ready.fetch_add(1, SeqCst);
+                waiting.announce();
                 sc!(SYS_futex, word, FUTEX_WAIT_BITSET | PRIVATE, 0, 0, 0, bits).0
             })
         })
         .collect();
-    until(|| ready.load(SeqCst) == count);
-    // From the announcement to the sleep it is not far.
-    sleep_ms(50);
+    waiting.until_asleep(count as usize);
     threads
 }
 
@@ -142,22 +140,27 @@ fn alarm_in(ms: i64) {
     sc!(SYS_setitimer, ITIMER_REAL, &[0, 0, ms / 1000, ms % 1000 * 1000], 0);
 }
 
+/// An alarm, and another one each time: the first may come before what it is to interrupt.
+fn alarms_each(ms: i64) {
+    sc!(SYS_setitimer, ITIMER_REAL, &[0, ms * 1000, 0, ms * 1000], 0);
+}
+
 fn interrupted() {
     let word = word();
     catch(SIGALRM, 0);
-    alarm_in(20);
+    alarms_each(20);
     t!(SYS_futex, word, FUTEX_WAIT, 0, 0, 0, 0);
-    alarm_in(20);
     t!(SYS_futex, word, FUTEX_WAIT, 0, &ms(500), 0, 0);
     catch(SIGALRM, SA_RESTART);
-    alarm_in(20);
     t!(SYS_futex, word, FUTEX_WAIT, 0, &ms(500), 0, 0);
+    alarm_in(0);
+    let (sleeper, alarms) = (own_tid(), caught(SIGALRM));
     let waker = std::thread::spawn(move || {
-        sleep_ms(100);
+        mask(SIG_BLOCK, &[SIGALRM]);
+        until(|| caught(SIGALRM) != alarms);
+        until_sleeping(sleeper);
         sc!(SYS_futex, word, FUTEX_WAKE, 1, 0, 0, 0).0
     });
-    mask(SIG_BLOCK, &[SIGALRM]);
-    mask(SIG_UNBLOCK, &[SIGALRM]);
     alarm_in(20);
     t!(SYS_futex, word, FUTEX_WAIT, 0, 0, 0, 0);
     v!(waker.join().unwrap());
@@ -217,8 +220,9 @@ fn waitv() {
     t!(SYS_futex_waitv, &[entry(a, 0, 0)], 1, 0, 0, 0);
     t!(SYS_futex_waitv, &[entry(a, 0, 2 | 1 << 32)], 1, 0, 0, 0);
     t!(SYS_futex_waitv, &[entry(a, 0, 2), entry(b, 1, 2)], 2, 0, 0, 0);
+    let sleeper = own_tid();
     let waker = std::thread::spawn(move || {
-        sleep_ms(50);
+        until_sleeping(sleeper);
         sc!(SYS_futex, b, FUTEX_WAKE | PRIVATE, 1, 0, 0, 0).0
     });
     t!(SYS_futex_waitv, &both, 2, 0, 0, 0);
@@ -273,12 +277,13 @@ fn pi_threads() {
 
 fn pi_owner_dies() {
     let word = word();
+    let waiter = own_tid();
     let owner = std::thread::spawn(move || {
         must!(SYS_futex, word, FUTEX_LOCK_PI | PRIVATE, 0, 0, 0, 0);
-        sleep_ms(60);
+        until_sleeping(waiter);
         sc!(SYS_exit, 0);
     });
-    until(|| word.load(SeqCst) != 0);
+    spin_until(|| word.load(SeqCst) != 0);
     t!(SYS_futex, word, FUTEX_LOCK_PI | PRIVATE, 0, 0, 0, 0);
     v!(word.load(SeqCst) & 0x4000_0000 != 0);
     v!(word.load(SeqCst) & 0x3fff_ffff == sc!(SYS_gettid).0 as u32);
@@ -327,12 +332,13 @@ fn robust_thread() {
     for pending in [false, true] {
         let at = map(PAGE, RW, ANON);
         let word = at + std::mem::offset_of!(Robust, word);
+        let waiter = own_tid();
         let holder = std::thread::spawn(move || {
             hold(at, pending);
-            sleep_ms(60);
+            until_sleeping(waiter);
             sc!(SYS_exit, 0);
         });
-        until(|| word_of(at) != 0);
+        spin_until(|| word_of(at) != 0);
         let held = word_of(at);
         t!(SYS_futex, word, FUTEX_WAIT, held, 0, 0, 0);
         println!("{:#x}", word_of(at));
@@ -419,6 +425,7 @@ extern "C" fn sleeper(_: *mut c_void) -> i32 {
 /// before the others.
 fn priorities() {
     static WORD: AtomicU32 = AtomicU32::new(0);
+    static WAITING: Sleepers = Sleepers::new();
     static ORDER: std::sync::Mutex<Vec<i32>> = std::sync::Mutex::new(Vec::new());
     let real_time = |priority: i32| must!(SYS_sched_setscheduler, 0, SCHED_FIFO, &priority);
     if !is_root() {
@@ -431,13 +438,14 @@ fn priorities() {
             .map(|priority| {
                 std::thread::spawn(move || {
                     must!(SYS_sched_setscheduler, 0, SCHED_FIFO, &priority);
+                    WAITING.announce();
                     must!(SYS_futex, &WORD, FUTEX_WAIT | PRIVATE, 0, 0);
                     ORDER.lock().unwrap().push(priority);
                 })
             })
             .into_iter()
             .collect();
-        sleep_ms(100);
+        WAITING.until_asleep(3);
         for count in if all_at_once { vec![3] } else { vec![1, 1, 1] } {
             must!(SYS_futex, &WORD, FUTEX_WAKE | PRIVATE, count);
             sleep_ms(20);

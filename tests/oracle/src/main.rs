@@ -23,7 +23,7 @@ areas! {
     file_open file_io file_meta file_perm file_names file_dirs file_locks file_watch
     pipes splices event_files polls epolls unix_sockets unix_messages
     barriers ipc_shm ipc_sem ipc_msg ipc_mq proc_files dev_files tty_line tty_modes tty_jobs
-    processes process_groups zombies futexes bad_places identity settings
+    processes process_groups zombies futexes bad_places high_bits identity settings
     core_dumps kernel_pages user_dispatch
     signals signal_jobs signal_threads signal_frames signal_stacks signal_restart timers
     ptraces ptrace_events ptrace_state

@@ -4,7 +4,7 @@ use crate::sys::*;
 
 pub const CASES: &[crate::harness::Case] = cases![
     mprotect_basic, mprotect_errors, mprotect_hole, mprotect_stops_at_hole, mprotect_exec, mprotect_file_private,
-    mprotect_none_keeps_content, mprotect_after_fork, code_can_be_rewritten, mremap_grow_in_place,
+    mprotect_none_keeps_content, mprotect_after_fork, code_can_be_rewritten, code_in_the_place_of_a_files, mremap_grow_in_place,
     mremap_grow_blocked, mremap_moves, mremap_shrink, mremap_fixed, mremap_dontunmap, mremap_errors,
     mremap_file_shared, mremap_part_of_mapping, mremap_shared_duplicate, mremap_spanning, mprotect_grows, move_with_holes, vdso_in_parts, dontneed_private,
     dontneed_file_private, dontneed_shared, dontneed_fork, dontneed_errors, free_keeps_later_writes, willneed,
@@ -97,6 +97,36 @@ fn code_can_be_rewritten() {
         put_code(w, n);
         v!(call(x));
     }
+}
+
+/// A function of a file that makes a system call, then one in memory at the same place: a kernel
+/// that changes code which traps has to notice.
+fn code_in_the_place_of_a_files() {
+    // mov eax, n; syscall; ret
+    let function = |n: i64| [0xb8, n as u8, 0, 0, 0, 0x0f, 0x05, 0xc3];
+    let in_libc: unsafe extern "C" fn() -> i32 = libc::getppid;
+    std::hint::black_box(in_libc);
+    let fd = open(c"/proc/self/exe", O_RDONLY);
+    let len = (fstat(fd).st_size as usize).next_multiple_of(PAGE);
+    let a = map_fd(fd, len, PROT_READ | PROT_EXEC, MAP_PRIVATE);
+    let wanted = function(SYS_getppid);
+    let bytes = peek(a, fstat(fd).st_size as usize);
+    let at = a + bytes.windows(wanted.len()).position(|some| some == wanted).expect("the C library has it");
+    // SAFETY: no arguments.
+    let (own, parent) = unsafe { (libc::getpid(), libc::getppid()) };
+    v!((0..3).filter(|_| call(at) == parent).count());
+    must!(SYS_munmap, a, len);
+    must!(SYS_mmap, a, len, RW | PROT_EXEC, ANON | MAP_FIXED, -1, 0);
+    fill(a, PAGE, b'x');
+    copy_in(at, &function(SYS_getpid));
+    v!((0..100).filter(|_| call(at) == own).count());
+    v!(peek(a, PAGE).iter().filter(|byte| **byte == b'x').count());
+    // Back again, where code of the file may have been changed meanwhile.
+    must!(SYS_mmap, a, len, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, 0);
+    v!((0..100).filter(|_| call(at) == parent).count());
+    must!(SYS_mmap, a, len, RW | PROT_EXEC, ANON | MAP_FIXED, -1, 0);
+    copy_in(at, &function(SYS_getpid));
+    v!((0..100).filter(|_| call(at) == own).count());
 }
 
 fn mprotect_file_private() {

@@ -12,7 +12,7 @@ pub const CASES: &[crate::harness::Case] = cases![
     restorer_needed, handler_nowhere, stack_nowhere, frame_changes, frame_xmm_changes, state_kept, state_at_entry,
     hostile_selectors, hostile_flags, hostile_rip, hostile_fpstate, hostile_stack, restore_initial_state,
     restore_mask, trap_flag, nested_handlers, flags_over_calls, flags_over_faults, flags_of_children,
-    float_exceptions_over_calls, time_stamps, time_stamps_by_turns,
+    float_exceptions_over_calls, time_stamps, time_stamps_among_threads, time_stamps_by_turns,
 ];
 
 static SEEN: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
@@ -707,6 +707,27 @@ fn time_stamps() {
     show_time_stamps("still without");
     t!(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0);
     show_time_stamps("with");
+}
+
+/// Beside many threads that wait in system calls and have time stamps, one has none.
+fn time_stamps_among_threads() {
+    handle(SIGSEGV, step_over as *const () as usize, SA_SIGINFO, &[]);
+    let (r, w) = pipe();
+    let waiting = Sleepers::new();
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| {
+                waiting.announce();
+                get(r, 1);
+            });
+        }
+        waiting.until_asleep(24);
+        t!(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
+        show_time_stamps("without");
+        t!(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0);
+        show_time_stamps("with");
+        put(w, &[0; 24]);
+    });
 }
 
 /// Processes, then threads, that differ in it and take turns.

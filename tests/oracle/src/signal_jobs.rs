@@ -144,7 +144,10 @@ fn stop_killed() {
         });
         v!(wait_status(pid, WUNTRACED));
         must!(SYS_kill, pid, sig);
-        sleep_ms(20);
+        match sig {
+            SIGKILL => until(|| state_of(pid) == 'Z'),
+            _ => sleep_ms(20),
+        }
         v!(wait_status(pid, WNOHANG));
         if sig != SIGKILL {
             must!(SYS_kill, pid, SIGCONT);

@@ -17,12 +17,23 @@ fn interrupter(sig: i32, then: impl FnOnce()) -> i32 {
     })
 }
 
+/// Wait until a process has taken a signal that was sent to it.
+fn until_taken(pid: i32, sig: i32) {
+    until(|| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+        let pending = pending.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+        pending.is_none_or(|set| set & 1 << (sig - 1) == 0)
+    });
+}
+
 fn restart_read() {
+    let me = sc!(SYS_getpid).0 as i32;
     for flags in [SA_RESTART, 0] {
         catch(SIGUSR1, flags);
         let (r, w) = pipe();
         let child = interrupter(SIGUSR1, || {
-            sleep_ms(20);
+            until_taken(me, SIGUSR1);
             put(w, b"data");
         });
         v!(get(r, 10));
@@ -151,7 +162,7 @@ fn restart_futex() {
     for flags in [SA_RESTART, 0] {
         catch(SIGUSR1, flags);
         let word = 0u32;
-        let time = timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        let time = timespec { tv_sec: 5, tv_nsec: 0 };
         let child = interrupter(SIGUSR1, || ());
         t!(SYS_futex, &word, FUTEX_WAIT, 0, &time);
         v!(reap(child));
@@ -162,8 +173,9 @@ fn restart_futex() {
 fn restart_registers() {
     catch(SIGUSR1, SA_RESTART);
     let (r, w) = pipe();
+    let me = sc!(SYS_getpid).0 as i32;
     let child = interrupter(SIGUSR1, || {
-        sleep_ms(20);
+        until_taken(me, SIGUSR1);
         put(w, b"0123456789");
     });
     let mut buf = [0u8; 10];

@@ -468,7 +468,7 @@ fn wait_basics() {
     // Unblocked and ignored by default: taken all the same when it comes during the wait.
     let me = getpid();
     let child = spawn(|| {
-        sleep_ms(30);
+        until_sleeping(me);
         must!(SYS_kill, me, SIGUSR1);
     });
     v!(sigwait(&[SIGUSR1], 5000).0);
@@ -507,7 +507,7 @@ fn wait_interrupted() {
     // The awaited one is taken, not handled.
     catch(SIGUSR1, 0);
     let child = spawn(|| {
-        sleep_ms(30);
+        until_sleeping(me);
         must!(SYS_kill, me, SIGUSR1);
     });
     v!(sigwait(&[SIGUSR1], 5000).0);

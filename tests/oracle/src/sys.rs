@@ -251,7 +251,7 @@ pub fn until(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// The scheduler state letter of a process, `-` when it is gone.
+/// The scheduler state letter of a process or thread, `-` when it is gone.
 pub fn state_of(pid: i32) -> char {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().and_then(|s| s.trim().chars().next()).unwrap_or('-')
@@ -261,6 +261,38 @@ pub fn state_of(pid: i32) -> char {
 /// end.
 pub fn until_sleeping(pid: i32) {
     until(|| matches!(state_of(pid), 'S' | 'Z'));
+}
+
+/// As [`until`], but without a sleep: whoever waits for this thread's sleep sees the one that comes
+/// next, not one in here.
+pub fn spin_until(mut done: impl FnMut() -> bool) {
+    while !done() {
+        sc!(SYS_sched_yield);
+    }
+}
+
+/// Threads that say that they are about to sleep, and do nothing else until they do.
+#[derive(Default)]
+pub struct Sleepers(std::sync::Mutex<Vec<i32>>);
+
+impl Sleepers {
+    pub const fn new() -> Sleepers {
+        Sleepers(std::sync::Mutex::new(Vec::new()))
+    }
+
+    pub fn announce(&self) {
+        self.0.lock().unwrap().push(own_tid());
+    }
+
+    /// Wait until so many sleep, and forget them.
+    pub fn until_asleep(&self, count: usize) {
+        until(|| self.0.lock().unwrap().len() == count);
+        std::mem::take(&mut *self.0.lock().unwrap()).into_iter().for_each(until_sleeping);
+    }
+}
+
+pub fn own_tid() -> i32 {
+    sc!(SYS_gettid).0 as i32
 }
 
 // --- files ---

@@ -1,4 +1,4 @@
-use super::{Batch, Primitive};
+use super::{Batch, Offered, Primitive};
 use crate::memory::PAGE;
 use crate::timing::each;
 use anyhow::{Context, Result, ensure};
@@ -18,18 +18,24 @@ pub const MMAP: Primitive = Primitive {
     batches,
 };
 
-const PAGES: usize = 64;
+pub(super) const PAGES: usize = 64;
 
-fn batches() -> Result<Vec<(&'static str, Batch)>> {
-    Ok(vec![("mmap", over(false)?), ("mmap and touch", over(true)?)])
+fn batches() -> Result<Vec<(&'static str, Offered)>> {
+    Ok(vec![("mmap", Ok(over(false)?)), ("mmap and touch", Ok(over(true)?))])
 }
 
-fn over(touch: bool) -> Result<Batch> {
+/// A guest's memory: each page is full of its number, from 1.
+pub(super) fn guest_memory() -> Result<File> {
     let memory = memfd_create(c"primitive", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
     let memory = File::from(memory);
     for page in 0..PAGES {
         memory.write_all_at(&[page as u8 + 1; PAGE], (page * PAGE) as u64)?;
     }
+    Ok(memory)
+}
+
+fn over(touch: bool) -> Result<Batch> {
+    let memory = guest_memory()?;
     let place = map(&memory, 0, None)?;
     let mut at = 0;
     Ok(Box::new(each(move || {

@@ -1,4 +1,4 @@
-use super::{Batch, Primitive};
+use super::{Offered, Primitive};
 use crate::memory::{Mapping, PAGE};
 use crate::timing::each;
 use anyhow::Result;
@@ -12,7 +12,7 @@ pub const MPROTECT: Primitive = Primitive {
     batches,
 };
 
-fn batches() -> Result<Vec<(&'static str, Batch)>> {
+fn batches() -> Result<Vec<(&'static str, Offered)>> {
     let page = Mapping::anonymous(PAGE)?;
     page.touch();
     let mut writable = true;
@@ -26,5 +26,5 @@ fn batches() -> Result<Vec<(&'static str, Batch)>> {
         }
         Ok(())
     });
-    Ok(vec![("mprotect", Box::new(batch))])
+    Ok(vec![("mprotect", Ok(Box::new(batch)))])
 }

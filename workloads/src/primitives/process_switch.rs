@@ -1,4 +1,4 @@
-use super::{Batch, Primitive};
+use super::{Offered, Primitive};
 use crate::children::{Child, Line};
 use crate::timing::each;
 use anyhow::{Result, ensure};
@@ -11,7 +11,7 @@ pub const PROCESS_SWITCH: Primitive = Primitive {
     batches,
 };
 
-fn batches() -> Result<Vec<(&'static str, Batch)>> {
+fn batches() -> Result<Vec<(&'static str, Offered)>> {
     let (child, mut line) = Child::partner(Line::pipes()?, |mut line| line.answer())?;
     let mut trip = each(move || {
         ensure!(line.ask(41)? == 42, "the answer is wrong");
@@ -22,5 +22,5 @@ fn batches() -> Result<Vec<(&'static str, Batch)>> {
         let _ = &child;
         trip(n).map(|took| took / 2)
     };
-    Ok(vec![("process-switch", Box::new(batch))])
+    Ok(vec![("process-switch", Ok(Box::new(batch)))])
 }

@@ -1,4 +1,4 @@
-use super::{Batch, Primitive};
+use super::{Offered, Primitive};
 use crate::timing::each;
 use anyhow::{Result, ensure};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
@@ -19,7 +19,7 @@ extern "C" fn count(_: i32) {
     CAUGHT.fetch_add(1, Relaxed);
 }
 
-fn batches() -> Result<Vec<(&'static str, Batch)>> {
+fn batches() -> Result<Vec<(&'static str, Offered)>> {
     let action = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler only counts, atomically.
     unsafe { sigaction(Signal::SIGUSR1, &action) }?;
@@ -30,5 +30,5 @@ fn batches() -> Result<Vec<(&'static str, Batch)>> {
         ensure!(CAUGHT.load(Relaxed) == before + 1, "the signal was not there when kill returned");
         Ok(())
     });
-    Ok(vec![("signal-delivery", Box::new(batch))])
+    Ok(vec![("signal-delivery", Ok(Box::new(batch)))])
 }

@@ -36,7 +36,14 @@ fn lead(report: &Report) -> String {
         .collect();
     match ratios.is_empty() {
         true => "How much longer the same build takes in a guest than on its host.".into(),
-        false => format!("On one CPU the build takes, as a multiple of the host's time: {}.", ratios.join("; ")),
+        false => {
+            let beside = report.results.head.plan.beside().map(|beside| format!(", beside {beside},"));
+            format!(
+                "On one CPU{} the build takes, as a multiple of the host's time: {}.",
+                beside.unwrap_or_default(),
+                ratios.join("; ")
+            )
+        }
     }
 }
 
@@ -88,7 +95,8 @@ fn rows(report: &Report, series: &Series) -> Vec<Row> {
             which,
             value: estimate.ok_or_else(|| why_not(report, &runner.name, &series.key.workload, series.key.cpus)),
             note: time.map(|time| format!("({time})")).unwrap_or_default(),
-            published: published_to_host(&runner.name),
+            // What was published is about a machine that is not shared.
+            published: published_to_host(&runner.name).filter(|_| report.results.head.plan.neighbours == 0),
         });
     }
     for absent in &report.results.head.plan.absent {

@@ -55,6 +55,12 @@ fn method(report: &Report) -> Vec<String> {
             CONFIDENCE * 100.0
         ),
     ];
+    if let Some(beside) = plan.beside() {
+        paragraphs.push(format!(
+            "Beside every sample there is {beside}: a shell in an endless loop, pinned to that CPU, with the sample's nice value. They \
+             spin before the sample begins and are ended after it. The harness itself waits on any CPU that it may use."
+        ));
+    }
     let fewer: Vec<String> = report
         .results
         .head
@@ -145,6 +151,7 @@ fn environment_table(report: &Report) -> Table {
         ("measured", e.started.clone()),
         ("umlab", format!("{} (commit {})", e.umlab_version, e.commit)),
         ("CPU", format!("{}, {} CPUs, measured on CPUs {}", e.cpu, e.cpus, pinned.join(", "))),
+        ("neighbours", report.results.head.plan.beside().unwrap_or_default()),
         ("virtual machine", e.virtualization.clone()),
         (
             "memory",

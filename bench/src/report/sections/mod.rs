@@ -28,11 +28,16 @@ const SECTIONS: &[Make] = &[
 
 pub fn document(report: &Report) -> Document {
     let environment = &report.results.head.environment;
+    let beside = report.results.head.plan.beside().map(|beside| format!(" · beside {beside}"));
     Document {
         title: "User-mode kernels, measured beside their host".into(),
         line: format!(
-            "{} · {} · Linux {} · umlab {}",
-            environment.started, environment.cpu, environment.kernel, environment.commit
+            "{} · {} · Linux {} · umlab {}{}",
+            environment.started,
+            environment.cpu,
+            environment.kernel,
+            environment.commit,
+            beside.unwrap_or_default()
         ),
         notices: notices::notices(report),
         sections: SECTIONS.iter().filter_map(|make| make(report)).collect(),

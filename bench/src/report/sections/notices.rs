@@ -6,7 +6,7 @@ use super::method::noise_text;
 use crate::command::failures;
 
 pub fn notices(report: &Report) -> Vec<Block> {
-    let mut notices: Vec<Block> = label(report).map(Block::Notice).into_iter().collect();
+    let mut notices: Vec<Block> = label(report).into_iter().chain(beside(report)).map(Block::Notice).collect();
     if !report.results.finished {
         notices.push(Block::Notice("This run has not come to its end: figures may change.".into()));
     }
@@ -19,6 +19,16 @@ pub fn notices(report: &Report) -> Vec<Block> {
         notices.push(Block::List { title, items: failed });
     }
     notices
+}
+
+/// Who had a part of the CPUs, where that was meant.
+fn beside(report: &Report) -> Option<String> {
+    let text = report.results.head.plan.beside()?;
+    let spins = if report.results.head.plan.neighbours == 1 { "a process that spins" } else { "processes that spin" };
+    Some(format!(
+        "Measured beside {text}: {spins} while a sample runs, for the host's own samples as for all others. Times and ratios \
+         are those of a machine that is shared."
+    ))
 }
 
 /// Where and by whom it was measured, if that changes what the figures mean.

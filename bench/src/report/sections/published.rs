@@ -6,6 +6,10 @@ use super::super::table::{Cell, Table};
 use crate::format;
 
 pub fn section(report: &Report) -> Option<Section> {
+    // The claims are about a machine that is not shared.
+    if report.results.head.plan.neighbours > 0 {
+        return None;
+    }
     let text = "The announcement of skas in November 2002 compared it with the tracing-thread model that came before. Its claims, and the \
                 same ratios measured here. A verdict follows from the interval alone: reproduced, when all of it lies in the range that \
                 the words are taken for; not reproduced, when all of it lies outside; reversed, when it lies on the other side of one. \

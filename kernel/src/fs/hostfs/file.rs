@@ -101,7 +101,7 @@ impl FileOps for Regular {
 
     fn seek_special(&self, _file: &OpenFile, offset: i64, whence: i32) -> Result<u64> {
         if whence == abi::SEEK_END {
-            let size = self.inode.attr()?.size as i64;
+            let size = self.inode.attr()?.size.cast_signed();
             return size.checked_add(offset).and_then(|at| u64::try_from(at).ok()).ok_or(Errno::EINVAL);
         }
         host::seek(self.file.fd.as_fd(), offset, whence)

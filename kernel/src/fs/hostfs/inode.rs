@@ -11,6 +11,7 @@ use crate::vfs::file::{DirEntry, FileOps};
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, NewNode, Owner, SetAttr, Timestamp};
 use crate::vfs::notify::Watch;
 use crate::{Errno, Result};
+use abi::number::to_usize;
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -451,7 +452,7 @@ impl Inode for HostInode {
             return Ok(());
         }
         let dir = self.open_dir()?;
-        for (i, entry) in (1..).zip(host::read_dir(dir.as_fd())?).skip(from as usize) {
+        for (i, entry) in (1..).zip(host::read_dir(dir.as_fd())?).skip(to_usize(from)) {
             if !emit(&DirEntry { ino: entry.ino, next: i, kind: entry.kind, name: &entry.name }) {
                 break;
             }

@@ -189,14 +189,14 @@ impl FileSystem for HostFs {
         let handle = self.root.get().ok_or(Errno::EIO)?.handle()?;
         let stat = host::statfs(handle.as_fd())?;
         Ok(StatFs {
-            magic: stat.f_type as u64,
-            block_size: stat.f_bsize as u64,
+            magic: stat.f_type.cast_unsigned(),
+            block_size: stat.f_bsize.cast_unsigned(),
             blocks: stat.f_blocks,
             free: stat.f_bfree,
             available: stat.f_bavail,
             files: stat.f_files,
             files_free: stat.f_ffree,
-            name_max: stat.f_namelen as u64,
+            name_max: stat.f_namelen.cast_unsigned(),
         })
     }
 }

@@ -8,6 +8,7 @@ use crate::mm::page_cache::Contents;
 use crate::vfs::file::{FileOps, OpenFile};
 use crate::vfs::mount::MountFlags;
 use crate::{Errno, Result};
+use abi::number::to_usize;
 use std::any::Any;
 use std::sync::Arc;
 use umlab_model::{PAGE_SIZE, Prot};
@@ -26,7 +27,7 @@ impl MemFile {
     }
 
     fn sealed(&self, seals: i32) -> bool {
-        self.inode.regular().is_ok_and(|regular| regular.borrow().seals & seals as u32 != 0)
+        self.inode.regular().is_ok_and(|regular| regular.borrow().seals & seals.cast_unsigned() != 0)
     }
 
     fn accessed(&self, file: &OpenFile) {
@@ -70,7 +71,7 @@ impl FileOps for MemFile {
                 return Err(Errno::EPERM);
             }
             if !fits {
-                buf.limit(room as usize);
+                buf.limit(to_usize(room));
             }
         }
         let n = self.contents.write(buf, offset)?;
@@ -88,7 +89,7 @@ impl FileOps for MemFile {
 
     fn seek_special(&self, _file: &OpenFile, offset: i64, whence: i32) -> Result<u64> {
         if whence == abi::SEEK_END {
-            let size = self.contents.size() as i64;
+            let size = self.contents.size().cast_signed();
             return size.checked_add(offset).and_then(|at| u64::try_from(at).ok()).ok_or(Errno::EINVAL);
         }
         let offset = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;

@@ -12,6 +12,7 @@ use crate::vfs::file::{DirEntry, FileOps};
 use crate::vfs::inode::{Attr, FileKind, Inode, InodeRef, InodeState, NewNode, Owner, SetAttr, Timestamp};
 use crate::vfs::notify::Watch;
 use crate::{Errno, Result};
+use abi::number::Low;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -220,7 +221,7 @@ impl MemInode {
         };
         let (old, seals) = (contents.size(), regular.borrow().seals);
         let sealed = if size < old { abi::F_SEAL_SHRINK } else { abi::F_SEAL_GROW };
-        if size != old && seals & sealed as u32 != 0 {
+        if size != old && seals & sealed.cast_unsigned() != 0 {
             return Err(Errno::EPERM);
         }
         contents.truncate(size);
@@ -268,7 +269,7 @@ impl Inode for MemInode {
             },
             size,
             blocks: pages * (PAGE_SIZE / 512),
-            block_size: PAGE_SIZE as u32,
+            block_size: PAGE_SIZE.low_u32(),
             atime: meta.atime,
             mtime: meta.mtime,
             ctime: meta.ctime,

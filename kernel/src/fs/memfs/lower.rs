@@ -8,6 +8,7 @@ use crate::mm::page_cache::Contents;
 use crate::vfs::file::OpenFile;
 use crate::vfs::inode::{FileKind, InodeRef};
 use crate::{Errno, Result};
+use abi::number::to_usize;
 use std::sync::{Arc, Weak};
 
 /// Bits of an inode number that are the lower inode's; above them, which lower device.
@@ -117,11 +118,11 @@ impl MemInode {
         let contents = Contents::new(&self.fs.quota);
         let file = OpenFile::new(lower.clone().open(abi::O_RDONLY)?, lower.clone(), abi::O_RDONLY);
         let size = lower.attr()?.size;
-        let mut chunk = vec![0; CHUNK.min(size as usize + 1)];
-        let mut at = 0;
+        let mut chunk = vec![0; CHUNK.min(to_usize(size) + 1)];
+        let mut at = 0u64;
         loop {
             // Holes stay holes.
-            match file.seek_special(at as i64, abi::SEEK_DATA) {
+            match file.seek_special(at.cast_signed(), abi::SEEK_DATA) {
                 Ok(data) => at = at.max(data),
                 Err(Errno::ENXIO) => break,
                 Err(_) => {}

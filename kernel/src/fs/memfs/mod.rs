@@ -27,7 +27,7 @@ use crate::vfs::inode::{InodeRef, Timestamp};
 use crate::vfs::mount::{FileSystem, StatFs};
 use crate::{Errno, Result};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use umlab_model::PAGE_SIZE;
 
@@ -64,9 +64,9 @@ struct Instance {
 
 /// A device number for a file system without a device.
 pub fn new_device() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(24);
+    static NEXT: AtomicU32 = AtomicU32::new(24);
     let minor = NEXT.fetch_add(1, Relaxed);
-    abi::makedev(0, minor as u32)
+    abi::makedev(0, minor)
 }
 
 /// The time stamp of a change now.

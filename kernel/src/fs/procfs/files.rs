@@ -73,7 +73,7 @@ impl Listing for Descriptors {
         let Ok(task) = subject.task() else { return Ok(Vec::new()) };
         let Some(files) = task.files.cloned() else { return Ok(Vec::new()) };
         let listed = files.numbers().into_iter().map(|fd| Listed {
-            key: fd as u32,
+            key: fd.cast_unsigned(),
             name: fd.to_string().into_bytes(),
             found: Found { entry: self.0, subject: of_descriptor(&task, fd) },
         });

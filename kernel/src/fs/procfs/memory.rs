@@ -5,11 +5,12 @@ use super::super::pseudo::{Entry, Node, Subject};
 use super::files::describe;
 use super::memory_guard;
 use crate::mm::maps::MapsLine;
-use crate::mm::{AddressSpace, IoBuf, PAGE_SIZE};
+use crate::mm::{AddressSpace, IoBuf, PAGE, PAGE_SIZE};
 use crate::sched::killable_point;
 use crate::vfs::file::{FileOps, OpenFile};
 use crate::vfs::mapped;
 use crate::{Errno, Result};
+use abi::number::to_usize;
 use std::any::Any;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -222,10 +223,10 @@ struct Mem(Option<Arc<AddressSpace>>);
 impl Mem {
     fn copy(&self, buf: &mut IoBuf<'_>, offset: u64, write: bool) -> Result<usize> {
         let Some(space) = &self.0 else { return Ok(0) };
-        let mut page = [0; PAGE_SIZE as usize];
+        let mut page = [0; PAGE];
         while !buf.is_empty() {
             let at = offset.wrapping_add(buf.done() as u64);
-            let n = buf.remaining().min((PAGE_SIZE - at % PAGE_SIZE) as usize);
+            let n = buf.remaining().min(to_usize(PAGE_SIZE - at % PAGE_SIZE));
             let page = &mut page[..n];
             let step = if write {
                 buf.take(page).and_then(|n| space.poke(at, &page[..n]))

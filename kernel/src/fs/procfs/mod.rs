@@ -80,7 +80,7 @@ impl Listing for Processes {
 
     fn list(&self, _subject: Subject) -> Result<Vec<Listed>> {
         let listed = pid::processes().into_iter().map(|process| Listed {
-            key: process.pid as u32,
+            key: process.pid.cast_unsigned(),
             name: process.pid.to_string().into_bytes(),
             found: process_directory(process.pid),
         });

@@ -1,6 +1,6 @@
 //! The directory of a process, and of each of its threads.
 
-use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Subject, dir, link, setting, text};
+use super::super::pseudo::{Entry, Found, Listed, Listing, Node, Subject, dir, integer, link, setting, text, trimmed};
 use super::{current, files, inspect_guard, may_inspect, memory, memory_guard, parse_pid, stat};
 use crate::limits;
 use crate::mm::dump::Filter;
@@ -69,8 +69,8 @@ impl Listing for OfProcess {
     }
 
     fn list(&self, subject: Subject) -> Result<Vec<Listed>> {
-        let listed = OF_PROCESS.into_iter().enumerate().map(|(key, entry)| Listed {
-            key: key as u32,
+        let listed = (0..).zip(OF_PROCESS).map(|(key, entry)| Listed {
+            key,
             name: entry.name.as_bytes().to_vec(),
             found: Found { entry, subject },
         });
@@ -101,7 +101,7 @@ impl Listing for Threads {
         let first = process.first_thread_ended().then_some(process.pid);
         let tids = first.into_iter().chain(process.threads().into_iter().map(|thread| thread.tid()));
         let listed = tids.map(|tid| Listed {
-            key: tid as u32,
+            key: tid.cast_unsigned(),
             name: tid.to_string().into_bytes(),
             found: Found { entry: &THREAD, subject: Subject { id: process.pid, sub: tid } },
         });
@@ -224,7 +224,7 @@ fn set_timer_slack(subject: Subject, bytes: &[u8]) -> Result<()> {
     if !Arc::ptr_eq(&task, &current()) && !current().creds().capable(abi::CAP_SYS_NICE) {
         return Err(Errno::EPERM);
     }
-    let value: u64 = crate::fs::pseudo::number(bytes)?;
+    let value: u64 = integer(bytes, true)?;
     let mut attributes = task.attributes.borrow_mut();
     attributes.timer_slack = if value == 0 { attributes.default_timer_slack } else { value };
     Ok(())
@@ -290,23 +290,9 @@ fn dump_filter(subject: Subject) -> Result<Vec<u8>> {
     Ok(format!("{:08x}\n", filter.bits()).into_bytes())
 }
 
-/// The number is octal, decimal or hexadecimal, as C has it; bits without a meaning are not kept.
+/// Bits without a meaning are not kept.
 fn set_dump_filter(subject: Subject, bytes: &[u8]) -> Result<()> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
-    let text = text.strip_suffix('\n').unwrap_or(text).to_ascii_lowercase();
-    let text = text.strip_prefix('+').unwrap_or(&text);
-    let (digits, base) = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
-        (Some(digits), _) => (digits, 16),
-        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
-        _ => (text, 10),
-    };
-    if digits.starts_with('+') {
-        return Err(Errno::EINVAL);
-    }
-    let bits = u32::from_str_radix(digits, base).map_err(|error| match error.kind() {
-        std::num::IntErrorKind::PosOverflow => Errno::ERANGE,
-        _ => Errno::EINVAL,
-    })?;
+    let bits = integer(bytes, false)?;
     subject.task()?.process.settings.borrow_mut().dumped = Filter::from_bits_truncate(bits);
     Ok(())
 }
@@ -321,8 +307,19 @@ fn oom_score_adj(subject: Subject) -> Result<Vec<u8>> {
 }
 
 fn set_oom_score_adj(subject: Subject, bytes: &[u8]) -> Result<()> {
-    let value: i64 = crate::fs::pseudo::number(bytes)?;
-    set_oom(subject, i32::try_from(value).ok().filter(|v| (-1000..=1000).contains(v)).ok_or(Errno::EINVAL)?)
+    let value: i32 = integer(trimmed(bytes), false)?;
+    if !(-1000..=1000).contains(&value) {
+        return Err(Errno::EINVAL);
+    }
+    let process = subject.process()?;
+    let mut settings = process.settings.borrow_mut();
+    if current().creds().capable(abi::CAP_SYS_RESOURCE) {
+        settings.oom_score_adj_min = value;
+    } else if value < settings.oom_score_adj_min {
+        return Err(Errno::EACCES);
+    }
+    settings.oom_score_adj = value;
+    Ok(())
 }
 
 /// The older scale, -17 (never) to 15.
@@ -333,17 +330,14 @@ fn oom_adj(subject: Subject) -> Result<Vec<u8>> {
 }
 
 fn set_oom_adj(subject: Subject, bytes: &[u8]) -> Result<()> {
-    let value: i64 = crate::fs::pseudo::number(bytes)?;
+    let value: i32 = integer(trimmed(bytes), false)?;
     if !(-17..=15).contains(&value) {
         return Err(Errno::EINVAL);
     }
-    set_oom(subject, if value == 15 { 1000 } else { value as i32 * 1000 / 17 })
-}
-
-fn set_oom(subject: Subject, value: i32) -> Result<()> {
+    let value = if value == 15 { 1000 } else { value * 1000 / 17 };
     let process = subject.process()?;
     let mut settings = process.settings.borrow_mut();
-    // Anyone may volunteer, but only the administrator may take it back.
+    // Anyone may volunteer, but on this scale only the administrator may take it back.
     if value < settings.oom_score_adj && !current().creds().capable(abi::CAP_SYS_RESOURCE) {
         return Err(Errno::EACCES);
     }

@@ -14,7 +14,6 @@ use crate::vfs::dentry;
 use crate::vfs::permission;
 use crate::{Errno, Result, uts};
 use std::fmt::Write;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use umlab_host::random;
 
@@ -94,7 +93,7 @@ const FS: &[Entry] = &[
             kept!("queues_max", in mq::QUEUES_MAX, 0..=i64::from(i32::MAX)),
         ],
     ),
-    kept!("nr_open", in limits::NR_OPEN, 64..=limits::MAX_DESCRIPTORS as i64),
+    kept!("nr_open", in limits::NR_OPEN, 64..=limits::MAX_DESCRIPTORS.cast_signed()),
     fixed!("overflowgid", "65534"),
     fixed!("overflowuid", "65534"),
     setting(
@@ -196,7 +195,7 @@ const NET_IPV4: &[Entry] =
 const VM: &[Entry] = &[
     setting("drop_caches", |_| Err(Errno::EACCES), drop_caches).with_mode(0o200),
     fixed!("legacy_va_layout", "0"),
-    kept!("max_map_count", in crate::mm::space::MAX_MAP_COUNT, 0..=crate::mm::space::MAX_AREAS as i64),
+    kept!("max_map_count", in crate::mm::space::MAX_MAP_COUNT, 0..=crate::mm::space::MAX_AREAS.cast_signed() as i64),
     text("min_free_kbytes", |_| Ok(format!("{}\n", (frames::limit() >> 20).max(64)).into_bytes())),
     text("mmap_min_addr", |_| Ok(format!("{}\n", crate::mm::space::USER_BOTTOM).into_bytes())),
     fixed!("nr_hugepages", "0"),
@@ -213,7 +212,7 @@ fn line(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// A number that only the administrator may write.
-fn administrator<T: FromStr>(bytes: &[u8]) -> Result<T> {
+fn administrator<T: TryFrom<i128>>(bytes: &[u8]) -> Result<T> {
     if !current().creds().capable(abi::CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }

@@ -36,7 +36,7 @@ fn growing_files_report_what_they_hold() {
         let guest = Guest::memory();
         let file = guest.open("f", abi::O_CREAT | abi::O_RDWR).unwrap();
         for i in 0..100 {
-            write_at(&file, &[i as u8; 1000], i * 1000).unwrap();
+            write_at(&file, &[i; 1000], u64::from(i) * 1000).unwrap();
         }
         let attr = file.inode.attr().unwrap();
         assert_eq!((attr.size, attr.blocks), (100_000, 25 * 8));

@@ -6,6 +6,7 @@ use crate::mm::IoBuf;
 use crate::sched::wait::WaitQueue;
 use crate::task::acting;
 use crate::vfs::file::{Events, FileOps, OpenFile};
+use abi::number::to_usize;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ pub struct MqFile(pub Arc<Queue>);
 impl FileOps for MqFile {
     fn read(&self, _file: &OpenFile, buf: &mut IoBuf<'_>, offset: u64) -> Result<usize> {
         let text = self.0.text();
-        buf.put(text.as_bytes().get(offset as usize..).unwrap_or_default())
+        buf.put(text.as_bytes().get(to_usize(offset)..).unwrap_or_default())
     }
 
     fn seekable(&self) -> bool {

@@ -114,7 +114,7 @@ pub fn open(task: &Task, name: &[u8], flags: i32, mode: u32, sizes: Option<[i64;
 fn create(task: &Task, mode: u32, sizes: Option<[i64; 2]>) -> Result<Arc<Queue>> {
     let creds = task.creds();
     let privileged = creds.capable(abi::CAP_SYS_RESOURCE);
-    if NAMES.borrow().len() as i64 >= QUEUES_MAX.load(Relaxed) && !privileged {
+    if NAMES.borrow().len() as u64 >= QUEUES_MAX.load(Relaxed).cast_unsigned() && !privileged {
         return Err(Errno::ENOSPC);
     }
     let [messages, size] = match sizes {
@@ -133,7 +133,7 @@ fn create(task: &Task, mode: u32, sizes: Option<[i64; 2]>) -> Result<Arc<Queue>>
             SIZE_DEFAULT.load(Relaxed).min(SIZE_MAX.load(Relaxed)),
         ],
     };
-    let (messages, size) = (messages as u64, size as u64);
+    let (messages, size) = (messages.cast_unsigned(), size.cast_unsigned());
     let cost = messages * (MESSAGE_COST + size) + messages.min(PRIORITIES.into()) * PRIORITY_COST;
     let share = Share::take(creds.uid, cost, task.process.limit(limits::MSGQUEUE))?;
     room_for(size_of::<Queue>())?;

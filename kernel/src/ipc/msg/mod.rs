@@ -10,6 +10,7 @@ use crate::mm::pressure::room_for;
 use crate::sched::wait::{Sleep, WaitQueue, wait_until};
 use crate::task::Task;
 use crate::{Errno, Result};
+use abi::number::to_usize;
 pub use queue::MsgQueue;
 use queue::Receiver;
 use std::sync::Arc;
@@ -35,8 +36,8 @@ pub fn get(task: &Task, key: i32, flags: i32) -> Result<i32> {
         return Ok(id);
     }
     room_for(size_of::<MsgQueue>())?;
-    let queue = Arc::new(MsgQueue::new(Perm::new(key, flags as u32, &creds)));
-    QUEUES.borrow_mut().insert(queue, MOST.load(Relaxed) as usize)
+    let queue = Arc::new(MsgQueue::new(Perm::new(key, flags.cast_unsigned(), &creds)));
+    QUEUES.borrow_mut().insert(queue, to_usize(MOST.load(Relaxed).cast_unsigned()))
 }
 
 /// Asked before a message of this length is taken from its sender.
@@ -101,7 +102,7 @@ pub fn at(index: u32) -> Result<(i32, Arc<MsgQueue>)> {
 /// IPC_SET.
 pub fn change(id: i32, uid: u32, gid: u32, mode: u32, limit: u64, creds: &Creds) -> Result<()> {
     let queue = QUEUES.borrow().owned(id, creds)?;
-    if limit > MAX_BYTES.load(Relaxed) as u64 && !creds.capable(abi::CAP_SYS_RESOURCE) {
+    if limit > MAX_BYTES.load(Relaxed).cast_unsigned() && !creds.capable(abi::CAP_SYS_RESOURCE) {
         return Err(Errno::EPERM);
     }
     queue.change(uid, gid, mode, limit)

@@ -106,7 +106,7 @@ impl MsgQueue {
             receivers: BTreeMap::new(),
             senders: BTreeMap::new(),
             next: 0,
-            limit: MAX_BYTES.load(Relaxed) as u64,
+            limit: MAX_BYTES.load(Relaxed).cast_unsigned(),
             sent: 0,
             received: 0,
             changed: seconds(),

@@ -18,6 +18,7 @@ use crate::vfs::anon::{AnonInode, AnonKind, Reopen};
 use crate::vfs::file::{Events, FileOps, OpenFile};
 use crate::vfs::inode::InodeRef;
 use crate::{Errno, Result};
+use abi::number::{Low, to_usize};
 use buffer::Buffer;
 use buffer::Mode;
 use smallvec::SmallVec;
@@ -40,8 +41,8 @@ pub fn max_size() -> usize {
 
 /// Sets it to the next power of two pages. EINVAL for what no pipe can have.
 pub fn set_max_size(size: i64) -> Result<()> {
-    let size = u64::try_from(size).ok().filter(|&size| size <= 1 << 31).ok_or(Errno::EINVAL)?;
-    MAX_SIZE.store((size.max(1) as usize).div_ceil(PAGE).next_power_of_two() * PAGE, Relaxed);
+    let size = usize::try_from(size).ok().filter(|&size| size <= 1 << 31).ok_or(Errno::EINVAL)?;
+    MAX_SIZE.store(size.max(1).div_ceil(PAGE).next_power_of_two() * PAGE, Relaxed);
     Ok(())
 }
 const PAGE: usize = 4096;
@@ -206,7 +207,7 @@ impl Pipe {
         if size > 1 << 31 {
             return Err(Errno::EINVAL);
         }
-        let size = (size.max(1) as usize).div_ceil(PAGE).next_power_of_two() * PAGE;
+        let size = to_usize(size.max(1)).div_ceil(PAGE).next_power_of_two() * PAGE;
         let mut state = self.state.borrow_mut();
         let (new, old) = (size / PAGE, state.buffer.max_slots());
         if new > old && size > max_size() && !task.creds().capable(abi::CAP_SYS_RESOURCE) {
@@ -347,7 +348,7 @@ impl FileOps for PipeEnd {
         let task = &crate::task::current();
         match command {
             abi::FIONREAD => {
-                let len = self.pipe.state.borrow().buffer.len() as i32;
+                let len = self.pipe.state.borrow().buffer.len().low_i32();
                 task.space().write(arg, &len)?;
                 Ok(0)
             }

@@ -15,6 +15,7 @@ use crate::sched::preempt_point;
 use crate::sched::wait::{Sleep, wait_until};
 use crate::task::Task;
 use crate::{Errno, Result};
+use abi::number::{Low, to_usize};
 use set::{Attempt, Sem, Waiter};
 pub use set::{Counted, Op, SemSet};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub static LIMITS: [AtomicI64; 4] =
 
 /// The limit at this place of `LIMITS`.
 pub fn limit(which: usize) -> usize {
-    LIMITS[which].load(Relaxed) as usize
+    to_usize(LIMITS[which].load(Relaxed).cast_unsigned())
 }
 
 static SETS: KCell<Ids<SemSet>> = KCell::new(Ids::empty());
@@ -54,7 +55,7 @@ pub fn get(task: &Task, key: i32, count: i32, flags: i32) -> Result<i32> {
         return Err(Errno::ENOSPC);
     }
     room_for(size_of::<SemSet>() + count * size_of::<Sem>())?;
-    let set = Arc::new(SemSet::new(Perm::new(key, flags as u32, &creds), count));
+    let set = Arc::new(SemSet::new(Perm::new(key, flags.cast_unsigned(), &creds), count));
     let id = SETS.borrow_mut().insert(set, limit(3))?;
     SEMAPHORES.set(used);
     Ok(id)
@@ -118,7 +119,7 @@ pub fn set_value(task: &Task, id: i32, number: i32, value: i32) -> Result<()> {
     let set = SETS.borrow().get(id)?;
     let number = set.number(number)?;
     set.perm().check(WRITE, &task.creds())?;
-    set.set_value(number, value as u16, task.pid());
+    set.set_value(number, value.low_u16(), task.pid());
     set.release();
     Ok(())
 }

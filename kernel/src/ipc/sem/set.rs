@@ -6,6 +6,7 @@ use crate::Pid;
 use crate::lock::KCell;
 use crate::sched::wait::WaitQueue;
 use crate::{Errno, Result};
+use abi::number::Low;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -246,7 +247,7 @@ impl SemSet {
     pub fn set_value(&self, number: usize, value: u16, pid: Pid) {
         let mut inner = self.inner.borrow_mut();
         for adjustments in inner.undo.values_mut() {
-            adjustments.remove(&(number as u16));
+            adjustments.remove(&number.low_u16());
         }
         inner.sems[number] = Sem { value, pid };
         inner.changed = seconds();
@@ -287,7 +288,7 @@ impl SemSet {
                 let inner = &mut *self.inner.borrow_mut();
                 for (number, adjustment) in (0..BATCH).map_while(|_| adjustments.pop_first()) {
                     let sem = &mut inner.sems[number as usize];
-                    sem.value = (i32::from(sem.value) + i32::from(adjustment)).clamp(0, MAX_VALUE) as u16;
+                    sem.value = (i32::from(sem.value) + i32::from(adjustment)).clamp(0, MAX_VALUE).low_u16();
                     sem.pid = pid;
                 }
                 inner.operated = seconds();
@@ -311,7 +312,7 @@ impl Inner {
         // The latest first, so that every value on the way is one that there was.
         for op in ops[..at].iter().rev() {
             let sem = &mut self.sems[op.number as usize];
-            sem.value = (i32::from(sem.value) - i32::from(op.change)) as u16;
+            sem.value = (i32::from(sem.value) - i32::from(op.change)).low_u16();
             if let Some(list) = undo.filter(|_| op.is_undone()) {
                 self.adjust(list, op.number, op.change.into());
             }
@@ -338,7 +339,7 @@ impl Inner {
         {
             return Some(Stopped::OutOfRange);
         }
-        self.sems[op.number as usize].value = value as u16;
+        self.sems[op.number as usize].value = value.low_u16();
         None
     }
 
@@ -365,12 +366,10 @@ enum Stopped {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use abi::{IPC_NOWAIT as NOWAIT, SEM_UNDO as UNDO};
 
-    const NOWAIT: i16 = abi::IPC_NOWAIT as i16;
-    const UNDO: i16 = abi::SEM_UNDO as i16;
-
-    fn op(number: u16, change: i16, flags: i16) -> Op {
-        Op { number, change, flags }
+    fn op(number: u16, change: i16, flags: i32) -> Op {
+        Op { number, change, flags: flags.low_i16() }
     }
 
     fn set(values: &[u16]) -> SemSet {

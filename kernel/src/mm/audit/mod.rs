@@ -220,7 +220,7 @@ fn compare_backing(vma: &Vma, shown: &Shown) -> Option<String> {
             let mut page = page_of(start);
             while page < page_of(shown.end) {
                 let at = page * PAGE_SIZE;
-                let most = (page_of(shown.end) - page) as u32;
+                let most = frames::frame_count(page_of(shown.end) - page);
                 let Some(frames) = source.present(page_of(vma.offset_of(at)), most) else {
                     return Some(format!("what is behind it has no page for {at:#x}"));
                 };

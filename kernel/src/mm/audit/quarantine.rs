@@ -2,7 +2,8 @@
 //! still writes to them is found.
 
 use super::report;
-use crate::mm::frames::{Fill, Frames};
+use crate::mm::PAGE;
+use crate::mm::frames::{Fill, Frames, frame_count};
 use std::collections::VecDeque;
 use umlab_host::memory::Window;
 use umlab_model::PAGE_SIZE;
@@ -43,11 +44,10 @@ impl Quarantine {
 /// Frames are about to be used again: nobody has written to them. They hold something that nobody
 /// expects, where they need not be zero.
 pub fn leave(frames: &Frames, fill: Fill) {
-    const PAGE: usize = PAGE_SIZE as usize;
     let page = |index: u32| frames.window(index as usize * PAGE, PAGE);
     // No others are looked at: the host would have to give memory for them.
     for index in frames.resident().into_iter().flat_map(|(index, count)| index..index + count) {
-        let number = (frames.offset() / PAGE_SIZE) as u32 + index;
+        let number = frame_count(frames.offset() / PAGE_SIZE) + index;
         report((!is_empty(page(index))).then(|| written_to(number)));
     }
     if fill == Fill::Garbage {
@@ -60,7 +60,7 @@ pub fn leave(frames: &Frames, fill: Fill) {
 const GARBAGE: u8 = 0xa5;
 
 pub fn is_empty(window: Window<'_>) -> bool {
-    let mut page = [0; PAGE_SIZE as usize];
+    let mut page = [0; PAGE];
     let _ = window.read(&mut page);
     page.iter().all(|&byte| byte == 0)
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::fs::tests::in_kernel;
+use crate::mm::PAGE;
 use crate::mm::frames::{Fill, Frames};
 use crate::mm::object::PageSource;
 use crate::mm::vma::{Run, VmaFlags};
@@ -97,8 +98,8 @@ fn anything_else_is_found() {
 fn a_free_frame_that_is_written_to_is_found() {
     in_kernel(|| {
         let frames = Frames::alloc(1, Fill::Zero).unwrap();
-        assert!(quarantine::is_empty(frames.window(0, PAGE_SIZE as usize)));
+        assert!(quarantine::is_empty(frames.window(0, PAGE)));
         frames.window(100, 1).write(&[1]).unwrap();
-        assert!(!quarantine::is_empty(frames.window(0, PAGE_SIZE as usize)));
+        assert!(!quarantine::is_empty(frames.window(0, PAGE)));
     });
 }

@@ -15,7 +15,7 @@ impl UnixSocket {
         if state.name.is_none() || state.phase == Phase::Connected {
             return Err(Errno::EINVAL);
         }
-        let backlog = if backlog < 0 { MAX_BACKLOG } else { (backlog as usize).min(MAX_BACKLOG) };
+        let backlog = usize::try_from(backlog).map_or(MAX_BACKLOG, |backlog| backlog.min(MAX_BACKLOG));
         let more = state.phase == Phase::Listening && backlog > state.backlog;
         state.phase = Phase::Listening;
         state.backlog = backlog;
@@ -114,7 +114,7 @@ impl UnixSocket {
     /// Sets, changes or (AF_UNSPEC) removes the peer of a datagram socket.
     pub(super) fn connect_datagram(&self, address: &[u8]) -> Result<()> {
         let family = address.get(..2).ok_or(Errno::EINVAL)?;
-        let peer = if u16::from_ne_bytes([family[0], family[1]]) == abi::AF_UNSPEC as u16 {
+        let peer = if i32::from(u16::from_ne_bytes([family[0], family[1]])) == abi::AF_UNSPEC {
             None
         } else {
             let target = Target::parse(address)?;

@@ -21,6 +21,7 @@ use crate::sched::wait::WaitQueue;
 use crate::task::current;
 use crate::vfs::file::{Events, OpenFile};
 use crate::{Errno, Result};
+use abi::number::saturated_i32;
 use message::Message;
 use names::Name;
 use smallvec::SmallVec;
@@ -416,7 +417,7 @@ impl Socket for UnixSocket {
             _ => return Err(Errno::ENOTTY),
         };
         drop(state);
-        task.space().write(arg, &(value as i32))?;
+        task.space().write(arg, &saturated_i32(value))?;
         Ok(0)
     }
 
@@ -432,7 +433,7 @@ impl Socket for UnixSocket {
             }
             abi::SO_PEEK_OFF => {
                 let offset = self.state.borrow().peek_offset;
-                Some(Ok(options::int(offset.map_or(-1, |o| o.min(i32::MAX as usize) as i32))))
+                Some(Ok(options::int(offset.map_or(-1, saturated_i32))))
             }
             _ => None,
         }

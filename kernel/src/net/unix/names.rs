@@ -6,6 +6,7 @@ use crate::lock::KCell;
 use crate::vfs::inode::InodeRef;
 use crate::vfs::namei;
 use crate::{Errno, Result};
+use abi::number::Low;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
@@ -42,7 +43,7 @@ pub enum Target<'a> {
 pub fn address_of(name: Option<&Name>) -> Vec<u8> {
     match name {
         Some(name) => name.address(),
-        None => (abi::AF_UNIX as u16).to_ne_bytes().to_vec(),
+        None => abi::AF_UNIX.low_u16().to_ne_bytes().to_vec(),
     }
 }
 
@@ -52,7 +53,7 @@ fn sun_path(address: &[u8]) -> Result<&[u8]> {
         return Err(Errno::EINVAL);
     }
     let (family, path) = address.split_at(FAMILY_LEN);
-    if family != (abi::AF_UNIX as u16).to_ne_bytes() {
+    if family != abi::AF_UNIX.low_u16().to_ne_bytes() {
         return Err(Errno::EINVAL);
     }
     Ok(path)

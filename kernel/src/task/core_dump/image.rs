@@ -18,6 +18,7 @@ use crate::vfs::inode::SetAttr;
 use crate::vfs::mapped;
 use crate::vfs::notify;
 use crate::{Errno, Result};
+use abi::number::{Low, to_usize};
 use object::elf;
 use std::sync::Arc;
 use umlab_abi::elf::{Header, Segment as ProgramHeader};
@@ -90,9 +91,9 @@ impl Image {
             phoff: HEADER,
             shoff: 0,
             flags: 0,
-            ehsize: HEADER as u16,
-            phentsize: PROGRAM_HEADER as u16,
-            phnum: self.places.len() as u16 + 1,
+            ehsize: HEADER.low_u16(),
+            phentsize: PROGRAM_HEADER.low_u16(),
+            phnum: self.places.len().low_u16() + 1,
             shentsize: 0,
             shnum: 0,
             shstrndx: 0,
@@ -182,7 +183,7 @@ struct Output<'a> {
 impl Output<'_> {
     /// Writes bytes, as many as the limits allow, with preemption points.
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        let allowed = self.room.min(self.end.saturating_sub(self.at)).min(bytes.len() as u64) as usize;
+        let allowed = to_usize(self.room.min(self.end.saturating_sub(self.at)).min(bytes.len() as u64));
         for step in bytes[..allowed].chunks(STEP) {
             let mut buf = IoBuf::kernel(step);
             while !buf.is_empty() {
@@ -204,12 +205,12 @@ impl Output<'_> {
     fn put_memory(&mut self, space: &AddressSpace, (start, end): (u64, u64), buffer: &mut [u8]) -> Result<()> {
         let mut addr = start;
         while let Some(range) = PageRange::new(addr, end) {
-            let (len, hole) = match space.contents(range, (STEP as u64 / PAGE_SIZE) as u32) {
+            let (len, hole) = match space.contents(range, (STEP as u64 / PAGE_SIZE).low_u32()) {
                 Contents::Nothing(len) => (0, len),
                 Contents::Bytes(window) => match window.get().read(buffer) {
                     Ok(len) if len > 0 => (len, 0),
                     // A host file may have been cut; what is left of it is found page by page.
-                    _ => match window.get().read(&mut buffer[..PAGE_SIZE as usize]) {
+                    _ => match window.get().read(&mut buffer[..to_usize(PAGE_SIZE)]) {
                         Ok(len) if len > 0 => (len, 0),
                         _ => (0, PAGE_SIZE),
                     },

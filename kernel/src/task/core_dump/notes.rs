@@ -8,6 +8,7 @@ use crate::mm::user::bytes_of;
 use crate::task::signal::SigInfo;
 use crate::task::usage::{Usage, timeval};
 use crate::task::{Process, Task};
+use abi::number::{Low, to_usize};
 use object::elf;
 use std::sync::Arc;
 use umlab_model::{Regs, UserThread};
@@ -70,7 +71,7 @@ fn ids(process: &Process, own: Pid) -> [i32; 4] {
 /// struct elf_prpsinfo, as of a process that runs.
 fn process_info(task: &Task) -> Vec<u8> {
     let (process, creds) = (&task.process, task.creds());
-    let nice = task.attributes.borrow().nice as u8;
+    let nice = task.attributes.borrow().nice.low_u8();
     let mut out = vec![0, b'R', 0, nice];
     // Padding, and flags of the kernel's own.
     out.resize(16, 0);
@@ -89,7 +90,7 @@ fn process_info(task: &Task) -> Vec<u8> {
 fn arguments(task: &Task) -> Vec<u8> {
     let Some(space) = task.space.cloned() else { return Vec::new() };
     let (start, end) = space.layout().arguments;
-    let mut bytes = vec![0; end.saturating_sub(start).min(ARGUMENTS_MAX as u64 - 1) as usize];
+    let mut bytes = vec![0; to_usize(end.saturating_sub(start)).min(ARGUMENTS_MAX - 1)];
     if space.read_bytes(start, &mut bytes).is_err() {
         bytes.clear();
     }
@@ -134,7 +135,7 @@ impl MappedFiles {
 
 /// Appends one note.
 fn put(out: &mut Vec<u8>, owner: &[u8], kind: u32, contents: &[u8]) {
-    out.extend(bytes_of(&[owner.len() as u32, contents.len() as u32, kind]));
+    out.extend(bytes_of(&[owner.len().low_u32(), contents.len().low_u32(), kind]));
     for part in [owner, contents] {
         out.extend(part);
         out.resize(out.len().next_multiple_of(4), 0);

@@ -11,6 +11,7 @@ use crate::vfs::namei;
 use crate::vfs::open;
 use crate::vfs::walk::Walk;
 use crate::{Errno, Result, time, uts};
+use abi::number::extended;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -91,9 +92,9 @@ fn expansion(task: &Task, signal: i32, what: u8) -> Vec<u8> {
         b'g' => u64::from(creds.gid),
         b'u' => u64::from(creds.uid),
         // There is one namespace of PIDs.
-        b'i' | b'I' => task.tid() as u64,
-        b'p' | b'P' => task.pid() as u64,
-        b's' => signal as u64,
+        b'i' | b'I' => extended(task.tid()),
+        b'p' | b'P' => extended(task.pid()),
+        b's' => extended(signal),
         b't' => time::realtime() / 1_000_000_000,
         _ => return Vec::new(),
     };

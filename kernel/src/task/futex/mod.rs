@@ -122,7 +122,7 @@ fn take_next(key: FutexKey, from: &mut Place, bits: u32) -> Result<Option<Arc<Wa
 /// Wakes up to `count` waiters (but at least one, as Linux does) that take one of `bits`. Returns
 /// how many.
 fn wake_key(key: FutexKey, count: i32, bits: u32) -> Result<u64> {
-    let mut woken = 0;
+    let mut woken = 0i64;
     let mut from = FIRST;
     while let Some(waiter) = take_next(key, &mut from, bits)? {
         waiter.wake();
@@ -131,7 +131,7 @@ fn wake_key(key: FutexKey, count: i32, bits: u32) -> Result<u64> {
             break;
         }
     }
-    Ok(woken as u64)
+    Ok(woken.cast_unsigned())
 }
 
 /// FUTEX_WAKE and FUTEX_WAKE_BITSET.

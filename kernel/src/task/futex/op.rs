@@ -14,9 +14,7 @@ pub fn requeue(
     (wake, moved): (i32, i32),
     expected: Option<u32>,
 ) -> Result<u64> {
-    if wake < 0 || moved < 0 {
-        return Err(Errno::EINVAL);
-    }
+    let (Ok(wake), Ok(moved)) = (u64::try_from(wake), u64::try_from(moved)) else { return Err(Errno::EINVAL) };
     let from_key = key_of(space, from, private, Use::Look)?;
     let to_key = key_of(space, to, private, Use::Look)?;
     if let Some(expected) = expected
@@ -26,13 +24,13 @@ pub fn requeue(
     }
     let mut count = 0;
     let mut next = FIRST;
-    while count < wake as u64
+    while count < wake
         && let Some(waiter) = take_next(from_key, &mut next, MATCH_ANY)?
     {
         waiter.wake();
         count += 1;
     }
-    let limit = count + moved as u64;
+    let limit = count + moved;
     while count < limit {
         let Some(waiter) = take_next(from_key, &mut next, MATCH_ANY)? else { break };
         waiter.state.borrow_mut().key = to_key;
@@ -54,16 +52,16 @@ pub struct WakeOp {
 
 impl WakeOp {
     pub fn decode(encoded: u32) -> WakeOp {
-        let signed = |twelve: u32| ((twelve << 20) as i32) >> 20;
+        let signed = |twelve: u32| (twelve << 20).cast_signed() >> 20;
         let mut operand = signed(encoded >> 12 & 0xfff);
         if encoded & 0x8000_0000 != 0 {
-            operand = 1i32.wrapping_shl(operand as u32 & 31);
+            operand = 1i32.wrapping_shl(operand.cast_unsigned() & 31);
         }
         WakeOp { op: encoded >> 28 & 7, operand, compare: encoded >> 24 & 15, compare_to: signed(encoded & 0xfff) }
     }
 
     fn apply(&self, old: u32) -> Option<u32> {
-        let operand = self.operand as u32;
+        let operand = self.operand.cast_unsigned();
         Some(match self.op {
             0 => operand,
             1 => old.wrapping_add(operand),
@@ -75,7 +73,7 @@ impl WakeOp {
     }
 
     fn compares(&self, old: u32) -> Option<bool> {
-        let (old, to) = (old as i32, self.compare_to);
+        let (old, to) = (old.cast_signed(), self.compare_to);
         Some(match self.compare {
             0 => old == to,
             1 => old != to,

@@ -21,7 +21,7 @@ static OWNERS: KCell<BTreeMap<FutexKey, Pid>> = KCell::new(BTreeMap::new());
 pub fn lock_pi(task: &Arc<Task>, addr: u64, private: bool, deadline: Option<u64>, try_only: bool) -> Result<()> {
     let space = task.space();
     let key = key_of(&space, addr, private, Use::Change)?;
-    let tid = task.tid() as u32;
+    let tid = task.tid().cast_unsigned();
     let mut contended = false;
     let queued = TABLE.borrow().queues.get(&key).is_some_and(|queue| queue.values().any(|w| w.pi));
     let old = update(&space, addr, |word| {
@@ -48,7 +48,7 @@ pub fn lock_pi(task: &Arc<Task>, addr: u64, private: bool, deadline: Option<u64>
     if try_only {
         return Err(Errno::EAGAIN);
     }
-    let owner = (old & TID_MASK) as Pid;
+    let owner = (old & TID_MASK).cast_signed();
     if find(owner).is_none() {
         return Err(Errno::ESRCH);
     }
@@ -68,7 +68,7 @@ pub fn lock_pi(task: &Arc<Task>, addr: u64, private: bool, deadline: Option<u64>
 /// FUTEX_UNLOCK_PI.
 pub fn unlock_pi(task: &Arc<Task>, addr: u64, private: bool) -> Result<()> {
     let space = task.space();
-    let tid = task.tid() as u32;
+    let tid = task.tid().cast_unsigned();
     if space.read::<u32>(addr)? & TID_MASK != tid {
         return Err(Errno::EPERM);
     }
@@ -104,7 +104,7 @@ fn hand_over(key: FutexKey, mark: u32) -> bool {
     while let Some(waiter) = first(key) {
         remove(&mut TABLE.borrow_mut(), key, waiter.place);
         let more = if first(key).is_some() { WAITERS } else { 0 };
-        let word = waiter.task.tid() as u32 | more | mark;
+        let word = waiter.task.tid().cast_unsigned() | more | mark;
         let written =
             waiter.task.space.cloned().is_some_and(|space| update(&space, waiter.addr, |_| Some(word)).is_ok());
         waiter.wake();

@@ -48,7 +48,7 @@ fn mark_dead(task: &Arc<Task>, space: &Arc<AddressSpace>, addr: u64, is_pi: bool
     if !addr.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
-    let tid = task.tid() as u32;
+    let tid = task.tid().cast_unsigned();
     let word = load(space, addr)?;
     // It died while it unlocked: the word is free already, but the wake-up is still owed.
     if pending && !is_pi && word == 0 {

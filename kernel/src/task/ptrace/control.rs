@@ -172,7 +172,7 @@ pub fn call_info(target: &Task) -> Result<(CallInfo, Regs)> {
             Kind::SyscallEntry if marked => {
                 CallInfo::Entry { number: regs.orig_rax, args: registers::call_arguments(&regs) }
             }
-            Kind::SyscallExit if marked => CallInfo::Exit { result: regs.rax as i64 },
+            Kind::SyscallExit if marked => CallInfo::Exit { result: regs.rax.cast_signed() },
             _ => CallInfo::Neither,
         };
         Ok((info, regs))

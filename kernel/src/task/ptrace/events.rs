@@ -8,6 +8,7 @@ use crate::Pid;
 use crate::task::clone::CloneArgs;
 use crate::task::signal::{self, Queued, SigInfo, SyscallOutcome};
 use crate::task::{Process, Task};
+use abi::number::extended;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use umlab_model::{SyscallAbi, Trap, UserThread};
@@ -223,20 +224,20 @@ pub fn child_is_traced(event: Option<CloneEvent>, args: &CloneArgs) -> bool {
 
 /// A task was made, and runs.
 pub fn cloned(task: &Arc<Task>, user: &mut dyn UserThread, CloneEvent(number): CloneEvent, child: Pid) {
-    event(task, user, Kind::Event, number, child as u64);
+    event(task, user, Kind::Event, number, extended(child));
 }
 
 /// The child has given the address space back.
 pub fn vfork_done(task: &Arc<Task>, user: &mut dyn UserThread, child: Pid) {
     if wants(task, Options::VFORK_DONE) && task.ending().is_none() {
-        event(task, user, Kind::Event, abi::PTRACE_EVENT_VFORK_DONE, child as u64);
+        event(task, user, Kind::Event, abi::PTRACE_EVENT_VFORK_DONE, extended(child));
     }
 }
 
 /// Another program was loaded. `old` was the thread's number before.
 pub fn executed(task: &Arc<Task>, user: &mut dyn UserThread, old: Pid) {
     if wants(task, Options::EXEC) {
-        event(task, user, Kind::Event, abi::PTRACE_EVENT_EXEC, old as u64);
+        event(task, user, Kind::Event, abi::PTRACE_EVENT_EXEC, extended(old));
     } else if !task.trace.of_link(|link| link.seized).unwrap_or(true) {
         // The stop of old: a signal, which waits until the call is over.
         let _ = signal::send_to_task(task, SigInfo::kill(abi::SIGTRAP, task.pid(), task.creds().uid));
@@ -247,7 +248,7 @@ pub fn executed(task: &Arc<Task>, user: &mut dyn UserThread, old: Pid) {
 pub fn exiting(task: &Arc<Task>, user: &mut dyn UserThread) {
     let status = task.ending().unwrap_or(0);
     if wants(task, Options::EXIT) && status & 0x7f != abi::SIGKILL {
-        event(task, user, Kind::Exit, abi::PTRACE_EVENT_EXIT, status as u64);
+        event(task, user, Kind::Exit, abi::PTRACE_EVENT_EXIT, extended(status));
     }
 }
 

@@ -3,8 +3,10 @@
 //! What a tracer sets is taken with the same reserve as what a signal's frame brings back:
 //! selectors and flags are those that user code may have anyway.
 
-use crate::task::signal::{FLAGS_RESTORED, USER_CS, USER_SS};
+use crate::task::signal::FLAGS_RESTORED;
 use crate::{Errno, Result};
+use abi::number::{Low, extended};
+use abi::{USER_CS, USER_DS};
 use umlab_model::{Regs, TASK_SIZE};
 
 /// The trap flag.
@@ -16,7 +18,7 @@ pub const FLAG_TRAP: u64 = 1 << 8;
 /// EIO for selectors and segment bases that user code cannot have.
 pub fn judge(old: &Regs, new: &Regs) -> Result<()> {
     let code = new.cs == USER_CS || new.cs == old.cs;
-    let stack = new.ss == USER_SS || new.ss == old.ss;
+    let stack = new.ss == USER_DS || new.ss == old.ss;
     let data = [new.ds, new.es, new.fs, new.gs].iter().all(|&selector| selector == 0 || selector & 3 == 3);
     let bases = new.fs_base < TASK_SIZE && new.gs_base < TASK_SIZE;
     if code && stack && data && bases { Ok(()) } else { Err(Errno::EIO) }
@@ -30,7 +32,7 @@ pub(super) fn sanitise(old: &Regs, new: &Regs) -> Regs {
 
 /// The number of a system call that is about to be carried out: an int.
 pub(super) fn number_of_call(regs: &Regs) -> u64 {
-    i64::from(regs.orig_rax as i32) as u64
+    extended(regs.orig_rax.low_i32())
 }
 
 pub(super) fn call_arguments(regs: &Regs) -> [u64; 6] {
@@ -42,7 +44,7 @@ mod tests {
     use super::*;
 
     fn regs() -> Regs {
-        Regs { cs: USER_CS, ss: USER_SS, eflags: 0x202, ..crate::mm::user::zeroed() }
+        Regs { cs: USER_CS, ss: USER_DS, eflags: 0x202, ..crate::mm::user::zeroed() }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::Errno;
 use crate::sched::wait::{Sleep, wait_until};
 use crate::task::Task;
 use crate::task::signal::{SigInfo, SyscallOutcome};
+use abi::number::extended;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use umlab_model::{Regs, UserThread};
@@ -94,7 +95,7 @@ pub(super) fn stop(
     regs.orig_rax = call.unwrap_or(NO_CALL);
     if matches!(kind, Kind::SyscallEntry | Kind::Event) {
         // In a call there is no result yet.
-        regs.rax = -i64::from(Errno::ENOSYS.raw()) as u64;
+        regs.rax = extended(-Errno::ENOSYS.raw());
     }
     let stop = Box::new(Stop {
         kind,
@@ -162,10 +163,11 @@ pub(super) fn end_step(task: &Arc<Task>, user: &mut dyn UserThread) -> bool {
 
 /// The system call that registers tell of which a tracer set: one to be restarted, or none.
 fn outcome_of(regs: &Regs) -> Option<SyscallOutcome> {
-    if (regs.orig_rax as i64) < 0 {
+    if regs.orig_rax.cast_signed() < 0 {
         return None;
     }
-    let error = i32::try_from(regs.rax as i64).ok().filter(|rax| *rax < 0 && *rax > -4096).map(Errno::from_raw)?;
+    let error =
+        i32::try_from(regs.rax.cast_signed()).ok().filter(|rax| *rax < 0 && *rax > -4096).map(Errno::from_raw)?;
     error.is_restart().then_some(SyscallOutcome { number: regs.orig_rax, result: Err(error) })
 }
 

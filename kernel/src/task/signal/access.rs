@@ -66,8 +66,7 @@ pub fn is_x87(code: &[u8], regs: &Regs) -> bool {
 }
 
 fn decode(code: &[u8], regs: &Regs) -> Instruction {
-    const USER_CS32: u64 = 0x23;
-    let bitness = if regs.cs == USER_CS32 { 32 } else { 64 };
+    let bitness = if regs.cs == abi::USER32_CS { 32 } else { 64 };
     Decoder::with_ip(bitness, code, regs.rip, DecoderOptions::NONE).decode()
 }
 

@@ -82,12 +82,12 @@ impl std::default::Default for SigActions {
 impl SigActions {
     /// The action of a signal number; the default one for what is none.
     pub fn get(&self, signal: i32) -> SigAction {
-        if is_signal(signal) { self.table[signal as usize - 1] } else { SigAction::default() }
+        if is_signal(signal) { self.table[signal.cast_unsigned() as usize - 1] } else { SigAction::default() }
     }
 
     pub fn set(&mut self, signal: i32, action: SigAction) {
         if is_signal(signal) {
-            self.table[signal as usize - 1] = action;
+            self.table[signal.cast_unsigned() as usize - 1] = action;
         }
     }
 

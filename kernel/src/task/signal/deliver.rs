@@ -165,7 +165,7 @@ fn interrupt_syscall(user: &mut dyn UserThread, outcome: SyscallOutcome, action:
     if again {
         restart_syscall(user, outcome);
     } else {
-        user.regs_mut().rax = -i64::from(Errno::EINTR.raw()) as u64;
+        user.regs_mut().rax = (-i64::from(Errno::EINTR.raw())).cast_unsigned();
     }
 }
 
@@ -173,7 +173,7 @@ fn interrupt_syscall(user: &mut dyn UserThread, outcome: SyscallOutcome, action:
 /// it was).
 fn restart_syscall(user: &mut dyn UserThread, outcome: SyscallOutcome) {
     let number = match outcome.result {
-        Err(Errno::ERESTART_RESTARTBLOCK) => abi::SYS_restart_syscall as u64,
+        Err(Errno::ERESTART_RESTARTBLOCK) => abi::SYS_restart_syscall.cast_unsigned(),
         _ => outcome.number,
     };
     let regs = user.regs_mut();

@@ -10,10 +10,10 @@ use super::info::SigInfo;
 use super::set::SigSet;
 use super::state::AltStack;
 use super::trap;
-use super::xstate;
 use crate::mm::AddressSpace;
 use crate::task::Task;
 use crate::{Errno, Result};
+use abi::number::{Low, extended};
 use std::sync::Arc;
 use umlab_model::{Regs, UserThread};
 
@@ -23,9 +23,6 @@ const RED_ZONE: u64 = 128;
 const UC_FP_XSTATE: u64 = 1;
 const UC_SIGCONTEXT_SS: u64 = 2;
 const UC_STRICT_RESTORE_SS: u64 = 4;
-
-pub(crate) const USER_CS: u64 = 0x33;
-pub(crate) const USER_SS: u64 = 0x2b;
 
 const FLAG_TRAP: u64 = 1 << 8;
 const FLAG_DIRECTION: u64 = 1 << 10;
@@ -63,18 +60,23 @@ pub(super) fn enter_handler(
         return Err(Errno::EFAULT);
     }
     let space = task.space();
-    let state = xstate::for_frame(user.extended_state());
-    let (alt_stack, old_mask, fault) = {
-        let signals = task.signals.borrow();
-        (signals.alt_stack, signals.saved_mask.unwrap_or(signals.mask), signals.fault)
+    let (alt_stack, old_mask, fault, mut images) = {
+        let mut signals = task.signals.borrow_mut();
+        let images = std::mem::take(&mut signals.images);
+        (signals.alt_stack, signals.saved_mask.unwrap_or(signals.mask), signals.fault, images)
     };
+    let state = images.for_frame(user);
     let regs = user.regs_mut();
     let (frame, fpstate) = place(regs.rsp, &alt_stack, action.has(abi::SA_ONSTACK), state.len() as u64)?;
 
     let mut words = [0u64; FRAME_WORDS];
     words[RETURN_ADDRESS] = action.restorer;
     words[UC_FLAGS] = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
-    words[UC_STACK..UC_STACK + 3].copy_from_slice(&[alt_stack.sp, u64::from(alt_stack.flags as u32), alt_stack.size]);
+    words[UC_STACK..UC_STACK + 3].copy_from_slice(&[
+        alt_stack.sp,
+        u64::from(alt_stack.flags.cast_unsigned()),
+        alt_stack.size,
+    ]);
     words[MCONTEXT..MCONTEXT + 17].copy_from_slice(&general(regs).map(|reg| *reg));
     words[MC_FLAGS] = regs.eflags;
     words[MC_SELECTORS] = regs.cs & 0xffff | (regs.ss & 0xffff) << 48;
@@ -91,20 +93,22 @@ pub(super) fn enter_handler(
             *word = u64::from_le_bytes(bytes.try_into().expect("chunks of eight bytes"));
         }
     }
-    space.write_bytes(fpstate, &state)?;
+    let written = space.write_bytes(fpstate, state);
+    task.signals.borrow_mut().images = images;
+    written?;
     write_words(&space, frame, &words[..len])?;
 
-    regs.rdi = info.signal() as u64;
+    regs.rdi = extended(info.signal());
     regs.rsi = frame + SIGINFO as u64 * 8;
     regs.rdx = frame + UCONTEXT as u64 * 8;
     regs.rax = 0;
     regs.rsp = frame;
     regs.rip = action.handler;
-    regs.cs = USER_CS;
-    regs.ss = USER_SS;
+    regs.cs = abi::USER_CS;
+    regs.ss = abi::USER_DS;
     regs.eflags &= !(FLAG_DIRECTION | FLAG_RESUME | FLAG_TRAP);
     regs.orig_rax = u64::MAX;
-    user.set_extended_state(&xstate::initial(state.len() - xstate::TRAILER))?;
+    user.reset_extended_state();
 
     let mask = {
         let mut signals = task.signals.borrow_mut();
@@ -189,18 +193,21 @@ fn restore(task: &Arc<Task>, user: &mut dyn UserThread) -> Result<()> {
     regs.eflags = regs.eflags & !FLAGS_RESTORED | words[MC_FLAGS] & FLAGS_RESTORED;
     // Only 64-bit code runs in a guest; a frame from before there was a place for `ss` gets the
     // usual one.
-    regs.cs = USER_CS;
-    regs.ss = USER_SS;
+    regs.cs = abi::USER_CS;
+    regs.ss = abi::USER_DS;
     regs.orig_rax = u64::MAX;
-    if cs != USER_CS || strict && ss != USER_SS {
+    if cs != abi::USER_CS || strict && ss != abi::USER_DS {
         return Err(Errno::EFAULT);
     }
-    xstate::restore(&space, user, words[MC_FPSTATE])?;
+    let mut images = std::mem::take(&mut task.signals.borrow_mut().images);
+    let restored = images.restore(&space, user, words[MC_FPSTATE]);
+    task.signals.borrow_mut().images = images;
+    restored?;
 
     let [sp, flags, size] = [words[UC_STACK], words[UC_STACK + 1], words[UC_STACK + 2]];
     let rsp = user.regs().rsp;
     // A stack that cannot be set is left as it was, as if the frame had none.
-    let _ = set_alt_stack(task, AltStack { sp, size, flags: flags as i32 }, rsp, 2048);
+    let _ = set_alt_stack(task, AltStack { sp, size, flags: flags.low_i32() }, rsp, 2048);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use crate::Pid;
 use crate::mm::user::{bytes_of, bytes_of_mut};
+use abi::number::Low;
 
 /// The siginfo of sigaction(2) in its ABI layout. Which fields hold depends on signal and code;
 /// they begin at byte 16.
@@ -16,8 +17,8 @@ impl SigInfo {
     /// Signal and code alone.
     pub fn new(signal: i32, code: i32) -> SigInfo {
         let mut words = [0; 32];
-        words[0] = signal as u32;
-        words[2] = code as u32;
+        words[0] = signal.cast_unsigned();
+        words[2] = code.cast_unsigned();
         SigInfo { words }
     }
 
@@ -47,9 +48,9 @@ impl SigInfo {
     /// (1/100 s).
     pub fn child(signal: i32, code: i32, pid: Pid, uid: u32, status: i32, utime: i64, stime: i64) -> SigInfo {
         let mut info = SigInfo::new(signal, code).with_sender(pid, uid);
-        info.words[6] = status as u32;
-        info.set_long(8, utime as u64);
-        info.set_long(10, stime as u64);
+        info.words[6] = status.cast_unsigned();
+        info.set_long(8, utime.cast_unsigned());
+        info.set_long(10, stime.cast_unsigned());
         info
     }
 
@@ -63,7 +64,7 @@ impl SigInfo {
     /// Expiration of a POSIX timer.
     pub fn timer(signal: i32, timer: i32, value: u64) -> SigInfo {
         let mut info = SigInfo::new(signal, abi::SI_TIMER);
-        info.words[4] = timer as u32;
+        info.words[4] = timer.cast_unsigned();
         info.set_long(6, value);
         info
     }
@@ -72,8 +73,8 @@ impl SigInfo {
     /// events.
     pub fn poll(signal: i32, code: i32, band: i64, fd: i32) -> SigInfo {
         let mut info = SigInfo::new(signal, code);
-        info.set_long(4, band as u64);
-        info.words[6] = fd as u32;
+        info.set_long(4, band.cast_unsigned());
+        info.words[6] = fd.cast_unsigned();
         info
     }
 
@@ -81,45 +82,45 @@ impl SigInfo {
     pub fn sys(code: i32, call_addr: u64, syscall: i32, arch: u32) -> SigInfo {
         let mut info = SigInfo::new(abi::SIGSYS, code);
         info.set_long(4, call_addr);
-        info.words[6] = syscall as u32;
+        info.words[6] = syscall.cast_unsigned();
         info.words[7] = arch;
         info
     }
 
     fn with_sender(mut self, pid: Pid, uid: u32) -> SigInfo {
-        self.words[4] = pid as u32;
+        self.words[4] = pid.cast_unsigned();
         self.words[5] = uid;
         self
     }
 
     fn set_long(&mut self, word: usize, value: u64) {
-        self.words[word] = value as u32;
+        self.words[word] = value.low_u32();
         self.words[word + 1] = (value >> 32) as u32;
     }
 
     pub fn signal(&self) -> i32 {
-        self.words[0] as i32
+        self.words[0].cast_signed()
     }
 
     pub fn set_signal(&mut self, signal: i32) {
-        self.words[0] = signal as u32;
+        self.words[0] = signal.cast_unsigned();
     }
 
     pub fn set_code(&mut self, code: i32) {
-        self.words[2] = code as u32;
+        self.words[2] = code.cast_unsigned();
     }
 
     pub fn errno(&self) -> i32 {
-        self.words[1] as i32
+        self.words[1].cast_signed()
     }
 
     pub fn code(&self) -> i32 {
-        self.words[2] as i32
+        self.words[2].cast_signed()
     }
 
     /// si_pid, where the code has one.
     pub fn pid(&self) -> Pid {
-        self.words[4] as i32
+        self.words[4].cast_signed()
     }
 
     /// si_uid, where the code has one.
@@ -129,7 +130,7 @@ impl SigInfo {
 
     /// si_status of SIGCHLD; si_fd of SIGIO.
     pub fn status(&self) -> i32 {
-        self.words[6] as i32
+        self.words[6].cast_signed()
     }
 
     /// si_addr of a fault; si_band of SIGIO.
@@ -144,21 +145,21 @@ impl SigInfo {
 
     /// si_timerid of a timer.
     pub fn timer_id(&self) -> i32 {
-        self.words[4] as i32
+        self.words[4].cast_signed()
     }
 
     /// si_overrun of a timer.
     pub fn overrun(&self) -> i32 {
-        self.words[5] as i32
+        self.words[5].cast_signed()
     }
 
     pub fn set_overrun(&mut self, count: i32) {
-        self.words[5] = count as u32;
+        self.words[5] = count.cast_unsigned();
     }
 
     /// si_utime and si_stime of SIGCHLD.
     pub fn times(&self) -> (i64, i64) {
-        (self.long(8) as i64, self.long(10) as i64)
+        (self.long(8).cast_signed(), self.long(10).cast_signed())
     }
 
     fn long(&self, word: usize) -> u64 {

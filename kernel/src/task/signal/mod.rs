@@ -28,7 +28,7 @@ pub use cpu_timer::{
     rearm as rearm_cpu_timers,
 };
 pub use deliver::*;
-pub(crate) use frame::{FLAGS_RESTORED, USER_CS, USER_SS};
+pub(crate) use frame::FLAGS_RESTORED;
 pub use frame::{set_alt_stack, sigreturn};
 pub use info::*;
 pub use lifecycle::*;

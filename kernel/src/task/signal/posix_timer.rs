@@ -249,7 +249,7 @@ impl TimerSignal {
             state.queued = false;
             std::mem::take(&mut state.owed)
         };
-        let overrun = timer.next_period(0).saturating_add(owed).min(i32::MAX as u64) as i32;
+        let overrun = i32::try_from(timer.next_period(0).saturating_add(owed)).unwrap_or(i32::MAX);
         timer.state.borrow_mut().overrun = overrun;
         info.set_overrun(overrun);
         true

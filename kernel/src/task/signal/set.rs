@@ -68,7 +68,7 @@ impl SigSet {
     pub fn first(self) -> Option<i32> {
         let urgent = self.intersection(SigSet::SYNCHRONOUS);
         let set = if urgent.is_empty() { self } else { urgent };
-        (set.0 != 0).then(|| set.0.trailing_zeros() as i32 + 1)
+        (set.0 != 0).then(|| set.0.trailing_zeros().cast_signed() + 1)
     }
 
     pub fn iter(self) -> impl Iterator<Item = i32> {

@@ -156,6 +156,8 @@ pub struct TaskSignals {
     pub exiting: bool,
     /// Its last exception.
     pub fault: FaultRecord,
+    /// Where its extended state is on the way to and from frames.
+    pub images: super::xstate::Images,
 }
 
 impl TaskSignals {

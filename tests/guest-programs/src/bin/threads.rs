@@ -25,6 +25,7 @@ fn main() {
     }
     let dir = std::env::temp_dir().join(format!("threads-{}", std::process::id()));
     fs::create_dir(&dir).unwrap();
+    crowd();
     locks();
     conditions();
     channels();
@@ -37,6 +38,23 @@ fn main() {
     panics();
     fs::remove_dir_all(&dir).unwrap();
     println!("done");
+}
+
+/// More threads compute at once than any other part of this program has.
+fn crowd() {
+    const CROWD: usize = 40;
+    let here = AtomicUsize::new(0);
+    thread::scope(|s| {
+        for _ in 0..CROWD {
+            s.spawn(|| {
+                here.fetch_add(1, Ordering::SeqCst);
+                while here.load(Ordering::SeqCst) < CROWD {
+                    (0..10_000).for_each(|_| std::hint::spin_loop());
+                    thread::yield_now();
+                }
+            });
+        }
+    });
 }
 
 fn locks() {

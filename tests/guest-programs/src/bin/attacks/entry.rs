@@ -116,10 +116,6 @@ const SLOTS: usize = SLOT << 16;
 /// A frame's user-mode selectors: a word that is found in each.
 const SELECTORS: u64 = 0x002b_0000_0000_0033;
 
-fn writable(at: usize) -> bool {
-    load(at).is_some_and(|byte| store(at, byte))
-}
-
 /// Where user code can write outside of its own memory, by steps in which all frames would be found
 /// once or twice.
 fn frames() -> Option<usize> {

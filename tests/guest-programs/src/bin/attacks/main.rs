@@ -17,6 +17,7 @@ mod endless;
 mod entry;
 mod fill;
 mod frames;
+mod leavings;
 mod shootdown;
 mod stale;
 mod tools;
@@ -29,6 +30,7 @@ type Verdict = Result<(), String>;
 const ATTACKS: &[(&str, fn() -> Verdict)] = &[
     ("flags", entry::flags),
     ("frames_of_others", entry::frames_of_others),
+    ("left_runners", leavings::runners),
     ("pages_of_the_model", traces::pages_of_the_model),
     ("registers", traces::registers),
     ("stale_pages", stale::pages),

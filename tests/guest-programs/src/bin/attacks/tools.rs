@@ -146,3 +146,8 @@ pub fn store(at: usize, byte: u8) -> bool {
     // program lies.
     unsafe { attacks_load(&raw const byte, at as *mut u8) == 1 }
 }
+
+/// Whether user code may write at an address. What lies there stays.
+pub fn writable(at: usize) -> bool {
+    load(at).is_some_and(|byte| store(at, byte))
+}

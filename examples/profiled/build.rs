@@ -1,0 +1,5 @@
+//! Links `uml`.
+
+fn main() {
+    umlab_link::uml("uml");
+}

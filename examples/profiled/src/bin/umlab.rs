@@ -1,0 +1,5 @@
+//! `umlab` with this model.
+
+fn main() {
+    umlab::umlab(profiled::MODELS);
+}

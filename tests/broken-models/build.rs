@@ -1,0 +1,3 @@
+fn main() {
+    umlab_link::uml("broken-uml");
+}

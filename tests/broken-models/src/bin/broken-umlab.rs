@@ -1,0 +1,5 @@
+//! `umlab` with the broken models.
+
+fn main() {
+    umlab::umlab(broken_models::MODELS);
+}
