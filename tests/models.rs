@@ -340,6 +340,28 @@ fn a_kill_of_a_spare_process_ends_a_process_or_the_guest() {
     eprintln!("{ends:?}");
 }
 
+/// The process that all stub processes are forks of is made anew when somebody kills it.
+#[test]
+fn a_killed_template_is_made_anew() {
+    let script = "echo ready; for i in $(seq 300); do (exit 0); done 2>/dev/null; echo alive";
+    for model in ["unotify", "sigsys"] {
+        let guest = Running::start(model, script);
+        let threads = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        // The others have a runner, but for a moment.
+        let alone = || guest.others().into_iter().filter(|&pid| threads(pid) == 1).collect::<BTreeSet<_>>();
+        let mut killed = 0;
+        for _ in 0..5 {
+            let before = alone();
+            std::thread::sleep(Duration::from_millis(20));
+            for &pid in before.intersection(&alone()) {
+                killed += i32::from(kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok());
+            }
+        }
+        assert!(killed > 0, "{model}: there is no template");
+        assert_eq!(guest.rest(), "alive\n", "{model}");
+    }
+}
+
 /// Host processes that wait for a guest process take no signal from the host, as those that have
 /// one take none.
 #[test]

@@ -22,7 +22,7 @@ use umlab_abi::ucontext::UContext;
 use umlab_host::Result;
 use umlab_host::memory::{PAGE, SharedMemory};
 use umlab_host::seccomp::{self, Instruction};
-use umlab_stubs::{CODE, END, ORDER_PAGES, Order, SLOT};
+use umlab_stubs::{CODE, END, ORDER_PAGES, Order, SLOT, SLOT_COUNT, SLOTS};
 
 /// What stands before the orders, for the mapper to read.
 #[repr(C)]
@@ -39,11 +39,18 @@ pub struct Head {
     pub channel: u64,
     /// The alternate stack of the runner that is started: its slot, up to its [`Hand`].
     pub stack: [u64; 3],
-    pub reserved: u64,
+    /// For a fork of the template: the descriptor of its own memory, and the core's process.
+    pub memory: i32,
+    pub core: i32,
 }
 
 /// Where orders begin.
 pub const FIRST: usize = size_of::<Head>();
+
+/// Where slots begin in a process's memory, behind the order pages.
+pub const SLOTS_AT: usize = ORDER_PAGES * PAGE;
+/// How long all slots are.
+pub const SLOTS_LEN: usize = SLOT_COUNT * SLOT;
 
 /// What a runner has that is in no frame. The handler saves it below the frame that it was called
 /// with, and loads it from there.
@@ -154,7 +161,10 @@ std::arch::global_asm!(
     "cmp r15, {clone}",
     "jne 6f",
     "test rax, rax",
-    "jz 7f",
+    "jnz 6f",
+    "test edi, {thread}",
+    "jnz 7f",
+    "jmp 16f",
     "6: add rbx, {order}",
     "jmp 3b",
     // An order failed: where, and the error, as one number.
@@ -198,6 +208,46 @@ std::arch::global_asm!(
     // Its first report.
     "int3",
     "8: xor edi, edi",
+    "mov eax, {exit}",
+    "syscall",
+    "ud2",
+    // A new process. It dies with the core, which may have died before that took effect.
+    "16: mov r13d, [r12 + {memory}]",
+    "mov r14d, [r12 + {core}]",
+    "mov edi, {set_parents_death}",
+    "mov esi, {kill}",
+    "mov eax, {prctl}",
+    "syscall",
+    "mov r15d, 1",
+    "mov eax, {getppid}",
+    "syscall",
+    "cmp eax, r14d",
+    "jne 17f",
+    // Its own order pages and slots come over the template's.
+    "mov r15d, 2",
+    "mov rdi, r12",
+    "mov esi, {orders_len}",
+    "mov edx, {read}",
+    "mov r10d, {shared_fixed}",
+    "mov r8d, r13d",
+    "xor r9d, r9d",
+    "mov eax, {mmap}",
+    "syscall",
+    "cmp rax, r12",
+    "jne 17f",
+    "mov r15d, 3",
+    "movabs rdi, {slots}",
+    "mov esi, {slots_len}",
+    "mov edx, {read_write}",
+    "mov r9d, {orders_len}",
+    "mov eax, {mmap}",
+    "syscall",
+    "cmp rax, rdi",
+    "jne 17f",
+    "mov rbx, r12",
+    "jmp umlab_seccomp_start",
+    // The step that failed.
+    "17: mov edi, r15d",
     "mov eax, {exit}",
     "syscall",
     "ud2",
@@ -326,6 +376,8 @@ std::arch::global_asm!(
     bad = const offset_of!(Head, bad),
     channel = const offset_of!(Head, channel),
     stack = const offset_of!(Head, stack),
+    memory = const offset_of!(Head, memory),
+    core = const offset_of!(Head, core),
     first = const FIRST,
     end = const END as i64,
     order = const size_of::<Order>(),
@@ -381,6 +433,18 @@ std::arch::global_asm!(
     futex = const libc::SYS_futex,
     futex_wait = const libc::FUTEX_WAIT,
     clone = const libc::SYS_clone,
+    thread = const libc::CLONE_THREAD,
+    set_parents_death = const libc::PR_SET_PDEATHSIG,
+    kill = const libc::SIGKILL,
+    prctl = const libc::SYS_prctl,
+    getppid = const libc::SYS_getppid,
+    mmap = const libc::SYS_mmap,
+    read = const libc::PROT_READ,
+    read_write = const libc::PROT_READ | libc::PROT_WRITE,
+    shared_fixed = const libc::MAP_SHARED | libc::MAP_FIXED,
+    orders_len = const SLOTS_AT,
+    slots = const SLOTS,
+    slots_len = const SLOTS_LEN,
     lseek = const libc::SYS_lseek,
     write = const libc::SYS_write,
     set_mask = const libc::SIG_SETMASK,

@@ -82,8 +82,13 @@ impl Cpu {
     /// wrote.
     pub fn await_done(&self, process: &Watched) -> Result<u64> {
         let mut number = [0; 8];
-        let read = self.wait(process, || Ok(rustix::io::read(&self.done, &mut number)?))?;
-        read.map(|_| u64::from_ne_bytes(number)).ok_or(Errno::ESRCH)
+        if self.wait(process, || Ok(rustix::io::read(&self.done, &mut number)?))?.is_some() {
+            return Ok(u64::from_ne_bytes(number));
+        }
+        // It may have written before it ended. The next batch must not be taken for done by that.
+        rustix::io::write(&self.done, &1u64.to_ne_bytes())?;
+        rustix::io::read(&self.done, &mut number)?;
+        Err(Errno::ESRCH)
     }
 }
 

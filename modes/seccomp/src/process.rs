@@ -1,14 +1,17 @@
 //! Stub processes: the host processes whose address spaces guests have.
 //!
-//! A stub process begins as a fork of the core that gives up everything it inherited. What remains
-//! in its address space, from the top down: the stub's code (read and execute), the order pages
-//! (read only; the core writes them through its own mapping), slots for signal frames, one for each
-//! runner, and the host's vDSO with its data, moved to where every guest expects it. Its first
-//! thread is the mapper; runners are made as they are needed (see [`crate::code`]).
+//! What a stub process has in its address space, from the top down: the stub's code (read and
+//! execute), the order pages (read only; the core writes them through its own mapping), slots for
+//! signal frames, one for each runner, and the host's vDSO with its data, moved to where all guests
+//! expect it. Its first thread is the mapper; runners are made as they are needed (see
+//! [`crate::code`]).
+//!
+//! The first one, the *template*, begins as a fork of the core that gives up everything it
+//! inherited. No guest ever has it: all others are forks of it, which have nothing to give up.
 //!
 //! Nobody traces it: any CPU can have its orders carried out, and let its runners go on.
 
-use crate::code::{self, Hand, Head};
+use crate::code::{self, Hand, Head, SLOTS_AT, SLOTS_LEN};
 use crate::cpu::{self, count};
 use crate::runner::Runner;
 use std::os::fd::AsRawFd;
@@ -20,11 +23,11 @@ use umlab_host::{Errno, Result, file, lock, thread};
 use umlab_model::lock::KCell;
 use umlab_model::{HostView, Prot, TASK_SIZE};
 use umlab_stubs::reaper::Watched;
-use umlab_stubs::{CODE, END, ORDER_PAGES, ORDERS, Order, Outcome, SLOT, SLOT_COUNT, SLOTS, clear_orders, vdso};
+use umlab_stubs::{CODE, END, ORDERS, Order, Outcome, SLOT, SLOT_COUNT, SLOTS, clear_orders, vdso};
 use zerocopy::IntoBytes;
 
-/// Where slots begin in a process's memory, behind the order pages.
-pub const SLOTS_AT: usize = ORDER_PAGES * PAGE;
+/// The process that all others are forks of.
+static TEMPLATE: KCell<Option<Process>> = KCell::new(None);
 
 /// A stub process. It ends when it is dropped.
 pub struct Process {
@@ -51,40 +54,83 @@ impl Process {
         Process::make().map_err(|error| match error {
             // As many descriptors as there can be: fewer processes would do.
             Errno::EMFILE | Errno::ENFILE => Errno::EAGAIN,
+            // Somebody has killed it, or the template.
+            Errno::ESRCH => Errno::EAGAIN,
             error => error,
         })
     }
 
     fn make() -> Result<Arc<Process>> {
         count(|c| &c.stubs_made, 1);
-        let memory = SharedMemory::new(c"umlab-stub", SLOTS_AT + SLOT_COUNT * SLOT)?;
-        let channel = memory.fd().as_raw_fd() as u64;
-        let head = Head { turn: 0, done: -1, good: 1, bad: 2, channel, stack: [0; 3], reserved: 0 };
-        memory.window(0, code::FIRST).write(head.as_bytes())?;
-        // SAFETY: the function makes system calls only.
-        let pid = unsafe { fork::spawn(Plan { code: code::fd(), memory: memory.fd().as_raw_fd() }, child_main) }?;
-        let process = Process {
+        let memory = new_memory()?;
+        let pid = Process::fork_template(&memory)?;
+        let process = Process::of(pid, memory, Place::here());
+        let runner = process.make_runner(0, true).inspect_err(|_| process.report_end())?;
+        process.runners.borrow_mut().push(runner);
+        Ok(Arc::new(process))
+    }
+
+    fn of(pid: i32, memory: SharedMemory, mapper_place: Place) -> Process {
+        Process {
             watched: Watched::new(pid, cpu::wake),
             memory,
             turn: AtomicU32::new(0),
-            mapper_place: Place::here(),
+            mapper_place,
             runners: KCell::new(Vec::new()),
-        };
+        }
+    }
+
+    fn make_template() -> Result<Process> {
+        let memory = new_memory()?;
+        // SAFETY: the function makes system calls only.
+        let pid = unsafe { fork::spawn(Plan { code: code::fd(), memory: memory.fd().as_raw_fd() }, child_main) }?;
+        let template = Process::of(pid, memory, Place::unknown());
         let todo: Vec<Order> = vdso::move_orders().chain(clear_orders()).collect();
-        let made = process.run_batch(&todo).and_then(|outcome| match outcome.failed {
+        match template.run_batch(&todo).inspect_err(|_| template.report_end())?.failed {
             Some((_, error)) => Err(error),
-            None => process.make_runner(0, true),
-        });
-        match made {
-            Ok(runner) => process.runners.borrow_mut().push(runner),
-            Err(error) => {
-                if let Some(step) = process.watched.status() {
-                    umlab_model::log_few!(Error, "a stub process could not be set up (step or signal {step})");
-                }
-                return Err(error);
+            None => Ok(template),
+        }
+    }
+
+    /// Makes a fork of the template with such memory for orders and slots, and the template if
+    /// there is none. Returns the fork's number.
+    fn fork_template(memory: &SharedMemory) -> Result<i32> {
+        let mut place = TEMPLATE.borrow_mut();
+        loop {
+            let is_new = place.as_ref().is_none_or(|template| template.watched.is_over());
+            if is_new {
+                *place = Some(Process::make_template()?);
+            }
+            let template = place.as_ref().expect("it was made");
+            match template.fork(memory) {
+                // Somebody has killed it: once more, with another.
+                Err(_) if template.watched.is_over() && !is_new => {}
+                result => return result,
             }
         }
-        Ok(Arc::new(process))
+    }
+
+    /// Makes a fork of this one, the template.
+    fn fork(&self, memory: &SharedMemory) -> Result<i32> {
+        let words = [memory.fd().as_raw_fd(), std::process::id() as i32];
+        self.memory.window(std::mem::offset_of!(Head, memory), 8).write(words.as_bytes())?;
+        // The template has no runner to use its slots. The host writes the number there before the
+        // fork runs: it is known also if the template ends meanwhile, and zero if there is none.
+        let number = self.memory.window(SLOTS_AT, 4);
+        number.write(&[0; 4])?;
+        let outcome = self.run_batch(&[Order::process(SLOTS)]).inspect_err(|_| self.report_end());
+        let mut pid = [0; 4];
+        number.read(&mut pid)?;
+        match i32::from_ne_bytes(pid) {
+            pid if pid > 0 => Ok(pid),
+            _ => Err(outcome?.failed.map_or(Errno::EAGAIN, |(_, error)| error)),
+        }
+    }
+
+    fn report_end(&self) {
+        if let Some(step) = self.watched.status() {
+            umlab_model::log_few!(Error, "a stub process could not be set up (step or signal {step})");
+        }
     }
 
     /// Has the mapper carry out at most [`code::MAX`] orders, up to the first that fails. With or
@@ -195,16 +241,19 @@ impl Process {
         view.leave_out(|shown| {
             shown.is_all_of(CODE, TASK_SIZE, Prot::READ | Prot::EXEC, code::fd())
                 || shown.is_all_of(ORDERS, CODE, Prot::READ, memory)
-                || shown.is_part_of(
-                    SLOTS,
-                    SLOTS + (SLOT_COUNT * SLOT) as u64,
-                    Prot::READ | Prot::WRITE,
-                    memory,
-                    SLOTS_AT,
-                )
+                || shown.is_part_of(SLOTS, SLOTS + SLOTS_LEN as u64, Prot::READ | Prot::WRITE, memory, SLOTS_AT)
         });
         Some(view)
     }
+}
+
+/// Memory for the order pages and the slots of a process that has carried out nothing yet.
+fn new_memory() -> Result<SharedMemory> {
+    let memory = SharedMemory::new(c"umlab-stub", SLOTS_AT + SLOTS_LEN)?;
+    let channel = memory.fd().as_raw_fd() as u64;
+    let head = Head { turn: 0, done: -1, good: 1, bad: 2, channel, stack: [0; 3], memory: -1, core: 0 };
+    memory.window(0, code::FIRST).write(head.as_bytes())?;
+    Ok(memory)
 }
 
 /// So many runners of either kind a process has at most, and no fewer than there are CPUs: so one
@@ -218,6 +267,11 @@ fn most_runners() -> usize {
 pub struct Place(AtomicUsize);
 
 impl Place {
+    /// Nobody has seen to it yet.
+    fn unknown() -> Place {
+        Place(AtomicUsize::new(usize::MAX))
+    }
+
     /// The current CPU's, from which threads that are made inherit it.
     pub fn here() -> Place {
         Place(AtomicUsize::new(umlab_threads::this().host_cpu()))
@@ -237,21 +291,20 @@ impl Place {
     }
 }
 
-/// What the child needs, made before the fork because it cannot allocate.
+/// What the template needs, made before the fork because it cannot allocate.
 #[derive(Clone, Copy)]
 struct Plan {
     code: i32,
     memory: i32,
 }
 
-/// The child's side of the fork: gives up what it inherited and ends in the stub's code, as the
+/// The template's side of the fork: gives up what it inherited and ends in the stub's code, as the
 /// mapper.
 fn child_main(child: &Child, plan: &Plan) -> ! {
     child.settle();
-    let slots = SLOT_COUNT * SLOT;
     child.map(10, CODE, PAGE, libc::PROT_READ | libc::PROT_EXEC, plan.code);
-    child.map(11, ORDERS, ORDER_PAGES * PAGE, libc::PROT_READ, plan.memory);
-    child.map_part(12, SLOTS, slots, libc::PROT_READ | libc::PROT_WRITE, plan.memory, SLOTS_AT);
+    child.map(11, ORDERS, SLOTS_AT, libc::PROT_READ, plan.memory);
+    child.map_part(12, SLOTS, SLOTS_LEN, libc::PROT_READ | libc::PROT_WRITE, plan.memory, SLOTS_AT);
     let handler = code::entry();
     for signal in code::FAULTS {
         child.handle(13, signal, handler);

@@ -61,6 +61,13 @@ impl Order {
         Order([libc::SYS_clone as u64, flags as u64, 0, 0, 0, 0, 0])
     }
 
+    /// Makes a process like the one that carries it out, whose parent is the same. Its number is
+    /// written at an address there.
+    pub fn process(number: u64) -> Order {
+        let flags = libc::CLONE_PARENT | libc::CLONE_FILES | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
+        Order([libc::SYS_clone as u64, flags as u64, 0, number, 0, 0, 0])
+    }
+
     /// The words that the stub reads.
     pub fn words(&self) -> [u64; 7] {
         self.0
