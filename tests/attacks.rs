@@ -53,7 +53,7 @@ fn filler(name: &str) {
         let options = ["--cpus", cpus, "--mem", &memory, "--user", "0"];
         let command = Program::new(&argv).model(model).options(&options).guest_command();
         let mut meter = None;
-        let limit = Duration::from_secs(120);
+        let limit = Duration::from_secs(600);
         let outcome = run_watched(command, b"", limit, |session| meter = Some(Meter::start(session)));
         let peak = meter.expect("the command was started").stop() >> 20;
         println!("{name}: {model}, --mem {memory}: {peak} MiB of the host's memory");

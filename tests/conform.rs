@@ -104,11 +104,19 @@ fn it_can_be_interrupted() {
     let mut command = Command::new(UMLAB);
     command.args(["conform", "skas", "--cpus", "1", "spaces", "threads"]);
     let interrupt = |session: u32| {
-        std::thread::sleep(Duration::from_millis(700));
+        // It catches the signal from some moment on.
+        let catches = |status: String| {
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:").map(str::trim).map(String::from));
+            mask.is_some_and(|mask| u64::from_str_radix(&mask, 16).is_ok_and(|mask| mask & 2 != 0))
+        };
+        while !std::fs::read_to_string(format!("/proc/{session}/status")).is_ok_and(catches) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(500));
         let leader = nix::unistd::Pid::from_raw(session as i32);
         nix::sys::signal::kill(leader, nix::sys::signal::Signal::SIGINT).expect("it runs");
     };
-    let outcome = common::run_watched(command, b"", Duration::from_secs(30), interrupt);
+    let outcome = common::run_watched(command, b"", Duration::from_secs(120), interrupt);
     assert_eq!(outcome.end, End::Code(125), "{outcome:?}");
     assert!(outcome.err().contains("interrupted"), "{outcome:?}");
 }

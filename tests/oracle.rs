@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 /// Several areas in one guest, so that a broken one does not hide the others, and a guest each
 /// costs little.
-const LIMIT: u64 = 600;
+const LIMIT: u64 = 1800;
 
 type Answers = BTreeMap<String, Vec<String>>;
 
@@ -21,7 +21,7 @@ type Answers = BTreeMap<String, Vec<String>>;
 fn oracle(arguments: &[&str]) -> Program {
     let mut argv = vec![guest_programs().join("oracle").into_os_string()];
     argv.extend(arguments.iter().map(Into::into));
-    Program::new(&argv).env("TMPDIR", "/dev/shm").env("ORACLE_TIMEOUT", "90").limit(LIMIT)
+    Program::new(&argv).env("TMPDIR", "/dev/shm").env("ORACLE_TIMEOUT", "300").limit(LIMIT)
 }
 
 /// The lines below each header `== AREA/CASE`.

@@ -100,6 +100,23 @@ impl Terminal {
         self.expect(PROMPT).replace('\r', "")
     }
 
+    /// Start a command that prints "going" once it runs. In the command itself, which is echoed,
+    /// the word has quotes in it.
+    #[track_caller]
+    fn start_command(&mut self, command: &str) {
+        self.send(&format!("{command}\n"));
+        self.expect("going\r\n");
+    }
+
+    /// Wait until a job has stopped.
+    #[track_caller]
+    fn until_stopped(&mut self) {
+        let start = Instant::now();
+        while !self.ask("jobs").contains("Stopped") {
+            assert!(start.elapsed() < PATIENCE, "no job stops");
+        }
+    }
+
     #[track_caller]
     fn end(mut self, code: i32) {
         let end = wait(&mut self.child, PATIENCE);
@@ -201,15 +218,12 @@ fn end_of_file_ends_the_shell(side: Side) {
 
 fn ctrl_c(side: Side) {
     let mut t = Terminal::shell(side);
-    t.send("sleep 1000; echo not reached\n");
-    t.expect("\n");
-    std::thread::sleep(Duration::from_millis(300));
+    t.start_command("sh -c 'echo go\"\"ing; exec sleep 1000'; echo not reached");
     t.send("\x03");
     assert!(!t.expect(PROMPT).contains("not reached\r"));
     assert_eq!(t.ask("echo $?"), "130\n");
     // A pipeline is one group, and a half-typed line is thrown away.
-    t.send("cat | sort | cat\n");
-    std::thread::sleep(Duration::from_millis(300));
+    t.start_command("(echo go\"\"ing >&2; exec cat) | sort | cat");
     t.send("\x03");
     t.expect(PROMPT);
     t.send("echo half\x03");
@@ -217,8 +231,7 @@ fn ctrl_c(side: Side) {
     assert_eq!(t.ask("echo whole"), "whole\n");
     assert_eq!(t.ask("trap 'echo caught' INT; kill -INT $$"), "caught\n");
     // Ctrl-\ too.
-    t.send("sleep 1000\n");
-    std::thread::sleep(Duration::from_millis(300));
+    t.start_command("sh -c 'echo go\"\"ing; exec sleep 1000'");
     t.send("\x1c");
     t.expect(PROMPT);
     assert_eq!(t.ask("echo $?"), "131\n");
@@ -234,24 +247,23 @@ fn ctrl_c_ends_a_command_that_is_no_shell(side: Side) {
 
 fn job_control(side: Side) {
     let mut t = Terminal::shell(side);
-    t.send("sleep 1000\n");
-    std::thread::sleep(Duration::from_millis(300));
+    t.start_command("sh -c 'echo go\"\"ing; exec sleep 1000'");
     t.send("\x1a");
     assert!(t.expect(PROMPT).contains("Stopped"));
     assert_eq!(t.ask("echo $?"), "148\n");
     assert!(t.ask("jobs").contains("Stopped"));
-    assert!(t.ask("bg").contains("sleep 1000 &"));
+    assert!(t.ask("bg").contains("sleep 1000' &"));
     assert!(t.ask("jobs").contains("Running"));
     t.send("fg\n");
     t.expect("sleep 1000");
-    std::thread::sleep(Duration::from_millis(300));
+    // Nothing shows that it is in the foreground.
+    std::thread::sleep(Duration::from_millis(1000));
     t.send("\x03");
     t.expect(PROMPT);
     assert_eq!(t.ask("echo $?; jobs"), "130\n");
     // A background command that reads from the terminal is stopped, and may read in the foreground.
     t.ask("cat &");
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(t.ask("jobs").contains("Stopped"));
+    t.until_stopped();
     t.send("fg\n");
     t.expect("cat");
     t.send("typed\n");
@@ -264,9 +276,8 @@ fn job_control(side: Side) {
     t.expect(PROMPT);
     t.ask("stty tostop");
     t.ask("(echo stopped before) &");
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(t.ask("jobs").contains("Stopped"));
-    t.ask("stty -tostop; kill -KILL %%; sleep 0.3");
+    t.until_stopped();
+    t.ask("stty -tostop; kill -KILL %%; wait %%");
     t.send("exit 5\n");
     t.end(5);
 }

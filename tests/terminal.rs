@@ -166,7 +166,7 @@ fn jobs_are_interrupted_stopped_and_continued() {
     let mut screen = Screen::shell();
     screen.keys("sleep 1000\r");
     screen.expect("sleep 1000\r\n");
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(1000));
     screen.keys("\x03");
     screen.expect("^C");
     screen.expect("READY> ");
@@ -174,7 +174,7 @@ fn jobs_are_interrupted_stopped_and_continued() {
 
     screen.keys("sleep 1000\r");
     screen.expect("sleep 1000\r\n");
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(1000));
     screen.keys("\x1a");
     screen.expect("Stopped");
     screen.expect("READY> ");
@@ -183,7 +183,7 @@ fn jobs_are_interrupted_stopped_and_continued() {
     assert!(screen.command("jobs").contains("Running"));
     screen.keys("fg\r");
     screen.expect("sleep 1000\r\n");
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(1000));
     screen.keys("\x03");
     screen.expect("READY> ");
     assert_eq!(screen.command("jobs"), "");

@@ -21,7 +21,7 @@ pub const UMLAB: &str = env!("CARGO_BIN_EXE_umlab");
 pub const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Long enough for any program here in a guest on a small, busy machine.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// What both sides start with, so that they cannot differ by what the tests were started with.
 const ENVIRONMENT: &[(&str, &str)] = &[
@@ -302,7 +302,7 @@ fn collect(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
 /// waited for.
 fn collected(from: &mpsc::Receiver<Vec<u8>>) -> Vec<u8> {
     let mut all = Vec::new();
-    while let Ok(bytes) = from.recv_timeout(Duration::from_secs(1)) {
+    while let Ok(bytes) = from.recv_timeout(Duration::from_secs(10)) {
         all.extend(bytes);
     }
     all
@@ -329,7 +329,7 @@ pub fn wait(child: &mut Child, limit: Duration) -> End {
 pub fn end_session(session: u32) -> Vec<String> {
     let start = Instant::now();
     let mut left = members(session);
-    while !left.is_empty() && start.elapsed() < Duration::from_secs(10) {
+    while !left.is_empty() && start.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(20));
         left = members(session);
     }

@@ -57,12 +57,12 @@ kill -USR1 $$
 bash -c 'trap "echo err at \$LINENO" ERR; false; true'
 bash -c 'set -e; trap "echo out" EXIT; false; echo unreached'; echo $?
 bash -c 'trap "echo child" CHLD; set -m; sleep 0.05 & wait $!'
-bash -c 'trap "echo interrupted wait; kill \$!; exit 7" USR1; (sleep 0.2; kill -USR1 $$) & sleep 30 & wait $!'; echo $?
+bash -c 'trap "echo interrupted wait; kill \$!; exit 7" USR1; (sleep 0.5; kill -USR1 $$) & sleep 30 & wait $!'; echo $?
 pkill -f "no process of this name $$" 2>/dev/null; echo $?
 timeout 0.2 sleep 10; echo $?
 timeout -s KILL 0.2 sleep 10; echo $?
 # Time enough for the trap.
-timeout -k 0.1 1.5 bash -c 'trap "" TERM; while :; do sleep 0.05; done'; echo $?
+timeout -k 0.1 3 bash -c 'trap "" TERM; while :; do sleep 0.05; done'; echo $?
 trap - USR1
 nohup sh -c 'kill -HUP $$; echo survived' 2>/dev/null
 

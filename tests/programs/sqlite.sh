@@ -25,7 +25,7 @@ ls
 for mode in delete wal truncate memory; do
     sqlite3 "$mode.db" "PRAGMA journal_mode = $mode; CREATE TABLE t (who, n);"
     for who in 1 2 3; do
-        sqlite3 -cmd '.timeout 20000' "$mode.db" \
+        sqlite3 -cmd '.timeout 100000' "$mode.db" \
             "$(for n in {1..20}; do echo "INSERT INTO t VALUES ($who, $n);"; done)" &
     done
     wait

@@ -89,9 +89,11 @@ with concurrent.futures.ThreadPoolExecutor(6) as pool:
     print(list(pool.map(lambda n: n**3, range(10))))
     futures = [pool.submit(subprocess.run, ["sh", "-c", f"echo {n}; exit {n}"], capture_output=True) for n in range(12)]
     print([(f.result().stdout, f.result().returncode) for f in futures])
-    slow = pool.submit(time.sleep, 0.2)
+    hold = threading.Event()
+    slow = pool.submit(hold.wait)
     done, waiting = concurrent.futures.wait([slow], timeout=0.01)
     print(len(done), len(waiting))
+    hold.set()
 
 print("== local values and timers")
 local = threading.local()

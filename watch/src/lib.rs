@@ -90,7 +90,7 @@ pub fn watch(
         // They get the end of uml as it ends; the host needs a moment to carry it out.
         let ended = Instant::now();
         left = members(group);
-        while !left.is_empty() && ended.elapsed() < Duration::from_secs(5) {
+        while !left.is_empty() && ended.elapsed() < Duration::from_secs(10) {
             sleep(LOOK);
             left = members(group);
         }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn silence_is_no_life() {
-        let watched = shell("sleep 77", 300);
+        let watched = shell("exec sleep 77", 2000);
         assert!(matches!(watched.end, End::Silent(doing) if doing.contains("sleep")));
     }
 

@@ -1,6 +1,7 @@
 //! /proc, as far as its content is decided by the program and not by the machine.
 
 use crate::sys::*;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 pub const CASES: &[crate::harness::Case] = cases![
     status_keys,
@@ -512,8 +513,10 @@ fn wchan_and_io() {
 fn directory_links() {
     let links = |path: &str| stat(&c(path)).st_nlink;
     v!((links("/proc/self/task"), links("/proc/self/fd"), links("/proc/self/status")));
-    let threads: Vec<_> = (0..3).map(|_| std::thread::spawn(|| sleep_ms(300))).collect();
+    static COUNTED: AtomicBool = AtomicBool::new(false);
+    let threads: Vec<_> = (0..3).map(|_| std::thread::spawn(|| until(|| COUNTED.load(SeqCst)))).collect();
     v!(links("/proc/self/task"));
+    COUNTED.store(true, SeqCst);
     for thread in threads {
         let _ = thread.join();
     }

@@ -134,13 +134,13 @@ fn waitid_nothing() {
 }
 
 fn stop_and_continue() {
+    // The continuation is fetched before what comes next makes it forgotten.
+    let (r, w) = pipe();
     let pid = spawn(|| {
-        // Long enough pauses that the continuation is fetched before what comes next makes it
-        // forgotten.
         sc!(SYS_kill, sc!(SYS_getpid).0, SIGSTOP);
-        sleep_ms(200);
+        get(r, 1);
         sc!(SYS_kill, sc!(SYS_getpid).0, SIGTSTP);
-        sleep_ms(200);
+        get(r, 1);
         exit(4);
     });
     let mut status = 0;
@@ -156,6 +156,7 @@ fn stop_and_continue() {
         show_info(&info, pid);
         sc!(SYS_wait4, pid, &mut status, WCONTINUED, 0);
         println!("{round}: {:?}", status_text(status));
+        put(w, b"x");
     }
     v!(reap(pid));
 }

@@ -87,19 +87,19 @@ fn restart_never() {
 fn restart_sleep() {
     catch(SIGUSR1, SA_RESTART);
     let child = interrupter(SIGUSR1, || ());
-    let time = timespec { tv_sec: 5, tv_nsec: 0 };
+    let time = timespec { tv_sec: 100, tv_nsec: 0 };
     let mut left = timespec { tv_sec: -1, tv_nsec: 0 };
     t!(SYS_nanosleep, &time, &mut left);
-    v!(left.tv_sec);
+    v!(left.tv_sec > 50);
     v!(reap(child));
     let child = interrupter(SIGUSR1, || ());
     t!(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, &mut left);
-    v!(left.tv_sec);
+    v!(left.tv_sec > 50);
     v!(reap(child));
     let child = interrupter(SIGUSR1, || ());
     let mut at: timespec = zeroed();
     must!(SYS_clock_gettime, CLOCK_MONOTONIC, &mut at);
-    at.tv_sec += 5;
+    at.tv_sec += 100;
     left.tv_sec = 77;
     t!(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &at, &mut left);
     v!(left.tv_sec);

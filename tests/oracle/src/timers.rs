@@ -169,7 +169,7 @@ fn sleep_lengths() {
         let t = ns(ms * MS);
         must!(SYS_nanosleep, &t, 0);
         let took = now(CLOCK_MONOTONIC) - start;
-        println!("{ms} {} {}", took >= ms * MS, took < (ms + 1000) * MS);
+        println!("{ms} {} {}", took >= ms * MS, took < (ms + 20_000) * MS);
     }
 }
 
@@ -196,7 +196,7 @@ fn alarm_basics() {
     let half = [0i64, 0, 0, 400_000];
     must!(SYS_setitimer, 0, &half, 0);
     t!(SYS_alarm, 0);
-    let more = [0i64, 0, 5, 600_000];
+    let more = [0i64, 0, 5, 990_000];
     must!(SYS_setitimer, 0, &more, 0);
     t!(SYS_alarm, u32::MAX);
     t!(SYS_alarm, 0);
@@ -597,8 +597,8 @@ fn timer_fork_exec() {
     }));
     v!(in_child(|| {
         let id = create(CLOCK_MONOTONIC, SIGTERM, 0, 0, 0);
-        set(id, 60 * MS, 0);
-        let (sh, flag, script) = (c("/bin/sh"), c("-c"), c("sleep 0.2; echo no timer"));
+        set(id, 500 * MS, 0);
+        let (sh, flag, script) = (c("/bin/sh"), c("-c"), c("sleep 0.8; echo no timer"));
         let argv = [sh.as_ptr(), flag.as_ptr(), script.as_ptr(), std::ptr::null()];
         let path = c("PATH=/usr/bin:/bin");
         let env = [path.as_ptr(), std::ptr::null::<i8>()];
