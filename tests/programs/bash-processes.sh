@@ -37,8 +37,9 @@ echo "== background"
 (sleep 0.2; exit 6) & b=$!
 wait $a; echo $?
 wait $b; echo $?
-for i in 3 1 2; do mkfifo gate$i; (read -r _ <gate$i; exit $i) & done
-for i in 1 2; do echo open >gate$i; wait -n; echo $?; done
+# Not by `wait -n`: bash forgets one that has ended before it waits, and waits for the next.
+for i in 3 1 2; do mkfifo gate$i; (read -r _ <gate$i; exit $i) & behind[i]=$!; done
+for i in 1 2; do echo open >gate$i; wait ${behind[i]}; echo $?; done
 echo open >gate3; wait; echo "all: $?"
 wait 999999 2>/dev/null; echo $?
 # Not before it is a sleep: until then it is a bash, which catches the signal (there is a trap) and forgets it when it executes.
