@@ -13,6 +13,7 @@
 //! map the same memory, as two CPUs' TLBs would.
 
 mod cpu;
+mod history;
 mod mm_space;
 mod orders;
 mod runner;

@@ -2,12 +2,13 @@
 //! when it is resumed there.
 
 use crate::cpu::count;
+use crate::history::History;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use umlab_host::memory::{PAGE, SharedMemory};
 use umlab_host::ptrace::{Regs, Resume, Status, Tracee};
 use umlab_host::{Errno, Result};
-use umlab_stubs::{CODE, END, History, ORDER_PAGES, ORDERS, Order, Outcome};
+use umlab_stubs::{CODE, END, ORDER_PAGES, ORDERS, Order, Outcome};
 
 /// As many orders go into one batch at most.
 const MAX: usize = ORDER_PAGES * PAGE / size_of::<Order>() - 1;

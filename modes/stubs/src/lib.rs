@@ -4,18 +4,15 @@
 //! Nobody can change the mappings of another process. So code of ours, the *stub*, is mapped into
 //! each such process, and carries out [`Order`]s of the core: host system calls that it reads from
 //! pages which only the core can write. How the stub is made to run differs between models, and so
-//! does everything about registers; the orders do not, nor do the order pages' place, the vDSO that
-//! a stub process keeps ([`vdso`]), and what of a used process another guest may have
-//! ([`History`]).
+//! does everything about registers; the orders do not, nor do the order pages' place and the vDSO
+//! that a stub process keeps ([`vdso`]).
 
 mod batch;
-mod history;
 mod order;
 pub mod reaper;
 pub mod vdso;
 
 pub use batch::{Batch, PUT_OFF};
-pub use history::History;
 pub use order::{END, Order, Outcome, carry_out};
 
 use umlab_host::memory::PAGE;

@@ -74,7 +74,7 @@ impl Order {
     }
 
     /// First address, and one past the last one, of what it changes.
-    pub(crate) fn range(&self) -> (u64, u64) {
+    pub fn range(&self) -> (u64, u64) {
         match self.0[0] as i64 {
             libc::SYS_prctl | libc::SYS_clone => (0, 0),
             _ => (self.0[1], self.0[1] + self.0[2]),
@@ -82,12 +82,12 @@ impl Order {
     }
 
     /// Whether it leaves something mapped in a range.
-    pub(crate) fn maps_some_of(&self, range: PageRange) -> bool {
+    pub fn maps_some_of(&self, range: PageRange) -> bool {
         let (start, end) = self.range();
         self.0[0] == libc::SYS_mmap as u64 && start < range.end() && range.start() < end
     }
 
-    pub(crate) fn unmaps_all_of(&self, range: PageRange) -> bool {
+    pub fn unmaps_all_of(&self, range: PageRange) -> bool {
         let (start, end) = self.range();
         self.0[0] == libc::SYS_munmap as u64 && start <= range.start() && range.end() <= end
     }

@@ -1,8 +1,8 @@
 //! What a stub process was ever told to change. Whether it may serve another guest process is a
 //! matter of that, so it is noted where every order passes.
 
-use crate::{Order, guest_parts, vdso};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use umlab_stubs::{Order, guest_parts, vdso};
 
 /// Of one stub process.
 #[derive(Default)]
