@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What every shell here prints when it waits for a command.
 const PROMPT: &str = "ready> ";
 
+/// For [`Terminal::start_command`]: a command that goes on until a key ends it.
+const SLEEPER: &str = "sh -c 'echo go\"\"ing; exec sleep 1000'";
+
 struct Terminal {
     child: Child,
     master: File,
@@ -218,7 +221,7 @@ fn end_of_file_ends_the_shell(side: Side) {
 
 fn ctrl_c(side: Side) {
     let mut t = Terminal::shell(side);
-    t.start_command("sh -c 'echo go\"\"ing; exec sleep 1000'; echo not reached");
+    t.start_command(&format!("{SLEEPER}; echo not reached"));
     t.send("\x03");
     assert!(!t.expect(PROMPT).contains("not reached\r"));
     assert_eq!(t.ask("echo $?"), "130\n");
@@ -231,7 +234,7 @@ fn ctrl_c(side: Side) {
     assert_eq!(t.ask("echo whole"), "whole\n");
     assert_eq!(t.ask("trap 'echo caught' INT; kill -INT $$"), "caught\n");
     // Ctrl-\ too.
-    t.start_command("sh -c 'echo go\"\"ing; exec sleep 1000'");
+    t.start_command(SLEEPER);
     t.send("\x1c");
     t.expect(PROMPT);
     assert_eq!(t.ask("echo $?"), "131\n");
@@ -247,7 +250,7 @@ fn ctrl_c_ends_a_command_that_is_no_shell(side: Side) {
 
 fn job_control(side: Side) {
     let mut t = Terminal::shell(side);
-    t.start_command("sh -c 'echo go\"\"ing; exec sleep 1000'");
+    t.start_command(SLEEPER);
     t.send("\x1a");
     assert!(t.expect(PROMPT).contains("Stopped"));
     assert_eq!(t.ask("echo $?"), "148\n");
