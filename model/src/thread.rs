@@ -160,8 +160,11 @@ pub trait UserThread: Send {
         None
     }
 
-    /// The handle by which the scheduler moves this thread between CPUs.
-    fn residence(&self) -> Arc<dyn Residence>;
+    /// The handle by which the scheduler moves this thread between CPUs. None where any CPU reaches
+    /// the thread's state.
+    fn residence(&self) -> Option<Arc<dyn Residence>> {
+        None
+    }
 }
 
 /// What the host counts of one of its processes or threads.

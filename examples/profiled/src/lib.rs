@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use umlab_host::Result;
 use umlab_model::{
-    CannotRun, HostTime, HostView, Isolation, Machine, Model, ModelSpace, ProcessModel, Regs, Residence, Trap, UserThread, Vdso,
+    CannotRun, HostTime, HostView, Isolation, Machine, Model, ModelSpace, ProcessModel, Regs, Residence, Trap,
+    UserThread, Vdso,
 };
 use umlab_skas::{Kind, Skas};
 
@@ -128,7 +129,7 @@ impl UserThread for ProfiledThread {
         self.0.host_time()
     }
 
-    fn residence(&self) -> Arc<dyn Residence> {
+    fn residence(&self) -> Option<Arc<dyn Residence>> {
         self.0.residence()
     }
 }

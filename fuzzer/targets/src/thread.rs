@@ -1,9 +1,8 @@
 //! A guest thread on a CPU of the target's choice, whose state is what the kernel last set. It
 //! refuses nothing: what a CPU would refuse is a find.
 
-use std::sync::Arc;
 use umlab_kernel::Result;
-use umlab_model::{ModelSpace, Regs, Residence, Trap, UserThread};
+use umlab_model::{ModelSpace, Regs, Trap, UserThread};
 
 pub const LEGACY: usize = 512;
 pub const MXCSR: usize = 24;
@@ -100,14 +99,4 @@ impl UserThread for FuzzedThread {
         let (regs, extended) = (self.regs, self.extended.clone());
         Box::new(FuzzedThread { regs, extended, components: self.components })
     }
-
-    fn residence(&self) -> Arc<dyn Residence> {
-        Arc::new(Nowhere)
-    }
-}
-
-struct Nowhere;
-
-impl Residence for Nowhere {
-    fn evict(&self) {}
 }

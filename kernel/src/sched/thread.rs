@@ -126,7 +126,7 @@ impl Entity {
     }
 
     /// Where its user-mode state lives on the host; to be set once, before it is started. A task
-    /// without user code has none.
+    /// without user code has none, nor has one whose state any CPU reaches.
     pub fn set_residence(&self, residence: Arc<dyn Residence>) {
         let _ = self.residence.set(residence);
     }

@@ -19,7 +19,9 @@ pub type Prologue = Box<dyn FnOnce(&Arc<Task>, &mut dyn UserThread) + Send>;
 
 /// As [`spawn`], with something to do first in the new context.
 pub fn spawn_with(task: &Arc<Task>, mut user: Box<dyn UserThread>, prologue: Prologue) -> Result<()> {
-    task.sched.set_residence(user.residence());
+    if let Some(residence) = user.residence() {
+        task.sched.set_residence(residence);
+    }
     let weak = Arc::downgrade(task);
     let space = task.space.cloned();
     let main = Box::new(move || {

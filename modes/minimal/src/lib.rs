@@ -11,7 +11,7 @@
 
 use std::any::Any;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use umlab_host::fork::{self, Child};
 use umlab_host::memory::{PAGE, SharedMemory};
 use umlab_host::ptrace::{self, Resume, Status, Tracee};
@@ -19,8 +19,8 @@ use umlab_host::{Errno, Result, seccomp};
 use umlab_model::lock::KCell;
 use umlab_model::thread::make_harmless;
 use umlab_model::{
-    CannotRun, Isolation, Machine, Mapping, Model, ModelSpace, PageRange, ProcessModel, Prot, Regs, Residence,
-    SyscallAbi, TASK_SIZE, Trap, UserThread, Vdso, When,
+    CannotRun, Isolation, Machine, Mapping, Model, ModelSpace, PageRange, ProcessModel, Prot, Regs, SyscallAbi,
+    TASK_SIZE, Trap, UserThread, Vdso, When,
 };
 use umlab_threads::{Threads, Upkeep};
 
@@ -341,15 +341,4 @@ impl UserThread for Thread {
     fn duplicate(&mut self) -> Box<dyn UserThread> {
         Box::new(self.clone())
     }
-
-    fn residence(&self) -> Arc<dyn Residence> {
-        Arc::new(Nowhere)
-    }
-}
-
-/// No state of a thread stays on a CPU.
-struct Nowhere;
-
-impl Residence for Nowhere {
-    fn evict(&self) {}
 }

@@ -6,7 +6,7 @@ use crate::user::{Body, Entered, Left, User};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use umlab_host::Result;
-use umlab_model::{ModelSpace, Regs, Residence, Trap, UserThread};
+use umlab_model::{ModelSpace, Regs, Trap, UserThread};
 
 /// The length of the extended state: x87 and SSE, with the XSAVE header.
 const EXTENDED: usize = 576;
@@ -62,13 +62,6 @@ fn initial_extended() -> Vec<u8> {
     state[0..2].copy_from_slice(&0x037fu16.to_le_bytes());
     state[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());
     state
-}
-
-/// Nothing lives on a CPU.
-struct Nowhere;
-
-impl Residence for Nowhere {
-    fn evict(&self) {}
 }
 
 impl UserThread for Thread {
@@ -145,9 +138,5 @@ impl UserThread for Thread {
         let new = Thread::new(self.programs.clone());
         let (extended, timestamps) = (self.extended.clone(), self.timestamps);
         Box::new(Thread { regs: self.regs, extended, timestamps, body, ..new })
-    }
-
-    fn residence(&self) -> Arc<dyn Residence> {
-        Arc::new(Nowhere)
     }
 }

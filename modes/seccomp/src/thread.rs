@@ -12,7 +12,7 @@ use umlab_host::notify::Call;
 use umlab_host::{Result, xstate};
 use umlab_model::lock::KCell;
 use umlab_model::thread::make_harmless;
-use umlab_model::{HostTime, ModelSpace, Regs, Residence, SyscallAbi, Trap, UserThread};
+use umlab_model::{HostTime, ModelSpace, Regs, SyscallAbi, Trap, UserThread};
 
 /// Where a thread's state is.
 #[derive(Default)]
@@ -92,13 +92,6 @@ impl Drop for SeccompThread {
     fn drop(&mut self) {
         self.state.borrow_mut().leave();
     }
-}
-
-struct Nowhere;
-
-impl Residence for Nowhere {
-    /// The runner moves as it is.
-    fn evict(&self) {}
 }
 
 impl SeccompThread {
@@ -336,9 +329,5 @@ impl UserThread for SeccompThread {
         let regs = *self.regs();
         let extended = self.extended_state();
         Box::new(SeccompThread::with(regs, (!extended.is_empty()).then_some(extended), self.timestamps))
-    }
-
-    fn residence(&self) -> Arc<dyn Residence> {
-        Arc::new(Nowhere)
     }
 }

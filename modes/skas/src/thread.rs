@@ -416,7 +416,7 @@ impl UserThread for SkasThread {
         Box::new(SkasThread { timestamps: self.timestamps, ..copy })
     }
 
-    fn residence(&self) -> Arc<dyn Residence> {
-        Arc::new(SkasResidence(self.state.clone()))
+    fn residence(&self) -> Option<Arc<dyn Residence>> {
+        Some(Arc::new(SkasResidence(self.state.clone())))
     }
 }

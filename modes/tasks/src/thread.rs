@@ -9,10 +9,9 @@ use crate::entry::{self, FAULTS, KICK_SIGNAL};
 use crate::frame::{Frame, FrameAt};
 use crate::space;
 use crate::{Original, guard, interception};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 use umlab_host::{Result, xstate};
-use umlab_model::{Access, Fault, HostTime, ModelSpace, Regs, Residence, SyscallAbi, Trap, UserThread, lock};
+use umlab_model::{Access, Fault, HostTime, ModelSpace, Regs, SyscallAbi, Trap, UserThread, lock};
 
 pub struct TaskThread {
     at: At,
@@ -46,13 +45,6 @@ enum Way {
 
 // SAFETY: the frame lies in the area of the task that owns the thread, and is only reached by it.
 unsafe impl Send for TaskThread {}
-
-struct Nowhere;
-
-impl Residence for Nowhere {
-    /// The host task moves as it is.
-    fn evict(&self) {}
-}
 
 const PAGE_FAULT: u64 = 14;
 const TASK_SIZE: u64 = 0x7fff_ffff_f000;
@@ -398,9 +390,5 @@ impl UserThread for TaskThread {
             extended,
             timestamps: self.timestamps,
         })
-    }
-
-    fn residence(&self) -> Arc<dyn Residence> {
-        Arc::new(Nowhere)
     }
 }

@@ -208,7 +208,7 @@ impl UserThread for BrokenThread {
     fn host_time(&self) -> Option<HostTime> {
         self.inner.host_time()
     }
-    fn residence(&self) -> Arc<dyn Residence> {
+    fn residence(&self) -> Option<Arc<dyn Residence>> {
         self.inner.residence()
     }
 }
